@@ -1,0 +1,46 @@
+# The housekeeping commands, the same on a laptop and in CI. Everything is installed into .venv from requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+VADER := vaderSentiment-3.3.2.tar.gz
+
+.PHONY: retrain test check ui repro install lock bench clean
+
+retrain: install        ## install, then fetch → ingest → pretrain → finetune → evaluate → register
+	$(BIN)/beauty retrain $(ARGS)
+
+test: install           ## install, check style and types, run the tests
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -n 2
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+ui: install             ## Prefect UI and MLflow UI on loopback, with all past runs
+	$(BIN)/python -m flows.ui
+
+repro: install          ## the same DAG by DVC alone
+	$(BIN)/beauty fetch
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+
+install: .venv/installed
+
+# English starter reviews lie in the source archive of vaderSentiment (MIT), which pip does not unpack into the environment.
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: --dest .venv/share/beauty-models vaderSentiment==3.3.2
+	test -s .venv/share/beauty-models/$(VADER)
+	touch $@
+
+lock: install           ## write requirements.lock anew from what is installed
+	$(BIN)/python -m pip freeze --exclude-editable | sort -f > requirements.lock
+
+bench: install
+	$(BIN)/python -m bench.throughput
+	$(BIN)/python -m bench.flow_overhead
+
+clean:                  ## remove what runs made; data and checkpoints come back from DVC's cache
+	rm -rf build

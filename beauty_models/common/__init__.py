@@ -1,0 +1,1 @@
+"""Helpers that several families use and that belong to none of them."""

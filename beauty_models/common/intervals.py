@@ -1,0 +1,116 @@
+"""How sure a figure is: bootstrap percentile intervals over rows or groups of rows, and Wilson's interval of a share.
+
+A score is a function of a weighted table ``(rows, weights)`` because resampling with replacement only changes how often
+a row counts (Efron & Tibshirani 1993, *An Introduction to the Bootstrap*, chapters 6, 13 and 16). Rows that are equal
+share one weight, drawn from a multinomial: a thousand resamples of a million labels cost no more than those of ten.
+To compare two models on the same rows (the paired bootstrap), put both models' columns side by side and let the score
+be a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Score = Callable[[NDArray[Any], Floats], Floats]
+"""(rows [m, columns], weights [resamples, m]) → score [resamples]."""
+
+
+AT_ONCE = 10_000_000  # weights held in memory at once (80 MB)
+
+
+class Interval(NamedTuple):
+    """The ends of an interval."""
+
+    low: float
+    high: float
+
+
+def _weights(row: NDArray[np.int64], groups: NDArray[np.int64] | None, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each distinct row counts in each resample, [some resamples, distinct rows] at a time."""
+    random, distinct = np.random.default_rng(seed), int(row.max()) + 1
+    if groups is None:
+        drawn, kinds, times = len(row), None, np.bincount(row)
+    else:
+        drawn, counts = int(groups.max()) + 1, np.zeros((int(groups.max()) + 1, distinct))
+        np.add.at(counts, (groups, row), 1)
+        kinds, times = np.unique(counts, axis=0, return_counts=True)  # groups with the same rows share one weight, too
+    at_once = max(1, AT_ONCE // max(distinct, len(times)))
+    for start in range(0, resamples, at_once):
+        weights = random.multinomial(drawn, times / drawn, size=min(at_once, resamples - start)).astype(float)
+        yield weights if kinds is None else weights @ kinds
+
+
+def bootstrap(
+    rows: NDArray[Any], score: Score, *, groups: NDArray[Any] | None = None, resamples: int, confidence: float, seed: int
+) -> Interval:
+    """Return the percentile interval of ``score`` over ``rows`` [n, columns].
+
+    ``groups`` [n] names the product (person, ...) of each row: whole groups are resampled, because rows of one group
+    are alike and would make the interval too narrow.
+    """
+    assert len(rows), "no rows, no interval"
+    distinct, index = np.unique(rows, axis=0, return_inverse=True)
+    group = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    values = np.concatenate([score(distinct, weights) for weights in _weights(index.reshape(-1), group, resamples, seed)])
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Floats:
+    """Return ``top / bottom``, NaN where ``bottom`` is 0."""
+    found: Floats = np.divide(top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0)
+    return found
+
+
+def difference(score: Score, first: list[int], second: list[int]) -> Score:
+    """Return the score of the columns ``first`` minus that of the columns ``second``."""
+    return lambda rows, weights: score(rows[:, first], weights) - score(rows[:, second], weights)
+
+
+def exactly(score: Score, rows: NDArray[Any]) -> float:
+    """Return ``score`` of ``rows`` as they are, each counted once."""
+    return float(score(rows, np.ones((1, len(rows))))[0])
+
+
+def mean(rows: NDArray[Any], weights: Floats) -> Floats:
+    """Score: the mean of the single column."""
+    return np.asarray(weights @ rows[:, 0] / weights.sum(1))
+
+
+def accuracy(rows: NDArray[Any], weights: Floats) -> Floats:
+    """Score: how often the columns truth and prediction agree."""
+    return np.asarray(weights @ (rows[:, 0] == rows[:, 1]) / weights.sum(1))
+
+
+def macro_f1(rows: NDArray[Any], weights: Floats) -> Floats:
+    """Score: the mean F1 of the classes that occur in the columns truth or prediction; other classes have no F1."""
+    found = []
+    for name in np.unique(rows[:, :2]):
+        true, said = rows[:, 0] == name, rows[:, 1] == name
+        found.append(ratio(2 * (weights @ (true & said)), weights @ (true * 1.0 + said)))
+    return np.asarray(np.nanmean(found, axis=0))
+
+
+def balanced_accuracy(rows: NDArray[Any], weights: Floats) -> Floats:
+    """Score: the mean recall of the classes that occur in the column truth."""
+    found = []
+    for name in np.unique(rows[:, 0]):
+        true = rows[:, 0] == name
+        found.append(ratio(weights @ (true & (rows[:, 1] == name)), weights @ true))
+    return np.asarray(np.nanmean(found, axis=0))
+
+
+def wilson(hits: Floats, n: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Return the ends of the interval of the share ``hits / n``, 0 to 1 where n is 0 (Wilson 1927)."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = np.nan_to_num(ratio(hits, n), nan=0.5)
+    centre = (share * n + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * np.sqrt(share * (1 - share) * n + z * z / 4)
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

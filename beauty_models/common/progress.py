@@ -1,0 +1,50 @@
+"""How far a stage is: a rich bar where a person watches, plain lines where a program reads them.
+
+Lines have the form ``progress: 0.4200 finetune: epoch 2/4, loss 0.31``; `tasks.stage` reads them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_EVERY = 5.0  # seconds between two plain lines
+
+
+class Bar:
+    """One bar of ``total`` steps; `advance` it."""
+
+    def __init__(self, title: str, total: int, done: int, bar: Progress | None) -> None:
+        self.title, self.total, self.done = title, max(total, 1), done
+        self._bar, self._said = bar, 0.0
+        self._task = bar.add_task(title, total=self.total, completed=done) if bar else None
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """Count ``steps`` more; ``note`` (a loss, an epoch) is shown beside the bar."""
+        self.done += steps
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=self.done, description=f"{self.title} {note}")
+        elif time.monotonic() - self._said >= LINE_EVERY or self.done >= self.total:
+            self._said = time.monotonic()
+            print(f"progress: {self.done / self.total:.4f} {self.title}: {note or f'{self.done}/{self.total}'}", flush=True)
+
+
+@contextmanager
+def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
+    """Yield a `Bar` titled ``title``, of which ``done`` steps were made before (a resumed run)."""
+    if not sys.stdout.isatty():
+        yield Bar(title, total, done, None)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console()) as shown:
+        yield Bar(title, total, done, shown)
+
+
+def say(text: str) -> None:
+    """Print one line of a stage's log at once."""
+    print(text, flush=True)

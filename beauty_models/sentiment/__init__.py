@@ -1,0 +1,128 @@
+"""sentiment: what do customers think and want? A BERT reads reviews in any language."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from beauty_models.params import Gate, Section
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Names = Annotated[list[str], Field(min_length=1)]
+
+
+class Split(Section):
+    """Shares of the products (or, without products, of the texts) that go to each part; they add up to 1."""
+
+    train: Share
+    validation: Share
+    test: Share
+
+
+class Columns(Section):
+    """For each field the column names it may have in a file; the first that is there counts, capitals do not."""
+
+    id: Names
+    text: Names
+    label: Names
+    rating: Names
+    product: Names
+    category: Names
+    date: Names
+    aspect: Names
+    polarity: Names
+    term: Names
+    opinion: Names
+
+
+class Ingest(Section):
+    """From raw files to clean, split shards."""
+
+    seed: int
+    columns: Columns
+    labels: dict[str, list[str]]  # class → the values of the label column that mean it; the keys are the classes
+    ratings: dict[str, list[float]]  # class → the star ratings that mean it; other ratings leave a text unlabelled
+    polarities: dict[str, list[str]]  # negative, neutral, positive → the values of the polarity column that mean it
+    label_from_aspects: bool  # without label and rating: negative when any aspect is, else positive
+    min_characters: Annotated[int, Field(ge=1)]
+    max_characters: Annotated[int, Field(ge=1)]
+    near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard similarity of character shingles from which two texts count as one; 1 is off
+    max_rejected: Share  # the stage fails when more of the rows than this are rejected
+    limit: Annotated[int, Field(ge=0)]  # labelled texts at most, the same ones every time; 0 takes all
+    split: Split
+
+
+class Scratch(Section):
+    """The network that `base: scratch` builds, and its own tokenizer."""
+
+    layers: Annotated[int, Field(ge=1)]
+    hidden: Annotated[int, Field(ge=8)]
+    heads: Annotated[int, Field(ge=1)]
+    vocabulary: Annotated[int, Field(ge=100)]
+
+
+class Pretrain(Section):
+    """Masked-language-model training on the unlabelled texts (Devlin et al. 2019; whole words: Cui et al. 2021)."""
+
+    seed: int
+    base: str  # hub id, folder, wheel:NAME or scratch
+    scratch: Scratch
+    trim_vocabulary: bool  # keep only the tokens that the texts use (and every single character)
+    max_tokens: Annotated[int, Field(ge=8, le=512)]
+    mask: Share  # share of the words that is hidden
+    whole_words: bool
+    epochs: Annotated[float, Field(ge=0)]  # 0 leaves the backbone as it is
+    batch: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    warmup: Share  # share of the steps
+    weight_decay: Annotated[float, Field(ge=0)]
+    dropout: Share
+    precision: Literal["auto", "float32", "bfloat16"]
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+
+
+class Finetune(Section):
+    """Head first, then the upper layers one group after the other, lower ones slower (Howard & Ruder 2018)."""
+
+    seed: int
+    max_tokens: Annotated[int, Field(ge=8, le=512)]
+    frozen_layers: Annotated[int, Field(ge=0)]  # the lowest layers stay as they are; their output is computed once
+    head_epochs: Annotated[int, Field(ge=0)]  # epochs with only the head learning
+    unfreeze: Annotated[int, Field(ge=1)]  # layers thawed at once, from the top, one group an epoch
+    epochs: Annotated[int, Field(ge=1)]  # at most, after the head's
+    patience: Annotated[int, Field(ge=1)]  # epochs without a better validation macro-F1 before it stops
+    batch: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]  # of the top layer
+    layer_decay: Annotated[float, Field(gt=0, le=1)]  # each layer below learns this much slower
+    head_learning_rate: Annotated[float, Field(gt=0)]
+    warmup: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    dropout: Share
+    imbalance: Literal["none", "weights", "resample", "focal"]
+    focal_gamma: Annotated[float, Field(ge=0)]
+    aspect_weight: Annotated[float, Field(ge=0)]  # of the aspect loss beside the sentiment loss
+    precision: Literal["auto", "float32", "bfloat16"]
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+
+
+class Evaluate(Section):
+    """The model and its baselines on the frozen test split."""
+
+    seed: int
+    bootstrap: Annotated[int, Field(ge=100)]  # resamples
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    worst: Annotated[int, Field(ge=0)]  # errors listed in the report
+    examples: Annotated[int, Field(ge=0)]  # sentences per need in the needs report
+
+
+class Params(Section):
+    """The block families.sentiment of params.yaml."""
+
+    source: str  # starter, toy, a file, a folder, a glob or s3://bucket/prefix
+    license: str  # of the source, for the model card; "" takes what the source says of itself
+    ingest: Ingest
+    pretrain: Pretrain
+    finetune: Finetune
+    evaluate: Evaluate
+    gate: Gate

@@ -1,0 +1,199 @@
+"""The ``beauty`` command: retrain, fetch, why, models, evaluate, predict, rollback.
+
+``--json`` on any of them leaves nothing on standard output but the JSON; logs go to standard error. The exit code is 0 only
+on success; an error is one line, or its traceback with BEAUTY_TRACEBACK=1. ``beauty retrain`` with ``--set``, ``--profile``,
+``--source`` or ``--map`` edits params.yaml first (see `flows.edit`) and says what it changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Retrain beauty and fashion models.")
+
+Families = Annotated[list[str] | None, typer.Argument(help="Families of params.yaml; all of them when none is named.", show_default=False)]
+Family = Annotated[str, typer.Argument(help="A family of params.yaml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+Map = Annotated[list[str] | None, typer.Option("--map", help="text=COLUMN,label=COLUMN: the columns that hold the fields.", show_default=False)]
+
+
+@contextmanager
+def _answer(as_json: bool) -> Iterator[list[Any]]:
+    """Yield a list to put the answer in. With ``as_json`` all output of the block, children's included, goes to standard error."""
+    answer: list[Any] = []
+    if not as_json:
+        yield answer
+        return
+    sys.stdout.flush()
+    standard = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield answer
+    finally:
+        sys.stdout.flush()
+        os.dup2(standard, 1)
+        os.close(standard)
+        if answer:
+            print(json.dumps(answer[0], ensure_ascii=False, indent=2), flush=True)
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _families(named: list[str] | None) -> list[str]:
+    from beauty_models import params
+
+    known = list(params.read())
+    if unknown := [name for name in named or [] if name not in known]:
+        raise ValueError(f"params.yaml: no block families.{unknown[0]}; it has {', '.join(known)}")
+    return list(dict.fromkeys(named or known))
+
+
+@app.command()
+def retrain(
+    families: Families = None,
+    source: Annotated[str | None, typer.Option(help="A file, folder, glob, s3://bucket/prefix or starter; for one family.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Lay profiles/NAME.yaml over params.yaml.", metavar="NAME")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Such as sentiment.finetune.epochs=3.", metavar="KEY=VALUE")] = None,
+    maps: Map = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch, bring every stale stage up to date, compare with the champion, register."""
+    from flows import edit
+
+    with _answer(as_json) as answer:
+        wanted = _families(families)
+        changes = edit.from_profile(profile, families or []) if profile else {}
+        changes |= edit.from_source(families or [], source, edit.mapping(maps or [])) | edit.from_sets(sets or [])
+        if told := edit.apply(changes):
+            _log("\n".join(["params.yaml changed (undo: git checkout params.yaml):", *(f"  {line}" for line in told)]))
+        from flows.show import outcome, watching
+
+        with watching() as on_event:
+            from flows import retrain as flow
+
+            try:
+                answer.append(flow.run(wanted, on_event))
+            except flow.RetrainError as error:
+                answer.append(error.outcome)
+                raise
+        if not as_json:
+            outcome(answer[0], wanted)
+
+
+@app.command()
+def fetch(families: Families = None, as_json: Json = False) -> None:
+    """Bring in new raw data and do nothing with it."""
+    from tasks.fetch import bring_in
+
+    with _answer(as_json) as answer:
+        answer.append([{"family": family, "changed": bring_in(family, _log)} for family in _families(families)])
+        for entry in [] if as_json else answer[0]:
+            print(f"{entry['family']}: {'new raw data' if entry['changed'] else 'nothing new'}")
+
+
+@app.command()
+def why(families: Families = None, as_json: Json = False) -> None:
+    """Say of each stage whether it must run, and because of what."""
+    from tasks import stage
+
+    with _answer(as_json) as answer:
+        graph = stage.graph(_families(families))
+        reasons = stage.stale(graph)
+        shown = [node for node in graph.values() if reasons[node.name] or not node.source]
+        answer.append([{"stage": n.verb, "family": n.family, "stale": bool(reasons[n.name]), "because": reasons[n.name]} for n in shown])
+        if not as_json:
+            from flows.show import reasons as show
+
+            show(answer[0])
+
+
+@app.command()
+def models(family: Annotated[str | None, typer.Argument(show_default=False)] = None, as_json: Json = False) -> None:
+    """List the registered versions, newest first."""
+    from tasks.registry import versions
+
+    with _answer(as_json) as answer:
+        answer.append(versions(_families([family])[0] if family else None))
+        if not as_json:
+            from flows.show import versions as show
+
+            show(answer[0])
+
+
+@app.command()
+def evaluate(
+    family: Family,
+    source: Annotated[str, typer.Option(help="A file, folder, glob or s3://bucket/prefix with labels.")],
+    version: Annotated[int | None, typer.Option(help="A registered version; the champion when not given.")] = None,
+    maps: Map = None,
+    as_json: Json = False,
+) -> None:
+    """Score a registered model and the baselines on data of your own."""
+    from flows import edit
+    from tasks.evaluate import evaluate_on
+
+    with _answer(as_json) as answer:
+        answer.append(evaluate_on(_families([family])[0], source, version, edit.mapping(maps or []), _log))
+        if not as_json:
+            from flows.show import evaluation
+
+            evaluation(answer[0])
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def predict(context: typer.Context, family: Family, as_json: Json = False) -> None:
+    """Ask the champion. Further arguments are the family's own, such as --text TEXT or --file FILE."""
+    from tasks.predict import predict as ask
+
+    with _answer(as_json) as answer:
+        answer.append(ask(_families([family])[0], context.args, _log))
+        if not as_json:
+            from flows.show import rows
+
+            rows(answer[0])
+
+
+@app.command()
+def rollback(
+    family: Family, to: Annotated[int | None, typer.Option(help="The version; the champion before when not given.")] = None, as_json: Json = False
+) -> None:
+    """Make an earlier version champion again."""
+    from tasks.registry import rollback as move
+
+    with _answer(as_json) as answer:
+        answer.append(move(_families([family])[0], to))
+        if not as_json:
+            passed = "" if answer[0]["gate"].get("passed") else " (it had not passed the gate)"
+            print(f"{family}: version {answer[0]['version']} is champion{passed}")
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; the console script ``beauty``."""
+    signal.signal(signal.SIGTERM, _stop)  # so that a terminated run stops its children as Ctrl-C does
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("BEAUTY_TRACEBACK"):
+            raise
+        kind = "" if isinstance(error, ValueError | OSError | RuntimeError) else f"{type(error).__name__} (BEAUTY_TRACEBACK=1 shows where): "
+        _log(f"error: {kind}{error}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Where Prefect keeps its things for this project, said before Prefect is imported: it reads the environment once."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+STATE = Path(".beauty")
+UI_FILE = STATE / "ui.json"
+
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"  # slots survive a restart of the server
+
+
+def answers(url: str) -> bool:
+    """Return whether something listens at the address ``url``."""
+    address = urlsplit(url)
+    with suppress(OSError), socket.create_connection((address.hostname or "127.0.0.1", address.port or 80), timeout=0.5):
+        return True
+    return False
+
+
+def running_ui() -> dict[str, str]:
+    """Return the addresses (``prefect``, ``mlflow``) of the UI that `flows.ui` runs here, or nothing when none does."""
+    with suppress(OSError, ValueError, KeyError):
+        written = json.loads(UI_FILE.read_text(encoding="utf-8"))
+        os.kill(written["pid"], 0)
+        if answers(written["prefect"]):
+            return {"prefect": written["prefect"], "mlflow": written["mlflow"]}
+    return {}
+
+
+def configure() -> None:
+    """Set the environment that Prefect reads, where it is not set already; call it before ``import prefect``."""
+    defaults = {
+        "PREFECT_HOME": str((STATE / "prefect").absolute()),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
+        "DO_NOT_TRACK": "1",
+    }
+    if "PREFECT_API_URL" not in os.environ and (ui := running_ui()):
+        defaults["PREFECT_API_URL"] = f"{ui['prefect']}/api"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

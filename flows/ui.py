@@ -1,0 +1,106 @@
+"""Show past and present runs: ``python -m flows.ui`` serves Prefect's and MLflow's pages on this machine only.
+
+Both read the project's ``.beauty`` folder. While they run, `flows.settings.configure` points new flow runs at this
+Prefect server, by way of ``.beauty/ui.json``. Ctrl-C stops both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from beauty_models.common.files import write_json
+from flows.settings import STATE, UI_FILE, answers, configure
+from tasks import child
+
+HOST = "127.0.0.1"
+START_S = 180.0  # a new database takes half a minute on a slow machine
+
+
+def _commands(prefect: int, mlflow: int) -> dict[str, list[str]]:
+    store, files = f"sqlite:///{STATE / 'mlflow.db'}", str(STATE / "mlartifacts")
+    where = ["--host", HOST, "--port"]
+    return {
+        "prefect": [sys.executable, "-m", "prefect", "server", "start", *where, str(prefect)],
+        "mlflow": [sys.executable, "-m", "mlflow", "server", *where, str(mlflow), "--workers", "1",
+                   "--backend-store-uri", store, "--artifacts-destination", files],
+    }  # fmt: skip
+
+
+def _serve(name: str, command: list[str], stop: threading.Event) -> None:
+    log = STATE / "logs" / f"ui-{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8", buffering=1) as lines:
+        try:
+            code = child.run(command, os.environ, lambda line: print(line, file=lines), math.inf, stop)
+            print(f"error: {name} ended with exit code {code}; see {log}", file=sys.stderr)
+        except child.StoppedError:
+            return
+        finally:
+            stop.set()
+
+
+def _ready(urls: list[str], stop: threading.Event) -> bool:
+    until = time.monotonic() + START_S
+    while not stop.wait(0.3) and time.monotonic() < until:
+        if all(answers(url) for url in urls):
+            return True
+    return False
+
+
+def serve(prefect: int, mlflow: int) -> int:
+    """Serve Prefect's and MLflow's pages on the ports ``prefect`` and ``mlflow`` until stopped; return the exit code.
+
+    Raises:
+        ValueError: something else listens on one of the ports.
+    """
+    urls = {"prefect": f"http://{HOST}:{prefect}", "mlflow": f"http://{HOST}:{mlflow}"}
+    for name, url in urls.items():
+        if answers(url):
+            raise ValueError(f"{url} is taken; choose another port with --{name}-port")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threads = [threading.Thread(target=_serve, args=(name, command, stop)) for name, command in _commands(prefect, mlflow).items()]
+    for thread in threads:
+        thread.start()
+    served = False
+    try:
+        served = _ready(list(urls.values()), stop)
+        if served:
+            write_json(UI_FILE, {**urls, "pid": os.getpid()})
+            print(f"Prefect {urls['prefect']}\nMLflow  {urls['mlflow']}\nCtrl-C stops both.", flush=True)
+            stop.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        stop.set()
+        UI_FILE.unlink(missing_ok=True)
+        for thread in threads:
+            thread.join()
+    return 0 if served else 1
+
+
+def main() -> int:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(prog="python -m flows.ui", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prefect-port", type=int, default=4200)
+    parser.add_argument("--mlflow-port", type=int, default=5000)
+    options = parser.parse_args()
+    os.environ.pop("PREFECT_API_URL", None)  # this is the server itself
+    configure()
+    Path(STATE).mkdir(exist_ok=True)
+    try:
+        return serve(options.prefect_port, options.mlflow_port)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Compare a freshly trained model with the champion, then register it with its verdict and its lineage.
+
+Who calls it: the last task of a family in the retraining flow. It reads build/<family>/{data,model,report}, metrics/<family>,
+params.yaml and dvc.lock, and writes to the registry (tasks.registry) and to `.beauty/registered/<family>.json`, which answers
+"is this very model registered?" without importing MLflow.
+
+Two registrations of one family at once cannot both win. Within a checkout a file lock lets one pass after the other, and the
+second one's champion is the first one's model. Between machines that share an MLflow server there is no such lock: there the
+champion is read again after the comparison and the comparison repeated when it has changed, which leaves the milliseconds
+between that look and the alias, because MLflow has no compare-and-set. Let one machine register a family, as a Prefect work
+pool with concurrency limit 1 does, to close that too.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from beauty_models import families, params
+from beauty_models.common.files import read_json, write_json
+from tasks import command, gate, registry
+from tasks import lineage as origin
+
+Metrics = dict[str, float]
+Say = Callable[[str], None]
+
+
+def register(
+    family: str, *, flow_run: str | None = None, on_line: Say = lambda line: None, evaluate: Callable[[str, int, Say], Metrics] | None = None
+) -> dict[str, Any] | None:
+    """Register build/<family>/model; None when this very model was judged on this very split by this gate before.
+
+    ``evaluate(family, version, on_line)`` gives a registered version's figures on the present test split, see
+    `evaluate_version`.
+
+    Returns:
+        family, version, aliases, passed, verdict_markdown, metrics and mlflow_url.
+
+    Raises:
+        ValueError: there is no finished model, the champion cannot be evaluated, or the registry is locked or unreachable.
+    """
+    identity = _identity(family)
+    if _known(family).get(identity):
+        return None
+    with registry.locked(family):
+        client = registry.client()
+        if version := registry.find(client, family, identity):
+            _remember(family, identity, version)
+            return None
+        result = _register(client, family, flow_run, identity, on_line, evaluate or evaluate_version)
+        _remember(family, identity, result["version"])
+    return result
+
+
+def _identity(family: str) -> str:
+    """Return what makes two registrations the same: model, test split and gate."""
+    return json.dumps([origin.dvc_hashes(family)["model"], origin.split_hash(family), _gate(family).model_dump()])
+
+
+def _gate(family: str) -> params.Gate:
+    return params.Gate.model_validate(params.read()[family]["gate"])
+
+
+def _memory(family: str) -> Path:
+    return registry.STATE / "registered" / f"{family}.json"
+
+
+def _known(family: str) -> dict[str, int]:
+    """Return identity → version of what this machine knows to be in the registry in use."""
+    uri = registry.tracking_uri()
+    if not _memory(family).exists() or (uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()):
+        return {}
+    memory = read_json(_memory(family))
+    return dict(memory["versions"]) if memory["uri"] == uri else {}
+
+
+def _remember(family: str, identity: str, version: int) -> None:
+    write_json(_memory(family), {"uri": registry.tracking_uri(), "versions": _known(family) | {identity: version}})
+
+
+def evaluate_version(family: str, version: int, on_line: Say) -> Metrics:
+    """Return the figures of a registered version on the test split that lies in build/<family>/data now.
+
+    Raises:
+        ValueError: its files are damaged, or the present code cannot evaluate it.
+    """
+    with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
+        scratch = Path(folder)
+        model, figures = registry.champion(family, version, into=scratch / "version"), scratch / "metrics.json"
+        places: list[str | Path] = ["--data", families.path("data", family), "--model", model, "--report", scratch / "report", "--metrics", figures]
+        try:
+            command.python("-m", "beauty_models", "evaluate", family, *places, on_line=on_line)
+        except ValueError as error:
+            way_out = f"`beauty rollback {family} --to N` makes another version champion"
+            raise ValueError(f"the champion, version {version}, cannot be evaluated on the present test split ({way_out}): {error}") from None
+        return dict(read_json(figures))
+
+
+def _register(
+    client: registry.Client, family: str, flow_run: str | None, identity: str, say: Say, evaluate: Callable[[str, int, Say], Metrics]
+) -> dict[str, Any]:
+    metrics: Metrics = read_json(Path("metrics") / family / "evaluate.json")
+    lineage, rules, run = origin.lineage(family, flow_run), _gate(family), None
+    while True:
+        champion = registry.aliases(client, family).get("champion")
+        say(f"register: {family} against {f'the champion, version {champion}' if champion else 'its baselines; there is no champion yet'}")
+        verdict = gate.judge(rules, metrics, evaluate(family, champion, say) if champion else None, champion)
+        text = gate.markdown(family, verdict, metrics, origin.warnings(lineage))
+        run = run or _log(client, family, metrics, lineage, flow_run)
+        if registry.aliases(client, family).get("champion") == champion:
+            break
+    registry.attach(client, run, {"gate.json": json.dumps(verdict, indent=2), "verdict.md": text})
+    alias = "champion" if verdict["passed"] else "challenger"
+    tags = {"gate": json.dumps(verdict), "gate_passed": str(verdict["passed"]).lower(), **_tags(lineage)}
+    version = registry.add_version(client, family, run, tags, alias)
+    registry.finish(client, family, version, identity)
+    return {
+        "family": family,
+        "version": version,
+        "aliases": [alias],
+        "passed": verdict["passed"],
+        "verdict_markdown": text,
+        "metrics": metrics,
+        "mlflow_url": registry.url(family, version),
+    }
+
+
+def _tags(lineage: dict[str, Any]) -> dict[str, str]:
+    """Return ``lineage`` as tags: whole as JSON, and each of its simple values to search by."""
+    hashes = {f"dvc_{name}": value for name, value in lineage["dvc"].items()}
+    simple = {name: value for name, value in lineage.items() if value is None or isinstance(value, str | bool)}
+    licenses = {"data_license": lineage["data_license"]["license"]}
+    licenses |= {"backbone_license": ", ".join(sorted({str(entry["license"]) for entry in lineage["backbone_licenses"].values()}))}
+    return {"lineage": json.dumps(lineage)} | {name: "" if value is None else str(value) for name, value in (simple | hashes | licenses).items()}
+
+
+def _log(client: registry.Client, family: str, metrics: Metrics, lineage: dict[str, Any], flow_run: str | None) -> str:
+    """Record a run with the family's parameters, figures and files; return its id."""
+    block = params.read()[family]
+    with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
+        artifacts = Path(folder)
+        for name in ("model", "report"):
+            shutil.copytree(families.path(name, family), artifacts / name)
+        shutil.copytree(Path("metrics") / family, artifacts / "metrics")
+        shutil.copy("dvc.lock", artifacts / "dvc.lock")
+        (artifacts / "params.yaml").write_text(yaml.safe_dump({"families": {family: block}}, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        write_json(artifacts / "lineage.json", lineage)
+        (artifacts / "model_card.md").write_text(_card(family, metrics, lineage), encoding="utf-8")
+        return registry.log_run(client, family, _flat(block), metrics, artifacts, {"flow_run": flow_run or ""})
+
+
+def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return ``a.b.c`` → value for each leaf of ``block``."""
+    flat: dict[str, str] = {}
+    for key, value in block.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
+    return flat
+
+
+def _card(family: str, metrics: Metrics, lineage: dict[str, Any]) -> str:
+    """Return the family's model card with a section on this very model."""
+    readme = Path("beauty_models") / family / "README.md"
+    licenses = {"data": lineage["data_license"], **lineage["backbone_licenses"]}
+    lines = [readme.read_text(encoding="utf-8").rstrip() if readme.exists() else f"# {family}", "", "## This version", ""]
+    lines += [f"- Data: {lineage['data_source']}, DVC {lineage['dvc'].get('raw', 'unknown')}"]
+    lines += [f"- Licence of {what}: {entry['license'] or 'none stated'}" for what, entry in licenses.items()]
+    lines += [f"- {warning}" for warning in origin.warnings(lineage)]
+    lines += [f"- Code: {lineage['git_commit'] or 'not in git'}{' with uncommitted changes' if lineage['git_dirty'] else ''}"]
+    lines += [f"- Test split: SHA-256 {lineage['split_sha256']}", "", "| metric | value |", "|---|---:|"]
+    return "\n".join([*lines, *(f"| {name} | {value:.4f} |" for name, value in sorted(metrics.items()))]) + "\n"

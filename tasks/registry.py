@@ -1,0 +1,273 @@
+"""The model registry in MLflow: candidates as versions, ``champion`` and ``challenger`` as aliases, never stages.
+
+It is the server or database that MLFLOW_TRACKING_URI names, else SQLite in `.beauty/mlflow.db` with the files below
+`.beauty/mlartifacts`. A version's source is the model folder of its run: safetensors and JSON as the family saved them, no
+pyfunc and no pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from beauty_models import families
+from beauty_models.common.files import new_folder, read_json
+from tasks.lineage import folder_hashes
+
+STATE = Path(".beauty")
+LOCK_SECONDS = 3600.0  # how long to wait for another registration of the same family
+SINCE = "was_champion_since"  # tag: when the version last became champion; taken away when it is rolled back
+
+Client = Any  # mlflow.MlflowClient, which takes seconds to import
+
+
+def tracking_uri() -> str:
+    """Return where the registry is."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(STATE / 'mlflow.db').absolute()}"
+
+
+def _shown(uri: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def url(family: str, version: int) -> str:
+    """Return the page of a version in the MLflow UI."""
+    server = tracking_uri()
+    if not server.startswith("http"):
+        running = STATE / "ui.json"
+        server = str(read_json(running).get("mlflow")) if running.exists() else "http://127.0.0.1:5000"
+    return f"{_shown(server).rstrip('/')}/#/models/{family}/versions/{version}"
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what MLflow raises into a ValueError of one sentence."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except (MlflowException, OperationalError) as error:
+        first = str(error).split("\n")[0]
+        if "database is locked" in first:
+            raise ValueError(f"{_shown(tracking_uri())} is locked by another program; end it, or wait for it, and try again") from None
+        raise ValueError(f"MLflow at {_shown(tracking_uri())}: {first}") from None
+
+
+def client() -> Client:
+    """Return a client of the registry; the first call makes the database.
+
+    Raises:
+        ValueError: the database is locked or the server does not answer.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is raised as well
+    (STATE / "locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(STATE / "locks" / "mlflow.lock"), explained():  # two processes must not create the tables at once
+        return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
+
+
+@contextmanager
+def locked(family: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Hold the family's registration lock of this checkout.
+
+    Raises:
+        ValueError: another process holds it for longer than ``seconds``; the message names it.
+    """
+    file = STATE / "locks" / f"register-{family}.lock"
+    holder = file.with_suffix(".holder")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(file, timeout=seconds):
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {_now()}", encoding="utf-8")
+            yield
+    except Timeout:
+        raise ValueError(f"registry locked by {holder.read_text(encoding='utf-8')}; wait for it or end it, then try again") from None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def aliases(registry: Client, family: str) -> dict[str, int]:
+    """Return alias → version of the family; empty when nothing is registered yet."""
+    with explained():
+        found = registry.search_registered_models(f"name='{family}'")
+        return {alias: int(version) for alias, version in found[0].aliases.items()} if found else {}
+
+
+def log_run(registry: Client, family: str, params: dict[str, str], metrics: dict[str, float], artifacts: Path, tags: dict[str, str]) -> str:
+    """Record a finished run with everything below ``artifacts``; return its id."""
+    from mlflow.entities import Metric, Param
+
+    with explained():
+        run = registry.create_run(_experiment(registry, family), run_name=family, tags=tags).info.run_id
+        for start in range(0, len(params), 100):  # as many as one request may hold
+            registry.log_batch(run, params=[Param(key, value[:6000]) for key, value in list(params.items())[start : start + 100]])
+        time = int(datetime.now(UTC).timestamp() * 1000)
+        for start in range(0, len(metrics), 1000):
+            registry.log_batch(run, metrics=[Metric(key, value, time, 0) for key, value in list(metrics.items())[start : start + 1000]])
+        registry.log_artifacts(run, str(artifacts))
+        registry.set_terminated(run)
+        return str(run)
+
+
+def _experiment(registry: Client, family: str) -> str:
+    found = registry.get_experiment_by_name(family)
+    if found:
+        return str(found.experiment_id)
+    place = None if tracking_uri().startswith("http") else (STATE / "mlartifacts" / family).absolute().as_uri()
+    return str(registry.create_experiment(family, artifact_location=place))
+
+
+def attach(registry: Client, run: str, texts: dict[str, str]) -> None:
+    """Add text files, name → content, to a run."""
+    with explained():
+        for name, text in texts.items():
+            registry.log_text(run, text, name)
+
+
+def add_version(registry: Client, family: str, run: str, tags: dict[str, str], alias: str) -> int:
+    """Make the run's model folder a version of the family and point ``alias`` at it; return the version."""
+    with explained():
+        if not registry.search_registered_models(f"name='{family}'"):
+            registry.create_registered_model(family)
+        version = int(registry.create_model_version(family, f"runs:/{run}/model", run_id=run, tags=tags).version)
+        _point(registry, family, alias, version)
+        return version
+
+
+def _point(registry: Client, family: str, alias: str, version: int) -> None:
+    registry.set_registered_model_alias(family, alias, str(version))
+    if alias == "champion":
+        registry.set_model_version_tag(family, str(version), SINCE, _now())
+
+
+def versions(family: str | None = None) -> list[dict[str, Any]]:
+    """Return what is registered, newest first: family, version, aliases, metrics, gate and lineage of each version."""
+    registry = client()
+    names = [family] if family else families.names()
+    return [_described(registry, found, aliases(registry, name)) for name in names for found in _all(registry, name)]
+
+
+def _all(registry: Client, family: str) -> list[Any]:
+    with explained():
+        found = registry.search_model_versions(f"name='{family}'", max_results=10_000)
+        return sorted(found, key=lambda version: -int(version.version))
+
+
+def _described(registry: Client, version: Any, pointers: dict[str, int]) -> dict[str, Any]:
+    with explained():
+        metrics = registry.get_run(version.run_id).data.metrics
+    return {
+        "family": version.name,
+        "version": int(version.version),
+        "aliases": sorted(alias for alias, number in pointers.items() if number == int(version.version)),
+        "metrics": dict(sorted(metrics.items())),
+        "gate": json.loads(version.tags.get("gate", "{}")),
+        "lineage": json.loads(version.tags.get("lineage", "{}")),
+    }
+
+
+def find(registry: Client, family: str, identity: str) -> int | None:
+    """Return the version whose registration under ``identity`` was finished."""
+    return next((int(version.version) for version in _all(registry, family) if version.tags.get("identity") == identity), None)
+
+
+def finish(registry: Client, family: str, version: int, identity: str) -> None:
+    """Mark the registration of ``version`` as finished; a killed one has no such mark and is done again."""
+    with explained():
+        registry.set_model_version_tag(family, str(version), "identity", identity)
+
+
+def rollback(family: str, to: int | None = None) -> dict[str, Any]:
+    """Point ``champion`` at version ``to``, or at the champion before the present one; return that version's description.
+
+    The version it leaves is no longer counted as a former champion, so a second rollback goes further back.
+
+    Raises:
+        ValueError: there is no champion, no former one, or no version ``to``.
+    """
+    with locked(family):
+        registry = client()
+        present, known = aliases(registry, family).get("champion"), {int(version.version): version for version in _all(registry, family)}
+        if to is None:
+            former = sorted((version.tags[SINCE], number) for number, version in known.items() if SINCE in version.tags and number != present)
+            if present is None or not former:
+                raise ValueError(f"{family}: there is no champion before {f'version {present}' if present else 'the first'} to go back to")
+            to = former[-1][1]
+        if to not in known or to == present:
+            raise ValueError(f"{family}: version {to} {'is the champion' if to == present else 'is not registered'}; see `beauty models`")
+        with explained():
+            _point(registry, family, "champion", to)
+            if present is not None:
+                registry.delete_model_version_tag(family, str(present), SINCE)
+                registry.set_model_version_tag(family, str(present), "rolled_back", _now())
+            return _described(registry, registry.get_model_version(family, str(to)), aliases(registry, family))
+
+
+def champion_version(family: str, version: int | None = None) -> int:
+    """Return ``version`` or, without one, the champion's.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = version or aliases(client(), family).get("champion")
+    if found is None:
+        raise ValueError(f"{family}: no champion is registered yet; run `beauty retrain {family}`, or name a version of `beauty models`")
+    return found
+
+
+def champion(family: str, version: int | None = None, *, into: Path) -> Path:
+    """Download the model of a version, the champion without one, below ``into``; return the model's folder.
+
+    Raises:
+        ValueError: there is no such version, or its files are not those that were registered.
+    """
+    number = champion_version(family, version)
+    with new_folder(into) as new:
+        download(family, number, "model", new)
+        if folder_hashes(new / "model") != lineage(family, number)["files"]:
+            raise ValueError(f"{family} version {number}: its files are not those that were registered; choose another version")
+    return into / "model"
+
+
+def lineage(family: str, version: int) -> dict[str, Any]:
+    """Return where a version comes from, see `tasks.lineage`.
+
+    Raises:
+        ValueError: there is no such version, or it was registered by other means.
+    """
+    tags = _version(client(), family, version).tags
+    if "lineage" not in tags:
+        raise ValueError(f"{family} version {version}: it has no lineage, so `beauty` did not register it; choose another version")
+    return dict(json.loads(tags["lineage"]))
+
+
+def _version(registry: Client, family: str, version: int) -> Any:
+    with explained():
+        return registry.get_model_version(family, str(version))
+
+
+def download(family: str, version: int, path: str, folder: Path) -> Path:
+    """Put the artifact ``path``, a file or a folder, of a version's run into ``folder``; return where it lies."""
+    from mlflow.artifacts import download_artifacts
+
+    run = _version(client(), family, version).run_id
+    with explained():
+        return Path(download_artifacts(run_id=run, artifact_path=path, dst_path=str(folder), tracking_uri=tracking_uri()))

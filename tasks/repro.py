@@ -1,0 +1,88 @@
+"""DVC's command line as a child: reproduce one stage, exchange results with other machines."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tasks import child
+
+OnLine = Callable[[str], None]
+DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
+BUSY = "is busy, it is being blocked by"  # DVC's words for a path that another DVC process uses
+CHATTER = re.compile(r"\s*$|To track the changes with git|\tgit add|To enable auto staging|\tdvc config core.autostage|Use `dvc push`")
+TAIL = 20  # lines of a failed stage that its error shows
+SHARE = {"pull": ["--run-cache", "--allow-missing"], "push": ["--run-cache"]}
+SHARE_S = 24 * 3600.0
+
+
+def _environment() -> dict[str, str]:
+    folder = str(Path(sys.executable).parent)  # so that `python` in dvc.yaml is this one
+    path = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
+
+
+def _failure(name: str, code: int, tail: Iterable[str]) -> Exception:
+    """Return the error of a failed child; a `ValueError` when it said ``error:``, so that a retry would not help."""
+    lines = list(tail)
+    said = [line for line in lines if line.startswith("error: ")]
+    last = [line for line in lines if not line.startswith("ERROR: ")] or lines or ["it said nothing"]
+    first = said[-1] if said else f"failed with exit code {code}: {last[-1]}"
+    return (ValueError if said else RuntimeError)("\n".join([f"{name}: {first}", *lines]))
+
+
+def reproduce(name: str, timeout_s: float, on_line: OnLine, stop: threading.Event) -> str | None:
+    """Let DVC run the stage ``name``, if it finds it stale, within ``timeout_s`` seconds; setting ``stop`` ends it.
+
+    Returns:
+        Skipped, Restored (from the run cache), Completed, or None when another DVC process is using the same paths.
+
+    Raises:
+        ValueError, RuntimeError, TimeoutError, child.StoppedError: as `tasks.stage.bring_up_to_date`.
+    """
+    tail: deque[str] = deque(maxlen=TAIL)
+    heard = {"cached": False, "unchanged": False, "ran": False, "busy": False}
+
+    def hear(line: str) -> None:
+        if CHATTER.match(line):
+            return
+        tail.append(line)
+        heard["cached"] |= line == f"Stage '{name}' is cached - skipping run, checking out outputs"
+        heard["unchanged"] |= line == f"Stage '{name}' didn't change, skipping"
+        heard["ran"] |= line == f"Running stage '{name}':"
+        heard["busy"] |= BUSY in line
+        on_line(line)
+
+    command = [*DVC, "repro", "--single-item", name]
+    try:
+        code = child.run(command, _environment(), hear, timeout_s, stop)
+    except (TimeoutError, child.StoppedError) as error:
+        raise type(error)(f"{name}: {error}") from None
+    if code and heard["busy"] and not heard["ran"]:
+        return None
+    if code:
+        raise _failure(name, code, tail)
+    return "Restored" if heard["cached"] else "Skipped" if heard["unchanged"] else "Completed"
+
+
+def share(verb: str, on_line: OnLine, stop: threading.Event) -> None:
+    """``pull`` what other machines made from the DVC remote, run cache included, or ``push`` what this one made.
+
+    Raises:
+        RuntimeError: DVC failed; its last lines say why.
+        child.StoppedError: ``stop`` was set.
+    """
+    tail: deque[str] = deque(maxlen=TAIL)
+
+    def hear(line: str) -> None:
+        tail.append(line)
+        on_line(line)
+
+    command = [*DVC, verb, *SHARE[verb]]
+    if code := child.run(command, _environment(), hear, SHARE_S, stop):
+        raise _failure(f"dvc {verb}", code, tail)

@@ -1,0 +1,250 @@
+"""Bring one stage up to date: with `tasks.repro`, which runs DVC's command line, the only bridge to DVC.
+
+DVC decides whether a stage is stale and records what it made, exactly as ``dvc repro`` does; this module asks it. It
+imports `dvc` when asked, not before, and knows nothing of Prefect.
+
+Two flows (or a flow and a ``dvc repro``) in one workspace lose nothing: a file lock per stage under ``.beauty/locks``
+makes the second flow wait and ask again, and where DVC itself says that a path is busy, it is asked again later.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from tasks import child
+from tasks.repro import OnLine, reproduce
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+LOCKS = Path(".beauty/locks")
+
+_dvc = threading.RLock()  # DVC's Python side is not made for threads
+
+
+class Stage(NamedTuple):
+    """A node of dvc.yaml's graph. A ``dvc add``-ed folder of raw data is one as well, with ``source`` true."""
+
+    name: str  # finetune@sentiment, or data/raw/sentiment.dvc
+    family: str
+    tags: tuple[str, ...]  # of `meta` in dvc.yaml: cpu or gpu
+    retries: int
+    timeout_hours: float
+    needs: tuple[str, ...]  # the stages whose outputs it reads
+    source: bool
+
+    @property
+    def verb(self) -> str:
+        """The name without the family: ``finetune``."""
+        return self.name.partition("@")[0]
+
+
+class Result(NamedTuple):
+    """What became of a stage: ``state`` is Skipped, Restored (from DVC's run cache) or Completed."""
+
+    stage: str
+    family: str
+    state: str
+    seconds: float
+
+
+@contextmanager
+def _repo() -> Iterator[Repo]:
+    """Yield DVC's view of the current folder, locked against other DVC processes while the block runs."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    with _dvc:
+        try:
+            repo = Repo(_wait_for_lock=True)
+            with repo.lock:
+                yield repo
+        except DvcException as error:
+            raise ValueError(f"DVC: {error}") from error
+        finally:
+            if "repo" in locals():
+                repo.close()
+
+
+def _describe(node: Any, needs: Iterable[Any]) -> Stage:
+    name, meta = node.addressing, node.meta or {}
+    family = name.partition("@")[2] or Path(name).stem
+    limits = {"tags": tuple(meta.get("tags", ["cpu"])), "retries": meta.get("retries", 0), "timeout_hours": meta.get("timeout_hours", 24)}
+    return Stage(name=name, family=family, needs=tuple(n.addressing for n in needs), source=node.cmd is None, **limits)
+
+
+def graph(families: Iterable[str]) -> dict[str, Stage]:
+    """Return the stages of ``families`` by name, each after those it needs.
+
+    Raises:
+        ValueError: dvc.yaml is not valid, in DVC's words.
+    """
+    import networkx
+
+    wanted = set(families)
+    with _repo() as repo:
+        nodes = repo.index.graph  # edges point from a stage to what it depends on
+        ordered = [_describe(node, nodes.successors(node)) for node in networkx.dfs_postorder_nodes(nodes)]
+    return {stage.name: stage for stage in ordered if stage.family in wanted}
+
+
+def _flat(value: Any, prefix: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    return {key: leaf for name, part in value.items() for key, leaf in _flat(part, f"{prefix}.{name}").items()}
+
+
+def _changed_params(dependency: Any) -> Iterator[str]:
+    old, new = dependency.hash_info.value or {}, dependency.read_params()
+    for block in dependency.params:
+        before, after = (_flat(values[block], block) if block in values else {} for values in (old, new))
+        for key in dict.fromkeys([*after, *before]):
+            if before.get(key) != after.get(key) or (key in before) != (key in after):
+                shown = [repr(values[key]) if key in values else "nothing" for values in (before, after)]
+                yield f"{dependency} {key}: {shown[0]} → {shown[1]}"
+
+
+def _own_reasons(node: Any) -> Iterator[str]:
+    """Yield why DVC would run this node, leaving aside those it depends on."""
+    if node.cmd and not any(out.hash_info for out in node.outs):
+        yield "never run"
+        return
+    if node.is_callback or node.always_changed:
+        yield "runs every time"
+    if node.changed_stage():
+        yield "its command or its outputs in dvc.yaml changed"
+    for dependency in () if node.frozen else node.deps:
+        for path, what in dependency.status().items():
+            yield from _changed_params(dependency) if isinstance(what, dict) else [f"{path} is missing" if what == "deleted" else f"{path} changed"]
+    for out in node.outs:
+        for path, what in out.status().items():
+            yield f"{path} " + {"deleted": "is missing", "not in cache": "is not in DVC's cache"}.get(what, "is not what this stage made")
+
+
+def stale(stages: Iterable[str]) -> dict[str, list[str]]:
+    """Return for each stage the reasons why it must run; none when it is up to date.
+
+    A stage whose upstream is stale is stale. Nothing is run and nothing is written.
+
+    Raises:
+        ValueError: dvc.yaml is not valid, in DVC's words, or has no such stage.
+    """
+    reasons: dict[Any, list[str]] = {}
+    with _repo() as repo:
+        nodes = repo.index.graph
+
+        def collect(node: Any) -> list[str]:
+            if node not in reasons:
+                upstream = [n for n in nodes.successors(node) if collect(n)]
+                reasons[node] = [*_own_reasons(node), *(f"{n.addressing} is stale" for n in upstream)]
+            return reasons[node]
+
+        return {name: collect(_node(repo, name)) for name in stages}
+
+
+def _node(repo: Repo, name: str) -> Any:
+    for node in repo.index.stages:
+        if node.addressing == name:
+            return node
+    raise ValueError(f"dvc.yaml: no stage {name}; there are: {', '.join(node.addressing for node in repo.index.stages)}")
+
+
+def _inputs(node: Any) -> dict[str, Any]:
+    """Return the hash of each dependency as it lies there now (of params: their values)."""
+    return {str(dependency): dependency.get_hash().value if dependency.exists else None for dependency in node.deps}
+
+
+def _forget(repo: Repo, node: Any) -> None:
+    """Take back what DVC recorded of the stage's last run, in dvc.lock and in the run cache."""
+    import shutil
+
+    from dvc.stage.cache import _get_stage_hash
+
+    shutil.rmtree(repo.stage_cache._get_cache_dir(_get_stage_hash(node)), ignore_errors=True)
+    node.dvcfile._lockfile.remove_stage(node)
+
+
+def _check_inputs(name: str, before: dict[str, Any]) -> None:
+    """Refuse the result of a stage that DVC booked on other inputs than it began with: it hashes them afterwards."""
+    with _repo() as repo:
+        node = _node(repo, name)
+        booked = {str(dependency): dependency.hash_info.value for dependency in node.deps}
+        if changed := [path for path in before if before[path] != booked.get(path)]:
+            _forget(repo, node)
+            raise RuntimeError(f"{name}: {', '.join(changed)} changed while the stage ran; its result was not recorded. Run it again.")
+
+
+def _release_dead(repo: Repo) -> None:
+    """Drop the path locks of DVC processes that were killed and whose process number another program has now."""
+    import psutil
+    from dvc.rwlock import _edit_rwlock
+
+    def alive(holder: dict[str, Any]) -> bool:
+        try:
+            arguments = holder["cmd"].partition(" ")[2]  # the first word is dvc's own path, by whatever name
+            return " ".join(psutil.Process(holder["pid"]).cmdline()).endswith(arguments)
+        except psutil.Error:
+            return False
+
+    with _edit_rwlock(repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False)) as locks:
+        for path in [path for path, holder in locks["write"].items() if not alive(holder)]:
+            del locks["write"][path]
+        for path, holders in list(locks["read"].items()):
+            locks["read"][path] = [holder for holder in holders if alive(holder)]
+
+
+def hold(name: str, stop: threading.Event, on_line: OnLine) -> FileLock:
+    """Return the machine's lock ``name`` under ``.beauty/locks``, acquired; a ``with`` gives it back.
+
+    Raises:
+        child.StoppedError: ``stop`` was set while waiting.
+    """
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(LOCKS / (re.sub(r"[^\w@.-]", "_", name) + ".lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        on_line(f"waiting: another run holds {name}")
+        try:
+            lock.acquire(cancel_check=stop.is_set)
+        except Timeout:
+            raise child.StoppedError(f"{name}: stopped while waiting") from None
+    return lock
+
+
+def bring_up_to_date(stage: Stage, timeout_s: float, on_line: OnLine, stop: threading.Event | None = None) -> Result:
+    """Run ``stage`` through DVC if it is stale; dvc.lock ends as ``dvc repro`` would leave it.
+
+    ``on_line`` gets each line the stage prints. Setting ``stop`` ends the stage and all its processes.
+
+    Raises:
+        ValueError: the stage failed by a mistake of the user's; the message begins with the stage's ``error:`` line.
+        RuntimeError: it failed otherwise, or an input changed while it ran.
+        TimeoutError: it took longer than ``timeout_s`` seconds, not counting the time it waited for another run.
+        child.StoppedError: ``stop`` was set.
+    """
+    stop, began = stop or threading.Event(), time.monotonic()
+    with hold(stage.name, stop, on_line):
+        while True:
+            with _repo() as repo:
+                node = _node(repo, stage.name)
+                if not any(_own_reasons(node)):
+                    return Result(stage.name, stage.family, "Skipped", time.monotonic() - began)
+                before = _inputs(node)
+                _release_dead(repo)
+            state = reproduce(stage.name, timeout_s, on_line, stop)
+            if state == "Completed":
+                _check_inputs(stage.name, before)
+            if state:
+                return Result(stage.name, stage.family, state, time.monotonic() - began)
+            on_line("waiting: another DVC process uses the same paths")
+            if stop.wait(2):
+                raise child.StoppedError(f"{stage.name}: stopped while waiting")

@@ -1,0 +1,54 @@
+"""Small steps that the tests of stages and flows share; they act on the project in the current folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+
+def set_param(family: str, stage: str, **values: Any) -> None:
+    """Change the block of a stage in params.yaml; None takes a key away."""
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    block = {**content["families"][family][stage], **values}
+    content["families"][family][stage] = {key: value for key, value in block.items() if value is not None}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+
+
+def dvc(*arguments: str) -> str:
+    """Run DVC's command line and return what it printed."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, capture_output=True, text=True, env=environment).stdout
+
+
+def runs() -> list[str]:
+    """Return the stages that really ran so far, in order."""
+    file = Path("runs.txt")
+    return file.read_text().split() if file.exists() else []
+
+
+def wait_for(file: str, seconds: float = 20) -> None:
+    """Wait until ``file`` has something in it."""
+    until = time.monotonic() + seconds
+    while not (Path(file).exists() and Path(file).stat().st_size):
+        assert time.monotonic() < until, f"{file} did not appear"
+        time.sleep(0.05)
+
+
+def gone(pid: int, seconds: float = 5) -> bool:
+    """Return whether the process ends within ``seconds`` (a zombie that nobody collects has)."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.05)
+                continue
+        return True
+    return False

@@ -1,0 +1,180 @@
+"""The walls of the house: params, profiles, signatures, dvc.yaml, imports and the README agree with each other."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+from beauty_models import families, params
+
+ROOT = Path(__file__).parents[1]
+FAMILIES = families.names()
+DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+
+def imports(file: Path) -> set[str]:
+    """Return the modules that ``file`` imports, wherever in the file it does."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def closure(file: Path, seen: set[Path]) -> set[Path]:
+    """Return ``file`` and every file of this project that it imports, directly or not, package files included."""
+    if file in seen:
+        return seen
+    seen.add(file)
+    for module in imports(file):
+        for candidate in (ROOT / (module.replace(".", "/") + ".py"), ROOT / module.replace(".", "/") / "__init__.py"):
+            if candidate.exists():
+                closure(candidate, seen)
+    return seen
+
+
+def stamped(text: str, family: str) -> str:
+    return text.replace("${key}", family)
+
+
+def test_families_and_params_blocks_are_the_same() -> None:
+    assert sorted(params.read(ROOT / "params.yaml")) == FAMILIES
+
+
+@pytest.mark.parametrize("profile", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_profile_validates(family: str, profile: Path) -> None:
+    overlay = params.read(profile)
+    assert set(overlay) <= set(FAMILIES)
+    base = params.read(ROOT / "params.yaml")[family]
+    merged = params.merge(base, overlay.get(family, {}))
+    params.check(family, merged, profile)
+    if family in overlay:
+        assert merged != base, f"{profile.name} changes nothing for {family}"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_unknown_and_missing_keys_are_named(family: str) -> None:
+    block = params.read(ROOT / "params.yaml")[family]
+    with pytest.raises(ValueError, match=rf"families\.{family}\.finetune\.lr: "):
+        params.check(family, params.merge(block, {"finetune": {"lr": 1}}))
+    with pytest.raises(ValueError, match=rf"families\.{family}\.gate\.floor: "):
+        params.check(family, {**block, "gate": {k: v for k, v in block["gate"].items() if k != "floor"}})
+
+
+@pytest.mark.parametrize("stage", families.STAGES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_stage_signature(family: str, stage: str) -> None:
+    signature = inspect.signature(families.function(stage, family))
+    *paths, section = signature.parameters.values()
+    assert all(p.kind is p.KEYWORD_ONLY for p in signature.parameters.values())
+    assert all(p.annotation == "Path" for p in paths)
+    assert section.name == "params"
+    assert signature.return_annotation == "Metrics"
+    known = import_module(f"beauty_models.{family}").Params.model_fields[stage].annotation
+    assert section.annotation == known.__name__
+
+
+@pytest.mark.parametrize("stage", families.STAGES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_dvc_yaml_names_the_paths_of_the_signature(family: str, stage: str) -> None:
+    template = DAG[stage]["do"]
+    wanted = {str(families.path(name, family)) for name in families.path_names(families.function(stage, family))}
+    deps = {stamped(dep, family) for dep in template["deps"] if not dep.startswith("beauty_models/")}
+    outs = {stamped(out, family) for out in template["outs"]}
+    assert deps | outs == wanted
+    assert outs == {str(families.path(families.STAGES[stage], family))}
+    assert stamped(template["cmd"], family) == f"python -m beauty_models {stage} {family}"
+    assert [stamped(p, family) for p in template["params"]] == [f"families.{family}.{stage}"]
+    assert [stamped(m, family) for m in template["metrics"]] == [f"metrics/{family}/{stage}.json"]
+
+
+@pytest.mark.parametrize("stage", families.STAGES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_dvc_yaml_names_every_file_of_code_that_a_stage_runs(family: str, stage: str) -> None:
+    declared = {stamped(dep, family) for dep in DAG[stage]["do"]["deps"]}
+    entry = ROOT / "beauty_models" / family / f"{families.MODULES[stage]}.py"
+    needed = closure(entry, set()) | closure(ROOT / "beauty_models/__main__.py", set())
+    empty = {"beauty_models/__init__.py", "beauty_models/common/__init__.py"}  # a docstring only
+    assert {str(f.relative_to(ROOT)) for f in needed} - declared - empty == set()
+    missing = [dep for dep in declared if dep.startswith("beauty_models/") and not (ROOT / dep).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("empty", ["beauty_models/__init__.py", "beauty_models/common/__init__.py"])
+def test_package_files_that_no_stage_declares_hold_no_code(empty: str) -> None:
+    assert len(ast.parse((ROOT / empty).read_text(encoding="utf-8")).body) == 1
+
+
+FORBIDDEN = {
+    "beauty_models": {"tasks", "flows", "prefect", "dvc", "mlflow"},
+    "tasks": {"flows", "torch", "transformers", "diffusers", "open_clip"},
+    "flows": {"torch", "transformers", "diffusers", "open_clip"},
+}
+
+
+@pytest.mark.parametrize("layer", FORBIDDEN)
+def test_imports_point_one_way(layer: str) -> None:
+    found = {f"{file.relative_to(ROOT)} imports {module}" for file in (ROOT / layer).rglob("*.py")
+             for module in imports(file) if module.split(".")[0] in FORBIDDEN[layer]}
+    assert found == set()
+
+
+@pytest.mark.parametrize("file", sorted(p for d in ("beauty_models", "tasks", "flows", "tests", "bench") for p in (ROOT / d).rglob("*.py")),
+                         ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_file_says_what_it_is_and_is_short(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text))
+    assert text.count("\n") <= 300
+
+
+def test_no_pickle_and_no_remote_code() -> None:
+    for file in [f for layer in FORBIDDEN for f in (ROOT / layer).rglob("*.py")]:
+        assert not imports(file) & {"pickle", "joblib", "cloudpickle", "dill"}, file
+        text = file.read_text(encoding="utf-8")
+        assert "trust_remote_code=True" not in text, file
+        assert len(re.findall(r"torch\.load\(", text)) == len(re.findall(r"torch\.load\([^)]*weights_only=True", text)), file
+
+
+def test_readme_tree_is_true() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = re.search(r"```text\n(.*?)```", readme, re.S)
+    assert tree, "README.md has no ```text block with the tree"
+    stack: list[str] = []
+    for line in filter(str.strip, tree[1].splitlines()):
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        stack = [*stack[:depth], name.rstrip("/")]
+        path = ROOT.joinpath(*stack)
+        if not {"build", "metrics", "raw"} & set(stack):
+            assert path.exists(), f"README.md's tree names {path.relative_to(ROOT)}"
+
+
+def test_readme_commands_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake ([a-z]+)", readme)):
+        assert re.search(rf"^{target}:", makefile, re.M), f"README.md says `make {target}`"
+    from typer.main import get_command
+
+    from flows.cli import app
+
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    used = set(re.findall(r"\bbeauty ([a-z]+)", readme))
+    assert used and used <= known, f"README.md names commands that do not exist: {used - known}"
+
+
+def test_importing_the_command_loads_nothing_heavy() -> None:
+    import subprocess
+
+    code = "import flows.cli, sys; print([m for m in ('torch', 'prefect', 'mlflow', 'dvc', 'pandas', 'boto3') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip() == "[]"

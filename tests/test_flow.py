@@ -1,0 +1,170 @@
+"""The flow and ``dvc repro`` are two runners of one graph: whatever one does, the other finds done."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from mini import dvc, gone, runs, set_param, wait_for
+
+FAMILIES = ["lips", "nails"]
+UP_TO_DATE = "Data and pipelines are up to date."
+SCRIPT = """
+import json, sys
+from flows.retrain import run
+print(json.dumps(run(None, lambda *event: None, only_stages=True)))
+"""
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def flow(on_event: Any = lambda *event: None) -> dict[str, str]:
+    """Run the flow on the current project; return the state of each stage."""
+    from flows.retrain import run
+
+    return states(run(None, on_event, only_stages=True))
+
+
+def states(outcome: dict[str, Any]) -> dict[str, str]:
+    return {f"{row['stage']}@{row['family']}": row["state"] for row in outcome["stages"]}
+
+
+def all_are(state: str) -> dict[str, str]:
+    return {f"{stage}@{family}": state for stage in ("ingest", "pretrain") for family in FAMILIES}
+
+
+def test_flow_leaves_what_repro_leaves(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(project, tmp_path / "other")
+    assert flow() == all_are("Completed")
+    assert dvc("status").strip() == UP_TO_DATE
+    assert "Running stage" not in dvc("repro")
+    assert flow() == all_are("Skipped")
+    assert len(runs()) == 4
+    lock, ours = yaml.safe_load(Path("dvc.lock").read_text()), sorted(str(p) for p in Path().glob("build/**/*"))
+    monkeypatch.chdir(tmp_path / "other")
+    dvc("repro", "-q")
+    assert yaml.safe_load(Path("dvc.lock").read_text()) == lock
+    assert sorted(str(p) for p in Path().glob("build/**/*")) == ours
+
+
+def test_each_runner_sees_the_changes_and_the_work_of_the_other(project: Path) -> None:
+    dvc("repro", "-q")
+    assert flow() == all_are("Skipped")
+    set_param("lips", "ingest", n=5)
+    assert flow() == {**all_are("Skipped"), "ingest@lips": "Completed", "pretrain@lips": "Completed"}
+    set_param("nails", "pretrain", n=5)
+    dvc("repro", "-q")
+    assert flow() == all_are("Skipped")
+    set_param("lips", "ingest", n=1)
+    set_param("nails", "pretrain", n=1)
+    assert flow() == {**all_are("Restored"), "ingest@nails": "Skipped"}
+    assert dvc("status").strip() == UP_TO_DATE
+    assert len(runs()) == 4 + 2 + 1
+
+
+def test_raw_data_changed_by_hand_is_taken_in_as_repro_does(project: Path) -> None:
+    flow()
+    (project / "data/raw/lips/x").write_text("gloss")
+    assert flow() == {**all_are("Skipped"), "data/raw/lips.dvc@lips": "Completed", "ingest@lips": "Completed", "pretrain@lips": "Completed"}
+    assert dvc("status").strip() == UP_TO_DATE
+
+
+def test_a_failure_stops_its_family_only(project: Path) -> None:
+    from flows.retrain import RetrainError
+
+    set_param("lips", "ingest", mistake="no such file; fetch it")
+    events: list[tuple[str, str, str, Any]] = []
+    with pytest.raises(RetrainError, match="^ingest@lips: error: no such file; fetch it$") as failed:
+        flow(lambda *event: events.append(event))
+    assert states(failed.value.outcome) == {**all_are("Completed"), "ingest@lips": "Failed", "pretrain@lips": "NotRun"}
+    ends = {(stage, family): payload["state"] for kind, stage, family, payload in events if kind == "end"}
+    assert ends == {("ingest", "lips"): "Failed", ("ingest", "nails"): "Completed", ("pretrain", "nails"): "Completed"}
+    assert ("progress", "pretrain", "nails", {"share": 0.5, "text": "pretrain: half"}) in events
+
+
+def test_prefect_shows_states_progress_and_metrics(project: Path, prefect_server: str) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    set_param("nails", "ingest", mistake="oops")
+    with pytest.raises(RuntimeError):
+        flow()
+    set_param("nails", "ingest", mistake=None)
+    flow()
+    with get_client(sync_client=True) as client:
+        last, before = client.read_flow_runs(limit=2, sort=FlowRunSort.START_TIME_DESC)
+    assert (before.state_name, last.state_name) == ("Failed", "Completed")
+    artifacts = [artifact["key"] for artifact in _post(prefect_server, "artifacts/filter", {})]
+    tasks = _post(prefect_server, "task_runs/filter", {"flow_runs": {"id": {"any_": [str(last.id)]}}})
+    assert {t["name"]: t["state_name"] for t in tasks} == {
+        "ingest@lips": "Skipped",
+        "pretrain@lips": "Skipped",
+        "ingest@nails": "Completed",
+        "pretrain@nails": "Completed",
+    }
+    assert next(t for t in tasks if t["name"] == "pretrain@nails")["tags"] == ["gpu"]
+    assert {"progress-pretrain-nails", "metrics-pretrain-nails"} <= set(artifacts)
+
+
+def _post(server: str, path: str, body: dict[str, Any]) -> Any:
+    import httpx
+
+    return httpx.post(f"{server}/{path}", json=body).raise_for_status().json()
+
+
+def start(server: str) -> subprocess.Popen[str]:
+    """Start the flow in a process of its own."""
+    environment = {**os.environ, "PREFECT_API_URL": server}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_two_flows_at_once_lose_nothing_and_run_no_stage_twice(project: Path, prefect_server: str) -> None:
+    for family in FAMILIES:
+        set_param(family, "ingest", sleep=1)
+    flows = [start(prefect_server) for _ in range(2)]
+    outcomes = []
+    for process in flows:
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        outcomes.append(states(json.loads(out)))
+    for name in all_are(""):
+        assert sorted(outcome[name] for outcome in outcomes) == ["Completed", "Skipped"]
+    assert sorted(runs()) == sorted(all_are(""))
+    assert dvc("status").strip() == UP_TO_DATE
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_flow_leaves_no_process(project: Path, prefect_server: str, how: signal.Signals) -> None:
+    set_param("lips", "ingest", sleep=600)
+    process = start(prefect_server)
+    wait_for("runs.txt")
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2  # dvc and the stage
+    process.send_signal(how)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert all(gone(child.pid) for child in children)
+
+
+def test_a_run_cancelled_in_the_ui_stops(project: Path, prefect_server: str) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import FlowRunSort
+    from prefect.states import Cancelling
+
+    set_param("lips", "ingest", sleep=600)
+    process = start(prefect_server)
+    wait_for("runs.txt")
+    with get_client(sync_client=True) as client:
+        current = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
+        client.set_flow_run_state(current.id, Cancelling(), force=True)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
