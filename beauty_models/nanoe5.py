@@ -61,7 +61,7 @@ def _weights(data: bytes, places: dict[str, tuple[int, int]], shapes: dict[str, 
     for name, stored in names.items():
         offset, values = places[stored]
         shape = shapes[name]
-        if stored.endswith(".w") and "ln" not in stored or stored == "emb.word":
+        if stored == "emb.word" or (stored.endswith(".w") and "ln" not in stored):
             blocks = np.frombuffer(data, BLOCK, shape.numel() // 32, offset)
             pairs = blocks["pairs"]
             four_bit = np.concatenate([pairs & 15, pairs >> 4], axis=1).astype(np.float32) - 8
@@ -77,7 +77,8 @@ def _names(layers: int) -> dict[str, str]:
     inner = {"attention.self.query": "q", "attention.self.key": "k", "attention.self.value": "v", "attention.output.dense": "ao",
              "attention.output.LayerNorm": "aln", "intermediate.dense": "fi", "output.dense": "fo", "output.LayerNorm": "oln"}
     names = {"embeddings.word_embeddings.weight": "emb.word", "embeddings.position_embeddings.weight": "emb.pos",
-             "embeddings.token_type_embeddings.weight": "emb.type", "embeddings.LayerNorm.weight": "emb.ln.w", "embeddings.LayerNorm.bias": "emb.ln.b"}
+             "embeddings.token_type_embeddings.weight": "emb.type",
+             "embeddings.LayerNorm.weight": "emb.ln.w", "embeddings.LayerNorm.bias": "emb.ln.b"}
     for layer in range(layers):
         for ours, theirs in inner.items():
             names |= {f"encoder.layer.{layer}.{ours}.{kind}": f"l{layer}.{theirs}.{kind[0]}" for kind in ("weight", "bias")}

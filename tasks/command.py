@@ -15,31 +15,31 @@ from tasks import child
 TAIL = 20  # last lines of a failed child that its error carries
 
 
-def _is_error(line: str) -> bool:
-    return line.startswith(("error: ", "ERROR: "))  # a stage's and DVC's
-
-
 def python(*arguments: str | Path, on_line: Callable[[str], None], stop: threading.Event | None = None) -> None:
-    """Run ``python`` with ``arguments`` and pass each line it prints, but for ``error:`` lines, to ``on_line``.
+    """Run ``python`` with ``arguments`` and pass each line it prints to ``on_line``, but not the error it ends with.
 
     Raises:
-        ValueError: it ended with an ``error:`` line, a mistake of the user's; the message is that line.
+        ValueError: it ended with ``error: …``, a mistake of the user's; the message is what follows.
         RuntimeError: it failed otherwise; the message holds its last lines.
         child.StoppedError: ``stop`` was set.
     """
     last: deque[str] = deque(maxlen=TAIL)
+    said: list[str] = []  # from an error line on
 
     def hear(line: str) -> None:
         last.append(line)
-        if not _is_error(line):
+        if said or line.startswith(("error: ", "ERROR: ")):  # a stage's and DVC's
+            said.append(line)
+        else:
             on_line(line)
 
     words = [str(argument) for argument in arguments]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     environment = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
     code = child.run([sys.executable, *words], environment, hear, math.inf, stop or threading.Event())
-    said = next((line for line in reversed(last) if _is_error(line)), None)
     if code and said:
-        raise ValueError(said[len("error: ") :])
+        raise ValueError("\n".join(said)[len("error: ") :])
     if code:
         raise RuntimeError("\n".join([f"`python {' '.join(words)}` ended with exit code {code}; it said last:", *last]))
+    for line in said:
+        on_line(line)

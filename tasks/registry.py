@@ -155,6 +155,8 @@ def add_version(registry: Client, family: str, run: str, tags: dict[str, str], a
 def _point(registry: Client, family: str, alias: str, version: int) -> None:
     registry.set_registered_model_alias(family, alias, str(version))
     if alias == "champion":
+        if aliases(registry, family).get("challenger") == version:
+            registry.delete_registered_model_alias(family, "challenger")
         registry.set_model_version_tag(family, str(version), SINCE, _now())
 
 
@@ -218,7 +220,7 @@ def rollback(family: str, to: int | None = None) -> dict[str, Any]:
             if present is not None:
                 registry.delete_model_version_tag(family, str(present), SINCE)
                 registry.set_model_version_tag(family, str(present), "rolled_back", _now())
-            return _described(registry, registry.get_model_version(family, str(to)), aliases(registry, family))
+            return _described(registry, known[to], aliases(registry, family))
 
 
 def champion_version(family: str, version: int | None = None) -> int:
@@ -260,8 +262,10 @@ def lineage(family: str, version: int) -> dict[str, Any]:
 
 
 def _version(registry: Client, family: str, version: int) -> Any:
-    with explained():
-        return registry.get_model_version(family, str(version))
+    found = next((known for known in _all(registry, family) if int(known.version) == version), None)
+    if found is None:
+        raise ValueError(f"{family}: version {version} is not registered; see `beauty models`")
+    return found
 
 
 def download(family: str, version: int, path: str, folder: Path) -> Path:

@@ -36,8 +36,10 @@ def _failure(name: str, code: int, tail: Iterable[str]) -> Exception:
     return (ValueError if said else RuntimeError)("\n".join([f"{name}: {first}", *lines]))
 
 
-def reproduce(name: str, timeout_s: float, on_line: OnLine, stop: threading.Event) -> str | None:
+def reproduce(name: str, timeout_s: float, on_line: OnLine, stop: threading.Event, pull: bool) -> str | None:
     """Let DVC run the stage ``name``, if it finds it stale, within ``timeout_s`` seconds; setting ``stop`` ends it.
+
+    ``pull`` looks in the DVC remote for a result that another machine made (`share` brings its list, not its files).
 
     Returns:
         Skipped, Restored (from the run cache), Completed, or None when another DVC process is using the same paths.
@@ -52,13 +54,13 @@ def reproduce(name: str, timeout_s: float, on_line: OnLine, stop: threading.Even
         if CHATTER.match(line):
             return
         tail.append(line)
-        heard["cached"] |= line == f"Stage '{name}' is cached - skipping run, checking out outputs"
+        heard["cached"] |= line == f"Stage '{name}' is cached - skipping run, checking out outputs" or line.startswith("Pulling data for")
         heard["unchanged"] |= line == f"Stage '{name}' didn't change, skipping"
         heard["ran"] |= line == f"Running stage '{name}':"
         heard["busy"] |= BUSY in line
         on_line(line)
 
-    command = [*DVC, "repro", "--single-item", name]
+    command = [*DVC, "repro", "--single-item", *(["--pull"] if pull else []), name]
     try:
         code = child.run(command, _environment(), hear, timeout_s, stop)
     except (TimeoutError, child.StoppedError) as error:
@@ -67,6 +69,8 @@ def reproduce(name: str, timeout_s: float, on_line: OnLine, stop: threading.Even
         return None
     if code:
         raise _failure(name, code, tail)
+    if heard["ran"]:
+        return "Completed"
     return "Restored" if heard["cached"] else "Skipped" if heard["unchanged"] else "Completed"
 
 

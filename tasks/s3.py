@@ -44,7 +44,8 @@ def client() -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": 5}, max_pool_connections=THREADS * 2))
+    session = boto3.session.Session()  # boto3's default one is not made for threads
+    return session.client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": 5}, max_pool_connections=THREADS * 2))
 
 
 @contextmanager

@@ -81,19 +81,22 @@ def _describe(node: Any, needs: Iterable[Any]) -> Stage:
     return Stage(name=name, family=family, needs=tuple(n.addressing for n in needs), source=node.cmd is None, **limits)
 
 
+def _graph(repo: Repo, families: Iterable[str]) -> dict[str, Stage]:
+    import networkx
+
+    wanted, nodes = set(families), repo.index.graph  # edges point from a stage to what it depends on
+    ordered = [_describe(node, nodes.successors(node)) for node in networkx.dfs_postorder_nodes(nodes)]
+    return {stage.name: stage for stage in ordered if stage.family in wanted}
+
+
 def graph(families: Iterable[str]) -> dict[str, Stage]:
     """Return the stages of ``families`` by name, each after those it needs.
 
     Raises:
         ValueError: dvc.yaml is not valid, in DVC's words.
     """
-    import networkx
-
-    wanted = set(families)
     with _repo() as repo:
-        nodes = repo.index.graph  # edges point from a stage to what it depends on
-        ordered = [_describe(node, nodes.successors(node)) for node in networkx.dfs_postorder_nodes(nodes)]
-    return {stage.name: stage for stage in ordered if stage.family in wanted}
+        return _graph(repo, families)
 
 
 def _flat(value: Any, prefix: str) -> dict[str, Any]:
@@ -129,6 +132,19 @@ def _own_reasons(node: Any) -> Iterator[str]:
             yield f"{path} " + {"deleted": "is missing", "not in cache": "is not in DVC's cache"}.get(what, "is not what this stage made")
 
 
+def _stale(repo: Repo, stages: Iterable[str]) -> dict[str, list[str]]:
+    reasons: dict[Any, list[str]] = {}
+    nodes = repo.index.graph
+
+    def collect(node: Any) -> list[str]:
+        if node not in reasons:
+            upstream = [n for n in nodes.successors(node) if collect(n)]
+            reasons[node] = [*_own_reasons(node), *(f"{n.addressing} is stale" for n in upstream)]
+        return reasons[node]
+
+    return {name: collect(_node(repo, name)) for name in stages}
+
+
 def stale(stages: Iterable[str]) -> dict[str, list[str]]:
     """Return for each stage the reasons why it must run; none when it is up to date.
 
@@ -137,17 +153,15 @@ def stale(stages: Iterable[str]) -> dict[str, list[str]]:
     Raises:
         ValueError: dvc.yaml is not valid, in DVC's words, or has no such stage.
     """
-    reasons: dict[Any, list[str]] = {}
     with _repo() as repo:
-        nodes = repo.index.graph
+        return _stale(repo, stages)
 
-        def collect(node: Any) -> list[str]:
-            if node not in reasons:
-                upstream = [n for n in nodes.successors(node) if collect(n)]
-                reasons[node] = [*_own_reasons(node), *(f"{n.addressing} is stale" for n in upstream)]
-            return reasons[node]
 
-        return {name: collect(_node(repo, name)) for name in stages}
+def survey(families: Iterable[str]) -> tuple[dict[str, Stage], dict[str, list[str]]]:
+    """Return `graph` and `stale` of ``families``, for the price of one look."""
+    with _repo() as repo:
+        stages = _graph(repo, families)
+        return stages, _stale(repo, stages)
 
 
 def _node(repo: Repo, name: str) -> Any:
@@ -220,10 +234,11 @@ def hold(name: str, stop: threading.Event, on_line: OnLine) -> FileLock:
     return lock
 
 
-def bring_up_to_date(stage: Stage, timeout_s: float, on_line: OnLine, stop: threading.Event | None = None) -> Result:
+def bring_up_to_date(stage: Stage, timeout_s: float, on_line: OnLine, stop: threading.Event | None = None, pull: bool = False) -> Result:
     """Run ``stage`` through DVC if it is stale; dvc.lock ends as ``dvc repro`` would leave it.
 
     ``on_line`` gets each line the stage prints. Setting ``stop`` ends the stage and all its processes.
+    ``pull`` takes a result that another machine pushed to the DVC remote rather than making it again.
 
     Raises:
         ValueError: the stage failed by a mistake of the user's; the message begins with the stage's ``error:`` line.
@@ -240,7 +255,7 @@ def bring_up_to_date(stage: Stage, timeout_s: float, on_line: OnLine, stop: thre
                     return Result(stage.name, stage.family, "Skipped", time.monotonic() - began)
                 before = _inputs(node)
                 _release_dead(repo)
-            state = reproduce(stage.name, timeout_s, on_line, stop)
+            state = reproduce(stage.name, timeout_s, on_line, stop, pull)
             if state == "Completed":
                 _check_inputs(stage.name, before)
             if state:

@@ -11,8 +11,9 @@ import pytest
 from sklearn import metrics
 
 from beauty_models.common.page import tag
-from beauty_models.sentiment import Evaluate, evaluate, report
-from beauty_models.sentiment.baselines import Guess, majority, mentions, tfidf_logreg
+from beauty_models.sentiment import Evaluate, evaluate
+from beauty_models.sentiment.report import needs as report
+from beauty_models.sentiment.report.baselines import Guess, majority, mentions, tfidf_logreg
 
 PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, worst=5, examples=2)
 CLASSES, ASPECTS = ["negative", "positive"], ["price", "scent"]
@@ -211,7 +212,8 @@ def test_words_stand_in_for_aspects(tmp_path):
     groups = {name: set(part["aspect"]) for name, part in table[table["level"] == "category"].groupby("category")}
     assert "leaking" in groups["shampoo"] - groups["lipstick"] and "crumbling" in groups["lipstick"] - groups["shampoo"]
     assert "gorgeous" in set(table[table["level"] == "all"]["aspect"]) and "包装" not in set(table["aspect"])
-    assert "characteristic" in (tmp_path / "needs.html").read_text()
+    page = (tmp_path / "needs.html").read_text()
+    assert "characteristic" in page and "Nothing so far" not in page
 
 
 def test_log_odds_by_hand():

@@ -36,7 +36,7 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
     monkeypatch.setattr(s3, "PART", 256 * 1024)
     monkeypatch.setattr(s3, "THREADS", 1)
     monkeypatch.setattr(s3, "LINE_EVERY", 0.0)
-    made = boto3.resource("s3").create_bucket(Bucket=f"bucket-{abs(hash(request.node.name))}")
+    made = boto3.session.Session().resource("s3").create_bucket(Bucket=f"bucket-{abs(hash(request.node.name))}")
     yield made
     made.objects.delete()
 
@@ -53,8 +53,11 @@ def upload(bucket: Any, key: str, parts: list[bytes]) -> None:
 
 
 def test_more_objects_than_one_page_holds(bucket: Any) -> None:
+    from moto.s3.models import s3_backends
+
+    store = s3_backends["123456789012"]["aws"]  # the server's own, which saves a thousand requests
     for number in range(1005):
-        bucket.put_object(Key=f"in/{number:04}.csv", Body=b"x")
+        store.put_object(bucket.name, f"in/{number:04}.csv", b"x")
     assert [item.path for item in s3.list_objects(s3.client(), f"s3://{bucket.name}/in")] == [f"{number:04}.csv" for number in range(1005)]
 
 
@@ -172,6 +175,17 @@ def test_refusals_say_what_to_check_and_hold_no_secret(bucket: Any, tmp_path: Pa
 
     with pytest.raises(ValueError, match="there is no bucket 'nowhere-at-all'; check its name, AWS_REGION and AWS_ENDPOINT_URL"):
         take("s3://nowhere-at-all/in", tmp_path / "1")
-    with set_initial_no_auth_action_count(0)(lambda: pytest.raises(ValueError, match="S3 refused .*check the credentials"))() as refused:
-        pass
-    assert "hunter2" not in str(refused)
+    with pytest.raises(ValueError, match=f"s3://{bucket.name}/in: S3 refused .* check the credentials") as refused:
+        set_initial_no_auth_action_count(0)(take)(f"s3://{bucket.name}/in", tmp_path / "2")
+    assert "hunter2" not in str(refused.value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(ValueError, match="no AWS credentials found; set AWS_PROFILE"):
+        take(f"s3://{bucket.name}/in", tmp_path / "3")
+
+
+def test_a_server_that_does_not_answer_is_no_mistake_of_the_user(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(RuntimeError, match="check the network, AWS_REGION and AWS_ENDPOINT_URL"):
+        take(f"s3://{bucket.name}/in", tmp_path / "1")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
@@ -27,7 +29,7 @@ def _put(temporary: Path, path: Path) -> None:
                 _flush(file)
         if path.exists():
             shutil.rmtree(path)
-    os.replace(temporary, path)
+    temporary.replace(path)
     _flush(path.parent)
 
 
@@ -38,8 +40,8 @@ def _staged(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _put(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, f"{path} was not written, what stood there before still does: {error.strerror}") from error
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own words for a full disk
+        raise OSError(getattr(error, "errno", None), f"{path} was not written, what stood there before still does: {error}") from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

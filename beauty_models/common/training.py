@@ -20,7 +20,7 @@ def device() -> torch.device:
 def fast_bfloat16() -> bool:
     """Return whether the device computes bfloat16 in hardware; where it does not, it is many times slower than float32."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 

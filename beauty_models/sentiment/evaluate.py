@@ -16,10 +16,10 @@ from beauty_models.common.files import new_folder, read_json, write_json
 from beauty_models.common.progress import say
 from beauty_models.families import Metrics
 from beauty_models.sentiment import Evaluate
-from beauty_models.sentiment.baselines import POLARITIES, Guess, annotated, majority, mentions, tfidf_logreg
 from beauty_models.sentiment.model import Predictions, load
-from beauty_models.sentiment.quality_page import confusion_png, quality_page, reliability_png
-from beauty_models.sentiment.report import excerpt, needs
+from beauty_models.sentiment.report.baselines import POLARITIES, Guess, annotated, majority, mentions, tfidf_logreg
+from beauty_models.sentiment.report.needs import excerpt, needs
+from beauty_models.sentiment.report.quality_page import confusion_png, quality_page, reliability_png
 
 SCORES = {"accuracy": intervals.accuracy, "macro_f1": intervals.macro_f1, "balanced_accuracy": intervals.balanced_accuracy}
 BINS = 15  # of the calibration error

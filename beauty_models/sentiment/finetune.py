@@ -241,8 +241,9 @@ class Trainer:
 def _classifier(data: Path, pretrained: Path, params: Finetune) -> Classifier:
     schema = read_json(data / "schema.json")
     encoder = AutoModel.from_pretrained(pretrained, dtype=torch.float32, add_pooling_layer=False)
-    if params.frozen_layers >= len(layers(encoder)):
-        raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the backbone's {len(layers(encoder))} layers leave none to train")
+    depth = len(layers(encoder))
+    if params.frozen_layers >= depth:
+        raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the backbone's {depth} layers leave none to train")
     return Classifier(encoder, AutoTokenizer.from_pretrained(pretrained), schema["classes"], schema["aspects"], params.max_tokens,
                       read_json(pretrained / "backbone.json"), params.dropout)
 

@@ -22,8 +22,8 @@ from beauty_models.common.files import new_file
 from beauty_models.common.intervals import wilson
 from beauty_models.common.text import words
 from beauty_models.sentiment import Evaluate
-from beauty_models.sentiment.baselines import POLARITIES, annotated, mentions
-from beauty_models.sentiment.needs_page import needs_page
+from beauty_models.sentiment.report.baselines import POLARITIES, annotated, mentions
+from beauty_models.sentiment.report.needs_page import needs_page
 
 OVERALL = "(whole text)"
 ALL = "all"  # the period that holds every month

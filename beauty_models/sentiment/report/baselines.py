@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from beauty_models.common.intervals import exactly, macro_f1
 
 POLARITIES = ["negative", "neutral", "positive"]
-GRID = list(product([1.0, 3.0, 10.0, 30.0], [None, "balanced"]))  # C, class_weight
+GRID = list(product([1.0, 10.0, 100.0], [None, "balanced"]))  # C, class_weight
 ASPECT_GRID = list(product([3.0, 30.0], [None, "balanced"]))
 ROWS = 200_000  # the n-grams of more training texts than this do not fit into an ordinary memory
 Bools = NDArray[np.bool_]

