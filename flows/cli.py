@@ -70,9 +70,12 @@ def retrain(
 ) -> None:
     """Fetch, bring every stale stage up to date, compare with the champion, register."""
     from flows import edit
+    from tasks.fetch import check
 
     with _answer(as_json) as answer:
         wanted = _families(families)
+        if source is not None:
+            check(source)
         changes = edit.from_profile(profile, families or []) if profile else {}
         changes |= edit.from_source(families or [], source, edit.mapping(maps or [])) | edit.from_sets(sets or [])
         if told := edit.apply(changes):

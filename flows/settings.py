@@ -46,3 +46,4 @@ def configure() -> None:
         defaults["PREFECT_API_URL"] = f"{ui['prefect']}/api"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # Prefect makes only the last folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -15,12 +16,16 @@ from flows.settings import configure
 from tasks import child, repro, stage
 
 configure()  # before Prefect is imported: it reads the environment once
+gc.disable()  # no looking for garbage among the million objects of the import: a fifth of a run with nothing to do
 
 from prefect import get_run_logger, task  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.runtime import flow_run  # noqa: E402
 from prefect.states import Completed  # noqa: E402
+
+gc.freeze()
+gc.enable()
 
 OnEvent = Callable[[str, str, str, Any], None]
 """``on_event(kind, stage, family, payload)``, called from several threads. ``stage`` is a stage without its family, or

@@ -122,6 +122,16 @@ def kind_of(source: str) -> str:
     return "local"
 
 
+def check(source: str) -> None:
+    """Refuse a source that is of no known kind, or local and not there.
+
+    Raises:
+        ValueError: saying what to give instead.
+    """
+    if kind_of(source) == "local":
+        _expand(source)
+
+
 def _starter_hash(family: str) -> str:
     module = Path(families.__file__).parent / family / "starter.py"
     if not module.exists():

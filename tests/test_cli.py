@@ -63,6 +63,8 @@ def test_errors_are_one_line_and_standard_output_stays_empty(copy: Path) -> None
     assert "no block families.lipstick; it has sentiment" in beauty("why", "lipstick", code=1).stderr
     assert "Traceback" in beauty("why", "lipstick", code=1, BEAUTY_TRACEBACK="1").stderr
     assert answer("models") == []
+    assert "x.csv: no such file or folder" in beauty("retrain", "--source", "x.csv", code=1).stderr
+    assert params.read()["sentiment"]["source"] == "starter"
     assert "No such command" in beauty("retain", code=2).stderr
 
 

@@ -27,10 +27,12 @@ def _put(temporary: Path, path: Path) -> None:
         for file in temporary.rglob("*"):
             if file.is_file():
                 _flush(file)
-        if path.exists():
-            shutil.rmtree(path)
+    former = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if path.is_dir():  # a folder cannot be replaced at once: the old one steps aside until the new one is there
+        path.replace(former)
     temporary.replace(path)
     _flush(path.parent)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 @contextmanager

@@ -74,7 +74,8 @@ class Pretrain(Section):
     whole_words: bool
     epochs: Annotated[float, Field(ge=0)]  # 0 leaves the backbone as it is
     batch: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0)]  # of the body
+    head_learning_rate: Annotated[float, Field(gt=0)]  # of the language-model head, which wheel: and scratch begin untrained
     warmup: Share  # share of the steps
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Share

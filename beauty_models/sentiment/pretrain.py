@@ -108,7 +108,11 @@ def _train(backbone: Backbone, rows: list[Example], params: Pretrain, checkpoint
     lengths = np.array([len(row.ids) for row in rows])
     per_epoch = -(-len(rows) // params.batch)
     steps = round(per_epoch * params.epochs)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    body = list(model.base_model.parameters())
+    known = {id(p) for p in body}
+    head = [p for p in model.parameters() if id(p) not in known]
+    groups = [{"params": body, "lr": params.learning_rate}, {"params": head, "lr": params.head_learning_rate}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_linear(step, steps, params.warmup))
     first, history, recent = 0, [], []
     if state := checkpoint.load():
