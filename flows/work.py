@@ -16,7 +16,7 @@ from flows.settings import configure
 from tasks import child, repro, stage
 
 configure()  # before Prefect is imported: it reads the environment once
-gc.disable()  # no looking for garbage among the million objects of the import: a fifth of a run with nothing to do
+gc.disable()  # no looking for garbage among what the import makes: that is a fifth of a run with nothing to do
 
 from prefect import get_run_logger, task  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; torch's threads would only wait for each other
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="beauty-prefect-")  # before anything imports Prefect
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
