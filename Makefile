@@ -30,7 +30,7 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: --dest .venv/share/beauty-models vaderSentiment==3.3.2
 	test -s .venv/share/beauty-models/$(VADER)
 	touch $@

@@ -80,10 +80,10 @@ def lines() -> list[str]:
 
 
 def test_edits_keep_everything_else(copy: Path) -> None:
-    before = lines()
+    before, old = lines(), params.read()["sentiment"]["finetune"]["learning_rate"]
     told = edit.apply(edit.from_sets(["sentiment.finetune.learning_rate=3e-4", "families.sentiment.pretrain.learning_rate=1e-5"]))
-    assert told == ["sentiment.finetune.learning_rate: 0.0001 → 0.0003", "sentiment.pretrain.learning_rate: 0.0001 → 1e-05"]
-    changed = [(old, new) for old, new in zip(before, lines(), strict=True) if old != new]
+    assert told == [f"sentiment.finetune.learning_rate: {old} → 0.0003", "sentiment.pretrain.learning_rate: 0.0001 → 1e-05"]
+    changed = [(was, now) for was, now in zip(before, lines(), strict=True) if was != now]
     assert len(changed) == 2 and changed[1][1].partition("#")[2] == changed[1][0].partition("#")[2] != ""
     block = params.read()["sentiment"]
     assert (block["finetune"]["learning_rate"], block["pretrain"]["learning_rate"]) == (3e-4, 1e-5), "numbers for readers of YAML 1.1, too"

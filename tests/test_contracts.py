@@ -170,7 +170,7 @@ def test_readme_commands_exist() -> None:
     from flows.cli import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    used = set(re.findall(r"\bbeauty ([a-z]+)", readme))
+    used = set(re.findall(r"(?:^|`)beauty ([a-z]+)", readme, re.M))
     assert used and used <= known, f"README.md names commands that do not exist: {used - known}"
 
 
