@@ -92,6 +92,7 @@ class Finetune(Section):
     head_epochs: Annotated[int, Field(ge=0)]  # epochs with only the head learning
     unfreeze: Annotated[int, Field(ge=1)]  # layers thawed at once, from the top, one group an epoch
     epochs: Annotated[int, Field(ge=1)]  # at most, after the head's
+    min_steps: Annotated[int, Field(ge=0)]  # of all epochs; an epoch passes several times over data too small for that
     patience: Annotated[int, Field(ge=1)]  # epochs without a better validation macro-F1 before it stops
     batch: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]  # of the top layer

@@ -172,7 +172,9 @@ class Trainer:
         self.classifier, self.part, self.params, self.checkpoint, self.run = classifier, part, params, checkpoint, Run()
         groups = _groups(classifier, params)
         self.optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
-        self.per_epoch = -(-len(part.rows) // params.batch)
+        once = -(-len(part.rows) // params.batch)
+        self.passes = max(1, -(-params.min_steps // (once * params.epochs)))
+        self.per_epoch = self.passes * once
         steps = self.per_epoch * params.epochs
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: warmup_linear(step, steps, params.warmup))
         learned = {id(p) for group in groups for p in group["params"]}
@@ -206,7 +208,8 @@ class Trainer:
         classifier, params, run = self.classifier, self.params, self.run
         lowest = _thaw(classifier, run.epoch, params)
         _mode(classifier, training=True)
-        depth, order = len(layers(classifier.encoder)), self.part.batches(params, run.epoch)
+        depth = len(layers(classifier.encoder))
+        order = [batch for i in range(self.passes) for batch in self.part.batches(params, run.epoch * self.passes + i)]
         while run.batch < len(order):
             batch = order[run.batch]
             seed_step(params.seed, run.epoch * len(order) + run.batch)
