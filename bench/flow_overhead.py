@@ -62,7 +62,7 @@ def seconds(command: list[str], folder: Path) -> float:
 
 @contextmanager
 def _server() -> Iterator[None]:
-    os.environ["PREFECT_HOME"] = tempfile.mkdtemp()
+    os.environ |= {"PREFECT_HOME": tempfile.mkdtemp(), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
