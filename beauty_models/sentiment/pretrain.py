@@ -16,7 +16,7 @@ from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import progress
 from beauty_models.common.files import new_folder, write_json
 from beauty_models.common.text import words
-from beauty_models.common.training import attention, batches, by_length, device, precision, seed_step, set_dropout, warmup_linear
+from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout, warmup_linear
 from beauty_models.families import Metrics
 from beauty_models.sentiment import Pretrain
 from beauty_models.sentiment.model import TOKENS, pad
@@ -124,10 +124,10 @@ def _train(backbone: Backbone, rows: list[Example], params: Pretrain, checkpoint
     model.train()
     model.set_attn_implementation(attention(training=True))
     set_dropout(model, params.dropout)
-    order = batches(lengths, params.batch, params.seed, first // per_epoch)
+    order: list[Batch] = []
     with progress.bar("pretrain", steps, first) as bar:
         for step in range(first, steps):
-            if step % per_epoch == 0:
+            if step % per_epoch == 0 or not order:
                 order = batches(lengths, params.batch, params.seed, step // per_epoch)
             seed_step(params.seed, step)
             with precision(params.precision):
