@@ -1,0 +1,174 @@
+"""recommend: which products go with this picture or this sentence? A CLIP of a shop's own photos and texts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from beauty_models.params import Gate, Section
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Names = Annotated[list[str], Field(min_length=1)]
+
+
+class Split(Section):
+    """Shares of the products that go to each part; they add up to 1."""
+
+    train: Share
+    validation: Share
+    test: Share
+
+
+class Columns(Section):
+    """For each field the column names it may have in a file; capitals do not count.
+
+    The first one that is there is taken. Of name, description, category, color and material all are: a table may have them
+    in several languages, such as name and name_zh.
+    """
+
+    sku: Names
+    parent: Names
+    name: Names
+    description: Names
+    category: Names
+    color: Names
+    material: Names
+    price: Names
+    image: Names
+    attributes: Names
+    variations: Names
+    linked: Names
+    shopper: Names
+    date: Names
+    query: Names
+
+
+class Pictures(Section):
+    """Which pictures are taken, and how they are kept."""
+
+    max_pixels: Positive  # width × height; larger ones are refused unread
+    min_side: Positive  # pixels
+    side: Positive  # the shorter side as it is kept, pixels
+    repeat_bits: Annotated[int, Field(ge=0, le=63)]  # of the 64 of the perceptual hash, by which a copy of a picture may differ
+    repeat_colour: Annotated[float, Field(ge=0)]  # mean difference of colours, 0 to 255, by which a copy may differ
+
+
+class Ingest(Section):
+    """From product tables and picture files to items with captions, split by product."""
+
+    seed: int
+    columns: Columns
+    pictures: Pictures
+    sentences: Annotated[int, Field(ge=0)]  # of a description, each becomes a caption; the rest is left out
+    max_characters: Annotated[int, Field(ge=10)]  # of a caption
+    max_rejected: Share  # the stage fails when more of the rows than this are rejected
+    limit: Annotated[int, Field(ge=0)]  # products at most, the same ones every time; 0 takes all
+    split: Split
+
+
+class Scratch(Section):
+    """The text tower that `text: scratch` builds, and its own tokenizer."""
+
+    layers: Positive
+    hidden: Annotated[int, Field(ge=8)]
+    heads: Positive
+    vocabulary: Annotated[int, Field(ge=100)]
+
+
+class Pretrain(Section):
+    """Contrastive learning on the pictures alone (SimCLR: Chen et al. 2020); only the upper blocks of the image tower learn."""
+
+    seed: int
+    open_clip: str  # NAME/TAG, hf-hub:OWNER/NAME or local-dir:FOLDER of a whole dual encoder; "" builds one of the two towers below
+    image: str  # wheel:efficientnet-lite0, or timm:NAME for an untrained tower
+    text: str  # hub id, folder, wheel:NAME or scratch
+    scratch: Scratch
+    size: Annotated[int, Field(ge=16)]  # pixels, of the square the image tower of the two towers sees
+    dimension: Annotated[int, Field(ge=2)]  # of the space the two towers share
+    max_tokens: Annotated[int, Field(ge=8, le=512)]
+    vocabulary: Annotated[int, Field(ge=0)]  # the text tower keeps its most frequent tokens, this many, and those of the texts; 0 keeps all
+    epochs: Annotated[float, Field(ge=0)]  # 0 leaves the image tower as it is
+    batch: Annotated[int, Field(ge=2)]  # pictures; each is seen in two views
+    frozen_blocks: Annotated[int, Field(ge=0)]  # the lowest blocks of the image tower stay as they are
+    learning_rate: Annotated[float, Field(gt=0)]
+    warmup: Share  # share of the steps
+    weight_decay: Annotated[float, Field(ge=0)]
+    temperature: Annotated[float, Field(gt=0)]
+    projector: Positive  # width of the network behind the tower that the loss is taken from and that is thrown away
+    crop: tuple[Share, Share]  # least and largest share of the picture's area in a view
+    colour: Share  # by which brightness, contrast and saturation may change; the hue never does
+    keep: Share  # of what was learned: 1 takes it whole, less goes back towards the weights before (WiSE-FT: Wortsman et al. 2022)
+    precision: Literal["auto", "float32", "bfloat16"]
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+
+
+class Captions(Section):
+    """How often each kind of caption is drawn, in proportion to the others; the name comes with the colour or without."""
+
+    name: Annotated[float, Field(ge=0)]
+    description: Annotated[float, Field(ge=0)]
+    attributes: Annotated[float, Field(ge=0)]
+    category: Annotated[float, Field(ge=0)]
+
+
+class Index(Section):
+    """The faiss index of the catalogue."""
+
+    exact_below: Annotated[int, Field(ge=0)]  # products; from there on HNSW
+    links: Annotated[int, Field(ge=2)]  # HNSW's M
+    build_width: Positive  # HNSW's efConstruction
+    search_width: Positive  # HNSW's ef
+
+
+class Finetune(Section):
+    """Both towers learn one space from pairs of picture and caption (CLIP: Radford et al. 2021; SigLIP: Zhai et al. 2023)."""
+
+    seed: int
+    locked: bool  # the image tower stays as it is and is computed once (LiT: Zhai et al. 2022); its projection learns
+    views: Positive  # of each picture, computed once when locked: the whole one, then augmented ones
+    crop: tuple[Share, Share]
+    colour: Share
+    frozen_layers: Annotated[int, Field(ge=0)]  # the lowest layers of the text tower stay as they are; their output is computed once
+    ridge: Annotated[float, Field(ge=0)]  # the projections start from the ridge regression of texts on pictures with this penalty; 0 from chance
+    captions: Captions
+    loss: Literal["clip", "siglip"]
+    temperature: Annotated[float, Field(gt=0)]  # at the start; it is learned
+    epochs: Annotated[int, Field(ge=0)]  # at most; 0 stops after the ridge regression
+    min_steps: Annotated[int, Field(ge=0)]  # of all epochs; an epoch passes several times over data too small for that
+    patience: Positive  # epochs without better retrieval on the validation split before it stops
+    batch: Annotated[int, Field(ge=2)]
+    chunk: Positive  # pairs that go through the towers at once; a larger batch is cut into chunks (GradCache: Gao et al. 2021)
+    learning_rate: Annotated[float, Field(gt=0)]  # of the towers
+    head_learning_rate: Annotated[float, Field(gt=0)]  # of the projections and the temperature
+    warmup: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    dropout: Share
+    ema: Annotated[float, Field(ge=0, lt=1)]  # decay per step of the running mean of the weights that is kept; 0 is off
+    image_share: Share  # of the picture in a product's embedding, the rest is its text's
+    index: Index
+    precision: Literal["auto", "float32", "bfloat16"]
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+
+
+class Evaluate(Section):
+    """The model and its baselines on the frozen test split."""
+
+    seed: int
+    bootstrap: Annotated[int, Field(ge=100)]  # resamples
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    board: Annotated[int, Field(ge=0)]  # queries on each retrieval board
+    shown: Positive  # results of each query on a board
+
+
+class Params(Section):
+    """The block families.recommend of params.yaml."""
+
+    source: str  # starter, toy, a file, a folder, a glob or s3://bucket/prefix
+    license: str  # of the source, for the model card; "" takes what the source says of itself
+    ingest: Ingest
+    pretrain: Pretrain
+    finetune: Finetune
+    evaluate: Evaluate
+    gate: Gate
