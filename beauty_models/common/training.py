@@ -21,7 +21,8 @@ def fast_bfloat16() -> bool:
     """Return whether the device computes bfloat16 in hardware; where it does not, it is many times slower than float32."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
 
 
 def precision(wanted: str) -> AbstractContextManager[None]:
