@@ -27,10 +27,11 @@ from transformers import Trainer as HuggingFaceTrainer
 from beauty_models import backbones, params
 from beauty_models.checkpoint import Checkpoint
 from beauty_models.common import progress
+from beauty_models.common.bert import layers
 from beauty_models.common.training import device, fast_bfloat16, set_dropout
 from beauty_models.sentiment import Finetune
 from beauty_models.sentiment.finetune import Part, Trainer
-from beauty_models.sentiment.model import Classifier, layers
+from beauty_models.sentiment.model import Classifier
 
 
 def _classifier(backbone: backbones.Backbone, section: Finetune) -> Classifier:

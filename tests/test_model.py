@@ -11,11 +11,12 @@ import torch
 
 from beauty_models import backbones
 from beauty_models.common.activations import Activations
+from beauty_models.common.bert import mean, tokenize
 from beauty_models.common.losses import class_weights, focal, temperature
+from beauty_models.common.masking import mask_words
 from beauty_models.common.training import batches, by_length, warmup_linear
 from beauty_models.sentiment.finetune import aspect_targets
-from beauty_models.sentiment.model import Classifier, load, save, tokenize
-from beauty_models.sentiment.pretrain import mask_words
+from beauty_models.sentiment.model import Classifier, load, save
 
 TEXTS = ["这个口红颜色很好看", "包装破了, 不推荐", "lovely cream, smells nice", "too dry for my skin"] * 5
 
@@ -92,7 +93,7 @@ def test_frozen_layers_cached_or_not_give_the_same_logits(tiny: backbones.Backbo
             mask = torch.ones(1, len(row), dtype=torch.bool)
             store.write(np.array([i]), model.encode(model.embed(row[None]), mask, 0, 1))
         hidden, mask = store.read(np.arange(4))
-        cached = model.heads(model.norm(model.mean(model.encode(hidden, mask, 1, 2), mask)))[0]
+        cached = model.heads(model.norm(mean(model.encode(hidden, mask, 1, 2), mask)))[0]
         direct = torch.cat([model(row[None], torch.ones(1, len(row), dtype=torch.bool))[0] for row in rows])
     torch.testing.assert_close(cached, direct)
 

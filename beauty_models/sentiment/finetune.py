@@ -16,12 +16,13 @@ from transformers import AutoModel, AutoTokenizer
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import progress
 from beauty_models.common.activations import Activations
+from beauty_models.common.bert import layers, mean, pad, tokenize
 from beauty_models.common.files import read_json
 from beauty_models.common.losses import class_weights, focal, temperature
 from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout, warmup_linear
 from beauty_models.families import Metrics
 from beauty_models.sentiment import Finetune
-from beauty_models.sentiment.model import STATES, Classifier, layers, pad, save, tokenize
+from beauty_models.sentiment.model import STATES, Classifier, save
 
 ROWS = 64  # per batch where nothing is learned
 UNKNOWN = -1  # aspect target of a review that nobody annotated
@@ -147,8 +148,8 @@ def _pooled(classifier: Classifier, part: Part, params: Finetune) -> tuple[torch
         with precision(params.precision):
             hidden, mask = part.hidden(classifier, batch)
             hidden = classifier.encode(hidden, mask, params.frozen_layers, len(layers(classifier.encoder)))
-        mean = classifier.mean(hidden, mask)
-        means[batch], logits[batch] = mean.cpu(), classifier.heads(classifier.norm(mean))[0].cpu()
+        pooled = mean(hidden, mask)
+        means[batch], logits[batch] = pooled.cpu(), classifier.heads(classifier.norm(pooled))[0].cpu()
     return means, logits
 
 
@@ -218,7 +219,7 @@ class Trainer:
                     hidden, mask = self.part.hidden(classifier, batch)
                     hidden = classifier.encode(hidden, mask, params.frozen_layers, lowest)
                 hidden = classifier.encode(hidden, mask, lowest, depth)
-            loss = self.part.loss(classifier, classifier.norm(classifier.mean(hidden, mask)), batch, params)
+            loss = self.part.loss(classifier, classifier.norm(mean(hidden, mask)), batch, params)
             loss.backward()
             nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
             self.optimizer.step()

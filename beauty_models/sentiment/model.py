@@ -19,11 +19,11 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from beauty_models.common import progress
+from beauty_models.common.bert import TOKENS, encode, layers, mean, pad, tokenize
 from beauty_models.common.files import new_folder, read_json, write_json
 from beauty_models.common.training import attention, by_length, device, precision
 
 STATES = 4  # of an aspect: not mentioned, negative, neutral, positive
-TOKENS = 8192  # per batch where nothing is learned
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -33,33 +33,6 @@ class Predictions:
 
     probabilities: Floats
     aspects: Floats
-
-
-def pad(rows: Sequence[torch.Tensor], value: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ``rows`` (each [length, …]) as one tensor [n, longest, …] on the device, and the mask [n, longest] of what is real."""
-    lengths = torch.tensor([len(row) for row in rows])
-    mask = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
-    padded = nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
-    return padded.to(device(), non_blocking=True), mask.to(device(), non_blocking=True)
-
-
-def tokenize(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_tokens: int) -> list[torch.Tensor]:
-    """Return the token ids of each text, cut to ``max_tokens`` by leaving out its middle (openings and verdicts matter most)."""
-    rows = tokenizer(list(texts), verbose=False)["input_ids"] if len(texts) else []
-    head = max_tokens * 2 // 3
-    return [torch.tensor(ids if len(ids) <= max_tokens else ids[:head] + ids[head - max_tokens :]) for ids in rows]
-
-
-def layers(encoder: PreTrainedModel) -> nn.ModuleList:
-    """Return the encoder's layers, lowest first.
-
-    Raises:
-        ValueError: it is not built like BERT (BERT, RoBERTa, XLM-R, MacBERT and ELECTRA are).
-    """
-    found = getattr(getattr(encoder, "encoder", None), "layer", None)
-    if not isinstance(found, nn.ModuleList):
-        raise ValueError(f"base: {type(encoder).__name__} is not built like BERT; take BERT, RoBERTa, XLM-R, MacBERT or ELECTRA")
-    return found
 
 
 class Classifier(nn.Module):
@@ -78,21 +51,12 @@ class Classifier(nn.Module):
 
     def encode(self, hidden: torch.Tensor, mask: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """Return the output of layers ``start`` to ``stop``−1 for ``hidden`` [n, length, width], the input of layer ``start``."""
-        shown = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device).masked_fill(~mask, torch.finfo(hidden.dtype).min)
-        for layer in layers(self.encoder)[start:stop]:
-            hidden = layer(hidden, shown[:, None, None, :])
-        return hidden
+        return encode(self.encoder, hidden, mask, start, stop)
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the embeddings [n, length, width] of token ids [n, length]."""
         embedded: torch.Tensor = self.encoder.embeddings(input_ids=ids)
         return embedded
-
-    @staticmethod
-    def mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the mean over the real tokens: [n, width], float32."""
-        weights = mask.unsqueeze(-1).float()
-        return (hidden.float() * weights).sum(1) / weights.sum(1)
 
     def heads(self, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits of the classes [n, classes] and of the aspects [n, aspects, 4] for normalised features [n, width]."""
@@ -102,7 +66,7 @@ class Classifier(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits of `heads` for token ids [n, length] with ``mask`` true where a token is real."""
-        return self.heads(self.norm(self.mean(self.encode(self.embed(ids), mask, 0, len(layers(self.encoder))), mask)))
+        return self.heads(self.norm(mean(self.encode(self.embed(ids), mask, 0, len(layers(self.encoder))), mask)))
 
     @torch.inference_mode()
     def predict(self, texts: Sequence[str], title: str = "predict") -> Predictions:

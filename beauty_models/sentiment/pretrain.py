@@ -2,151 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 
 from beauty_models import backbones
 from beauty_models.backbones import Backbone
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import progress
 from beauty_models.common.files import new_folder, write_json
-from beauty_models.common.text import words
-from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout, warmup_linear
+from beauty_models.common.masking import examples, held_out_loss, train
+from beauty_models.common.training import device
 from beauty_models.families import Metrics
 from beauty_models.sentiment import Pretrain
-from beauty_models.sentiment.model import TOKENS, pad
 
 HELD_OUT = 0.02  # share of the texts on which the loss before and after is measured
-IGNORED = -1  # word number of special tokens: never masked
-
-
-@dataclass(frozen=True)
-class Example:
-    """One text: its token ids and, for each token, the number of the word it belongs to."""
-
-    ids: torch.Tensor
-    words: torch.Tensor
-
-
-def _word_of_characters(text: str) -> list[int]:
-    """Return, for each character, the number of its word; white space counts to the word before it."""
-    numbers: list[int] = []
-    for number, word in enumerate(words(text)):
-        end = text.index(word, len(numbers)) + len(word)
-        numbers += [max(0, number - 1)] * (end - len(word) - len(numbers)) + [number] * len(word)
-    return numbers + [numbers[-1] if numbers else 0] * (len(text) - len(numbers))
-
-
-def _examples(backbone: Backbone, texts: list[str], params: Pretrain) -> list[Example]:
-    found, cut = [], params.max_tokens
-    encoded = backbone.tokenizer(texts, truncation=True, max_length=cut, return_offsets_mapping=True, return_special_tokens_mask=True)
-    for text, ids, offsets, special in zip(texts, encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True):
-        place = _word_of_characters(text) if params.whole_words else []
-        tokens = enumerate(zip(offsets, special, strict=True))
-        numbers = [IGNORED if hidden else place[end - 1] if place and end else i for i, ((_, end), hidden) in tokens]
-        found.append(Example(torch.tensor(ids), torch.tensor(numbers)))
-    return found
-
-
-def mask_words(ids: torch.Tensor, numbers: torch.Tensor, share: float, mask_id: int, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hide ``share`` of the words of each row: 80 % by the mask token, 10 % by random tokens, 10 % left (Devlin et al. 2019).
-
-    Args:
-        ids: token ids [n, length].
-        numbers: the word of each token [n, length]; negative where a token must stay.
-
-    Returns:
-        The changed ids and the boolean places [n, length] that are to be predicted.
-    """
-    fate = torch.rand(len(ids), int(numbers.max()) + 1)
-    kind = torch.rand_like(fate)
-    real = numbers >= 0
-    at = numbers.clamp(min=0)
-    chosen = (fate.gather(1, at) < share) & real
-    kind = kind.gather(1, at)
-    changed = torch.where(chosen & (kind < 0.8), mask_id, ids)
-    random = torch.randint_like(ids, vocabulary)
-    return torch.where(chosen & (kind >= 0.8) & (kind < 0.9), random, changed), chosen
-
-
-def _loss(backbone: Backbone, rows: list[Example], share: float) -> tuple[torch.Tensor, int]:
-    """Return the summed cross-entropy of the hidden tokens and their number; logits are computed at those places only."""
-    model, tokenizer = backbone.model, backbone.tokenizer
-    numbers = nn.utils.rnn.pad_sequence([row.words for row in rows], batch_first=True, padding_value=IGNORED)
-    ids = nn.utils.rnn.pad_sequence([row.ids for row in rows], batch_first=True, padding_value=tokenizer.pad_token_id)
-    changed, chosen = mask_words(ids, numbers, share, tokenizer.mask_token_id, model.config.vocab_size)
-    _, mask = pad([row.ids for row in rows])
-    hidden = model.base_model(input_ids=changed.to(device()), attention_mask=mask).last_hidden_state
-    head = model.cls if hasattr(model, "cls") else model.lm_head
-    logits = head(hidden[chosen.to(device())])
-    return nn.functional.cross_entropy(logits.float(), ids[chosen].to(device()), reduction="sum"), int(chosen.sum())
-
-
-@torch.inference_mode()
-def _held_out_loss(backbone: Backbone, rows: list[Example], params: Pretrain) -> float:
-    """Return the mean cross-entropy in nats per hidden token, on the same masks every time."""
-    backbone.model.eval()
-    backbone.model.set_attn_implementation(attention(training=False))
-    total, count = 0.0, 0
-    lengths = np.array([len(row.ids) for row in rows])
-    with precision(params.precision):
-        for step, batch in enumerate(by_length(lengths, TOKENS // params.max_tokens)):
-            seed_step(params.seed, -1 - step)
-            loss, hidden = _loss(backbone, [rows[i] for i in batch], params.mask)
-            total, count = total + loss.item(), count + hidden
-    return total / max(count, 1)
-
-
-def _train(backbone: Backbone, rows: list[Example], params: Pretrain, checkpoint: Checkpoint) -> list[dict[str, float]]:
-    """Train in place; return the mean training loss of each tenth of the run."""
-    model = backbone.model
-    lengths = np.array([len(row.ids) for row in rows])
-    per_epoch = -(-len(rows) // params.batch)
-    steps = round(per_epoch * params.epochs)
-    body = list(model.base_model.parameters())
-    known = {id(p) for p in body}
-    head = [p for p in model.parameters() if id(p) not in known]
-    groups = [{"params": body, "lr": params.learning_rate}, {"params": head, "lr": params.head_learning_rate}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_linear(step, steps, params.warmup))
-    first, history, recent = 0, [], []
-    if state := checkpoint.load():
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first, history, recent = state["step"], state["history"], state["recent"]
-        progress.say(f"pretrain: resuming at step {first} of {steps}")
-    model.train()
-    model.set_attn_implementation(attention(training=True))
-    set_dropout(model, params.dropout)
-    order: list[Batch] = []
-    with progress.bar("pretrain", steps, first) as bar:
-        for step in range(first, steps):
-            if step % per_epoch == 0 or not order:
-                order = batches(lengths, params.batch, params.seed, step // per_epoch)
-            seed_step(params.seed, step)
-            with precision(params.precision):
-                loss, hidden = _loss(backbone, [rows[i] for i in order[step % per_epoch]], params.mask)
-            if hidden:
-                (loss / hidden).backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-                recent.append(loss.item() / hidden)
-            schedule.step()
-            if (step + 1) % max(1, steps // 10) == 0:
-                history.append({"step": step + 1, "loss": float(np.mean(recent or [0.0]))})
-                recent = []
-            bar.advance(1, f"step {step + 1}/{steps}, loss {recent[-1] if recent else history[-1]['loss']:.3f}")
-            if checkpoint.due():
-                checkpoint.save({"step": step + 1, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                                 "schedule": schedule.state_dict(), "history": history, "recent": recent})
-    return history
 
 
 def _backbone(texts: list[str], params: Pretrain) -> Backbone:
@@ -173,13 +44,13 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     backbone = _backbone(texts, params)
     backbone.model.to(device())
     progress.say(f"pretrain: {params.base}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts")
-    rows = _examples(backbone, texts, params)
+    rows = examples(backbone, texts, params.max_tokens, params.whole_words)
     split = max(1, round(len(rows) * HELD_OUT))
     shuffled = [rows[i] for i in np.random.default_rng(params.seed).permutation(len(rows))]
     checkpoint = Checkpoint(pretrained, fingerprint(params, data / "unlabelled.parquet"), params.checkpoint_minutes)
-    before = _held_out_loss(backbone, shuffled[:split], params)
-    history = _train(backbone, shuffled[split:], params, checkpoint)
-    after = _held_out_loss(backbone, shuffled[:split], params)
+    before = held_out_loss(backbone, shuffled[:split], params)
+    history = train(backbone, shuffled[split:], params, checkpoint)
+    after = held_out_loss(backbone, shuffled[:split], params)
     with new_folder(pretrained) as folder:
         backbone.model.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
