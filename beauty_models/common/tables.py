@@ -35,6 +35,10 @@ Record = tuple[int, list[str], str]  # the row's number, its cells, why it is re
 csv.field_size_limit(sys.maxsize)
 
 
+class EmptyTableError(ValueError):
+    """A table with a header and no rows."""
+
+
 class Table(NamedTuple):
     """The good and the bad rows of a file."""
 
@@ -172,7 +176,8 @@ def read(file: Path) -> Table:
     The suffix (`SUFFIXES`) says the format, the header the delimiter. Mojibake is repaired cell by cell.
 
     Raises:
-        ValueError: the file is empty, has no rows, names a column twice, is in no known encoding, or is broken Parquet.
+        EmptyTableError: it has no rows.
+        ValueError: the file is empty, names a column twice, is in no known encoding, or is broken Parquet.
     """
     suffix = file.suffix.lower()
     assert suffix in SUFFIXES, file
@@ -192,7 +197,7 @@ def read(file: Path) -> Table:
             numbers.append(number)
             rows.append([_repair(cell) for cell in cells])
     if not rows and not rejected:
-        raise ValueError(f"{file}: no rows below the header; was the download cut off?")
+        raise EmptyTableError(f"{file}: no rows below the header; was the download cut off?")
     good = pd.DataFrame(rows, columns=header, index=pd.Index(numbers, name="row"), dtype=object)
     return Table(good, pd.DataFrame(rejected, columns=["row", "reason", "text"]))
 

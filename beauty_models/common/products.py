@@ -1,0 +1,174 @@
+"""What shop exports say of a product, in one form: several columns a field, attribute lists, variations, HTML descriptions."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Sequence
+
+from beauty_models.common.text import language, normalise
+
+ROOTS = {"default category", "home", "root", "root catalog", "all", "all products"}  # first steps of a category path that say nothing
+EMPTY = {"", "yes", "no", "true", "false", "none", "null", "n/a"}  # values that describe nothing one can see
+SHORTEST = 8  # characters of a sentence worth a caption, half as many for Chinese, Japanese and Korean
+
+_PAIR = re.compile(r",(?=\s*[^,=|]+=)")  # a comma that another key=value follows
+_PATH = re.compile(r"\s*(?:/|>|›|»)\s*")
+_BREAK = re.compile(r"<\s*(?:br|/p|/li|/div|/h\d|/tr|/td)\b[^<>]*>|[•·▪‣●■◦]|[\r\n]+", re.IGNORECASE)
+_SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_END = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[。！？；])")
+_MARKS = re.compile("[™®©℠]")
+_NUMBER = re.compile(r"\d[\d.,'  ]*")
+_DENSE = ("zh", "ja", "ko", "th")
+_LATIN = "latin"
+
+Texts = dict[str, list[str]]
+"""Field (name, description, category, color, material) → what the columns of that field say, in the order of the columns."""
+
+
+def columns(there: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the columns among ``there`` that have one of ``names``, in the order of the file; capitals do not count."""
+    known = {name.casefold() for name in names}
+    return [column for column in there if column.strip().casefold() in known]
+
+
+def clean(text: str) -> str:
+    """Return ``text`` as one line of plain text, without HTML and trade marks."""
+    return normalise(_MARKS.sub("", html.unescape(text)))
+
+
+def sentences(description: str) -> list[str]:
+    """Return the distinct sentences of an HTML description: line breaks, paragraphs and bullets end one as full stops do."""
+    found: dict[str, None] = {}
+    for piece in _BREAK.split(_MARKS.sub("", html.unescape(_SCRIPT.sub(" ", description)))):
+        for part in _END.split(piece):
+            sentence = normalise(part).strip(" *-–—")
+            if len(sentence) >= SHORTEST / (2 if language(sentence) in _DENSE else 1):
+                found[sentence] = None
+    return list(found)
+
+
+def category(cell: str) -> str:
+    """Return the last step of a category path; of several paths, of the first: ``Default Category/Women/Tops,…`` is Tops."""
+    first = re.split(r"[,;|](?=[^,;|]*[/>])", cell)[0] if re.search("[/>]", cell) else cell
+    steps = [clean(step) for step in _PATH.split(html.unescape(first))]
+    told = [step for step in steps if step and step.casefold() not in ROOTS]
+    return told[-1] if told else ""
+
+
+def attributes(cell: str) -> dict[str, str]:
+    """Return key → value of a JSON object or of ``key=value,key=value``; several values are divided by "|" there, by ", " here."""
+    try:
+        given = json.loads(cell) if cell.startswith("{") else None
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        given = dict(pair.split("=", 1) for pair in _PAIR.split(cell) if "=" in pair)
+    plain = {clean(str(key)).casefold(): clean(str(value)).replace("|", ", ") for key, value in given.items()}
+    return {key: value for key, value in plain.items() if key and value}
+
+
+def variations(cell: str) -> list[dict[str, str]]:
+    """Return the variants that a product lists: ``sku=A,size=S|sku=B,size=M`` or a JSON array of objects."""
+    try:
+        given = json.loads(cell) if cell.startswith("[") else None
+    except ValueError:
+        given = None
+    if isinstance(given, list):
+        return [{str(key).casefold(): clean(str(value)) for key, value in one.items()} for one in given if isinstance(one, dict)]
+    return [attributes(part) for part in cell.split("|") if "=" in part]
+
+
+def price(cell: str) -> float | None:
+    """Return the number in a price such as ``$1,299.00``, ``12,50 €`` or ``¥99``; None where there is none."""
+    found = _NUMBER.search(cell)
+    if not found:
+        return None
+    digits = re.sub(r"['\s]", "", found.group()).rstrip(".,")
+    whole, mark, cents = digits.rpartition("," if digits.rfind(",") > digits.rfind(".") else ".")
+    if mark and len(cents) == 3 and (mark == "," or "." in whole):  # a mark before three digits divides thousands
+        whole, cents = whole + cents, ""
+    return float(re.sub(r"[.,]", "", whole or cents) + (f".{cents}" if whole and cents else ""))
+
+
+def visible(values: dict[str, str]) -> list[str]:
+    """Return the values of attributes that can be seen or felt: words, neither numbers nor yes and no."""
+    return [value for value in values.values() if value.casefold() not in EMPTY and re.search(r"[^\W\d_]{3}|[\u4e00-\u9fff]", value)]
+
+
+def _tongue(text: str) -> str:
+    found = language(text)
+    return found if found in _DENSE else _LATIN
+
+
+def _of(values: Sequence[str], tongue: str) -> str:
+    """Return the first of ``values`` in ``tongue``, or ""."""
+    return next((value for value in values if _tongue(value) == tongue), "")
+
+
+def _phrase(words: Sequence[str], tongue: str) -> str:
+    said = [word for word in words if word]
+    return "".join(said) if tongue in ("zh", "ja") else " ".join(said).lower()
+
+
+def _names(texts: Texts) -> list[str]:
+    """Return each name, and each name with the colour in its own language."""
+    found = []
+    for name in texts["name"]:
+        colour = _of(texts["color"], _tongue(name))
+        parts = [colour, name] if _tongue(name) in ("zh", "ja") else [name, colour]
+        found += [name] if not colour or colour.casefold() in name.casefold() else [name, ("" if parts[0] == colour else " ").join(parts)]
+    return found
+
+
+def _attributes(texts: Texts, values: dict[str, str]) -> list[str]:
+    """Return "green wool hoodie" in each language that says at least two of colour, material and category, and the other attributes."""
+    found = []
+    for tongue in dict.fromkeys(map(_tongue, [*texts["category"], *texts["name"]])):
+        words = [_of(texts[field], tongue).split(", ")[0] for field in ("color", "material", "category")]
+        if sum(map(bool, words)) >= 2:
+            found.append(_phrase(words, tongue))
+    told = {value.casefold() for field in ("color", "material") for value in texts[field]}
+    others = [value for value in visible(values) if value.casefold() not in told]
+    return [*found, ", ".join(others).lower()] if others else found
+
+
+def _descriptions(texts: Texts, colours: Sequence[str], count: int) -> list[str]:
+    """Return the first ``count`` sentences, without those that name another of the shop's ``colours`` than this product's own.
+
+    Variants share a description that was written for one of them: "light green heathered hoodie" stands below the orange one, too.
+    """
+    own = {word for colour in texts["color"] for word in re.findall(r"\w+", colour.casefold())}
+    strange = re.compile("|".join(_word(colour) for colour in colours if colour.casefold() not in own) or "(?!)", re.IGNORECASE)
+    mine = re.compile("|".join(map(_word, sorted(own))) or "(?!)", re.IGNORECASE)
+    found = [sentence for text in texts["description"] for sentence in sentences(text)]
+    return [s for s in found if not own or not strange.search(s) or mine.search(s)][:count]
+
+
+def _word(text: str) -> str:
+    return re.escape(text) if _tongue(text) in _DENSE else rf"\b{re.escape(text)}\b"
+
+
+def captions(texts: Texts, values: dict[str, str], colours: Sequence[str], count: int, longest: int) -> list[dict[str, str]]:
+    """Return what may be said of a product: dicts of kind (name, description, attributes, category), language and text, each text once.
+
+    Args:
+        values: its attributes.
+        colours: all colours the shop knows.
+        count: sentences of a description at most.
+        longest: characters of a caption at most; the rest is cut off.
+    """
+    said = {"name": _names(texts), "description": _descriptions(texts, colours, count), "attributes": _attributes(texts, values),
+            "category": [_phrase([name], _tongue(name)) for name in texts["category"]]}
+    main = next((found for text in [*texts["description"], *texts["name"]] if (found := language(clean(text))) != "und"), "und")
+    latin = "und" if main in _DENSE else main
+    seen: set[str] = set()
+    kept = []
+    for kind, texts_of_kind in said.items():
+        for text in (text[:longest].strip() for text in texts_of_kind):
+            if text and text.casefold() not in seen:
+                seen.add(text.casefold())
+                own = language(text)
+                kept.append({"kind": kind, "language": latin if own == "und" else own, "text": text})
+    return kept
