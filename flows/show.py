@@ -120,7 +120,7 @@ def evaluation(result: dict[str, Any]) -> None:
         interval = " – ".join(map(_figure, result["intervals"].get(name, [])))
         table.add_row(name, _figure(value), interval, *(_figure(baseline.get(name)) for baseline in result["baselines"].values()))
     show(table)
-    show(f"{result['n']} rows; {result['rejected']} rejected, {result['seen_in_training']} left out because the model was trained on their text")
+    show(f"{result['n']} rows; {result['rejected']} rejected, {result['seen_in_training']} left out because the model was trained on them")
 
 
 def rows(answer: Any) -> None:

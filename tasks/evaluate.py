@@ -1,4 +1,4 @@
-"""Evaluate a registered model on data that nobody here has split: all of it is test, but for texts the model was trained on.
+"""Evaluate a registered model on data that nobody here has split: all of it is test, but for what the model was trained on.
 
 Who calls it: ``beauty evaluate``. It fetches the source into a temporary folder, ingests it with the parameters the model was
 trained with, and scores the model and the baselines, which learn from the model's own training data, side by side.
@@ -32,7 +32,7 @@ def evaluate_on(family: str, source: str, version: int | None, mapping: dict[str
 
     Returns:
         family, version, n (rows scored), metrics, intervals (metric → [low, high]), baselines (name → metric → figure),
-        rejected (rows that ingest refused) and seen_in_training (rows left out because the model was trained on their text).
+        rejected (rows that ingest refused) and seen_in_training (rows left out because the model was trained on them).
 
     Raises:
         ValueError: there is no such version or source, or no row is left to score.
@@ -127,11 +127,20 @@ def _dvc(*arguments: str) -> list[str]:
 
 
 def _only_unseen(data: Path, new: Path) -> int:
-    """Make the test split of ``new`` that of ``data``, without rows whose text ``data`` trains on; return how many those are."""
-    test, trained = pq.read_table(new / "test.parquet"), set(pq.read_table(data / "train.parquet", columns=["text"])["text"].to_pylist())
-    unseen = test.filter([text not in trained for text in test["text"].to_pylist()])
+    """Make the test split of ``new``, all that is called ``test*``, that of ``data``, without rows that ``data`` trains on.
+
+    A row is known again by its column ``key``, where a family has none by its text. Returns how many were left out.
+    """
+    for former in data.glob("test*"):
+        former.unlink()
+    for file in new.glob("test*"):
+        shutil.move(file, data / file.name)
+    test = pq.read_table(data / "test.parquet")
+    column = "key" if "key" in test.column_names else "text"
+    known = set(pq.read_table(data / "train.parquet", columns=[column])[column].to_pylist())
+    unseen = test.filter([value not in known for value in test[column].to_pylist()])
     if not unseen.num_rows:
-        raise ValueError(f"all {test.num_rows} texts of the source were in the model's training data; give data it has not seen")
+        raise ValueError(f"all {test.num_rows} rows of the source were in the model's training data; give data it has not seen")
     (data / "test.parquet").unlink()
     pq.write_table(unseen, data / "test.parquet")
     return int(test.num_rows - unseen.num_rows)
