@@ -64,7 +64,7 @@ def test_learns_its_toy_data(trained: tuple[str, Path]) -> None:
     family, place = trained
     gate, figures = params.load(family, place / "params.yaml").gate, read_json(place / "evaluate.json")
     assert figures[gate.metric] > 0.9
-    assert figures[f"majority/{gate.metric}"] < 0.6
+    assert min(value for name, value in figures.items() if name.endswith(f"/{gate.metric}")) < 0.6, "chance must not do as well"
     assert figures[f"{gate.metric}.low"] <= figures[gate.metric] <= figures[f"{gate.metric}.high"]
 
 
