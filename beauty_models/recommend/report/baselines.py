@@ -21,10 +21,9 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import normalize
 
 from beauty_models.recommend.report.retrieval import Matrix, Scores, Task, figures, ranks, similarity
-from beauty_models.recommend.report.tasks import Catalogue, image_text, text_image
+from beauty_models.recommend.report.tasks import Catalogue, Rows, image_text, spread, text_image
 
 Method = dict[str, tuple[Matrix, Matrix]]
-Rows = NDArray[np.int64]
 Half = Callable[[tuple[str, ...], str, float], tuple[Matrix, Matrix]]
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 NEIGHBOURS = (1, 3, 10, 30)
@@ -90,7 +89,8 @@ class Learner:
 
     def asked(self, part: str) -> Rows:
         """Return the rows of the texts that are looked up when ``part`` is the gallery."""
-        return np.union1d(self.catalogue.told(part), self.catalogue.queries["text"] if part == "test" else [])
+        told = self.catalogue.told(part)
+        return np.union1d(told, self.catalogue.queries["text"].to_numpy(np.int64)) if part == "test" else told
 
     def quality(self, task: Task | None, method: Method) -> float:
         """Return the MRR@10 of a method in a task of the validation split; 0 when there is no such split."""
@@ -108,13 +108,6 @@ class Learner:
         return {"text_image": forth(every, "test", there), "image_text": back(every, "test", again)}, there, again
 
 
-def _spread(values: Matrix, rows: Rows, length: int) -> NDArray[np.float32]:
-    """Return a matrix of ``length`` rows with ``values`` at ``rows``; the others are zero and take no memory."""
-    found = np.zeros((length, values.shape[1]), np.float32)
-    found[rows] = values
-    return found
-
-
 def by_regression(learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]) -> tuple[Method, str]:
     """Return the method for the features [items, width] of clean and of distorted photos, and a note on its penalties."""
     catalogue, words = learner.catalogue, learner.texts.reduced
@@ -124,13 +117,13 @@ def by_regression(learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]
     def forth(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
         (text, item), asked = learner.pairs(*parts), learner.asked(part)
         model = Ridge(alpha=penalty, solver="cholesky").fit(words[text], centred[item])
-        return _spread(model.predict(words[asked]), asked, len(words)), centred
+        return spread(model.predict(words[asked]), asked, len(words)), centred
 
     def back(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
         item, asked = np.unique(learner.pairs(*parts)[1]), catalogue.rows(part)
         usual = told[item].mean(0)
         model = Ridge(alpha=penalty, solver="cholesky").fit(centred[item], told[item] - usual)
-        return _spread(model.predict(centred[asked]), asked, len(centred)), normalize(words) - usual
+        return spread(model.predict(centred[asked]), asked, len(centred)), normalize(words) - usual
 
     method, there, again = learner.best(PENALTIES, forth, back)
     products = catalogue.by_product() @ normalize(centred)
@@ -163,12 +156,12 @@ def by_neighbours(learner: Learner, clean: NDArray[Any]) -> tuple[Method, str]:
 
     def forth(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
         (text, item), asked = learner.pairs(*parts), learner.asked(part)
-        return _spread(_neighbours(words.full[asked], words.full[text], centred[item], int(count)), asked, len(catalogue.texts)), centred
+        return spread(_neighbours(words.full[asked], words.full[text], centred[item], int(count)), asked, len(catalogue.texts)), centred
 
     def back(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
         item, asked = np.unique(learner.pairs(*parts)[1]), catalogue.rows(part)
         near = _neighbours(centred[asked], centred[item], normalize(catalogue.by_item() @ words.reduced)[item], int(count))
-        return _spread(near, asked, len(centred)), words.reduced
+        return spread(near, asked, len(centred)), words.reduced
 
     method, there, again = learner.best(NEIGHBOURS, forth, back)
     products = catalogue.by_product() @ told

@@ -7,7 +7,7 @@ right answers to it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.sparse import csr_matrix, diags_array
+from scipy.sparse import csr_matrix
+from sklearn.preprocessing import normalize
 
 from beauty_models.common.shards import Pictures, augmented
 from beauty_models.recommend.report.retrieval import Task, recency
@@ -25,6 +26,9 @@ PARTS = ("train", "validation", "test")
 PHOTO = 256  # pixels of a distorted photo
 CROP, LIGHT = (0.4, 0.8), 0.3  # share of the area that is left, and how much brightness, contrast and saturation change
 EXACT, OTHER_COLOUR = 2.0, 1.0  # what the same item and another colour of its product are worth to a photo
+
+Rows = NDArray[np.int64]
+Feature = Callable[[Pictures, Sequence[str]], NDArray[np.float32]]
 
 
 class Distorted(Pictures):
@@ -39,10 +43,10 @@ class Distorted(Pictures):
         return self._view(super().image(key), zlib.crc32(key.encode()))
 
 
-def _means(rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]) -> csr_matrix:
+def _means(rows: Rows, columns: Rows, shape: tuple[int, int]) -> csr_matrix:
     """Return the matrix whose row i averages the columns that stand beside i."""
     counts = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
-    return csr_matrix(diags_array((1 / np.maximum(1, counts.sum(1))).astype(np.float32)) @ counts)
+    return normalize(counts, norm="l1")
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,11 @@ class Catalogue:
     products: list[str]
     folder: Path
 
-    def rows(self, *parts: str) -> NDArray[np.int64]:
+    def rows(self, *parts: str) -> Rows:
         """Return the rows of the items of ``parts``."""
         return np.flatnonzero(self.items["part"].isin(parts))
 
-    def told(self, *parts: str) -> NDArray[np.int64]:
+    def told(self, *parts: str) -> Rows:
         """Return the rows of the distinct captions of ``parts``."""
         return np.unique(self.captions["text"][self.captions["item"].isin(self.rows(*parts))].to_numpy(np.int64))
 
@@ -80,6 +84,26 @@ class Catalogue:
         """Return the matrix [products, items] that takes the mean over the items of each product."""
         rows = pd.Index(self.products).get_indexer(pd.Index(self.items["product"]))
         return _means(rows, np.arange(len(rows)), (len(self.products), len(rows)))
+
+
+def spread(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float32]:
+    """Return a matrix of ``length`` rows with ``values`` at ``rows``; the others are zero and take no memory."""
+    found = np.zeros((length, values.shape[1]), np.float32)
+    found[rows] = values
+    return found
+
+
+class Photos:
+    """The catalogue's photos, clean and distorted."""
+
+    def __init__(self, catalogue: Catalogue, seed: int) -> None:
+        self.clean, self.distorted = Pictures(catalogue.folder, *PARTS), Distorted(catalogue.folder, *PARTS, seed=seed)
+        self.keys, self.test = catalogue.items["image"].tolist(), catalogue.rows("test")
+
+    def each(self, feature: Feature) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the ``feature`` of all clean photos [items, width], and of the distorted ones, zero outside the test part."""
+        clean = feature(self.clean, self.keys)
+        return clean, spread(feature(self.distorted, [self.keys[row] for row in self.test]), self.test, len(clean))
 
 
 def _captions(items: pd.DataFrame) -> Iterator[dict[str, Any]]:
