@@ -21,7 +21,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import normalize
 
 from beauty_models.recommend.report.retrieval import Matrix, Scores, Task, figures, ranks, similarity
-from beauty_models.recommend.report.tasks import Catalogue, Rows, image_text, spread, text_image
+from beauty_models.recommend.report.tasks import Catalogue, Rows, image_text, text_image
 
 Method = dict[str, tuple[Matrix, Matrix]]
 Half = Callable[[tuple[str, ...], str, float], tuple[Matrix, Matrix]]
@@ -108,6 +108,13 @@ class Learner:
         return {"text_image": forth(every, "test", there), "image_text": back(every, "test", again)}, there, again
 
 
+def _spread(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float32]:
+    """Return a matrix of ``length`` rows with ``values`` at ``rows``; the others are zero and take no memory."""
+    found = np.zeros((length, values.shape[1]), np.float32)
+    found[rows] = values
+    return found
+
+
 def by_regression(learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]) -> tuple[Method, str]:
     """Return the method for the features [items, width] of clean and of distorted photos, and a note on its penalties."""
     catalogue, words = learner.catalogue, learner.texts.reduced
@@ -117,13 +124,13 @@ def by_regression(learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]
     def forth(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
         (text, item), asked = learner.pairs(*parts), learner.asked(part)
         model = Ridge(alpha=penalty, solver="cholesky").fit(words[text], centred[item])
-        return spread(model.predict(words[asked]), asked, len(words)), centred
+        return _spread(model.predict(words[asked]), asked, len(words)), centred
 
     def back(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
         item, asked = np.unique(learner.pairs(*parts)[1]), catalogue.rows(part)
         usual = told[item].mean(0)
         model = Ridge(alpha=penalty, solver="cholesky").fit(centred[item], told[item] - usual)
-        return spread(model.predict(centred[asked]), asked, len(centred)), normalize(words) - usual
+        return _spread(model.predict(centred[asked]), asked, len(centred)), normalize(words) - usual
 
     method, there, again = learner.best(PENALTIES, forth, back)
     products = catalogue.by_product() @ normalize(centred)
@@ -156,12 +163,12 @@ def by_neighbours(learner: Learner, clean: NDArray[Any]) -> tuple[Method, str]:
 
     def forth(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
         (text, item), asked = learner.pairs(*parts), learner.asked(part)
-        return spread(_neighbours(words.full[asked], words.full[text], centred[item], int(count)), asked, len(catalogue.texts)), centred
+        return _spread(_neighbours(words.full[asked], words.full[text], centred[item], int(count)), asked, len(catalogue.texts)), centred
 
     def back(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
         item, asked = np.unique(learner.pairs(*parts)[1]), catalogue.rows(part)
         near = _neighbours(centred[asked], centred[item], normalize(catalogue.by_item() @ words.reduced)[item], int(count))
-        return spread(near, asked, len(centred)), words.reduced
+        return _spread(near, asked, len(centred)), words.reduced
 
     method, there, again = learner.best(NEIGHBOURS, forth, back)
     products = catalogue.by_product() @ told

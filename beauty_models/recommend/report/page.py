@@ -26,8 +26,8 @@ BASELINES = {
 TITLES = {
     "text_image": ("text → photo", "Each distinct caption looks for the photos of the items it describes, of which it sees no text."),
     "image_text": ("photo → text", "Each photo looks for its own captions among all distinct captions."),
-    "image_image": ("distorted photo → photo", "A photo that was cropped (40 to 80 % of its area is left), turned, mirrored and lit otherwise looks "
-                    "for the clean photos of its product. For nDCG the same item counts 2, another colour of the product 1."),
+    "image_image": ("distorted photo → photo", "A part of a photo (20 to 50 % of its area), turned, perhaps mirrored, in other light, looks for the "
+                    "clean photos of its product; four of each photo. For nDCG the same item counts 2, another colour of the product 1."),
     "goes_with": ("goes with", "Each test product looks for what the shop links with it (related, upsell and so on), among all products."),
     "history": ("shopper's history", "The products a shopper had, later ones weighing more, look for the one that came last, among all the others."),
     "query": ("search", "Search texts look for the items they should find, by photo and text together.")}

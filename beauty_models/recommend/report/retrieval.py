@@ -32,7 +32,7 @@ class Task:
     Attributes:
         name: prefix of the figures.
         kind: text_image, image_text, image_image, search (text → item with its texts) or listing (products → products).
-        queries: [n] rows of texts or items; of a listing the weights [n, products] of the products that are given.
+        queries: [n] rows of texts, items or distorted photos; of a listing the weights [n, products] of the products that are given.
         gallery: [m] rows of items, texts or products.
         relevance: [n, m], how much each thing is worth to each query; every query has something.
         about: [n] rows, what is known of each query: product, and kind, language, text and so on.

@@ -27,9 +27,9 @@ class Views:
         self.catalogue, self.photos, self.seed = catalogue, photos, seed
         self.first_item = {product: row for row, product in reversed(list(enumerate(catalogue.items["product"])))}
 
-    def photo(self, item: int, distorted: bool = False) -> Image.Image:
+    def photo(self, item: int) -> Image.Image:
         """Return the photo of an item."""
-        return (self.photos.distorted if distorted else self.photos.clean).image(self.photos.keys[item])
+        return self.photos.clean.image(self.photos.keys[item])
 
     def name(self, item: int, colour: bool = True) -> str:
         """Return the name of an item, with its colour or without."""
@@ -51,7 +51,8 @@ class Views:
             given = [self.first_item[self.catalogue.products[product]] for product in task.queries[[query]].indices]
             return Asked(title(task.name), ", ".join(self.name(item, False) for item in given[::-1]), self.photo(given[-1]), found)
         if task.kind == "image_image":
-            return Asked(title(task.name), self.name(int(task.queries[query])), self.photo(int(task.queries[query]), distorted=True), found)
+            exact = self.item(task, int(task.relevance[query].indices[task.relevance[query].data.argmax()]))
+            return Asked(title(task.name), self.name(exact), self.photos.distorted.image(self.photos.distorted_keys[query]), found)
         kind = f", {task.about['kind'].iat[query]}" if "kind" in task.about else ""
         return Asked(f"{title(task.name)}{kind}", self.catalogue.texts[int(task.queries[query])], None, found)
 

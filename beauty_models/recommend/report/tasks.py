@@ -24,7 +24,8 @@ from beauty_models.recommend.report.retrieval import Task, recency
 
 PARTS = ("train", "validation", "test")
 PHOTO = 256  # pixels of a distorted photo
-CROP, LIGHT = (0.4, 0.8), 0.3  # share of the area that is left, and how much brightness, contrast and saturation change
+CROP, LIGHT = (0.2, 0.5), 0.4  # share of the area that is left, and how much brightness, contrast and saturation change
+VIEWS = 4  # distorted photos of each item
 EXACT, OTHER_COLOUR = 2.0, 1.0  # what the same item and another colour of its product are worth to a photo
 
 Rows = NDArray[np.int64]
@@ -32,7 +33,7 @@ Feature = Callable[[Pictures, Sequence[str]], NDArray[np.float32]]
 
 
 class Distorted(Pictures):
-    """The pictures as a shopper might photograph them: cropped, turned, mirrored, in other light; the same for the same key."""
+    """The pictures as a shopper might photograph them: a part, turned, mirrored, in other light; ``KEY#3`` is the third of KEY."""
 
     def __init__(self, folder: Path, *parts: str, seed: int) -> None:
         super().__init__(folder, *parts)
@@ -40,7 +41,7 @@ class Distorted(Pictures):
 
     def image(self, key: str) -> Image.Image:
         """Return the distorted picture, RGB."""
-        return self._view(super().image(key), zlib.crc32(key.encode()))
+        return self._view(super().image(key.partition("#")[0]), zlib.crc32(key.encode()))
 
 
 def _means(rows: Rows, columns: Rows, shape: tuple[int, int]) -> csr_matrix:
@@ -86,24 +87,17 @@ class Catalogue:
         return _means(rows, np.arange(len(rows)), (len(self.products), len(rows)))
 
 
-def spread(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float32]:
-    """Return a matrix of ``length`` rows with ``values`` at ``rows``; the others are zero and take no memory."""
-    found = np.zeros((length, values.shape[1]), np.float32)
-    found[rows] = values
-    return found
-
-
 class Photos:
     """The catalogue's photos, clean and distorted."""
 
     def __init__(self, catalogue: Catalogue, seed: int) -> None:
         self.clean, self.distorted = Pictures(catalogue.folder, *PARTS), Distorted(catalogue.folder, *PARTS, seed=seed)
-        self.keys, self.test = catalogue.items["image"].tolist(), catalogue.rows("test")
+        self.keys = catalogue.items["image"].tolist()
+        self.distorted_keys = [f"{self.keys[row]}#{view}" for row in catalogue.rows("test") for view in range(VIEWS)]
 
     def each(self, feature: Feature) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the ``feature`` of all clean photos [items, width], and of the distorted ones, zero outside the test part."""
-        clean = feature(self.clean, self.keys)
-        return clean, spread(feature(self.distorted, [self.keys[row] for row in self.test]), self.test, len(clean))
+        """Return the ``feature`` of all clean photos [items, width], and of the distorted ones of the test part."""
+        return feature(self.clean, self.keys), feature(self.distorted, self.distorted_keys)
 
 
 def _captions(items: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -175,7 +169,8 @@ def image_image(catalogue: Catalogue) -> Task:
     relevance = csr_matrix(members @ members.T) * OTHER_COLOUR
     relevance.setdiag(EXACT)
     relevance.sort_indices()
-    return Task("image_image", "image_image", rows, rows, relevance, about)
+    asked = np.repeat(np.arange(len(rows)), VIEWS)
+    return Task("image_image", "image_image", np.arange(len(asked)), rows, relevance[asked], about.iloc[asked].reset_index(drop=True))
 
 
 def _listing(catalogue: Catalogue, name: str, given: list[dict[int, float]], wanted: list[set[int]], about: pd.DataFrame) -> Task | None:
