@@ -34,7 +34,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Asked:
-    """One line of a board: ``note`` says what kind of query it is; a text, a photo or both were asked."""
+    """One line of a board: ``note`` says what kind of query it is, "" that the line goes on; a text, a photo or both were asked."""
 
     note: str
     text: str
@@ -85,7 +85,8 @@ def _paint(rows: Sequence[Asked], side: int) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     for number, row in enumerate(rows, 1):
         top = GAP + (number - 1) * height
-        _ask(draw, canvas, row, number, top, side)
+        if row.note:
+            _ask(draw, canvas, row, number, top, side)
         for place, found in enumerate(row.found):
             left = 2 * GAP + ASKED + place * (side + GAP)
             canvas.paste(ImageOps.pad(found.photo, (side, side), color="white"), (left, top))

@@ -1,0 +1,193 @@
+"""Retrieval figures by hand and against brute force, baselines that learn and do not peek, reports that are whole and safe."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.sparse import csr_matrix
+
+from beauty_models.common import images, intervals, render, shards
+from beauty_models.recommend import Evaluate, evaluate
+from beauty_models.recommend.report import baselines, board, retrieval, tasks
+
+PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, board=6, shown=4)
+COLOURS, KINDS = ["red", "yellow", "green", "blue"], ["dress", "hoodie", "bag"]
+RELATED, SIZES = 2, {"train": 24, "validation": 12, "test": 12}
+DRAWN: dict[tuple[str, str], bytes] = {}
+
+
+def picture(kind: str, colour: str, product: int) -> bytes:
+    """Return a photo; no two products have the same."""
+    if (kind, colour) not in DRAWN:
+        DRAWN[kind, colour] = images.encode(render.product(kind, colour, "plain", size=64, seed=3))
+    return DRAWN[kind, colour] + product.to_bytes(2, "big")  # what stands behind the end of a JPEG is not read
+
+
+def items(part: str, count: int) -> tuple[pd.DataFrame, list[tuple[str, bytes]]]:
+    """Return ``count`` products in two colours each, and their photos."""
+    rows, photos = [], []
+    for number in range(count):
+        kind = KINDS[number % len(KINDS)]
+        english, chinese, department = render.KINDS[kind].english, render.KINDS[kind].chinese, render.KINDS[kind].department
+        for colour in (COLOURS[number % 4], COLOURS[(number + 1) % 4]):
+            jpeg = picture(kind, colour, number + 100 * list(SIZES).index(part))
+            told = [("name", "en", f"{english} {part} {number}"), ("description", "en", f"A {colour} {english} for every day."),
+                    ("attributes", "zh", f"{render.COLOURS[colour][1]}{chinese}")]
+            rows.append({
+                "key": images.name(jpeg), "product": f"{part}-{number}", "skus": [f"{part}-{number}-{colour}"], "name": f"{english} {number}",
+                "category": department, "color": colour, "material": None, "price": 10.0, "attributes": {"color": colour}, "image": images.name(jpeg),
+                "captions": [dict(zip(("kind", "language", "text"), one, strict=True)) for one in told]})
+            photos.append((images.name(jpeg), jpeg))
+    return pd.DataFrame(rows), photos
+
+
+def folder(path, sizes: dict[str, int] = SIZES, extra: bool = True, **changes):
+    """Write a data folder; ``changes`` are made to the columns of the test part."""
+    path.mkdir()
+    products: list[str] = []
+    for part, count in sizes.items():
+        frame, photos = items(part, count)
+        (frame.assign(**changes) if part == "test" else frame).to_parquet(path / f"{part}.parquet")
+        shards.write(path, part, photos)
+        products += list(dict.fromkeys(frame["product"]))
+    mine = [product for product in products if product.startswith("test")]
+    if extra:
+        pd.DataFrame([{"kind": "related", "product": one, "other": products[i * RELATED + j]} for i, one in enumerate(mine) for j in range(RELATED)]
+                     ).to_parquet(path / "test.relations.parquet")
+        pd.DataFrame({"shopper": [f"s{i}" for i in range(12)], "products": [[products[0], *products[i : i + 3]] for i in range(1, 13)]}
+                     ).to_parquet(path / "test.histories.parquet")
+        pd.DataFrame([{"query": "想买红色的", "language": "zh", "product": row.product, "color": "red"} for row in frame.itertuples()]
+                     ).to_parquet(path / "test.queries.parquet")
+    return path
+
+
+def reader(blind: bool = False) -> SimpleNamespace:
+    """Return a stand-in for the recommender that sees the colour and the kind, or nothing but noise."""
+    random = np.random.default_rng(5)
+
+    def rows(codes: np.ndarray) -> np.ndarray:
+        codes = random.normal(size=codes.shape) if blind else codes
+        return (codes / np.linalg.norm(codes, axis=1, keepdims=True)).astype(np.float32)
+
+    def embed_images(pictures, keys, title=""):
+        pixels = np.stack([np.asarray(pictures.image(key).resize((8, 8), Image.Resampling.BOX), float)[3:6, 3:5].mean((0, 1)) for key in keys])
+        distance = ((pixels[:, None] - np.array([render.COLOURS[colour][0] for colour in COLOURS])) ** 2).sum(-1)
+        return rows(np.concatenate([np.eye(len(COLOURS))[distance.argmin(1)], np.full((len(keys), 1), 0.1)], axis=1))
+
+    def embed_texts(texts, title=""):
+        named = np.array([[colour in text or render.COLOURS[colour][1] in text for colour in COLOURS] for text in texts], float)
+        return rows(np.concatenate([named, np.full((len(texts), 1), 0.1)], axis=1))
+
+    def fuse(image, text):
+        mixed = 0.9 * image + 0.1 * text
+        return mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+
+    return SimpleNamespace(embed_images=embed_images, features=embed_images, embed_texts=embed_texts, fuse=fuse)
+
+
+def task(relevance, kind: str = "text_image", **given) -> retrieval.Task:
+    relevance = csr_matrix(np.asarray(relevance, float))
+    about = pd.DataFrame({"product": [f"p{i}" for i in range(relevance.shape[0])]})
+    return retrieval.Task(kind, kind, given.get("queries", np.arange(relevance.shape[0])), np.arange(relevance.shape[1]), relevance, about)
+
+
+def fixed(scores) -> retrieval.Scores:
+    return lambda start, stop: np.asarray(scores, float)[start:stop]
+
+
+def test_figures_by_hand():
+    one = task([[0, 1, 0, 2], [1, 0, 0, 0], [0, 0, 1, 0]])
+    found = retrieval.ranks(one, fixed([[4, 3, 2, 1], [9, 1, 2, 3], [3, 2, 1, 0]]), 7)
+    assert found.tolist() == [2, 4, 1, 3]
+    figures = retrieval.figures(one, found)
+    assert figures["recall_at_1"].tolist() == [0, 1, 0] and figures["recall_at_5"].tolist() == [1, 1, 1]
+    assert figures["mrr_at_10"] == pytest.approx([1 / 2, 1, 1 / 3])
+    gained, best = 1 / np.log2(3) + 2 / np.log2(5), 2 / np.log2(2) + 1 / np.log2(3)
+    assert figures["ndcg_at_10"] == pytest.approx([gained / best, 1, 1 / np.log2(4)])
+
+
+def test_a_list_is_as_good_as_the_part_of_what_is_right_that_is_on_it():
+    relevance = np.zeros((1, 40))
+    relevance[0, [0, 5, 30]] = 1
+    given = csr_matrix(np.eye(1, 40, 39))
+    one = task(relevance, "listing", queries=given)
+    scores = np.arange(40, 0, -1.0)[None]
+    scores[0, 39] = 100  # what is given is not listed again, however near
+    found = retrieval.ranks(one, fixed(scores), 7)
+    assert found.tolist() == [1, 6, 31]
+    figures = retrieval.figures(one, found)
+    assert figures["recall_at_10"] == pytest.approx([2 / 3]) and set(figures) == {"recall_at_10", "ndcg_at_10"}
+    assert 39 not in retrieval.first(one, fixed(scores), 7, 0, 39)
+
+
+def test_ranks_are_brute_force_in_any_block(monkeypatch):
+    random = np.random.default_rng(0)
+    relevance = random.random((50, 70)) < 0.05
+    relevance[:, 3] = True
+    one, scores = task(relevance * random.integers(1, 3, (50, 70))), random.integers(0, 8, (50, 70))  # many equal scores
+    order = np.random.default_rng(7).permutation(70)
+    places = np.stack([np.lexsort((order, -row)).argsort() + 1 for row in scores])
+    whole = retrieval.ranks(one, fixed(scores), 7)
+    assert (whole == places[relevance]).all()
+    monkeypatch.setattr(retrieval, "CELLS", 150)
+    assert (retrieval.ranks(one, fixed(scores), 7) == whole).all()
+    for query in range(50):
+        assert (places[query][retrieval.first(one, fixed(scores), 7, query, 5)] == range(1, 6)).all()
+
+
+def test_equal_scores_are_chance():
+    one = task(np.eye(400))
+    assert retrieval.figures(one, retrieval.ranks(one, fixed(np.zeros((400, 400))), 7))["recall_at_10"].mean() == pytest.approx(10 / 400, abs=0.01)
+
+
+def test_margins_are_paired_and_whole_products_are_resampled():
+    random = np.random.default_rng(1)
+    products = np.repeat([f"p{i}" for i in range(30)], 4)
+    worse = np.repeat(random.random(30), 4)
+    one = task(np.eye(120))
+    one.about["product"] = products
+    values = {"model": {"mrr": worse + 0.1}, "base": {"mrr": worse}}
+    found = evaluate._compare(one, values, PARAMS)
+    assert found["base"]["mrr.margin"] == found["base"]["mrr.margin_low"] == pytest.approx(0.1)
+    rows = np.stack([worse + 0.1, np.ones(120)], 1)
+    by_product = intervals.bootstrap(rows[:, :1], intervals.mean, groups=products, resamples=2000, confidence=0.95, seed=3)
+    assert found["model"]["mrr.high"] - found["model"]["mrr.low"] == pytest.approx(by_product.high - by_product.low, rel=0.15)
+    alone = intervals.bootstrap(rows[:, :1], intervals.mean, resamples=2000, confidence=0.95, seed=3)
+    assert by_product.high - by_product.low > 1.5 * (alone.high - alone.low)
+    reverse = evaluate._compare(one, {"model": {"mrr": worse}, "base": {"mrr": worse + 0.1}}, PARAMS)
+    assert reverse["base"]["mrr.margin_high"] == pytest.approx(-0.1)
+
+
+def test_what_is_relevant(tmp_path):
+    catalogue = tasks.read(folder(tmp_path / "data"))
+    found = {one.name: one for one in tasks.tasks(catalogue)}
+    assert set(found) == {"text_image", "image_text", "image_image", "goes_with", "history", "query_zh"}
+    told = found["text_image"]
+    shared = [row for row, text in enumerate(told.queries) if catalogue.texts[text] == "A red dress for every day."][0]
+    right = catalogue.items.iloc[told.gallery[told.relevance[shared].indices]]
+    test = catalogue.items[catalogue.items["part"] == "test"]
+    assert set(right["key"]) == set(test[(test["color"] == "red") & test["name"].str.startswith("dress")]["key"]) and len(right) > 1
+    assert (told.relevance.toarray() == found["image_text"].relevance.toarray().T).all()
+    photo = found["image_image"]
+    assert photo.relevance.shape == (4 * 24, 24) and photo.relevance[0].toarray().max() == 2 and photo.relevance[0].sum() == 3
+    assert found["goes_with"].relevance.sum() == 12 * RELATED and len(found["goes_with"].gallery) == 48
+    weights = found["history"].queries.toarray()[0]
+    assert weights[weights > 0].tolist() == pytest.approx([0.64, 0.8, 1.0]) and found["history"].relevance[0].indices.tolist() == [3]
+    assert found["query_zh"].relevance.shape[0] == 1 and found["query_zh"].relevance.sum() == (test["color"] == "red").sum()
+
+
+def test_data_without_ground_truth_have_no_such_figures(tmp_path):
+    found = evaluate.flat(evaluate.examine(reader(), reader(), folder(tmp_path / "data", extra=False), tmp_path, PARAMS))
+    assert not [name for name in found if "goes_with" in name or "history" in name or "query" in name]
+    assert {"text_image_mrr_at_10", "image_text_recall_at_1", "image_image_ndcg_at_10"} <= set(found)
+
+
+def test_items_without_texts_are_found_by_their_photos(tmp_path):
+    data = folder(tmp_path / "data", extra=False, captions=[[] for _ in range(24)])
+    found = evaluate.flat(evaluate.examine(reader(), reader(), data, tmp_path, PARAMS))
+    assert "text_image_mrr_at_10" not in found and found["image_image_recall_at_10"] > 0 and found["captions"] == 0
