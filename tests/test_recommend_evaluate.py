@@ -51,7 +51,8 @@ def folder(path, sizes: dict[str, int] = SIZES, extra: bool = True, **changes):
     path.mkdir()
     products: list[str] = []
     for part, count in sizes.items():
-        frame, photos = items(part, count)
+        frame, photos = items(part, max(1, count))
+        frame = frame.iloc[: 2 * count]
         (frame.assign(**changes) if part == "test" else frame).to_parquet(path / f"{part}.parquet")
         shards.write(path, part, photos)
         products += list(dict.fromkeys(frame["product"]))
@@ -87,7 +88,7 @@ def reader(blind: bool = False) -> SimpleNamespace:
         mixed = 0.9 * image + 0.1 * text
         return mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
 
-    return SimpleNamespace(embed_images=embed_images, features=embed_images, embed_texts=embed_texts, fuse=fuse)
+    return SimpleNamespace(embed_images=embed_images, embed_texts=embed_texts, fuse=fuse)
 
 
 def task(relevance, kind: str = "text_image", **given) -> retrieval.Task:
@@ -153,7 +154,7 @@ def test_margins_are_paired_and_whole_products_are_resampled():
     one.about["product"] = products
     values = {"model": {"mrr": worse + 0.1}, "base": {"mrr": worse}}
     found = evaluate._compare(one, values, PARAMS)
-    assert found["base"]["mrr.margin"] == found["base"]["mrr.margin_low"] == pytest.approx(0.1)
+    assert [found["base"][f"mrr.margin{end}"] for end in ("", "_low", "_high")] == pytest.approx([0.1] * 3)
     rows = np.stack([worse + 0.1, np.ones(120)], 1)
     by_product = intervals.bootstrap(rows[:, :1], intervals.mean, groups=products, resamples=2000, confidence=0.95, seed=3)
     assert found["model"]["mrr.high"] - found["model"]["mrr.low"] == pytest.approx(by_product.high - by_product.low, rel=0.15)
@@ -191,3 +192,109 @@ def test_items_without_texts_are_found_by_their_photos(tmp_path):
     data = folder(tmp_path / "data", extra=False, captions=[[] for _ in range(24)])
     found = evaluate.flat(evaluate.examine(reader(), reader(), data, tmp_path, PARAMS))
     assert "text_image_mrr_at_10" not in found and found["image_image_recall_at_10"] > 0 and found["captions"] == 0
+
+
+def test_a_blind_model_is_as_good_as_chance_and_a_seeing_one_better(tmp_path):
+    data = folder(tmp_path / "data", SIZES | {"test": 20})
+    blind = evaluate.flat(evaluate.examine(reader(blind=True), reader(blind=True), data, tmp_path, PARAMS))
+    for name in ("text_image_mrr_at_10", "image_text_mrr_at_10", "goes_with_ndcg_at_10"):
+        assert blind[f"random/{name}.margin_low"] < 0 < blind[f"random/{name}.margin_high"]
+        assert blind[name] == pytest.approx(blind[f"random/{name}"], abs=0.1)
+    seeing = evaluate.flat(evaluate.examine(reader(), reader(blind=True), data, tmp_path, PARAMS))
+    for name in ("text_image_mrr_at_10", "image_text_recall_at_5"):
+        assert seeing[name] >= seeing[f"{name}.low"] > 0.1 and seeing[f"untuned/{name}.margin_low"] > 0
+    assert seeing["query_zh_recall_at_1"] == 1
+    assert seeing["popularity/history_recall_at_10.margin"] == pytest.approx(
+        seeing["history_recall_at_10"] - seeing["popularity/history_recall_at_10"])
+    assert {f"{who}/text_image_mrr_at_10.margin_low" for who in ("untuned", "ridge", "tfidf", "hog", "colour_histogram", "random")} <= set(seeing)
+    assert "tfidf/image_image_mrr_at_10" not in seeing and "popularity/goes_with_recall_at_10" not in seeing
+    assert all(np.isfinite(value) for value in seeing.values())
+
+
+def test_ridge_and_neighbours_learn_colours(tmp_path):
+    catalogue = tasks.read(folder(tmp_path / "data"))
+    photos, learner, told = tasks.Photos(catalogue, 7), baselines.Learner(catalogue, 7), tasks.text_image(catalogue)
+    clean, distorted = photos.each(reader().embed_images)
+    chance = retrieval.figures(told, retrieval.ranks(told, baselines.chance(told, 7), 7))["mrr_at_10"].mean()
+    for method, note in (baselines.by_regression(learner, clean, distorted), baselines.by_neighbours(learner, clean)):
+        scores = baselines.answers(method, told)
+        assert retrieval.figures(told, retrieval.ranks(told, scores, 7))["mrr_at_10"].mean() > 1.5 * chance and "from text to picture" in note
+    assert set(baselines.by_regression(learner, clean, distorted)[0]) == {"text_image", "image_text", "image_image", "search", "listing"}
+
+
+def test_baselines_do_not_learn_from_the_test_part(tmp_path):
+    """Other captions on the test items change what is asked, not what the baselines have learned."""
+    one = tasks.read(folder(tmp_path / "one", extra=False))
+    strange = [[{"kind": "name", "language": "en", "text": f"zebra {i}"}] for i in range(24)]
+    other = tasks.read(folder(tmp_path / "other", extra=False, captions=strange))
+    learned = []
+    for catalogue in (one, other):
+        learner = baselines.Learner(catalogue, 7)
+        clean, distorted = tasks.Photos(catalogue, 7).each(reader().embed_images)
+        place = [catalogue.texts.index(text) for text in sorted({catalogue.texts[row] for row in catalogue.told("train")})]
+        notes = [baselines.by_regression(learner, clean, distorted)[1], baselines.by_neighbours(learner, clean)[1]]
+        learned.append((learner.texts.full[place].toarray(), notes))
+    assert learned[0][0].shape == learned[1][0].shape and learned[0][0] == pytest.approx(learned[1][0])
+    assert learned[0][1] == learned[1][1]
+
+
+def test_without_a_validation_part_the_baselines_still_answer(tmp_path):
+    found = evaluate.flat(evaluate.examine(reader(), reader(), folder(tmp_path / "data", SIZES | {"validation": 0}, extra=False), tmp_path, PARAMS))
+    assert np.isfinite([found["ridge/text_image_mrr_at_10"], found["tfidf/image_text_mrr_at_10"]]).all()
+
+
+def test_few_products_are_resampled_query_by_query(tmp_path):
+    scores = evaluate.examine(reader(), reader(), folder(tmp_path / "data", SIZES | {"test": 2}, extra=False), tmp_path, PARAMS)
+    assert not any(one["grouped"] for one in scores["tasks"])
+    figures = scores["tasks"][0]["figures"]["model"]
+    assert figures["mrr_at_10.low"] < figures["mrr_at_10"] < figures["mrr_at_10.high"]
+
+
+def test_distorted_photos_are_the_same_every_time_and_of_one_item_unlike(tmp_path):
+    catalogue = tasks.read(folder(tmp_path / "data"))
+    one, two = tasks.Photos(catalogue, 7), tasks.Photos(catalogue, 7)
+    key, other = one.distorted_keys[:2]
+    assert key.partition("#")[0] == other.partition("#")[0] and len(set(one.distorted_keys)) == 4 * 24
+    first, again, second = (np.asarray(photos.distorted.image(name)) for photos, name in ((one, key), (two, key), (one, other)))
+    assert (first == again).all() and (first != second).any()
+
+
+def test_report_is_whole_safe_and_the_same_twice(tmp_path):
+    chinese = {"kind": "attributes", "language": "zh", "text": "红色连衣裙"}
+    nasty = [[{"kind": "name", "language": "en", "text": f"<script>alert({i})</script> & co"}, chinese] for i in range(24)]
+    data = folder(tmp_path / "data", captions=nasty, name="<b>bag</b>")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        evaluate.examine(reader(), reader(), data, tmp_path / name, PARAMS)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    assert set(files) == {"index.html", "board.html", "board.png", "recall.png", "scores.json"}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
+    assert json.loads(files["scores.json"])["n"] == 24
+    for name in ("index.html", "board.html"):
+        text = files[name].decode()
+        assert "<script" not in text and "<b>bag" not in text and "http:" not in text and "https:" not in text
+        assert "&lt;script&gt;" in text and "data:image/jpeg" in text and 'src="data:' in text and text.count("src=") == text.count('src="data:')
+    assert "红色连衣裙" in files["board.html"].decode()
+    assert all(len(files[name]) <= board.LIMIT for name in ("board.png", "recall.png"))
+
+
+def test_board_frames_what_is_right_and_stays_small(tmp_path):
+    random = np.random.default_rng(0)
+    noise = [Image.fromarray(random.integers(0, 256, (200, 150, 3), np.uint8)) for _ in range(8)]
+    found = [board.Found(photo, "a name", place == 2) for place, photo in enumerate(noise)]
+    rows = [board.Asked("search", ("红色的 dress", "a red dress " * 20)[line % 2], None, found) for line in range(12)]
+    board.board_png(tmp_path / "board.png", rows)
+    assert (tmp_path / "board.png").stat().st_size <= board.LIMIT
+    board.board_png(tmp_path / "one.png", rows[:1])
+    drawn = np.asarray(Image.open(tmp_path / "one.png").convert("RGB")).astype(int)
+    green = np.abs(drawn - np.array([0x1F, 0x9E, 0x89])).max(-1) < 12
+    edges = [2 * board.GAP + board.ASKED + place * (board.SIDES[0] + board.GAP) for place in range(8)]
+    framed = [green[:, edge - 2 : edge].sum() > board.SIDES[0] for edge in edges]
+    assert framed == [place == 2 for place in range(8)]
+
+
+def test_empty_test_part_is_told(tmp_path):
+    data = folder(tmp_path / "data", extra=False)
+    pd.read_parquet(data / "test.parquet").iloc[:0].to_parquet(data / "test.parquet")
+    with pytest.raises(ValueError, match=r"test\.parquet: no items to evaluate on"):
+        tasks.read(data)

@@ -43,13 +43,10 @@ class Reader(Protocol):
     def fuse(self, image: Floats, text: Floats) -> Floats:
         """Return the embeddings [n, width] of products that have a picture and a text."""
 
-    def features(self, pictures: Pictures, keys: Sequence[str], title: str = "") -> Floats:
-        """Return what the image tower sees in pictures, before it is projected: [n, width]."""
-
 
 def embedded(reader: Reader, catalogue: Catalogue, photos: Photos, name: str) -> Method:
     """Return how ``reader`` answers: texts and photos in its common space, items and products fused of both."""
-    image, seen = photos.each(lambda pictures, keys: reader.embed_images(pictures, keys, f"evaluate: {name}, photos"))
+    image, seen = photos.each(partial(reader.embed_images, title=f"evaluate: {name}, photos"))
     text = reader.embed_texts(catalogue.texts, f"evaluate: {name}, texts")
     item = reader.fuse(image, normalize(catalogue.by_item() @ text))
     product = catalogue.by_product() @ item
@@ -70,7 +67,7 @@ def methods(reader: Reader, base: Reader, catalogue: Catalogue, photos: Photos, 
     """Return the model, the baselines that learn or compare, and notes on what these chose."""
     learner = Learner(catalogue, seed)
     found = {"model": embedded(reader, catalogue, photos, "model"), "untuned": embedded(base, catalogue, photos, "untuned")}
-    clean, distorted = photos.each(lambda pictures, keys: base.features(pictures, keys, "evaluate: frozen features"))
+    distorted, clean = found["untuned"]["image_image"]
     found["ridge"], note = by_regression(learner, clean, distorted)
     notes = [f"Ridge on frozen features: {note}."]
     found["tfidf"], note = by_neighbours(learner, clean)

@@ -94,7 +94,7 @@ class Gallery:
                 there = sorted({part for parts in cells for part in parts[1:] if part})
                 raise ValueError(f"--filter: no product has {key}={value}; there are {', '.join(there[:SHOWN])}{' …' if len(there) > SHOWN else ''}")
             passed[key.strip().casefold()] = passed.get(key.strip().casefold(), np.zeros(len(fits), bool)) | fits
-        return np.all([np.ones(len(self.rows), bool), *passed.values()], axis=0)
+        return np.asarray(np.all([np.ones(len(self.rows), bool), *passed.values()], axis=0))
 
     def best(self, query: NDArray[np.float32], count: int, allowed: NDArray[np.bool_]) -> list[tuple[int, float]]:
         """Return the ``count`` nearest products, each by its nearest item: row and cosine."""

@@ -25,8 +25,8 @@ from beauty_models.recommend.report.tasks import Catalogue, Rows, image_text, te
 
 Method = dict[str, tuple[Matrix, Matrix]]
 Half = Callable[[tuple[str, ...], str, float], tuple[Matrix, Matrix]]
-PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
-NEIGHBOURS = (1, 3, 10, 30)
+PENALTIES = (10.0, 0.1, 1.0, 100.0, 1000.0)  # of settings that are as good as each other the first is taken
+NEIGHBOURS = (10, 1, 3, 30)
 WIDTH = 512  # dimensions of the reduced TF-IDF space
 PAIRS = 100_000  # training pairs of caption and picture at most
 FEATURES = 100_000  # n-grams kept
@@ -92,18 +92,24 @@ class Learner:
         told = self.catalogue.told(part)
         return np.union1d(told, self.catalogue.queries["text"].to_numpy(np.int64)) if part == "test" else told
 
-    def quality(self, task: Task | None, method: Method) -> float:
-        """Return the MRR@10 of a method in a task of the validation split; 0 when there is no such split."""
-        scores = None if task is None else answers(method, task)
-        return 0.0 if task is None or scores is None else float(figures(task, ranks(task, scores, self.seed))["mrr_at_10"].mean())
+    def choose(self, settings: Sequence[float], task: Task | None, half: Half) -> float:
+        """Return the setting of ``half`` with the highest MRR@10 in a task of the validation split; without such a split the first."""
+        if task is None:
+            return settings[0]
+
+        def quality(setting: float) -> float:
+            left, right = half(("train",), "validation", setting)
+            found = ranks(task, similarity(left[task.queries], right[task.gallery]), self.seed)
+            return float(figures(task, found)["mrr_at_10"].mean())
+
+        return max(settings, key=quality)
 
     def best(self, settings: Sequence[float], forth: Half, back: Half) -> tuple[Method, float, float]:
         """Return the method with the settings, one forth and one back, that serve the validation split best, and those settings.
 
         ``forth`` and ``back`` make the half of a method from text to picture and back: (parts to learn from, part asked, setting).
         """
-        there = max(settings, key=lambda setting: self.quality(self.forward, {"text_image": forth(("train",), "validation", setting)}))
-        again = max(settings, key=lambda setting: self.quality(self.backward, {"image_text": back(("train",), "validation", setting)}))
+        there, again = self.choose(settings, self.forward, forth), self.choose(settings, self.backward, back)
         every = ("train", "validation")
         return {"text_image": forth(every, "test", there), "image_text": back(every, "test", again)}, there, again
 
@@ -115,6 +121,12 @@ def _spread(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float32
     return found
 
 
+def _regression(x: NDArray[Any], y: NDArray[Any], penalty: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """Return the ridge regression from rows of ``x`` to rows of ``y``; unlike scikit-learn's own it also answers no rows."""
+    model = Ridge(alpha=penalty, solver="cholesky").fit(x, y)
+    return lambda rows: np.asarray(rows @ model.coef_.T + model.intercept_)
+
+
 def by_regression(learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]) -> tuple[Method, str]:
     """Return the method for the features [items, width] of clean and of distorted photos, and a note on its penalties."""
     catalogue, words = learner.catalogue, learner.texts.reduced
@@ -123,14 +135,12 @@ def by_regression(learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]
 
     def forth(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
         (text, item), asked = learner.pairs(*parts), learner.asked(part)
-        model = Ridge(alpha=penalty, solver="cholesky").fit(words[text], centred[item])
-        return _spread(model.predict(words[asked]), asked, len(words)), centred
+        return _spread(_regression(words[text], centred[item], penalty)(words[asked]), asked, len(words)), centred
 
     def back(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
         item, asked = np.unique(learner.pairs(*parts)[1]), catalogue.rows(part)
         usual = told[item].mean(0)
-        model = Ridge(alpha=penalty, solver="cholesky").fit(centred[item], told[item] - usual)
-        return _spread(model.predict(centred[asked]), asked, len(centred)), normalize(words) - usual
+        return _spread(_regression(centred[item], told[item] - usual, penalty)(centred[asked]), asked, len(centred)), normalize(words) - usual
 
     method, there, again = learner.best(PENALTIES, forth, back)
     products = catalogue.by_product() @ normalize(centred)
@@ -140,8 +150,10 @@ def by_regression(learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]
 
 def _neighbours(asked: Matrix, known: Matrix, values: Matrix, count: int) -> NDArray[np.float32]:
     """Return, for each row of ``asked``, the mean of the ``values`` of its ``count`` nearest rows of ``known``, weighted by similarity."""
-    scores, count = similarity(asked, known), min(count, known.shape[0])
     found = np.zeros((asked.shape[0], values.shape[1]), np.float32)
+    if not len(found):
+        return found
+    scores, count = similarity(asked, known), min(count, known.shape[0])
     for start in range(0, len(found), BLOCK):
         block = scores(start, min(start + BLOCK, len(found)))
         near = np.argsort(-block, axis=1, kind="stable")[:, :count]

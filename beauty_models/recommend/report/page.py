@@ -14,8 +14,8 @@ from beauty_models.recommend.report.board import Asked
 
 SIDE = 128  # pixels of a photo on a page
 BASELINES = {
-    "untuned": ("untuned base", "The same network before fine-tuning."),
-    "ridge": ("ridge on frozen features", "Features of the image tower before fine-tuning; ridge regression between them and the texts' TF-IDF, "
+    "untuned": ("untuned base", "The base as it came, before any training. Two towers that never met answer between text and photo by chance."),
+    "ridge": ("ridge on frozen features", "Features of the untuned base's image tower; ridge regression between them and the texts' TF-IDF, "
               "both ways, fitted to the training captions. Photo with photo: the features compared directly."),
     "tfidf": ("TF-IDF neighbours", "Between text and photo: the training captions nearest to the text and the mean of their photos' frozen features, "
               "and back. A test item's own other captions are not used, that would be looking the answer up. Searches and lists: text with text."),
