@@ -71,7 +71,7 @@ class Gallery:
             cells = [" ".join(cell) if column == "skus" else "" if cell is None else f"{cell:g}" if column == "price" else str(cell)
                      for cell in self.rows[column]]
         else:
-            cells = [{name.casefold(): value for name, value in dict(pairs).items()}.get(column, "") for pairs in self.rows["attributes"]]
+            cells = [{name.casefold(): value for name, value in pairs}.get(column, "") for pairs in self.rows["attributes"]]
         if not any(cells):
             names = [*COLUMNS, *sorted({name for pairs in self.rows["attributes"] for name, _ in pairs} - set(COLUMNS))]
             raise ValueError(f"--filter: the catalogue has no {key!r}; it has {', '.join(names)}")
@@ -93,7 +93,8 @@ class Gallery:
             if not fits.any():
                 there = sorted({part for parts in cells for part in parts[1:] if part})
                 raise ValueError(f"--filter: no product has {key}={value}; there are {', '.join(there[:SHOWN])}{' …' if len(there) > SHOWN else ''}")
-            passed[key.strip().casefold()] = passed.get(key.strip().casefold(), np.zeros(len(fits), bool)) | fits
+            column = NAMES.get(key.strip().casefold(), key.strip().casefold())
+            passed[column] = passed.get(column, np.zeros(len(fits), bool)) | fits
         return np.asarray(np.all([np.ones(len(self.rows), bool), *passed.values()], axis=0))
 
     def best(self, query: NDArray[np.float32], count: int, allowed: NDArray[np.bool_]) -> list[tuple[int, float]]:
