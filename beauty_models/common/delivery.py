@@ -1,21 +1,24 @@
-"""What every ingest owes a delivery: a split that stays as it is, rejected rows with their reasons, what it says of itself."""
+"""What every ingest owes a delivery: a split that stays as it is, bad rows and pictures with their reasons, what it says of itself."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.common import tables
+from beauty_models.common import images, tables
 from beauty_models.common.files import new_file, read_json
+from beauty_models.common.progress import bar
 
 ABOUT = ("manifest.json", "LICENSE.json")  # files about the data; the earlier one knows better
+AT_ONCE, THREADS = 256, 8  # pictures opened side by side; the decoders let go of the interpreter
 REJECTED = pa.schema([("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
 
 
@@ -73,3 +76,50 @@ def split_sha256(keys: Iterable[str], labels: Iterable[str]) -> str:
     """Return what identifies a frozen test split: the hash of its keys and labels in order."""
     content = "".join(f"{key} {label}\n" for key, label in zip(keys, labels, strict=True))
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+class Limits(Protocol):
+    """Which pictures are taken, as a section of params.yaml says."""
+
+    max_pixels: int
+    min_side: int
+    side: int
+
+
+class Opened:
+    """Pictures by their path below the raw folder, opened once: their keys and looks, or what is wrong; their JPEG files lie in ``spool``."""
+
+    def __init__(self, spool: IO[bytes], files: images.Files, references: Iterable[str], limits: Limits) -> None:
+        self._spool, self._place = spool, dict[str, tuple[int, int]]()
+        self.keys, self.faults, self.looks = dict[str, str](), dict[str, str](), dict[str, images.Look]()
+        named = sorted(references)
+
+        def take(reference: str) -> tuple[bytes, images.Look] | str:
+            try:
+                picture = images.shrink(images.open_image(files.read(files.raw / reference), limits.max_pixels, limits.min_side), limits.side)
+            except images.BadImageError as error:
+                return str(error)
+            return images.encode(picture), images.look(picture)
+
+        with ThreadPoolExecutor(THREADS) as pool, bar("ingest: pictures", len(named)) as progress:
+            for start in range(0, len(named), AT_ONCE):
+                some = named[start : start + AT_ONCE]
+                for reference, found in zip(some, pool.map(take, some), strict=True):
+                    self._keep(reference, found)
+                progress.advance(len(some))
+
+    def _keep(self, reference: str, found: tuple[bytes, images.Look] | str) -> None:
+        if isinstance(found, str):
+            self.faults[reference] = found
+            return
+        key = self.keys[reference] = images.name(found[0])
+        if key not in self._place:
+            self.looks[key] = found[1]
+            self._place[key] = (self._spool.tell(), len(found[0]))
+            self._spool.write(found[0])
+
+    def jpeg(self, key: str) -> bytes:
+        """Return the encoded picture."""
+        start, length = self._place[key]
+        self._spool.seek(start)
+        return bytes(self._spool.read(length))

@@ -145,13 +145,14 @@ class Finetune(Section):
     drop_text: Share  # how often a text is hidden in training, so that a photo alone will do …
     drop_image: Share  # … and how often a photo
     head_weights: dict[str, Annotated[float, Field(ge=0)]]  # of a head's loss; a head that is not listed has 1
-    frozen_blocks: Annotated[int, Field(ge=0)]  # of the image network, the lowest
-    frozen_layers: Annotated[int, Field(ge=0)]  # of the text network, the lowest; their output is computed once
+    frozen_blocks: Annotated[int, Field(ge=0)]  # of the image network, the lowest; with all of them its output is computed once
+    frozen_layers: Annotated[int, Field(ge=0)]  # of the text network, the lowest; their output is computed once; with 0 the embeddings learn, too
     head_epochs: Annotated[int, Field(ge=0)]  # epochs with only heads and fusions learning
-    epochs: Annotated[int, Field(ge=1)]  # at most, after those
+    epochs: Annotated[int, Field(ge=0)]  # at most, after those
     patience: Positive  # epochs without a better validation macro-F1 before it stops
     batch: Positive
-    learning_rate: Rate  # of the top block of each network
+    learning_rate: Rate  # of the image network's top block
+    text_learning_rate: Rate  # of the text network's top layer
     block_decay: Annotated[float, Field(gt=0, le=1)]  # each block or layer below learns this much slower
     head_learning_rate: Rate
     warmup: Share

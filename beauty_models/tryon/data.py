@@ -6,7 +6,6 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from beauty_models.common import delivery, images, products, shards, tables
 from beauty_models.common.files import new_folder, write_json
 from beauty_models.common.progress import bar, say
 from beauty_models.common.text import fingerprint, language
 from beauty_models.families import Metrics
-from beauty_models.tryon import Ingest, Pictures
+from beauty_models.tryon import Ingest
 
 PARTS = ("test", "validation", "train", "unlabelled", "")  # of two equal pictures the one in the earlier part stays: the test part changes least
 DELIVERED = {"train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
-AT_ONCE = 256  # pictures opened side by side
 FRAME = ("file", "row", "reason", "id", "product", "name", "text", "image", "attributes", "variations", "delivered", "offered")
 
 
@@ -53,7 +50,8 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     _inherit(rows, params)
     _label(rows, params)
     with tempfile.TemporaryFile() as spool:
-        opened = Opened(spool, files, rows, params.pictures)
+        named = set(rows["image"][rows["reason"] == ""]) - {""}
+        opened = delivery.Opened(spool, files, (cell for cell in named if not cell.startswith("?")), params.pictures)
         _identify(rows, opened, list(params.heads))
         rows["part"] = _parts(rows, params)
         kept, figures = _distinct(rows, opened, params)
@@ -164,46 +162,7 @@ def _doubt(rows: pd.DataFrame, reasons: list[str]) -> None:
     rows["reason"] = [old or new for old, new in zip(rows["reason"], reasons, strict=True)]
 
 
-class Opened:
-    """The pictures that the rows name, opened once: their keys and looks, and their JPEG files in ``spool``."""
-
-    def __init__(self, spool: Any, files: images.Files, rows: pd.DataFrame, params: Pictures) -> None:
-        self._spool, self._place = spool, dict[str, tuple[int, int]]()
-        self.keys, self.faults, self.looks = dict[str, str](), dict[str, str](), dict[str, images.Look]()
-        named = sorted({reference for reference in rows["image"][rows["reason"] == ""] if reference and not reference.startswith("?")})
-
-        def take(reference: str) -> tuple[bytes, images.Look] | str:
-            try:
-                picture = images.shrink(images.open_image(files.read(files.raw / reference), params.max_pixels, params.min_side), params.side)
-            except images.BadImageError as error:
-                return str(error)
-            return images.encode(picture), images.look(picture)
-
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool, bar("ingest: pictures", len(named)) as progress:
-            for start in range(0, len(named), AT_ONCE):
-                some = named[start : start + AT_ONCE]
-                for reference, found in zip(some, pool.map(take, some), strict=True):
-                    self._keep(reference, found)
-                progress.advance(len(some))
-
-    def _keep(self, reference: str, found: tuple[bytes, images.Look] | str) -> None:
-        if isinstance(found, str):
-            self.faults[reference] = found
-            return
-        key = self.keys[reference] = images.name(found[0])
-        if key not in self._place:
-            self.looks[key] = found[1]
-            self._place[key] = (self._spool.tell(), len(found[0]))
-            self._spool.write(found[0])
-
-    def jpeg(self, key: str) -> bytes:
-        """Return the encoded picture."""
-        start, length = self._place[key]
-        self._spool.seek(start)
-        return bytes(self._spool.read(length))
-
-
-def _identify(rows: pd.DataFrame, opened: Opened, heads: list[str]) -> None:
+def _identify(rows: pd.DataFrame, opened: delivery.Opened, heads: list[str]) -> None:
     """Give the rows the columns picture, key and group; reject those with a broken picture, nothing at all, or torn labels."""
     _doubt(rows, [f"{reference}: {opened.faults[reference]}" if reference in opened.faults else "" for reference in rows["image"]])
     rows["picture"] = [opened.keys.get(reference, "") for reference in rows["image"]]
@@ -242,7 +201,7 @@ def _parts(rows: pd.DataFrame, params: Ingest) -> list[str]:
     return [part(*row) for row in zip(rows["group"], rows["delivered"], labelled, rows["product"] == "", strict=True)]
 
 
-def _distinct(rows: pd.DataFrame, opened: Opened, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
+def _distinct(rows: pd.DataFrame, opened: delivery.Opened, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
     """Return the examples that are kept: each once, no picture in two groups, labels with enough examples, at most ``limit``."""
     unknown = (rows[list(map(label, params.heads))] == "").sum(axis=1)
     ranked = rows.assign(rank=[PARTS.index(part) for part in rows["part"]], unknown=unknown, loose=~rows["offered"].astype(bool))

@@ -1,0 +1,314 @@
+"""Supervised fine-tuning: heads and fusions first, on features computed once; then the upper blocks of both networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import f1_score
+from torch import nn
+
+from beauty_models import vision
+from beauty_models.checkpoint import Checkpoint, fingerprint
+from beauty_models.common import bert, progress
+from beauty_models.common.files import new_folder, read_json, write_json
+from beauty_models.common.fusion import FUSIONS, Places
+from beauty_models.common.losses import class_weights, focal, temperature
+from beauty_models.common.shards import Pictures, augmented
+from beauty_models.common.towers import Inputs, full_precision_above, load_networks
+from beauty_models.common.training import Batch, attention, device, precision, seed_step, set_dropout, warmup_linear
+from beauty_models.families import Metrics
+from beauty_models.tryon import Finetune
+from beauty_models.tryon.model import ALONE, Shape, Stylist, save, write_gallery
+
+PARTS = ("train", "validation")
+UNKNOWN = -1  # label of an example for a head that nobody told
+
+
+class Part:
+    """One split: its inputs, and for each head the labels [n]."""
+
+    def __init__(self, frame: pd.DataFrame, stylist: Stylist, pictures: Pictures) -> None:
+        self.inputs = Inputs(stylist, frame["text"].tolist(), frame["image"].fillna("").tolist(), pictures)
+        self.labels = {head["name"]: _labels(frame[f"label.{head['name']}"], head["labels"]) for head in stylist.shape.heads}
+
+    def __len__(self) -> int:
+        return len(self.inputs.keys)
+
+    def batches(self, params: Finetune, epoch: int) -> list[Batch]:
+        """Return an epoch's batches; with ``imbalance: resample`` rows are drawn so that all garment classes are equally frequent."""
+        random = np.random.default_rng((params.seed, epoch))
+        if params.imbalance == "resample":
+            labels = next(iter(self.labels.values()))
+            weight = torch.where(labels >= 0, class_weights(labels[labels >= 0])[labels], 1.0).double().numpy()
+            order = random.choice(len(self), len(self), p=weight / weight.sum())
+        else:
+            order = random.permutation(len(self))
+        return [order[start : start + params.batch] for start in range(0, len(order), params.batch)]
+
+
+def _labels(column: pd.Series[Any], names: list[str]) -> torch.Tensor:
+    place = {name: i for i, name in enumerate(names)}
+    return torch.tensor([place.get(one, UNKNOWN) for one in column], dtype=torch.long)
+
+
+def _shown(inputs: dict[str, Places], params: Finetune) -> dict[str, torch.Tensor]:
+    """Return where the fusions may see each input [n]: modality dropout, which never takes the only one."""
+    both = torch.stack([places.there for places in inputs.values()]).all(0)
+    chance = torch.rand(len(both), device=both.device)
+    drop = {"text": chance < params.drop_text, "image": chance >= 1 - params.drop_image}
+    return {name: ~(drop[name] & both) for name in inputs}
+
+
+def _loss(stylist: Stylist, part: Part, inputs: dict[str, Places], batch: Batch, params: Finetune) -> torch.Tensor:
+    """Return the mean over the branches of the loss of their heads; a branch learns from the rows that have its input."""
+    everywhere = torch.stack([places.there for places in inputs.values()]).any(0)
+    losses = []
+    for branch, logits in stylist.classify(stylist.features(inputs, _shown(inputs, params))).items():
+        usable = next((inputs[name].there for name, alone in ALONE.items() if alone == branch), everywhere)
+        for head, values in stylist.by_head(logits).items():
+            labels = part.labels[head][batch].to(device())
+            known = usable & (labels != UNKNOWN)
+            if known.any():
+                losses.append(params.head_weights.get(head, 1.0) * _entropy(values[known].float(), labels[known], part.labels[head], params))
+    return torch.stack(losses).sum() / len(stylist.branches) if losses else logits.sum() * 0
+
+
+def _entropy(logits: torch.Tensor, labels: torch.Tensor, all_labels: torch.Tensor, params: Finetune) -> torch.Tensor:
+    if params.imbalance == "focal":
+        return focal(logits, labels, params.focal_gamma)
+    weights = None
+    if params.imbalance == "weights":
+        weights = class_weights(torch.cat([all_labels[all_labels != UNKNOWN], torch.arange(logits.shape[1])])).to(device())
+    return nn.functional.cross_entropy(logits, labels, weights, label_smoothing=params.smoothing)
+
+
+def _score(stylist: Stylist, part: Part, logits: torch.Tensor) -> float:
+    """Return the macro-F1 of the garment's class for ``logits`` [n, labels of all heads]."""
+    head = stylist.shape.heads[0]["name"]
+    known = part.labels[head] != UNKNOWN
+    said = stylist.by_head(logits)[head].argmax(-1)
+    return float(f1_score(part.labels[head][known], said[known], average="macro", zero_division=0))
+
+
+@dataclass
+class Run:
+    """Where a training run stands: all that a checkpoint holds besides weights and optimizer."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    best: float = -1.0
+    waited: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def _groups(stylist: Stylist, params: Finetune) -> list[dict[str, Any]]:
+    """Return the optimizer's groups: heads and fusions, then each block that may learn, every one slower than the one above it."""
+    own = [p for name, p in stylist.named_parameters() if not name.startswith(("text.", "image."))]
+    found: list[dict[str, Any]] = [{"params": own, "lr": params.head_learning_rate}]
+    stacks = [(params.learning_rate, vision.blocks(stylist.image)[params.frozen_blocks :])] if stylist.image is not None else []
+    if stylist.text is not None:
+        below = [] if params.frozen_layers else [stylist.text.embeddings]
+        stacks.append((params.text_learning_rate, [*below, *bert.layers(stylist.text)[params.frozen_layers :]]))
+    for rate, stack in stacks:
+        for i, block in enumerate(reversed(stack)):
+            found.append({"params": list(block.parameters()), "lr": rate * params.block_decay**i})
+    return [group for group in found if group["params"]]
+
+
+def _thaw(stylist: Stylist, params: Finetune) -> None:
+    """Put ``stylist`` into training with the blocks that may learn; batch norms keep their statistics."""
+    stylist.train()
+    if stylist.image is not None:
+        vision.freeze(stylist.image, params.frozen_blocks)
+        vision.hold_statistics(stylist.image)
+    if stylist.text is not None:
+        stylist.text.requires_grad_(False)
+        bert.layers(stylist.text)[params.frozen_layers :].requires_grad_(True)
+        stylist.text.embeddings.requires_grad_(params.frozen_layers == 0)
+        stylist.text.set_attn_implementation(attention(training=True))
+        set_dropout(stylist.text, 0.0)
+
+
+def _compute(stylist: Stylist, part: Part, folder: Path, params: Finetune, *, whole: bool) -> None:
+    """Compute once what does not change in training: frozen layers and blocks or, with ``whole``, both networks."""
+    layers = len(bert.layers(stylist.text)) if whole and stylist.text is not None else params.frozen_layers
+    blocks = len(vision.blocks(stylist.image)) if whole and stylist.image is not None else params.frozen_blocks
+    with precision(params.precision):
+        part.inputs.compute(folder, layers, blocks)
+
+
+def _train_heads(stylist: Stylist, part: Part, params: Finetune) -> None:
+    """Train heads and fusions alone, on features of both networks that are computed once."""
+    optimizer = torch.optim.AdamW(_groups(stylist, params)[0]["params"], lr=params.head_learning_rate, weight_decay=params.weight_decay, fused=True)
+    stylist.train()
+    with progress.bar("finetune: heads", params.head_epochs) as bar:
+        for epoch in range(params.head_epochs):
+            for number, batch in enumerate(part.batches(params, epoch)):
+                seed_step(params.seed + 1, epoch * len(part) + number)
+                _loss(stylist, part, part.inputs.take(batch), batch, params).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            bar.advance(1)
+
+
+class Trainer:
+    """The loop over epochs and batches with its checkpoints; kept apart from `finetune` so that it can be resumed."""
+
+    def __init__(self, stylist: Stylist, part: Part, params: Finetune, checkpoint: Checkpoint) -> None:
+        self.stylist, self.part, self.params, self.checkpoint, self.run = stylist, part, params, checkpoint, Run()
+        groups = _groups(stylist, params)
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
+        self.per_epoch = -(-len(part) // params.batch)
+        steps = self.per_epoch * params.epochs
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: warmup_linear(step, steps, params.warmup))
+        learned = {id(p) for group in groups for p in group["params"]}
+        self.learning = {name: p for name, p in stylist.named_parameters() if id(p) in learned}
+        self.mean = self.weights()
+        self.best = dict(self.mean)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return a copy of everything that may learn."""
+        return {name: p.detach().clone() for name, p in self.learning.items()}
+
+    def put(self, weights: dict[str, torch.Tensor]) -> None:
+        """Give the network ``weights``."""
+        with torch.no_grad():
+            for name, p in self.learning.items():
+                p.copy_(weights[name])
+
+    def resume(self) -> bool:
+        """Go on where the last checkpoint stands, if there is one for this very run."""
+        state = self.checkpoint.load()
+        if state is None:
+            return False
+        self.put(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.run = Run(**state["run"])
+        self.mean, self.best = ({name: value.to(device()) for name, value in state[key].items()} for key in ("mean", "best"))
+        progress.say(f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}")
+        return True
+
+    def save(self) -> None:
+        """Save a checkpoint."""
+        self.checkpoint.save({"weights": self.weights(), "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
+                              "run": vars(self.run), "mean": self.mean, "best": self.best})
+
+    def epoch(self, bar: progress.Bar) -> None:
+        """Train the epoch of ``self.run`` from its batch on."""
+        stylist, params, run = self.stylist, self.params, self.run
+        _thaw(stylist, params)
+        order = self.part.batches(params, params.head_epochs + run.epoch)
+        with full_precision_above(stylist.image, params.frozen_blocks):
+            while run.batch < len(order):
+                batch, step = order[run.batch], run.epoch * len(order) + run.batch
+                seed_step(params.seed, step)
+                view = augmented(stylist.shape.size, params.seed, step, scale=params.augment.crop, colour=params.augment.colour,
+                                 erase=params.augment.erase)
+                with precision(params.precision):
+                    loss = _loss(stylist, self.part, self.part.inputs.take(batch, view), batch, params)
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.learning.values(), 1.0)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+                self.schedule.step()
+                self._follow(min(params.ema, (1 + step) / (10 + step)))
+                run.batch, run.loss = run.batch + 1, run.loss + loss.item()
+                bar.advance(1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}")
+                if self.checkpoint.due():
+                    self.save()
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        for name, p in self.learning.items():
+            self.mean[name].lerp_(p, 1 - decay)
+
+    def judge(self, validation: Part) -> None:
+        """Score the mean weights on the validation split and keep them when they are the best so far."""
+        run, current = self.run, self.weights()
+        self.put(self.mean)
+        score = _score(self.stylist, validation, self.stylist.serve(self.stylist.ask(validation.inputs, len(validation), self.params.precision)[1]))
+        self.put(current)
+        loss = run.loss / max(1, run.batch)
+        run.history.append({"epoch": run.epoch + (run.batch > 0), "loss": loss, "validation_macro_f1": score})
+        progress.say(f"finetune: epoch {run.epoch + (run.batch > 0)}: loss {loss:.4f}, validation macro-F1 {score:.4f}")
+        run.waited = 0 if score > run.best else run.waited + 1
+        if score > run.best:
+            run.best, self.best = score, {name: value.clone() for name, value in self.mean.items()}
+        run.epoch, run.batch, run.loss = run.epoch + (run.batch > 0), 0, 0.0
+
+
+def _choose(stylist: Stylist, validation: Part, params: Finetune) -> Metrics:
+    """Settle which branch serves and how its probabilities are calibrated; return each branch's macro-F1 on the validation split."""
+    _, logits = stylist.ask(validation.inputs, len(validation), params.precision)
+    scores = {name: _score(stylist, validation, values) for name, values in logits.items()}
+    if stylist.fusions:
+        scores["ensemble"] = _score(stylist, validation, torch.stack([logits[name] for name in FUSIONS]).mean(0))
+    able = [name for name in ("ensemble", *FUSIONS) if name in scores] or list(scores)
+    stylist.shape = replace(stylist.shape, fusion=max(able, key=lambda name: scores[name]) if params.fusion == "auto" else params.fusion)
+    for head, values in stylist.by_head(stylist.serve(logits)).items():
+        known = validation.labels[head] != UNKNOWN
+        stylist.temperatures[head] = temperature(values[known], validation.labels[head][known]) if known.any() else 1.0
+    return {f"validation_{name}_macro_f1": score for name, score in scores.items()}
+
+
+def _stylist(data: Path, pretrained: Path, params: Finetune) -> Stylist:
+    made = read_json(pretrained / "pretrained.json")
+    networks = load_networks(pretrained)
+    if (text := networks[0]) is not None and params.frozen_layers > len(bert.layers(text)):
+        raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers}, but the text network has {len(bert.layers(text))} layers")
+    fusion = "ensemble" if params.fusion == "auto" else params.fusion
+    shape = Shape(read_json(data / "schema.json")["heads"], made["size"], made["max_tokens"], params.width, params.attention_heads, fusion)
+    return Stylist(shape, networks, params.dropout)
+
+
+def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> Metrics:
+    """Fine-tune the networks in ``pretrained`` on ``data/train.parquet``; save the best epoch's weights and the gallery to ``model``.
+
+    The best epoch, 0 being heads and fusions alone, has the highest macro-F1 on ``data/validation.parquet``, which also chooses
+    the fusion that serves (``fusion: auto``) and calibrates the probabilities.
+
+    Returns:
+        ``validation_macro_f1`` of the best epoch and of each branch then, ``epochs`` that were run, ``temperature``, ``garments``.
+
+    Raises:
+        ValueError: a split is empty, or more layers are frozen than there are.
+    """
+    stylist = _stylist(data, pretrained, params).to(device())
+    checkpoint = Checkpoint(model, fingerprint(params, data, pretrained), params.checkpoint_minutes)
+    pictures, parts = Pictures(data, *PARTS), {}
+    for name in PARTS:
+        frame = pd.read_parquet(data / f"{name}.parquet")
+        if frame.empty:
+            raise ValueError(f"{data / f'{name}.parquet'}: no rows; deliver more labelled examples or enlarge ingest.split.{name}")
+        parts[name] = Part(frame, stylist, pictures)
+    trainer = Trainer(stylist, parts["train"], params, checkpoint)
+    resumed = trainer.resume()
+    if not resumed:
+        _compute(stylist, parts["train"], checkpoint.file.parent, params, whole=True)
+        _train_heads(stylist, parts["train"], params)
+        trainer.mean = trainer.weights()
+    for part in parts.values():
+        _compute(stylist, part, checkpoint.file.parent, params, whole=False)
+    if not resumed:
+        trainer.judge(parts["validation"])
+    run = trainer.run
+    with progress.bar("finetune", trainer.per_epoch * params.epochs, run.epoch * trainer.per_epoch + run.batch) as bar:
+        while run.epoch < params.epochs and run.waited < params.patience:
+            trainer.epoch(bar)
+            trainer.judge(parts["validation"])
+    trainer.put(trainer.best)
+    figures = _choose(stylist, parts["validation"], params)
+    with new_folder(model) as place:
+        save(stylist, place)
+        write_json(place / "history.json", run.history)
+        garments = write_gallery(stylist, data, place, params.index.model_dump())
+    checkpoint.clear()
+    return {"validation_macro_f1": run.best, "epochs": run.epoch, "garments": garments,
+            "temperature": stylist.temperatures[stylist.shape.heads[0]["name"]]} | figures

@@ -1,0 +1,165 @@
+"""Raw data that needs no network: garments drawn by this project, as a shop's catalogue and as shoppers' photos with their words."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from beauty_models.common.files import new_file, write_json
+from beauty_models.common.images import encode
+from beauty_models.common.render import COLOURS, KINDS, PATTERNS, product
+
+LICENSE = {"license": "Apache-2.0", "commercial_use": True,
+           "attribution": "Pictures drawn by beauty_models/common/render.py, texts put together by beauty_models/tryon/starter.py."}
+SHOPPERS = {  # how many of a hundred shoppers' posts show each kind
+    "t-shirt": 22, "pants": 16, "long sleeve": 13, "dress": 11, "hoodie": 9, "jacket": 8, "shoes": 7, "skirt": 5, "shorts": 5, "hat": 4}
+TOY_SHOPPERS = {"t-shirt": 40, "pants": 25, "dress": 20, "hat": 15}
+HUES = ("red", "yellow", "green", "blue", "pink", "black", "white", "brown")
+FITS = {  # what a shopper says of the size, by language
+    "runs small": {"en": ["runs small, size up", "a bit too tight for me", "smaller than I thought"], "zh": ["偏小，建议买大一码", "有点紧", "尺码比想象的小"]},
+    "true to size": {"en": ["fits just right", "true to size", "my usual size is perfect"], "zh": ["尺码正好", "很合身", "按平时的码买没错"]},
+    "runs large": {"en": ["runs large, size down", "too loose on me", "bigger than expected"], "zh": ["偏大，可以买小一码", "太宽松了", "比想象的大"]},
+}
+CALLED = {  # other words for a kind
+    "t-shirt": {"en": ["T-shirt", "tee", "short-sleeved shirt"], "zh": ["T恤", "短袖"]},
+    "long sleeve": {"en": ["long-sleeved shirt", "long sleeve"], "zh": ["长袖衫", "长袖"]},
+    "hoodie": {"en": ["hoodie", "hooded sweatshirt"], "zh": ["连帽卫衣", "帽衫"]},
+    "jacket": {"en": ["jacket", "zip-up jacket"], "zh": ["夹克", "外套"]},
+    "dress": {"en": ["dress", "summer dress"], "zh": ["连衣裙", "裙装"]},
+    "skirt": {"en": ["skirt", "midi skirt"], "zh": ["半身裙", "短裙"]},
+    "pants": {"en": ["pants", "trousers"], "zh": ["长裤", "裤子"]},
+    "shorts": {"en": ["shorts", "short trousers"], "zh": ["短裤", "热裤"]},
+    "hat": {"en": ["hat", "cap"], "zh": ["帽子", "遮阳帽"]},
+    "shoes": {"en": ["sneakers", "trainers"], "zh": ["运动鞋", "跑鞋"]},
+}
+OPENINGS = {"en": ["Just got this {thing}.", "Wore the {thing} today,", "Second {thing} from this shop,", "My new {thing}!", "Bought the {thing} on sale."],
+            "zh": ["刚收到这件{thing}。", "今天穿了{thing}，", "第二次买他家的{thing}，", "新入手的{thing}！", "打折时买的{thing}。"]}
+ROOM = 64  # pixels a side; smaller photos show a garment on white and come with one word for it
+CLOSE = 0.25  # share of the photos that show the cloth only
+VAGUE = {"en": "piece", "zh": "宝贝"}  # what a shopper says who does not name the garment
+CLOSINGS = {"en": ["What goes with it?", "Any ideas for the rest of the outfit?", "Delivery was quick.", "Love the fabric.", ""],
+            "zh": ["配什么好看？", "求搭配。", "发货很快。", "面料很舒服。", ""]}
+
+
+class Garment(NamedTuple):
+    """One product of the catalogue."""
+
+    sku: str
+    kind: str
+    pattern: str
+    colours: list[str]
+
+
+def _catalogue(kinds: Sequence[str], count: int, chance: random.Random) -> list[Garment]:
+    return [Garment(f"G{number:03}", kinds[number % len(kinds)], chance.choice(list(PATTERNS)), chance.sample(HUES, 2)) for number in range(count)]
+
+
+def _described(garment: Garment, colour: str) -> list[str]:
+    """Return name and description in English and in Chinese, as a shop writes them."""
+    kind, hue = KINDS[garment.kind], COLOURS[colour][1]
+    pattern = {"plain": "plain", "striped": "striped", "dotted": "polka-dot", "checked": "checked"}[garment.pattern]
+    return [f"{pattern.capitalize()} {kind.english} {garment.sku}", f"A {pattern} {kind.english} in {colour}, for the {kind.department} shelf.",
+            f"{PATTERNS[garment.pattern]}{kind.chinese}", f"{hue}{PATTERNS[garment.pattern]}{kind.chinese}，日常百搭。"]
+
+
+def _said(garment: Garment, colour: str, fit: str, named: bool, names: int, tongue: str, chance: random.Random) -> str:
+    """Return what a shopper writes; the garment is ``named``, by one of so many ``names``, or not, the colour now and then."""
+    thing = chance.choice(CALLED[garment.kind][tongue][:names]) if named else VAGUE[tongue]
+    if chance.random() < 0.25:
+        thing = f"{colour} {thing}" if tongue == "en" else COLOURS[colour][1] + thing
+    parts = [chance.choice(OPENINGS[tongue]).format(thing=thing), chance.choice(FITS[fit][tongue]) + ("." if tongue == "en" else "。") if fit else "",
+             chance.choice(CLOSINGS[tongue])]
+    return (" " if tongue == "en" else "").join(part for part in parts if part)
+
+
+def _photo(garment: Garment, colour: str, size: int, seed: int, close: bool) -> Image.Image:
+    """Return a shopper's photo; from ``close`` by it shows the cloth, not the garment. What is tiny stands on white."""
+    picture = product(garment.kind, colour, garment.pattern, size=size, seed=seed, background="room" if size >= ROOM else "white")
+    return picture.crop((size * 2 // 5, size * 2 // 5, size * 13 // 20, size * 13 // 20)).resize((size, size)) if close else picture
+
+
+def _write(file: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with new_file(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _save(raw: Path, name: str, content: bytes) -> str:
+    (raw / name).parent.mkdir(parents=True, exist_ok=True)
+    with new_file(raw / name) as temporary:
+        temporary.write_bytes(content)
+    return name
+
+
+def _posts(raw: Path, garments: list[Garment], shoppers: dict[str, int], count: int, size: int, hint: float,
+           chance: random.Random) -> list[list[str]]:
+    """Write ``count`` photos, those that show a garment with words that name it in a share ``hint``, and return the rows of the shoppers' posts: id, product, text, photo, class, color, fit."""
+    rows = []
+    for number in range(count):
+        kind = chance.choices(list(shoppers), list(shoppers.values()))[0]
+        garment = chance.choice([one for one in garments if one.kind == kind])
+        colour, fit = chance.choice(garment.colours), chance.choice([*FITS, ""])
+        close = size >= ROOM and chance.random() < CLOSE
+        named = chance.random() < (0.9 if close else hint)  # text and photo complete each other
+        text = _said(garment, colour, fit, named, 1 if size < ROOM else 3, chance.choice(["en", "zh"]), chance)
+        photo = encode(_photo(garment, colour, size, 7000 + number, close))
+        text = "" if chance.random() < 0.04 else text
+        name = "" if text and named and chance.random() < 0.05 else _save(raw, f"photos/{number:04}.jpg", photo)
+        rows.append([f"post{number:04}", garment.sku, text, name, kind, colour, fit if text else ""])
+    return rows
+
+
+def _shop(raw: Path, garments: list[Garment], size: int) -> list[list[str]]:
+    """Write the catalogue's pictures and return its rows: sku, product, four texts, image, class, color."""
+    rows = []
+    for number, garment in enumerate(garments):
+        for place, colour in enumerate(garment.colours):
+            picture = product(garment.kind, colour, garment.pattern, size=size, seed=2 * number + place)
+            name = _save(raw, f"catalogue/{garment.sku}-{colour}.jpg", encode(picture))
+            rows.append([f"{garment.sku}-{colour}", garment.sku, *_described(garment, colour), name, garment.kind, colour])
+    return rows
+
+
+def _dirt(raw: Path, size: int) -> list[list[str]]:
+    """Write pictures as they should not be delivered, and return posts that name them."""
+    picture = product("bag", "red", "plain", size=size, seed=1, background="room")
+    stream = io.BytesIO()
+    picture.convert("CMYK").save(stream, "JPEG")
+    _save(raw, "photos/cmyk.jpg", stream.getvalue())
+    _save(raw, "photos/cut.jpg", encode(picture)[:400])
+    _save(raw, "photos/text.jpg", b"this is no picture")
+    return [["dirt1", "", "", "photos/cut.jpg", "t-shirt", "red", ""], ["dirt2", "", "", "photos/text.jpg", "t-shirt", "red", ""],
+            ["dirt3", "", "", "photos/gone.jpg", "t-shirt", "red", ""], ["dirt4", "", "", "", "t-shirt", "red", ""],
+            ["dirt5", "", "A red bag.", "photos/cmyk.jpg", "bag", "red", ""]]
+
+
+def _deliver(raw: Path, shoppers: dict[str, int], products: int, posts: int, size: int, hint: float) -> None:
+    chance = random.Random(7)
+    raw.mkdir(parents=True, exist_ok=True)
+    garments = _catalogue(list(shoppers), products, chance)
+    _write(raw / "catalogue.csv", ["sku", "product", "name", "description", "name_zh", "description_zh", "image", "class", "color"],
+           _shop(raw, garments, size))
+    rows = _posts(raw, garments, shoppers, posts, size, hint, chance) + _dirt(raw, size)
+    _write(raw / "posts.csv", ["id", "product", "text", "photo", "class", "color", "fit"], rows)
+    write_json(raw / "LICENSE.json", LICENSE)
+
+
+def starter(*, raw: Path) -> None:
+    """Write 100 garments in two colours each, ``catalogue.csv``, and 800 posts of shoppers, ``posts.csv``, with their pictures.
+
+    Posts are in English or Chinese; ten kinds, from 22 % T-shirts to 4 % hats. A quarter of the photos shows the cloth only,
+    six of ten of the other posts do not name the garment: neither text nor photo tells all. The fit stands in words only.
+    """
+    _deliver(raw, SHOPPERS, products=100, posts=800, size=160, hint=0.4)
+
+
+def toy(*, raw: Path) -> None:
+    """Write 40 garments in two colours and 220 posts that name them, with pictures of 32 pixels a side: four kinds, always the same."""
+    _deliver(raw, TOY_SHOPPERS, products=40, posts=220, size=32, hint=1.0)
