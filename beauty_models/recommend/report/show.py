@@ -52,20 +52,21 @@ class Views:
             return Asked(title(task.name), ", ".join(self.name(item, False) for item in given[::-1]), self.photo(given[-1]), found)
         if task.kind == "image_image":
             exact = self.item(task, int(task.relevance[query].indices[task.relevance[query].data.argmax()]))
-            return Asked(title(task.name), self.name(exact), self.photos.distorted.image(self.photos.distorted_keys[query]), found)
+            return Asked("distorted photo", self.name(exact), self.photos.distorted.image(self.photos.distorted_keys[query]), found)
         kind = f", {task.about['kind'].iat[query]}" if "kind" in task.about else ""
         return Asked(f"{title(task.name)}{kind}", self.catalogue.texts[int(task.queries[query])], None, found)
 
 
 def _chosen(answered: Answered, count: int, seed: int) -> list[tuple[Task, Scores, int]]:
-    """Return ``count`` queries drawn at random, the tasks and, where known, the languages in turn."""
+    """Return ``count`` queries drawn at random, the tasks and the languages in turn, captions twice as often."""
     random = np.random.default_rng(seed)
     piles = []
     for task, scores in answered:
         if task.kind == "image_text":
             continue
         groups = task.about.groupby("language").indices.values() if "language" in task.about else [np.arange(task.relevance.shape[0])]
-        piles += [(task, scores, random.permutation(rows)) for rows in groups]
+        for rows in (random.permutation(rows) for rows in groups):
+            piles += [(task, scores, half) for half in (rows[::2], rows[1::2])] if task.kind == "text_image" else [(task, scores, rows)]
     turns = [(task, scores, int(rows[turn])) for turn in range(count) for task, scores, rows in piles if turn < len(rows)][:count]
     order = {id(task): place for place, (task, _) in enumerate(answered)}
     return sorted(turns, key=lambda one: order[id(one[0])])
@@ -87,7 +88,7 @@ def _worst(views: Views, answered: Answered, scores: dict[str, Any]) -> Iterator
 def recall_png(file: Path, scores: dict[str, Any]) -> None:
     """Draw, for each task, how often something right is among the first k, for the model and every baseline."""
     tasks = scores["tasks"]
-    columns = min(3, len(tasks))
+    columns = 2 if len(tasks) == 4 else min(3, len(tasks))
     rows = -(-len(tasks) // columns)
     figure = Figure(figsize=(1.2 + 3.3 * columns, 0.6 + 2.7 * rows), layout="constrained")
     for number, task in enumerate(tasks, 1):
