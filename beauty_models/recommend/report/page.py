@@ -33,9 +33,10 @@ TITLES = {
     "query": ("search", "Search texts look for the items they should find, by photo and text together.")}
 FIGURES = {"recall_at_1": "recall@1", "recall_at_5": "recall@5", "recall_at_10": "recall@10", "mrr_at_10": "MRR@10", "ndcg_at_10": "nDCG@10"}
 STYLE = Html("""<style>img { border-radius: 6px; display: block }
-.board { display: flex; gap: 12px; align-items: flex-start; overflow-x: auto; padding: 12px 0; border-bottom: 1px solid var(--line) }
-.board:last-child { border: 0 } .ask { flex: 0 0 230px } .found { flex: 0 0 112px; line-height: 1.3 }
-.found img, .ask img { width: 112px; height: 112px; border: 1px solid var(--line) } .found.right img { border: 3px solid var(--good) }
+.board { display: flex; gap: 10px; align-items: flex-start; overflow-x: auto; padding: 12px 0; border-bottom: 1px solid var(--line) }
+.board:last-child { border: 0 } .ask { flex: 0 0 210px } .found { flex: 1 1 0; min-width: 64px; max-width: 128px; line-height: 1.3 }
+.found img { width: 100%; border: 1px solid var(--line) } .found.right img { border: 3px solid var(--good) }
+.ask img { width: 112px; margin-top: 4px } td img { width: 88px; margin-top: 2px }
 .wide { width: 100%; background: white; margin-top: 12px }</style>""")
 
 
@@ -77,16 +78,16 @@ def _figures(task: dict[str, Any], confidence: float) -> Html:
             if who == "model":
                 note = tag("span", f"{values[f'{name}.low']:.3f}–{values[f'{name}.high']:.3f}", _class="soft small")
             else:
-                margin, low, high = (values[f"{name}.margin{end}"] for end in ("", "_low", "_high"))
+                low, high = values[f"{name}.margin_low"], values[f"{name}.margin_high"]
                 color = "t-good" if low > 0 else "t-bad" if high < 0 else "soft"
-                note = tag("span", f"{margin:+.3f} ({low:+.3f} to {high:+.3f})", _class=f"{color} small")
+                note = tag("span", f"{low:+.3f} to {high:+.3f}", _class=f"{color} small")
             line.append(tag("span", tag("strong" if who == "model" else "span", f"{values[name]:.3f}"), Html("<br>"), note))
         rows.append(line)
     unit = "products" if task["grouped"] else "queries"
     if task["name"] == "history":
         unit = "shoppers"
     told = f"{task['queries']:,} queries, each compared with the whole gallery of {task['gallery']:,}, of which {task['relevant']:.1f} are right " \
-           f"on average. Under the model its {confidence:.0%} interval (bootstrap over {unit}), under a baseline the model's lead over it."
+           f"on average. Under the model its {confidence:.0%} interval (bootstrap over {unit}), under a baseline that of the model's lead over it."
     lead = TITLES[task["name"] if task["name"] in TITLES else "query"][1]
     return section(title(task["name"]).capitalize(), table(["", *(FIGURES[name] for name in names)], rows, set(range(1, len(names) + 1))),
                    tag("p", told, _class="soft small"), lead=lead)
@@ -108,7 +109,7 @@ def _worst(name: str, rows: Sequence[tuple[Asked, int, Image.Image]], opened: bo
     for asked, rank, right in rows:
         query, found = photo(asked.photo, asked.text) if asked.photo is not None else tag("strong", asked.text), asked.found[0]
         answer = tag("span", photo(found.photo, found.caption), tag("span", found.caption, _class="soft small"))
-        lines.append([tag("span", query, tag("span", asked.note, _class="soft small")), f"{rank:,}", photo(right, "the right one"), answer])
+        lines.append([tag("span", query, Html("<br>"), tag("span", asked.note, _class="soft small")), f"{rank:,}", photo(right, "the right one"), answer])
     head = tag("summary", tag("strong", title(name)), tag("span", f"  {len(rows)} queries", _class="soft small"))
     state = {"open": "open"} if opened else {}
     return tag("details", head, table(["asked", "rank of the right one", "the right one", "found first"], lines, {1}), **state)
