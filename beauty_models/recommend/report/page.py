@@ -109,7 +109,8 @@ def _worst(name: str, rows: Sequence[tuple[Asked, int, Image.Image]], opened: bo
     for asked, rank, right in rows:
         query, found = photo(asked.photo, asked.text) if asked.photo is not None else tag("strong", asked.text), asked.found[0]
         answer = tag("span", photo(found.photo, found.caption), tag("span", found.caption, _class="soft small"))
-        lines.append([tag("span", query, Html("<br>"), tag("span", asked.note, _class="soft small")), f"{rank:,}", photo(right, "the right one"), answer])
+        question = tag("span", query, Html("<br>"), tag("span", asked.note, _class="soft small"))
+        lines.append([question, f"{rank:,}", photo(right, "the right one"), answer])
     head = tag("summary", tag("strong", title(name)), tag("span", f"  {len(rows)} queries", _class="soft small"))
     state = {"open": "open"} if opened else {}
     return tag("details", head, table(["asked", "rank of the right one", "the right one", "found first"], lines, {1}), **state)
