@@ -22,9 +22,11 @@ SHOPPERS = {  # how many of a hundred shoppers' posts show each kind
 TOY_SHOPPERS = {"t-shirt": 40, "pants": 25, "dress": 20, "hat": 15}
 HUES = ("red", "yellow", "green", "blue", "pink", "black", "white", "brown")
 FITS = {  # what a shopper says of the size, by language
-    "runs small": {"en": ["runs small, size up", "a bit too tight for me", "smaller than I thought"], "zh": ["偏小，建议买大一码", "有点紧", "尺码比想象的小"]},
+    "runs small": {"en": ["runs small, size up", "a bit too tight for me", "smaller than I thought"],
+                   "zh": ["偏小，建议买大一码", "有点紧", "尺码比想象的小"]},
     "true to size": {"en": ["fits just right", "true to size", "my usual size is perfect"], "zh": ["尺码正好", "很合身", "按平时的码买没错"]},
-    "runs large": {"en": ["runs large, size down", "too loose on me", "bigger than expected"], "zh": ["偏大，可以买小一码", "太宽松了", "比想象的大"]},
+    "runs large": {"en": ["runs large, size down", "too loose on me", "bigger than expected"],
+                   "zh": ["偏大，可以买小一码", "太宽松了", "比想象的大"]},
 }
 CALLED = {  # other words for a kind
     "t-shirt": {"en": ["T-shirt", "tee", "short-sleeved shirt"], "zh": ["T恤", "短袖"]},
@@ -38,7 +40,8 @@ CALLED = {  # other words for a kind
     "hat": {"en": ["hat", "cap"], "zh": ["帽子", "遮阳帽"]},
     "shoes": {"en": ["sneakers", "trainers"], "zh": ["运动鞋", "跑鞋"]},
 }
-OPENINGS = {"en": ["Just got this {thing}.", "Wore the {thing} today,", "Second {thing} from this shop,", "My new {thing}!", "Bought the {thing} on sale."],
+OPENINGS = {"en": ["Just got this {thing}.", "Wore the {thing} today,", "Second {thing} from this shop,", "My new {thing}!",
+                   "Bought the {thing} on sale."],
             "zh": ["刚收到这件{thing}。", "今天穿了{thing}，", "第二次买他家的{thing}，", "新入手的{thing}！", "打折时买的{thing}。"]}
 ROOM = 64  # pixels a side; smaller photos show a garment on white and come with one word for it
 CLOSE = 0.25  # share of the photos that show the cloth only
@@ -100,7 +103,10 @@ def _save(raw: Path, name: str, content: bytes) -> str:
 
 def _posts(raw: Path, garments: list[Garment], shoppers: dict[str, int], count: int, size: int, hint: float,
            chance: random.Random) -> list[list[str]]:
-    """Write ``count`` photos, those that show a garment with words that name it in a share ``hint``, and return the rows of the shoppers' posts: id, product, text, photo, class, color, fit."""
+    """Write ``count`` photos and return the rows of the posts: id, product, text, photo, class, color, fit.
+
+    A share ``hint`` of the texts names the garment that the photo shows.
+    """
     rows = []
     for number in range(count):
         kind = chance.choices(list(shoppers), list(shoppers.values()))[0]

@@ -1,0 +1,1 @@
+"""What only the evaluation of tryon needs: baselines, explanations, pictures and the page."""
