@@ -48,8 +48,10 @@ class Views:
         found = [Found(self.photo(item), self.name(item, not listing), place in right)
                  for place in first(task, scores, self.seed, query, count) for item in [self.item(task, int(place))]]
         if listing:
-            given = [self.first_item[self.catalogue.products[product]] for product in task.queries[[query]].indices]
-            return Asked(title(task.name), ", ".join(self.name(item, False) for item in given[::-1]), self.photo(given[-1]), found)
+            weights = task.queries[[query]]
+            latest = weights.indices[np.argsort(-weights.data, kind="stable")]
+            given = [self.first_item[self.catalogue.products[product]] for product in latest]
+            return Asked(title(task.name), ", ".join(self.name(item, False) for item in given), self.photo(given[0]), found)
         if task.kind == "image_image":
             exact = self.item(task, int(task.relevance[query].indices[task.relevance[query].data.argmax()]))
             return Asked("distorted photo", self.name(exact), self.photos.distorted.image(self.photos.distorted_keys[query]), found)
