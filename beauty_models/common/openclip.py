@@ -20,17 +20,28 @@ import torch
 from open_clip.hf_model import HFTextEncoder
 from open_clip.timm_model import TimmModel
 from open_clip.transform import PreprocessCfg
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from beauty_models import vision
 from beauty_models.backbones import Backbone, stated_license
 from beauty_models.common.files import read_json, write_json
+from beauty_models.common.shards import View, centre, whole
+from beauty_models.common.training import device
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 HERE = "."  # hf_model_name of a folder that can be moved
 UNTRAINED: dict[str, Any] = {"license": "Apache-2.0", "commercial_use": True}
 TOKENIZER = ("*token*", "vocab*", "merges.txt", "spiece.model")
+
+
+def _squashed(size: int) -> View:
+    return lambda image, position: image.resize((size, size), Image.Resampling.BICUBIC)
+
+
+VIEWS = {"longest": whole, "shortest": centre, "squash": _squashed}
+"""open_clip's resize_mode → the view."""
 
 
 @dataclass
@@ -42,36 +53,70 @@ class Dual:
     config: dict[str, Any]  # model_cfg and preprocess_cfg, as in open_clip_config.json
     card: dict[str, Any]  # base, license, commercial_use
 
+    @property
+    def size(self) -> int:
+        """Pixels a side of what the image tower sees."""
+        size = self.config["preprocess_cfg"]["size"]
+        return int(size if isinstance(size, int) else size[0])
+
+    @property
+    def dimension(self) -> int:
+        """Width of the common space."""
+        return int(self.config["model_cfg"]["embed_dim"])
+
+    @property
+    def view(self) -> View:
+        """How a picture becomes the square that the image tower sees, when it is not augmented."""
+        return VIEWS[self.config["preprocess_cfg"]["resize_mode"]](self.size)
+
+    def pixels(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return uint8 pictures [n, 3, size, size] as the image tower wants them: normalised, on the device."""
+        mean, std = (torch.tensor(self.config["preprocess_cfg"][name], device=device())[:, None, None] for name in ("mean", "std"))
+        moved = pictures.to(device(), non_blocking=True).to(memory_format=torch.channels_last)
+        return (moved.float() / 255 - mean) / std
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the image tower is timm's, so that its trunk and its projection can be told apart."""
+        return isinstance(self.clip.visual, TimmModel)
+
     def trunk(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the features [n, width] of the image tower before its projection; of a tower without one, its output."""
         visual = self.clip.visual
-        features: torch.Tensor = visual.trunk(pixels) if isinstance(visual, TimmModel) else visual(pixels)
+        features: torch.Tensor = visual.trunk(pixels) if self.trainable else visual(pixels)
         return features
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
         """Return the projection [n, dimension] of what `trunk` gave."""
         visual = self.clip.visual
-        projected: torch.Tensor = visual.head(features) if isinstance(visual, TimmModel) else features
+        projected: torch.Tensor = visual.head(features) if self.trainable else features
         return projected
 
     def tokens(self, texts: Sequence[str]) -> torch.Tensor:
         """Return the token ids [n, length] of ``texts``; for a BERT tower not longer than the longest of them."""
         ids: torch.Tensor = self.tokenizer(list(texts))
-        if isinstance(getattr(self.clip, "text", None), HFTextEncoder):
+        if self.is_bert:
             ids = ids[:, : int((ids != self.clip.text.config.pad_token_id).sum(1).max())]
         return ids
 
-    def bert(self) -> HFTextEncoder:
-        """Return the text tower.
-
-        Raises:
-            ValueError: it is not one of transformers' that is built like BERT.
-        """
+    @property
+    def is_bert(self) -> bool:
+        """Whether the text tower is one of transformers', built like BERT, so that its layers can be run apart."""
         text = getattr(self.clip, "text", None)
-        layers = getattr(getattr(getattr(text, "transformer", None), "encoder", None), "layer", None)
-        if not isinstance(text, HFTextEncoder) or not isinstance(layers, nn.ModuleList):
-            raise ValueError("finetune.frozen_layers and finetune.ridge need a text tower built like BERT; set both to 0 for this dual encoder")
-        return text
+        return isinstance(text, HFTextEncoder) and isinstance(getattr(getattr(text.transformer, "encoder", None), "layer", None), nn.ModuleList)
+
+    def layers(self, hidden: torch.Tensor, mask: torch.Tensor, start: int, stop: int | None = None) -> torch.Tensor:
+        """Return the output of the BERT's layers ``start`` to ``stop``−1 for ``hidden`` [n, length, width], the input of layer ``start``."""
+        shown = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device).masked_fill(~mask, torch.finfo(hidden.dtype).min)
+        for layer in self.clip.text.transformer.encoder.layer[start:stop]:
+            hidden = layer(hidden, shown[:, None, None, :])
+        return hidden
+
+    @staticmethod
+    def mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the mean of ``hidden`` over the real tokens: [n, width], float32."""
+        weights = mask.unsqueeze(-1).float()
+        return (hidden.float() * weights).sum(1) / weights.sum(1)
 
 
 def _config(*, timm_name: str, size: int, dimension: int, max_tokens: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
@@ -118,6 +163,16 @@ def towers(image: str, text: Backbone, *, size: int, dimension: int, max_tokens:
         "license": str(card["license"]) if untrained and text.base == "scratch" else f"{card['license']} (image), {text.license} (text)",
         "commercial_use": _both(card["commercial_use"], text.commercial_use)}
     return dual
+
+
+def side_by_side(dual: Dual) -> None:
+    """Give the two towers of `towers` projections that change nothing: each one's features stand in the first dimensions of one space."""
+    visual, text = dual.clip.visual, dual.clip.text
+    widths = visual.head.proj.in_features, text.proj.in_features
+    for place, head, width in ((visual.head, "proj", widths[0]), (text, "proj", widths[1])):
+        setattr(place, head, nn.Linear(width, max(widths), bias=False, device=dual.clip.logit_scale.device))
+        nn.init.eye_(getattr(place, head).weight)
+    dual.config["model_cfg"]["embed_dim"] = max(widths)
 
 
 def _both(one: bool | None, other: bool | None) -> bool | None:

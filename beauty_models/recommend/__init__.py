@@ -127,6 +127,7 @@ class Finetune(Section):
 
     seed: int
     locked: bool  # the image tower stays as it is and is computed once (LiT: Zhai et al. 2022); its projection learns
+    frozen_blocks: Annotated[int, Field(ge=0)]  # when it is not locked: the lowest blocks of the image tower that stay as they are
     views: Positive  # of each picture, computed once when locked: the whole one, then augmented ones
     crop: tuple[Share, Share]
     colour: Share
@@ -134,7 +135,7 @@ class Finetune(Section):
     ridge: Annotated[float, Field(ge=0)]  # the projections start from the ridge regression of texts on pictures with this penalty; 0 from chance
     captions: Captions
     loss: Literal["clip", "siglip"]
-    temperature: Annotated[float, Field(gt=0)]  # at the start; it is learned
+    temperature: Annotated[float, Field(ge=0)]  # at the start, it is learned; 0 takes that of the dual encoder
     epochs: Annotated[int, Field(ge=0)]  # at most; 0 stops after the ridge regression
     min_steps: Annotated[int, Field(ge=0)]  # of all epochs; an epoch passes several times over data too small for that
     patience: Positive  # epochs without better retrieval on the validation split before it stops

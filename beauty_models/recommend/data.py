@@ -142,8 +142,8 @@ def _rows(table: tables.Table, file: str, fields: dict[str, str], columns: Colum
         texts = {name: [record[column] for column in known if record[column]] for name, known in several.items()}
         excerpt = " ".join([cells.get("sku", ""), *texts["name"], *(cells.get(name, "") for name in ("linked", "shopper", "query"))]).strip()
         yield Row(file, number, cells, texts, products.attributes(cells.get("attributes", "")), excerpt=excerpt)
-    for bad in table.rejected.itertuples(index=False):
-        yield Row(file, int(bad.row), {}, {name: [] for name in SEVERAL}, reason=str(bad.reason), excerpt=str(bad.text))
+    for number, reason, excerpt in table.rejected.to_numpy().tolist():
+        yield Row(file, number, {}, {name: [] for name in SEVERAL}, reason=reason, excerpt=excerpt)
 
 
 def _join(rows: list[Row]) -> list[Row]:
@@ -237,8 +237,8 @@ def _item(key: str, rows: list[Row], params: Ingest, colours: list[str]) -> Item
 
 def _evaluation(found: dict[str, list[Row]], rows: list[Row], known: dict[str, str]) -> dict[str, pa.Table]:
     """Return the tables of evaluation; a row that names no product with an item is doubted. ``known`` is product → part."""
-    products_ = {row.sku: row.product for row in rows if row.sku} | {row.product: row.product for row in rows}
-    colours = {row.sku: next(iter(row.texts["color"]), "") for row in rows if row.sku != row.product}
+    products_ = {row.product: row.product for row in rows} | {row.sku: row.product for row in reversed(rows)}  # of two with one SKU the first
+    colours = {row.sku: next(iter(row.texts["color"]), None) for row in reversed(rows) if row.sku != row.product}
     for row in [row for kind in NEEDED for row in found[kind] if not row.reason]:
         for name in ("sku", "linked") if "linked" in row.cells else ("sku",):
             if products_.get(row.cells[name]) not in known:
@@ -251,7 +251,7 @@ def _evaluation(found: dict[str, list[Row]], rows: list[Row], known: dict[str, s
     for number, (row, stamp) in enumerate(zip(good["histories"], stamps, strict=True)):
         bought[row.cells["shopper"]].append((stamp or pd.Timestamp.min, number, products_[row.sku]))
     lists = [(shopper, [product for _, _, product in sorted(events)]) for shopper, events in sorted(bought.items())]
-    searched = sorted({(products.clean(row.cells["query"]), products_[row.sku], colours.get(row.sku, "")) for row in good["queries"]})
+    searched = sorted({(products.clean(row.cells["query"]), products_[row.sku], colours.get(row.sku)) for row in good["queries"]}, key=str)
     queries = [(text, language(text), product, colour) for text, product, colour in searched if known[product] == "test"]
     return {"test.relations": _table(relations, RELATIONS), "test.histories": _table(lists, HISTORIES), "test.queries": _table(queries, QUERIES)}
 

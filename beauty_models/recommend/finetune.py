@@ -1,0 +1,268 @@
+"""Supervised fine-tuning: pairs of picture and caption pull two towers into one space; what is frozen is computed once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional
+
+from beauty_models import vision
+from beauty_models.checkpoint import Checkpoint, fingerprint
+from beauty_models.common import openclip, progress
+from beauty_models.common.contrastive import alike, backward_in_chunks, clip_loss, siglip_loss
+from beauty_models.common.openclip import Dual
+from beauty_models.common.pairs import Pairs, Rules, blocks
+from beauty_models.common.shards import Pictures
+from beauty_models.common.training import Batch, attention, device, set_dropout, warmup_linear
+from beauty_models.families import Metrics
+from beauty_models.recommend import Finetune
+from beauty_models.recommend.model import Recommender, gallery, save
+
+FLOOR = 0.02  # of deviations that are divided by, beside the largest
+LARGEST_SCALE = math.log(100)  # of the logits (Radford et al. 2021, section 2.5)
+HEADS = ("visual.head.", "visual.proj", "text.proj", "text_projection", "logit_scale", "logit_bias")  # names of what projects
+BIAS = -10.0  # of SigLIP's logits at the start
+
+
+@torch.no_grad()
+def start_from_ridge(part: Pairs, params: Finetune) -> None:
+    """Set the projections so that a picture's embedding is the ridge regression of its captions' features on its own.
+
+    The texts' projection takes their common direction out (E5's cosines are all near 1), turns them to their principal axes and
+    divides each by the root of its deviation: half of a whitening, so that a colour word is not drowned by a long sentence
+    (whitening: Su et al. 2021). The pictures' is the regression on that in closed form (Hoerl & Kennard 1970), features
+    standardised. Both are then scaled to a length of about 1, which the loss does not see but the optimizer does.
+    """
+    text, head = part.dual.clip.text, part.dual.clip.visual.head.proj
+    said = torch.cat([part.means(rows) for rows in blocks(len(part.texts))]).double().cpu()
+    usual = functional.normalize(said.mean(0), dim=0)
+    apart = torch.eye(len(usual), dtype=torch.float64) - torch.outer(usual, usual)
+    axes, variances, _ = torch.linalg.svd(torch.cov((said @ apart).T))
+    turned = apart @ axes[:, : text.proj.out_features] / (variances.sqrt() + FLOOR * variances[0].sqrt()).sqrt()[: text.proj.out_features]
+    turned = turned / (said @ turned).norm(dim=1).mean()
+    weights = torch.from_numpy(part.pairs["weight"].to_numpy())[:, None]
+    target = torch.zeros(len(part.keys), turned.shape[1], dtype=torch.float64)
+    target.index_add_(0, torch.from_numpy(part.pairs["item"].to_numpy()), (said @ turned)[part.pairs["text"].to_numpy()] * weights)
+    width = head.in_features
+    sums, squares, products, count = torch.zeros(width).double(), torch.zeros(width, width).double(), torch.zeros(width, turned.shape[1]).double(), 0
+    for rows in blocks(len(part.keys)):
+        for step in (None, *range(params.views - 1)):
+            seen = part.features(rows, step).double().cpu()
+            sums, squares, products, count = sums + seen.sum(0), squares + seen.T @ seen, products + seen.T @ target[rows], count + len(seen)
+    middle = sums / count
+    spread = ((squares.diagonal() / count - middle**2).clamp(min=0)).sqrt() + FLOOR
+    covariance = (squares / count - torch.outer(middle, middle)) / torch.outer(spread, spread)
+    together = (products / count - torch.outer(middle, target.mean(0))) / spread[:, None]
+    learned = torch.linalg.solve(covariance + params.ridge * torch.eye(width).double(), together) / spread[:, None]
+    text.proj.weight.copy_(turned.T)
+    head.weight.copy_(learned.T)
+    head.bias.copy_(target.mean(0) - middle @ learned)
+
+
+@dataclass
+class Run:
+    """Where a training run stands: all that a checkpoint holds besides weights and optimizer."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    best: float = -1.0
+    waited: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def _learn(dual: Dual, params: Finetune) -> list[dict[str, Any]]:
+    """Let everything learn that is not frozen; return the optimizer's groups: the projections, then the towers."""
+    clip = dual.clip
+    clip.requires_grad_(True)
+    if params.locked:
+        clip.visual.requires_grad_(False)
+        getattr(clip.visual, "head", nn.Identity()).requires_grad_(True)
+    elif params.frozen_blocks:
+        for part in vision.blocks(clip.visual)[: params.frozen_blocks]:
+            part.requires_grad_(False)
+    if params.frozen_layers:
+        clip.text.transformer.embeddings.requires_grad_(False)
+        clip.text.transformer.encoder.layer[: params.frozen_layers].requires_grad_(False)
+    named = [(name, p) for name, p in clip.named_parameters() if p.requires_grad]
+    return [{"params": [p for name, p in named if name.startswith(HEADS)], "lr": params.head_learning_rate},
+            {"params": [p for name, p in named if not name.startswith(HEADS)], "lr": params.learning_rate}]
+
+
+class Trainer:
+    """The loop over epochs and batches with its checkpoints; kept apart from `finetune` so that it can be resumed."""
+
+    def __init__(self, part: Pairs, params: Finetune, checkpoint: Checkpoint) -> None:
+        self.part, self.params, self.checkpoint, self.run = part, params, checkpoint, Run()
+        self.clip = part.dual.clip
+        self.optimizer = torch.optim.AdamW(_learn(part.dual, params), weight_decay=params.weight_decay, fused=True)
+        once = -(-len(part.keys) // params.batch)
+        self.per_epoch = once * max(1, -(-params.min_steps // max(1, once * params.epochs)))
+        steps = self.per_epoch * params.epochs
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: warmup_linear(step, steps, params.warmup))
+        self.learned = {name: p for name, p in self.clip.named_parameters() if p.requires_grad}
+        self.mean = self.weights()
+        self.best = self.weights()
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return a copy of everything that may learn."""
+        return {name: p.detach().clone() for name, p in self.learned.items()}
+
+    @torch.no_grad()
+    def put(self, weights: dict[str, torch.Tensor]) -> None:
+        """Make ``weights`` those of the network."""
+        for name, p in self.learned.items():
+            p.copy_(weights[name])
+
+    def resume(self) -> bool:
+        """Go on where the last checkpoint stands, if there is one for this very run."""
+        state = self.checkpoint.load()
+        if state is None:
+            return False
+        self.put(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.run, self.best, self.mean = Run(**state["run"]), state["best"], state["mean"]
+        progress.say(f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}")
+        return True
+
+    def save(self) -> None:
+        """Save a checkpoint."""
+        self.checkpoint.save({"weights": self.weights(), "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
+                              "run": vars(self.run), "best": self.best, "mean": self.mean})
+
+    def batch(self, step: int) -> Batch:
+        """Return the items of step ``step``: all of them in a new order, batch by batch."""
+        once = -(-len(self.part.keys) // self.params.batch)
+        order = np.random.default_rng((self.params.seed, step // once)).permutation(len(self.part.keys))
+        return np.array_split(order, once)[step % once]
+
+    def step(self, step: int) -> float:
+        """Learn from one batch; return its loss."""
+        params, part = self.params, self.part
+        items = self.batch(step)
+        texts = part.drawn(items, step)
+        same = alike(part.products[items], torch.from_numpy(texts)).to(device())
+        chunks = [np.arange(start, min(start + params.chunk, len(items))) for start in range(0, len(items), params.chunk)]
+
+        def loss(image: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+            scale = self.clip.logit_scale.exp()
+            return siglip_loss(image, text, scale, self.clip.logit_bias, same) if params.loss == "siglip" else clip_loss(image, text, scale, same)
+
+        def embed(rows: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+            return part.embed_images(items[rows], step), part.embed_texts(texts[rows])
+
+        value = backward_in_chunks(embed, chunks, loss, params.seed * 1_000_003 + step * len(chunks))
+        nn.utils.clip_grad_norm_(self.learned.values(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        with torch.no_grad():
+            self.clip.logit_scale.clamp_(0, LARGEST_SCALE)
+            for name, p in self.learned.items():
+                self.mean[name].lerp_(p, 1 - params.ema)
+        return value
+
+    def epoch(self, bar: progress.Bar) -> None:
+        """Train the epoch of ``self.run`` from its batch on."""
+        run = self.run
+        self.mode(training=True)
+        while run.batch < self.per_epoch:
+            run.loss += self.step(run.epoch * self.per_epoch + run.batch)
+            run.batch += 1
+            bar.advance(1, f"epoch {run.epoch + 1}/{self.params.epochs}, loss {run.loss / run.batch:.3f}")
+            if self.checkpoint.due():
+                self.save()
+
+    def mode(self, training: bool) -> None:
+        """Turn dropout on or off; batch norm keeps the statistics it came with."""
+        self.clip.train(training)
+        vision.hold_statistics(self.clip)
+        if self.part.dual.is_bert:
+            self.clip.text.transformer.set_attn_implementation(attention(training))
+
+    def keep_best(self, validation: Pairs) -> None:
+        """Score the running mean of the weights on the validation split, and keep it when it is the best so far."""
+        run, now = self.run, self.weights()
+        self.mode(training=False)
+        self.put(self.mean)
+        score = validation.score()
+        self.put(now)
+        run.waited = 0 if score > run.best else run.waited + 1
+        if score > run.best:
+            run.best, self.best = score, {name: value.clone() for name, value in self.mean.items()}
+        loss = run.loss / max(1, run.batch)
+        run.history.append({"epoch": run.epoch, "loss": loss, "validation_mrr_at_10": score})
+        progress.say(f"finetune: epoch {run.epoch}: loss {loss:.4f}, validation MRR@10 {score:.4f}")
+
+
+def _reader(pretrained: Path, params: Finetune) -> Recommender:
+    """Return the recommender to train.
+
+    Raises:
+        ValueError: the params ask of the dual encoder what it is not built for.
+    """
+    dual = openclip.load(pretrained)
+    if (params.frozen_layers or params.ridge) and not dual.is_bert:
+        raise ValueError("params.yaml: finetune.frozen_layers and finetune.ridge need a text tower built like BERT; set both to 0 here")
+    if params.frozen_layers and params.frozen_layers >= (depth := len(dual.clip.text.transformer.encoder.layer)):
+        raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the text tower's {depth} layers leave none to train")
+    if params.loss == "siglip" and dual.clip.logit_bias is None:
+        dual.clip.logit_bias = nn.Parameter(torch.tensor(BIAS))
+        dual.config["model_cfg"]["init_logit_bias"] = BIAS
+    if params.temperature:
+        nn.init.constant_(dual.clip.logit_scale, math.log(1 / params.temperature))
+    set_dropout(dual.clip, params.dropout)
+    dual.clip.to(device())
+    return Recommender(dual, params.image_share)
+
+
+def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> Metrics:
+    """Fine-tune the dual encoder in ``pretrained`` on ``data/train.parquet``; save the best epoch's weights, and the index, to ``model``.
+
+    The best epoch is that of the highest MRR@10, both ways, on ``data/validation.parquet``; the start counts as epoch 0. The index
+    holds the items of all parts.
+
+    Returns:
+        ``validation_mrr_at_10`` and that of the start, ``epochs`` that were run, ``items`` of the index.
+
+    Raises:
+        ValueError: a split is empty, or the params do not fit the dual encoder.
+    """
+    reader = _reader(pretrained, params)
+    checkpoint = Checkpoint(model, fingerprint(params, data, pretrained), params.checkpoint_minutes)
+    frames = {name: pd.read_parquet(data / f"{name}.parquet") for name in ("train", "validation", "test")}
+    pictures, parts = Pictures(data, *frames), {}
+    rules = Rules(params.seed, params.captions.model_dump(), params.locked, params.views, params.crop, params.colour, params.frozen_layers,
+                  params.precision)
+    reader.clip.eval()
+    for name in ("train", "validation"):
+        if frames[name].empty:
+            raise ValueError(f"{data / f'{name}.parquet'}: no rows; deliver more products or enlarge ingest.split.{name}")
+        parts[name] = Pairs(frames[name], pictures, reader.dual, rules)
+        parts[name].freeze(checkpoint.file.parent, name)
+    if params.ridge:
+        start_from_ridge(parts["train"], params)
+    trainer = Trainer(parts["train"], params, checkpoint)
+    if not trainer.resume():
+        trainer.keep_best(parts["validation"])
+    run = trainer.run
+    with progress.bar("finetune", trainer.per_epoch * params.epochs, run.epoch * trainer.per_epoch + run.batch) as bar:
+        while run.epoch < params.epochs and run.waited < params.patience:
+            trainer.epoch(bar)
+            run.epoch += 1
+            trainer.keep_best(parts["validation"])
+            run.batch, run.loss = 0, 0.0
+    trainer.put(trainer.best)
+    shown = gallery(reader, pd.concat(list(frames.values()), ignore_index=True), pictures)
+    save(reader, model, shown, run.history, params.index)
+    checkpoint.clear()
+    return {"validation_mrr_at_10": run.best, "validation_mrr_at_10_before": run.history[0]["validation_mrr_at_10"], "epochs": run.epoch,
+            "items": len(shown[0])}

@@ -1,0 +1,167 @@
+"""Unsupervised pretraining: two views of one picture find each other among all others (SimCLR), on the shop's own photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from beauty_models import vision
+from beauty_models.checkpoint import Checkpoint, fingerprint
+from beauty_models.common import openclip, progress
+from beauty_models.common.contrastive import alike, nt_xent
+from beauty_models.common.files import new_folder, write_json
+from beauty_models.common.openclip import Dual
+from beauty_models.common.shards import Pictures, augmented
+from beauty_models.common.training import Batch, device, precision, seed_step, warmup_linear
+from beauty_models.families import Metrics
+from beauty_models.recommend import Pretrain
+from beauty_models.recommend.model import build
+
+HELD_OUT = 0.1  # share of the pictures on which the loss before and after is measured
+MOST_HELD_OUT = 256
+FAST = 10  # times the tower's learning rate: that of the projector, which begins untrained
+
+
+class Shown:
+    """The pictures to learn from, and their product; pictures that no product names have one each."""
+
+    def __init__(self, data: Path, dual: Dual, params: Pretrain) -> None:
+        known = pd.read_parquet(data / "train.parquet", columns=["image", "product"])
+        spare = pd.read_parquet(data / "unlabelled.parquet")["image"]
+        self.keys = [*known["image"], *spare]
+        self.products = torch.from_numpy(np.concatenate([pd.factorize(known["product"])[0], known["product"].nunique() + np.arange(len(spare))]))
+        self.pictures, self.dual, self.params = Pictures(data, "train", "unlabelled"), dual, params
+
+    def loss(self, projector: nn.Module, rows: Batch, step: int) -> torch.Tensor:
+        """Return the loss of pictures ``rows``, each seen in two views that depend on the seed and ``step`` alone."""
+        size, params = self.dual.size, self.params
+        views = [augmented(size, params.seed, 2 * step + side, scale=params.crop, colour=params.colour) for side in (0, 1)]
+        pictures = torch.cat([self.pictures.tensor([self.keys[row] for row in rows], size, view) for view in views])
+        with precision(params.precision):
+            one, other = projector(self.dual.trunk(self.dual.pixels(pictures)).float()).chunk(2)
+        return nt_xent(one, other, params.temperature, alike(self.products[rows]).to(device()))
+
+
+def _split(products: torch.Tensor, seed: int) -> tuple[Batch, Batch]:
+    """Return the pictures to learn from and those held out; a product is on one side only."""
+    order = np.random.default_rng(seed).permutation(int(products.max()) + 1)
+    place = np.argsort(order)[products.numpy()]
+    ranked = np.argsort(place, kind="stable")
+    count = min(MOST_HELD_OUT, max(2, round(len(ranked) * HELD_OUT)))
+    last = place[ranked[count - 1]]
+    return np.flatnonzero(place > last), np.flatnonzero(place <= last)
+
+
+@torch.no_grad()
+def _held_out_loss(shown: Shown, projector: nn.Module, rows: Batch) -> float:
+    """Return the mean loss in nats, on the same views and batches every time."""
+    shown.dual.clip.eval()
+    projector.eval()
+    parts = np.array_split(rows, -(-len(rows) // shown.params.batch))
+    losses = [shown.loss(projector, part, -1 - number & 0xFFFF).item() * len(part) for number, part in enumerate(parts)]
+    return sum(losses) / len(rows)
+
+
+def _train(shown: Shown, projector: nn.Module, rows: Batch, checkpoint: Checkpoint) -> list[dict[str, float]]:
+    """Train in place; return the mean training loss of each tenth of the run."""
+    params, trunk = shown.params, shown.dual.clip.visual.trunk
+    shown.dual.clip.requires_grad_(False)
+    for part in vision.blocks(trunk)[params.frozen_blocks :]:
+        part.requires_grad_(True)
+    body = [p for p in trunk.parameters() if p.requires_grad]
+    groups = [{"params": body, "lr": params.learning_rate}, {"params": list(projector.parameters()), "lr": FAST * params.learning_rate}]
+    per_epoch = max(1, len(rows) // params.batch)
+    steps = round(per_epoch * params.epochs)
+    optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_linear(step, steps, params.warmup))
+    first, history, recent = 0, [], []
+    if state := checkpoint.load():
+        trunk.load_state_dict(state["trunk"])
+        projector.load_state_dict(state["projector"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first, history, recent = state["step"], state["history"], state["recent"]
+        progress.say(f"pretrain: resuming at step {first} of {steps}")
+    shown.dual.clip.train()
+    projector.train()
+    vision.hold_statistics(trunk)
+    with progress.bar("pretrain", steps, first) as bar:
+        for step in range(first, steps):
+            order = np.random.default_rng((params.seed, step // per_epoch)).permutation(rows)
+            seed_step(params.seed, step)
+            loss = shown.loss(projector, np.array_split(order, per_epoch)[step % per_epoch], step)
+            loss.backward()
+            nn.utils.clip_grad_norm_(body, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            recent.append(loss.item())
+            if (step + 1) % max(1, steps // 10) == 0:
+                history.append({"step": step + 1, "loss": float(np.mean(recent))})
+                recent = []
+            bar.advance(1, f"step {step + 1}/{steps}, loss {recent[-1] if recent else history[-1]['loss']:.3f}")
+            if checkpoint.due():
+                checkpoint.save({"step": step + 1, "trunk": trunk.state_dict(), "projector": projector.state_dict(), "history": history,
+                                 "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "recent": recent})
+    return history
+
+
+@torch.no_grad()
+def _go_back(trunk: nn.Module, before: dict[str, torch.Tensor], keep: float) -> None:
+    """Leave ``keep`` of what was learned: the weights lie that far on the way from ``before`` (WiSE-FT)."""
+    for name, value in trunk.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(torch.lerp(before[name].to(value.device), value, keep))
+
+
+def _dual(data: Path, params: Pretrain) -> Dual:
+    if params.open_clip:
+        return openclip.pretrained(params.open_clip)
+    texts = sorted({one["text"] for captions in pd.read_parquet(data / "train.parquet", columns=["captions"])["captions"] for one in captions})
+    return build(image=params.image, text=params.text, scratch=params.scratch.model_dump(), size=params.size, dimension=params.dimension,
+                 max_tokens=params.max_tokens, vocabulary=params.vocabulary, texts=texts)
+
+
+def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
+    """Train the image tower on the pictures of ``train`` and ``unlabelled``; save the whole dual encoder to ``pretrained``.
+
+    With ``epochs: 0`` the tower is saved as it is. The output has the layout of open_clip's ``local-dir:``.
+
+    Returns:
+        ``loss_before`` and ``loss_after`` (nats, on held-out pictures, whose products are in no batch), ``pictures``, ``parameters``.
+
+    Raises:
+        ValueError: there are too few pictures, the base cannot be loaded, or its image tower is not timm's and is to be trained.
+    """
+    dual = _dual(data, params)
+    dual.clip.to(device())
+    shown = Shown(data, dual, params)
+    count = sum(p.numel() for p in dual.clip.parameters())
+    progress.say(f"pretrain: {dual.card['base']}, {count:,} parameters, {len(shown.keys):,} pictures")
+    figures, history = {"loss_before": 0.0, "loss_after": 0.0}, []
+    checkpoint = Checkpoint(pretrained, fingerprint(params, data), params.checkpoint_minutes)
+    if params.epochs:
+        if not dual.trainable:
+            raise ValueError("params.yaml: pretrain.epochs: only image towers of timm learn from pictures alone; set it to 0 for this dual encoder")
+        if len(shown.products.unique()) < 4:
+            raise ValueError(f"{data / 'train.parquet'}: pictures of {len(shown.products.unique())} products; pretraining needs at least four")
+        rows, held_out = _split(shown.products, params.seed)
+        trunk = dual.clip.visual.trunk
+        torch.manual_seed(params.seed)
+        width = dual.clip.visual.head.proj.in_features
+        projector = nn.Sequential(nn.Linear(width, params.projector), nn.ReLU(), nn.Linear(params.projector, params.projector)).to(device())
+        before = {name: value.clone() for name, value in trunk.state_dict().items()}
+        figures["loss_before"] = _held_out_loss(shown, projector, held_out)
+        history = _train(shown, projector, rows, checkpoint)
+        figures["loss_after"] = _held_out_loss(shown, projector, held_out)
+        _go_back(trunk, before, params.keep)
+        progress.say(f"pretrain: loss {figures['loss_before']:.3f} → {figures['loss_after']:.3f} nats on {len(held_out)} held-out pictures")
+    with new_folder(pretrained) as folder:
+        openclip.save(dual, folder)
+        write_json(folder / "history.json", history)
+    checkpoint.clear()
+    return figures | {"pictures": len(shown.keys), "parameters": count}
