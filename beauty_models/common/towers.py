@@ -30,7 +30,7 @@ ROWS = 32  # per batch where nothing is learned
 
 def _width(model: PreTrainedModel) -> int:
     """Return how many features ``model`` has for each place."""
-    return int(model.config.hidden_size if hasattr(model.config, "hidden_size") else model.num_features)
+    return int(model.config.hidden_size if hasattr(model.config, "hidden_size") else model.timm_model.num_features)
 
 
 class Towers(nn.Module):

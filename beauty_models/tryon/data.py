@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -14,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.common import delivery, images, products, shards, tables
+from beauty_models.common import images, intake, products, tables
 from beauty_models.common.files import new_folder, write_json
 from beauty_models.common.progress import bar, say
 from beauty_models.common.text import fingerprint, language
@@ -38,33 +37,35 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     lies in a folder called train, validation, val or test, which is then its part; otherwise it serves pretraining.
     ``train``, ``validation`` and ``test.parquet`` have key, id, product, name, text, language, image (the key in the shards,
     or null), offered (is a garment on sale) and ``label.<head>``, null where it is not known; ``unlabelled.parquet`` has what
-    serves pretraining only, ``rejected.parquet`` the rows of `delivery.REJECTED`. The same files give the same bytes.
+    serves pretraining only, ``rejected.parquet`` the rejected rows with their reasons. The same files give the same bytes.
 
     Raises:
         ValueError: a file cannot be read, nothing is labelled, too many rows are rejected, a part would be empty, or the
             shares do not add up to 1.
     """
-    delivery.check_shares(params.split.model_dump())
-    files = images.Files(raw)
+    intake.check_shares(params.split.model_dump())
+    files, heads = images.Files(raw), list(params.heads)
     rows = _read(raw, files, params)
     _inherit(rows, params)
     _label(rows, params)
-    with tempfile.TemporaryFile() as spool:
-        named = set(rows["image"][rows["reason"] == ""]) - {""}
-        opened = delivery.Opened(spool, files, (cell for cell in named if not cell.startswith("?")), params.pictures)
-        _identify(rows, opened, list(params.heads))
+    with new_folder(data) as folder:
+        named = sorted({files.raw / cell for cell in rows["image"][rows["reason"] == ""] if cell and not cell.startswith("?")})
+        limits = params.pictures
+        seen = intake.decode(files, named, folder, max_pixels=limits.max_pixels, min_side=limits.min_side, side=limits.side)
+        _identify(rows, seen, files.raw, heads)
         rows["part"] = _parts(rows, params)
-        kept, figures = _distinct(rows, opened, params)
-        delivery.check_rejected(rows, data, params.max_rejected)
+        kept, figures = _distinct(rows, seen, params)
+        bad = rows[rows["reason"] != ""]
+        rejected = [intake.Rejected(*row) for row in bad[list(intake.Rejected._fields)].itertuples(index=False)]
+        intake.check_rejected(rejected, len(rejected) / max(1, len(rows)), params.max_rejected, data)
         parts = {part: kept[kept["part"] == part] for part in PARTS[:-1]}
         _check_parts(parts, raw, params)
-        with new_folder(data) as folder:
-            for part, frame in parts.items():
-                pq.write_table(_table(frame, list(params.heads)), folder / f"{part}.parquet")
-                shards.write(folder, part, ((key, opened.jpeg(key)) for key in sorted(set(frame["picture"]) - {""})))
-            pq.write_table(delivery.rejected(rows), folder / "rejected.parquet")
-            write_json(folder / "schema.json", _schema(raw, parts, params))
-    counts = {"rows": len(rows), "rejected": int((rows["reason"] != "").sum()), "kept": len(kept)} | {name: len(parts[name]) for name in parts}
+        for part, frame in parts.items():
+            pq.write_table(_table(frame, heads), folder / f"{part}.parquet")
+        intake.share_out(folder, {part: sorted(set(frame["picture"]) - {""}) for part, frame in parts.items()})
+        pq.write_table(intake.rejected_table(rejected), folder / "rejected.parquet")
+        write_json(folder / "schema.json", _schema(raw, parts, params))
+    counts = {"rows": len(rows), "rejected": len(rejected), "kept": len(kept)} | {name: len(parts[name]) for name in parts}
     counts |= {"pictures": len(set(kept["picture"]) - {""}), "texts": int((kept["text"] != "").sum())}
     say("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return figures | {name: float(count) for name, count in counts.items()}
@@ -72,7 +73,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
 
 def _read(raw: Path, files: images.Files, params: Ingest) -> pd.DataFrame:
     """Return the rows of all tables, good and bad, and a row for each picture that none of them names."""
-    visible = (p for p in raw.rglob("*") if not p.name.startswith(".") and p.name not in delivery.ABOUT)
+    visible = (p for p in raw.rglob("*") if not p.name.startswith(".") and p.name not in intake.ABOUT)
     readable = sorted(p for p in visible if p.suffix.lower() in tables.SUFFIXES)
     columns = [*FRAME, *map(label, params.heads)]
     frames = [pd.DataFrame(columns=columns, dtype=object)]
@@ -162,10 +163,10 @@ def _doubt(rows: pd.DataFrame, reasons: list[str]) -> None:
     rows["reason"] = [old or new for old, new in zip(rows["reason"], reasons, strict=True)]
 
 
-def _identify(rows: pd.DataFrame, opened: delivery.Opened, heads: list[str]) -> None:
+def _identify(rows: pd.DataFrame, seen: intake.Decoded, raw: Path, heads: list[str]) -> None:
     """Give the rows the columns picture, key and group; reject those with a broken picture, nothing at all, or torn labels."""
-    _doubt(rows, [f"{reference}: {opened.faults[reference]}" if reference in opened.faults else "" for reference in rows["image"]])
-    rows["picture"] = [opened.keys.get(reference, "") for reference in rows["image"]]
+    _doubt(rows, [f"{cell}: {seen.faults[raw / cell]}" if raw / cell in seen.faults else "" for cell in rows["image"]])
+    rows["picture"] = [seen.keys.get(raw / cell, "") for cell in rows["image"]]
     missing = [f", the picture {reference[1:]} is not there" if reference.startswith("?") else "" for reference in rows["image"]]
     _doubt(rows, ["" if text or picture else f"no text and no picture{why}"
                   for text, picture, why in zip(rows["text"], rows["picture"], missing, strict=True)])
@@ -194,14 +195,16 @@ def _parts(rows: pd.DataFrame, params: Ingest) -> list[str]:
             return delivered
         if delivered in held_out:
             return "test"
-        test = 0.0 if delivered and held_out else split.test
-        hashed = delivery.part(group, split.validation * (1 - test) / (1 - split.test), test, params.seed)
+        shares = split.model_dump()
+        if delivered and held_out:  # the test part is there already
+            shares = {"train": split.train / (1 - split.test), "validation": split.validation / (1 - split.test), "test": 0.0}
+        hashed = intake.part(group, shares, params.seed)
         return hashed if known else "unlabelled" if alone or hashed == "train" else ""
 
     return [part(*row) for row in zip(rows["group"], rows["delivered"], labelled, rows["product"] == "", strict=True)]
 
 
-def _distinct(rows: pd.DataFrame, opened: delivery.Opened, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
+def _distinct(rows: pd.DataFrame, seen: intake.Decoded, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
     """Return the examples that are kept: each once, no picture in two groups, labels with enough examples, at most ``limit``."""
     unknown = (rows[list(map(label, params.heads))] == "").sum(axis=1)
     ranked = rows.assign(rank=[PARTS.index(part) for part in rows["part"]], unknown=unknown, loose=~rows["offered"].astype(bool))
@@ -209,7 +212,7 @@ def _distinct(rows: pd.DataFrame, opened: delivery.Opened, params: Ingest) -> tu
     once = good.drop_duplicates("key")
     shown = once[once["picture"] != ""].drop_duplicates(["group", "picture"])
     pairs = list(zip(shown["group"], shown["picture"], strict=True))
-    looks = [opened.looks[picture] for _, picture in pairs]
+    looks = [seen.looks[picture] for _, picture in pairs]
     earlier = images.repeats(looks, params.pictures.repeat_bits, params.pictures.repeat_colour)
     again = {pair: shown["image"].iloc[i] for pair, i in zip(pairs, earlier, strict=True) if i >= 0 and pairs[i][0] != pair[0]}
     mine = [again.get(pair, "") for pair in zip(rows["group"], rows["picture"], strict=True)]
@@ -267,6 +270,7 @@ def _schema(raw: Path, parts: dict[str, pd.DataFrame], params: Ingest) -> dict[s
     for head, accepted in params.heads.items():
         known = set(kept[label(head)]) - {""}
         heads.append({"name": head, "labels": [one for one in accepted if one in known] or sorted(known)})
-    split = delivery.split_sha256(parts["test"]["key"], parts["test"][label(next(iter(params.heads)))])
+    first = label(next(iter(params.heads)))
+    content = "".join(f"{key} {one}\n" for key, one in zip(parts["test"]["key"], parts["test"][first], strict=True))
     return {"heads": [head for head in heads if len(head["labels"]) > 1], "rows": {part: len(frame) for part, frame in parts.items()},
-            "split_sha256": split, **delivery.about(raw)}
+            "split_sha256": hashlib.sha256(content.encode()).hexdigest(), **intake.about(raw)}

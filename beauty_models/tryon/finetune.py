@@ -34,7 +34,10 @@ class Part:
 
     def __init__(self, frame: pd.DataFrame, stylist: Stylist, pictures: Pictures) -> None:
         self.inputs = Inputs(stylist, frame["text"].tolist(), frame["image"].fillna("").tolist(), pictures)
-        self.labels = {head["name"]: _labels(frame[f"label.{head['name']}"], head["labels"]) for head in stylist.shape.heads}
+        self.labels = {}
+        for head in stylist.shape.heads:
+            places = frame[f"label.{head['name']}"].map({name: i for i, name in enumerate(head["labels"])})
+            self.labels[head["name"]] = torch.tensor(places.fillna(UNKNOWN).to_numpy(np.int64))
 
     def __len__(self) -> int:
         return len(self.inputs.keys)
@@ -42,33 +45,19 @@ class Part:
     def batches(self, params: Finetune, epoch: int) -> list[Batch]:
         """Return an epoch's batches; with ``imbalance: resample`` rows are drawn so that all garment classes are equally frequent."""
         random = np.random.default_rng((params.seed, epoch))
+        order = random.permutation(len(self))
         if params.imbalance == "resample":
             labels = next(iter(self.labels.values()))
             weight = torch.where(labels >= 0, class_weights(labels[labels >= 0])[labels], 1.0).double().numpy()
             order = random.choice(len(self), len(self), p=weight / weight.sum())
-        else:
-            order = random.permutation(len(self))
         return [order[start : start + params.batch] for start in range(0, len(order), params.batch)]
-
-
-def _labels(column: pd.Series[Any], names: list[str]) -> torch.Tensor:
-    place = {name: i for i, name in enumerate(names)}
-    return torch.tensor([place.get(one, UNKNOWN) for one in column], dtype=torch.long)
-
-
-def _shown(inputs: dict[str, Places], params: Finetune) -> dict[str, torch.Tensor]:
-    """Return where the fusions may see each input [n]: modality dropout, which never takes the only one."""
-    both = torch.stack([places.there for places in inputs.values()]).all(0)
-    chance = torch.rand(len(both), device=both.device)
-    drop = {"text": chance < params.drop_text, "image": chance >= 1 - params.drop_image}
-    return {name: ~(drop[name] & both) for name in inputs}
 
 
 def _loss(stylist: Stylist, part: Part, inputs: dict[str, Places], batch: Batch, params: Finetune) -> torch.Tensor:
     """Return the mean over the branches of the loss of their heads; a branch learns from the rows that have its input."""
     everywhere = torch.stack([places.there for places in inputs.values()]).any(0)
-    losses = []
-    for branch, logits in stylist.classify(stylist.features(inputs, _shown(inputs, params))).items():
+    losses, drop = [], {"text": params.drop_text, "image": params.drop_image}
+    for branch, logits in stylist.classify(stylist.features(inputs, drop)).items():
         usable = next((inputs[name].there for name, alone in ALONE.items() if alone == branch), everywhere)
         for head, values in stylist.by_head(logits).items():
             labels = part.labels[head][batch].to(device())
@@ -81,18 +70,17 @@ def _loss(stylist: Stylist, part: Part, inputs: dict[str, Places], batch: Batch,
 def _entropy(logits: torch.Tensor, labels: torch.Tensor, all_labels: torch.Tensor, params: Finetune) -> torch.Tensor:
     if params.imbalance == "focal":
         return focal(logits, labels, params.focal_gamma)
-    weights = None
-    if params.imbalance == "weights":
-        weights = class_weights(torch.cat([all_labels[all_labels != UNKNOWN], torch.arange(logits.shape[1])])).to(device())
+    once = torch.arange(logits.shape[1])  # a label that no example has must not weigh infinitely
+    weights = class_weights(torch.cat([all_labels[all_labels != UNKNOWN], once])).to(device()) if params.imbalance == "weights" else None
     return nn.functional.cross_entropy(logits, labels, weights, label_smoothing=params.smoothing)
 
 
-def _score(stylist: Stylist, part: Part, logits: torch.Tensor) -> float:
-    """Return the macro-F1 of the garment's class for ``logits`` [n, labels of all heads]."""
+def _score(stylist: Stylist, part: Part, logits: torch.Tensor) -> tuple[float, float]:
+    """Return the macro-F1 of the garment's class for ``logits`` [n, labels of all heads] and minus its loss, which breaks ties."""
     head = stylist.shape.heads[0]["name"]
     known = part.labels[head] != UNKNOWN
-    said = stylist.by_head(logits)[head].argmax(-1)
-    return float(f1_score(part.labels[head][known], said[known], average="macro", zero_division=0))
+    labels, said = part.labels[head][known], stylist.by_head(logits)[head][known]
+    return float(f1_score(labels, said.argmax(-1), average="macro", zero_division=0)), -nn.functional.cross_entropy(said, labels).item()
 
 
 @dataclass
@@ -102,7 +90,7 @@ class Run:
     epoch: int = 0
     batch: int = 0
     loss: float = 0.0
-    best: float = -1.0
+    best: tuple[float, float] = (-1.0, 0.0)
     waited: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -235,13 +223,13 @@ class Trainer:
         self.put(self.mean)
         score = _score(self.stylist, validation, self.stylist.serve(self.stylist.ask(validation.inputs, len(validation), self.params.precision)[1]))
         self.put(current)
-        loss = run.loss / max(1, run.batch)
-        run.history.append({"epoch": run.epoch + (run.batch > 0), "loss": loss, "validation_macro_f1": score})
-        progress.say(f"finetune: epoch {run.epoch + (run.batch > 0)}: loss {loss:.4f}, validation macro-F1 {score:.4f}")
-        run.waited = 0 if score > run.best else run.waited + 1
+        epoch, loss = run.epoch + (run.batch > 0), run.loss / max(1, run.batch)
+        run.history.append({"epoch": epoch, "loss": loss, "validation_macro_f1": score[0]})
+        progress.say(f"finetune: epoch {epoch}: loss {loss:.4f}, validation macro-F1 {score[0]:.4f}")
+        run.waited += 1
         if score > run.best:
-            run.best, self.best = score, {name: value.clone() for name, value in self.mean.items()}
-        run.epoch, run.batch, run.loss = run.epoch + (run.batch > 0), 0, 0.0
+            run.best, run.waited, self.best = score, 0, {name: value.clone() for name, value in self.mean.items()}
+        run.epoch, run.batch, run.loss = epoch, 0, 0.0
 
 
 def _choose(stylist: Stylist, validation: Part, params: Finetune) -> Metrics:
@@ -255,7 +243,7 @@ def _choose(stylist: Stylist, validation: Part, params: Finetune) -> Metrics:
     for head, values in stylist.by_head(stylist.serve(logits)).items():
         known = validation.labels[head] != UNKNOWN
         stylist.temperatures[head] = temperature(values[known], validation.labels[head][known]) if known.any() else 1.0
-    return {f"validation_{name}_macro_f1": score for name, score in scores.items()}
+    return {f"validation_{name}_macro_f1": score[0] for name, score in scores.items()}
 
 
 def _stylist(data: Path, pretrained: Path, params: Finetune) -> Stylist:
@@ -310,5 +298,5 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         write_json(place / "history.json", run.history)
         garments = write_gallery(stylist, data, place, params.index.model_dump())
     checkpoint.clear()
-    return {"validation_macro_f1": run.best, "epochs": run.epoch, "garments": garments,
+    return {"validation_macro_f1": run.best[0], "epochs": run.epoch, "garments": garments,
             "temperature": stylist.temperatures[stylist.shape.heads[0]["name"]]} | figures

@@ -57,6 +57,14 @@ class Answer:
     features: Floats
 
 
+def _hidden(inputs: dict[str, Places], drop: dict[str, float]) -> dict[str, Places]:
+    """Return ``inputs`` with the text or the picture of some rows taken away: modality dropout."""
+    text, image = (inputs[name].there for name in ("text", "image"))
+    chance = torch.rand(len(text), device=text.device)
+    return {"text": inputs["text"]._replace(there=text & ~(image & (chance < drop["text"]))),
+            "image": inputs["image"]._replace(there=image & ~(text & (chance >= 1 - drop["image"])))}
+
+
 class Stylist(Towers):
     """Texts and photos, either of which may be missing → garment class, attributes, and features by which garments are found."""
 
@@ -78,12 +86,12 @@ class Stylist(Towers):
         """The branches there are: each input alone and, with both, the fusions."""
         return list(self.heads)
 
-    def features(self, inputs: dict[str, Places], shown: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
-        """Return the features [n, width] of every branch. ``shown`` [n] tells for an input where the fusions may see it."""
+    def features(self, inputs: dict[str, Places], drop: dict[str, float] | None = None) -> dict[str, torch.Tensor]:
+        """Return the features [n, width] of every branch. ``drop`` says how often each input is hidden from the fusions, never the only one."""
         pooled = {name: self.norms[name](bert.mean(places.values, places.mask)) for name, places in inputs.items()}
         found = {ALONE[name]: values for name, values in pooled.items()}
         if self.fusions:
-            seen = {name: places._replace(there=places.there & shown[name] if shown else places.there) for name, places in inputs.items()}
+            seen = _hidden(inputs, drop) if drop else inputs
             text, image = (torch.where(seen[name].there[:, None], pooled[name], self.missing[name]) for name in ("text", "image"))
             found |= {name: fusion(text, image, seen["text"], seen["image"]) for name, fusion in self.fusions.items()}
         return found

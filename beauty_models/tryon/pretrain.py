@@ -68,7 +68,8 @@ class Painter(nn.Module):
         """Return the mean absolute error of the hidden pixels of uint8 ``pictures``, in standard deviations (SimMIM, eq. 1)."""
         pixels = self.eye.pixels(pictures)
         covered, where = hide(pixels, params.mask, params.patch)
-        return (self(covered).float() - pixels).abs()[where.expand_as(pixels)].mean()
+        error: torch.Tensor = (self(covered).float() - pixels).abs()[where.expand_as(pixels)].mean()
+        return error
 
 
 @torch.no_grad()

@@ -158,12 +158,12 @@ def _deliver(raw: Path, shoppers: dict[str, int], products: int, posts: int, siz
 
 
 def starter(*, raw: Path) -> None:
-    """Write 100 garments in two colours each, ``catalogue.csv``, and 800 posts of shoppers, ``posts.csv``, with their pictures.
+    """Write 80 garments in two colours each, ``catalogue.csv``, and 640 posts of shoppers, ``posts.csv``, with their pictures.
 
     Posts are in English or Chinese; ten kinds, from 22 % T-shirts to 4 % hats. A quarter of the photos shows the cloth only,
     six of ten of the other posts do not name the garment: neither text nor photo tells all. The fit stands in words only.
     """
-    _deliver(raw, SHOPPERS, products=100, posts=800, size=160, hint=0.4)
+    _deliver(raw, SHOPPERS, products=80, posts=640, size=128, hint=0.4)
 
 
 def toy(*, raw: Path) -> None:

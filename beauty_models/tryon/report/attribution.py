@@ -41,7 +41,7 @@ def _without(text: str, told: list[str]) -> list[str]:
 
 def word_effects(stylist: Stylist, text: str, key: str, pictures: Pictures, answer: Answer) -> list[tuple[str, float]]:
     """Return the words of ``text`` and how much less likely the answered class is without each (leave one out: Li et al. 2016)."""
-    told = words(text)[:WORDS]
+    told = [word for word in words(text) if any(map(str.isalnum, word))][:WORDS]
     if not told:
         return []
     head = stylist.shape.heads[0]["name"]
