@@ -133,15 +133,15 @@ def _compute(stylist: Stylist, part: Part, folder: Path, params: Finetune, *, wh
 
 def _train_heads(stylist: Stylist, part: Part, params: Finetune) -> None:
     """Train heads and fusions alone, on features of both networks that are computed once."""
-    optimizer = torch.optim.AdamW(_groups(stylist, params)[0]["params"], lr=params.head_learning_rate, weight_decay=params.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(_groups(stylist, params)[:1], weight_decay=params.weight_decay, fused=True)
     stylist.train()
     with progress.bar("finetune: heads", params.head_epochs) as bar:
         for epoch in range(params.head_epochs):
             for number, batch in enumerate(part.batches(params, epoch)):
                 seed_step(params.seed + 1, epoch * len(part) + number)
+                optimizer.zero_grad()
                 _loss(stylist, part, part.inputs.take(batch), batch, params).backward()
                 optimizer.step()
-                optimizer.zero_grad()
             bar.advance(1)
 
 
@@ -286,8 +286,8 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         _compute(stylist, part, checkpoint.file.parent, params, whole=False)
     if not resumed:
         trainer.judge(parts["validation"])
-    run = trainer.run
-    with progress.bar("finetune", trainer.per_epoch * params.epochs, run.epoch * trainer.per_epoch + run.batch) as bar:
+    run, per_epoch = trainer.run, trainer.per_epoch
+    with progress.bar("finetune", per_epoch * params.epochs, run.epoch * per_epoch + run.batch) as bar:
         while run.epoch < params.epochs and run.waited < params.patience:
             trainer.epoch(bar)
             trainer.judge(parts["validation"])
