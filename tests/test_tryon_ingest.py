@@ -87,7 +87,8 @@ def test_pictures_as_they_come(tmp_path: Path) -> None:
     bomb = small[:12] + head + zlib.crc32(head).to_bytes(4, "big") + small[33:]
     good = {"hat/cmyk.jpg": jpeg(picture(0).convert("CMYK")), "hat/turned.jpg": jpeg(wide, exif=turned), "dress/deep.png": jpeg(deep, format="PNG"),
             "dress/moving.gif": jpeg(picture(3), format="GIF", save_all=True, append_images=[picture(4)])}
-    bad = {"hat/cut.jpg": jpeg(picture(5))[:300], "hat/none.jpg": b"", "hat/text.jpg": b"hello", "hat/bomb.png": bomb, "hat/tiny.jpg": jpeg(picture(6, 8))}
+    bad = {"hat/cut.jpg": jpeg(picture(5))[:300], "hat/none.jpg": b"", "hat/text.jpg": b"hello", "hat/bomb.png": bomb,
+           "hat/tiny.jpg": jpeg(picture(6, 8))}
     figures, found = run(tmp_path, good | bad, EASY.model_copy(update={"split": Split(train=0, validation=0, test=1)}))
     assert set(found["test"]["id"]) == set(good) and set(found["rejected"]["file"]) == set(bad) and figures["rejected"] == len(bad)
     reasons = found["rejected"].set_index("file")["reason"]
@@ -118,7 +119,8 @@ def test_shop_export(tmp_path: Path) -> None:
         folders = f'"Default Category/{path},Default Category/Collections/New/Very/Deep/One,Default Category"'
         for colour, shift in (("Red", 0), ("Blue", 100)):
             files[f"images/w/p{n}-{colour}.jpg"] = jpeg(picture(n + shift))
-            rows += [f'P{n}-{size}-{colour},{folders},Thing {n}-{size}-{colour},x,/w/p{n}-{colour}.jpg,"size={size},color={colour}",' for size in "SM"]
+            for size in "SM":
+                rows.append(f'P{n}-{size}-{colour},{folders},Thing {n}-{size},x,/w/p{n}-{colour}.jpg,"size={size},color={colour}",')
         listed = "|".join(f"sku=P{n}-{size}-{colour},size={size},color={colour}" for size in "SM" for colour in ("Red", "Blue"))
         rows.append(f'P{n},{folders},Thing {n},"<b>Soft</b> &amp; warm {n}",/w/p{n}-Red.jpg,"new=Yes","{listed}"')
     files["products.csv"] = SHOP + "\n".join(rows) + "\n"
