@@ -111,19 +111,19 @@ class Pairs:
         chosen = random if view else self.dual.view
         return self.pictures.tensor([self.keys[row] for row in rows], self.dual.size, lambda image, place: chosen(image, int(rows[place])))
 
-    def features(self, rows: Batch, step: int | None = None) -> torch.Tensor:
-        """Return the features [n, width] of items ``rows`` before the projection, in the views of ``step``, or seen whole.
+    def features(self, rows: Batch, step: int | None = None, view: int = 0) -> torch.Tensor:
+        """Return the features [n, width] of items ``rows`` before the projection, in the views of ``step``, or all in one ``view``.
 
         With a locked tower a step takes for each item one of the views that were computed once, else a view of its own.
         """
         with precision(self.rules.precision):
             if self._image is None:
-                return self.dual.trunk(self.dual.pixels(self.seen(rows, 0) if step is None or self.rules.views == 1 else self.seen(rows, 1, step)))
+                return self.dual.trunk(self.dual.pixels(self.seen(rows, view if step is None else min(1, self.rules.views - 1), step or 0)))
             kept, _ = self._image.read(rows)
-            views = np.zeros(len(self.keys), np.int64)
+            views = np.full(len(rows), view, np.int64)
             if step is not None:
-                views = np.random.default_rng((self.rules.seed, step)).integers(0, self.rules.views, len(self.keys))
-            return kept[torch.arange(len(rows)), torch.from_numpy(views[rows])]
+                views = np.random.default_rng((self.rules.seed, step)).integers(0, self.rules.views, len(self.keys))[rows]
+            return kept[torch.arange(len(rows)), torch.from_numpy(views)]
 
     def _hidden(self, rows: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the input [n, length, width] of the first text layer that is not frozen, and its mask."""

@@ -133,6 +133,7 @@ class Finetune(Section):
     colour: Share
     frozen_layers: Annotated[int, Field(ge=0)]  # the lowest layers of the text tower stay as they are; their output is computed once
     ridge: Annotated[float, Field(ge=0)]  # the projections start from the ridge regression of texts on pictures with this penalty; 0 from chance
+    own: Annotated[int, Field(ge=0)]  # dimensions that only pictures use at that start: what no caption says
     captions: Captions
     loss: Literal["clip", "siglip"]
     temperature: Annotated[float, Field(ge=0)]  # at the start, it is learned; 0 takes that of the dual encoder

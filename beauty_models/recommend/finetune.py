@@ -11,59 +11,23 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn import functional
 
 from beauty_models import vision
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import openclip, progress
 from beauty_models.common.contrastive import alike, backward_in_chunks, clip_loss, siglip_loss
 from beauty_models.common.openclip import Dual
-from beauty_models.common.pairs import Pairs, Rules, blocks
+from beauty_models.common.pairs import Pairs, Rules
+from beauty_models.common.ridge import start_from_ridge
 from beauty_models.common.shards import Pictures
 from beauty_models.common.training import Batch, attention, device, set_dropout, warmup_linear
 from beauty_models.families import Metrics
 from beauty_models.recommend import Finetune
 from beauty_models.recommend.model import Recommender, gallery, save
 
-FLOOR = 0.02  # of deviations that are divided by, beside the largest
 LARGEST_SCALE = math.log(100)  # of the logits (Radford et al. 2021, section 2.5)
 HEADS = ("visual.head.", "visual.proj", "text.proj", "text_projection", "logit_scale", "logit_bias")  # names of what projects
 BIAS = -10.0  # of SigLIP's logits at the start
-
-
-@torch.no_grad()
-def start_from_ridge(part: Pairs, params: Finetune) -> None:
-    """Set the projections so that a picture's embedding is the ridge regression of its captions' features on its own.
-
-    The texts' projection takes their common direction out (E5's cosines are all near 1), turns them to their principal axes and
-    divides each by the root of its deviation: half of a whitening, so that a colour word is not drowned by a long sentence
-    (whitening: Su et al. 2021). The pictures' is the regression on that in closed form (Hoerl & Kennard 1970), features
-    standardised. Both are then scaled to a length of about 1, which the loss does not see but the optimizer does.
-    """
-    text, head = part.dual.clip.text, part.dual.clip.visual.head.proj
-    said = torch.cat([part.means(rows) for rows in blocks(len(part.texts))]).double().cpu()
-    usual = functional.normalize(said.mean(0), dim=0)
-    apart = torch.eye(len(usual), dtype=torch.float64) - torch.outer(usual, usual)
-    axes, variances, _ = torch.linalg.svd(torch.cov((said @ apart).T))
-    turned = apart @ axes[:, : text.proj.out_features] / (variances.sqrt() + FLOOR * variances[0].sqrt()).sqrt()[: text.proj.out_features]
-    turned = turned / (said @ turned).norm(dim=1).mean()
-    weights = torch.from_numpy(part.pairs["weight"].to_numpy())[:, None]
-    target = torch.zeros(len(part.keys), turned.shape[1], dtype=torch.float64)
-    target.index_add_(0, torch.from_numpy(part.pairs["item"].to_numpy()), (said @ turned)[part.pairs["text"].to_numpy()] * weights)
-    width = head.in_features
-    sums, squares, products, count = torch.zeros(width).double(), torch.zeros(width, width).double(), torch.zeros(width, turned.shape[1]).double(), 0
-    for rows in blocks(len(part.keys)):
-        for step in (None, *range(params.views - 1)):
-            seen = part.features(rows, step).double().cpu()
-            sums, squares, products, count = sums + seen.sum(0), squares + seen.T @ seen, products + seen.T @ target[rows], count + len(seen)
-    middle = sums / count
-    spread = ((squares.diagonal() / count - middle**2).clamp(min=0)).sqrt() + FLOOR
-    covariance = (squares / count - torch.outer(middle, middle)) / torch.outer(spread, spread)
-    together = (products / count - torch.outer(middle, target.mean(0))) / spread[:, None]
-    learned = torch.linalg.solve(covariance + params.ridge * torch.eye(width).double(), together) / spread[:, None]
-    text.proj.weight.copy_(turned.T)
-    head.weight.copy_(learned.T)
-    head.bias.copy_(target.mean(0) - middle @ learned)
 
 
 @dataclass
@@ -249,7 +213,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         parts[name] = Pairs(frames[name], pictures, reader.dual, rules)
         parts[name].freeze(checkpoint.file.parent, name)
     if params.ridge:
-        start_from_ridge(parts["train"], params)
+        start_from_ridge(parts["train"], params.ridge, params.own)
     trainer = Trainer(parts["train"], params, checkpoint)
     if not trainer.resume():
         trainer.keep_best(parts["validation"])

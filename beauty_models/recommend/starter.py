@@ -41,6 +41,8 @@ class Product:
     kind: str
     pattern: str
     line: tuple[str, str]
+    material: tuple[str, str]
+    mood: tuple[str, str]
     colours: tuple[str, ...]
 
     @property
@@ -50,13 +52,12 @@ class Product:
 
 def _rows(product: Product, chance: random.Random) -> list[list[str]]:
     """Return the rows of a product: one for each colour, and for clothes one for each size of it; sizes share the picture."""
-    kind, material, mood = render.KINDS[product.kind], chance.choice(MATERIALS[product.department]), chance.choice(MOODS)
-    pattern = "" if product.pattern == "plain" else f"{product.pattern} "
-    pattern_zh = "" if product.pattern == "plain" else render.PATTERNS[product.pattern]
-    name, name_zh = f"{product.line[0]} {pattern}{kind.english}", f"{product.line[1]}{pattern_zh}{kind.chinese}"
-    description = (f"<p>{name}, {mood[0]}.</p><ul><li>{material[0].capitalize()}, made to last</li>"
+    kind, (material, material_zh), (line, line_zh) = render.KINDS[product.kind], product.material, product.line
+    pattern, pattern_zh = ("", "") if product.pattern == "plain" else (product.pattern, render.PATTERNS[product.pattern])
+    name, name_zh = " ".join(word for word in (line, pattern, kind.english) if word), f"{line_zh}{pattern_zh}{kind.chinese}"
+    description = (f"<p>{name.capitalize()} {product.mood[0]}.</p><ul><li>{material.capitalize()}, made to last</li>"
                    f"<li>{product.pattern.capitalize()} finish &amp; clean lines</li></ul>")
-    description_zh = f"<p>{product.line[1]}系列{pattern_zh}{kind.chinese},{mood[1]}。</p><ul><li>{material[1]},经久耐用</li></ul>"
+    description_zh = f"<p>{name_zh},{product.mood[1]}。</p><ul><li>{material_zh},经久耐用</li></ul>"
     price = f"{chance.randint(9, 120)}.{chance.choice(['00', '50', '90'])}"
     found = []
     for colour in product.colours:
@@ -64,7 +65,7 @@ def _rows(product: Product, chance: random.Random) -> list[list[str]]:
             sku = "-".join(part for part in (product.sku, colour, size) if part)
             path = f"Shop/{product.department.capitalize()}/{kind.english.capitalize()}"
             found.append([sku, product.sku, name, name_zh, description, description_zh, path, kind.chinese, colour, render.COLOURS[colour][1],
-                          *material, price, _file(product, colour)])
+                          material, material_zh, price, _file(product, colour)])
     return found
 
 
@@ -158,7 +159,8 @@ def starter(*, raw: Path) -> None:
     for number in range(120):
         kind, pattern = combinations[number % len(combinations)]
         colours = tuple(sorted(free[kind, pattern].pop() for _ in range(chance.randint(1, 3))))
-        products.append(Product(f"P{number + 1:03}", kind, pattern, chance.choice(LINES), colours))
+        material = chance.choice(MATERIALS[render.KINDS[kind].department])
+        products.append(Product(f"P{number + 1:03}", kind, pattern, chance.choice(LINES), material, chance.choice(MOODS), colours))
     _shop(raw, products, 224, chance)
     _write(raw / "histories.csv", ["shopper", "sku", "date"], _histories(products, 200, chance))
     for number in range(60):
@@ -174,6 +176,7 @@ def toy(*, raw: Path) -> None:
     every = [(kind, colour, pattern) for kind in ("dress", "pants", "hat", "shoes", "bag") for pattern in ("plain", "striped")
              for colour in ("red", "yellow", "green", "blue", "black", "pink")]
     chance.shuffle(every)
-    products = [Product(f"T{number + 1:02}", kind, pattern, chance.choice(LINES), (colour,)) for number, (kind, colour, pattern) in enumerate(every)]
+    products = [Product(f"T{number + 1:02}", kind, pattern, ("", ""), MATERIALS[render.KINDS[kind].department][0], MOODS[0], (colour,))
+                for number, (kind, colour, pattern) in enumerate(every)]
     _shop(raw, products, 48, chance)
     _write(raw / "histories.csv", ["shopper", "sku", "date"], _histories(products, 30, chance))
