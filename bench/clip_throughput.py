@@ -144,7 +144,7 @@ def main() -> None:
             score = _pairs(dual, validation, options.data, section.model_copy(update={"locked": False, "frozen_layers": 0})).score()
             table.add_row(case, name, f"{speeds[-1][0]:.1f}", f"{np.mean(speeds[-1][1:]):.1f}", f"{score:.3f}")
         table.add_row(case, "ratio", f"{speeds[1][0] / speeds[0][0]:.2f}", f"{np.mean(speeds[1][1:]) / np.mean(speeds[0][1:]):.2f}", "")
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":
