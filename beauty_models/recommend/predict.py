@@ -18,7 +18,7 @@ from PIL import Image
 
 from beauty_models.common import images, index, openclip, shards
 from beauty_models.recommend.model import load
-from beauty_models.recommend.report.board import Asked, Found, board_png
+from beauty_models.recommend.report.board import Asked, Found, board_png, drawable
 from beauty_models.recommend.report.retrieval import recency
 
 MOST = 1000  # products listed
@@ -167,7 +167,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 def _board(file: Path, options: argparse.Namespace, image: Image.Image | None, gallery: Gallery, found: list[tuple[int, float]]) -> None:
     answers = [Found(photo, f"{score:.2f} {gallery.rows['name'].iat[row]}") for (row, score), photo in
                zip(found, gallery.photos([row for row, _ in found]), strict=True)]
-    text = ", ".join(part for part in (options.text, options.history) if part)
+    text = ", ".join(part if drawable(part) else "(your text)" for part in (options.text, options.history) if part)
     lines = [answers[start : start + PER_LINE] for start in range(0, len(answers), PER_LINE)]
     board_png(file, [Asked("asked for", text, image, lines[0])] + [Asked("", "", None, line) for line in lines[1:]])
 
