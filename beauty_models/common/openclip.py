@@ -105,19 +105,6 @@ class Dual:
         text = getattr(self.clip, "text", None)
         return isinstance(text, HFTextEncoder) and isinstance(getattr(getattr(text.transformer, "encoder", None), "layer", None), nn.ModuleList)
 
-    def layers(self, hidden: torch.Tensor, mask: torch.Tensor, start: int, stop: int | None = None) -> torch.Tensor:
-        """Return the output of the BERT's layers ``start`` to ``stop``−1 for ``hidden`` [n, length, width], the input of layer ``start``."""
-        shown = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device).masked_fill(~mask, torch.finfo(hidden.dtype).min)
-        for layer in self.clip.text.transformer.encoder.layer[start:stop]:
-            hidden = layer(hidden, shown[:, None, None, :])
-        return hidden
-
-    @staticmethod
-    def mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the mean of ``hidden`` over the real tokens: [n, width], float32."""
-        weights = mask.unsqueeze(-1).float()
-        return (hidden.float() * weights).sum(1) / weights.sum(1)
-
 
 def _config(*, timm_name: str, size: int, dimension: int, max_tokens: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
     model = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from torch.nn import functional
 
-from beauty_models.common import progress
+from beauty_models.common import bert, progress
 from beauty_models.common.activations import Activations
 from beauty_models.common.openclip import Dual
 from beauty_models.common.shards import Pictures, augmented
@@ -82,6 +82,10 @@ class Pairs:
         self._image: Activations | None = None
         self._text: Activations | None = None
 
+    @property
+    def _transformer(self) -> Any:
+        return self.dual.clip.text.transformer
+
     @torch.no_grad()
     def freeze(self, folder: Path, name: str) -> None:
         """Compute once what the frozen parts of the towers make of every picture, in each of its views, and of every caption."""
@@ -97,11 +101,11 @@ class Pairs:
                         bar.advance(len(rows))
                 self._image = image
             if self.rules.frozen_layers:
-                text = Activations(folder / f"{name}.text.bin", self.lengths, self.dual.clip.text.transformer.config.hidden_size, kind)
+                text = Activations(folder / f"{name}.text.bin", self.lengths, self._transformer.config.hidden_size, kind)
                 with progress.bar(f"finetune: {name}, captions once", len(self.texts)) as bar:
                     for batch in by_length(self.lengths, ROWS):
                         hidden, mask = self._hidden(batch)
-                        text.write(batch, self.dual.layers(hidden, mask, 0, self.rules.frozen_layers))
+                        text.write(batch, bert.encode(self._transformer, hidden, mask, 0, self.rules.frozen_layers))
                         bar.advance(len(batch))
                 self._text = text
 
@@ -129,16 +133,15 @@ class Pairs:
         """Return the input [n, length, width] of the first text layer that is not frozen, and its mask."""
         if self._text:
             return self._text.read(rows)
-        padding = self.dual.clip.text.config.pad_token_id
-        ids = nn.utils.rnn.pad_sequence([self.tokens[row] for row in rows], batch_first=True, padding_value=padding).to(device())
-        embedded: torch.Tensor = self.dual.clip.text.transformer.embeddings(input_ids=ids)
-        return embedded, ids != padding
+        ids, mask = bert.pad([self.tokens[row] for row in rows], self.dual.clip.text.config.pad_token_id)
+        embedded: torch.Tensor = self._transformer.embeddings(input_ids=ids)
+        return embedded, mask
 
     def means(self, rows: Batch) -> torch.Tensor:
         """Return the features [n, width] of captions ``rows`` before the projection of a BERT: the mean over their tokens."""
         with precision(self.rules.precision):
             hidden, mask = self._hidden(rows)
-            return self.dual.mean(self.dual.layers(hidden, mask, self.rules.frozen_layers), mask)
+            return bert.mean(bert.encode(self._transformer, hidden, mask, self.rules.frozen_layers, len(bert.layers(self._transformer))), mask)
 
     def embed_images(self, rows: Batch, step: int | None = None) -> torch.Tensor:
         """Return the normalised embeddings [n, d] of items ``rows``, in the views of ``step``, or seen whole."""

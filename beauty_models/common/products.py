@@ -19,7 +19,7 @@ _BREAK = re.compile(r"<\s*(?:br|/p|/li|/div|/h\d|/tr|/td)\b[^<>]*>|[•·▪‣�
 _SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _END = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[。！？；])")
 _MARKS = re.compile("[™®©℠]")
-_NUMBER = re.compile(r"\d[\d.,'  ]*")
+_NUMBER = re.compile(r"[.,]?\d[\d.,'  ]*")
 _DENSE = ("zh", "ja", "ko", "th")
 _LATIN = "latin"
 
@@ -51,8 +51,9 @@ def sentences(description: str) -> list[str]:
 
 def category(cell: str) -> str:
     """Return the last step of a category path; of several paths, of the first: ``Default Category/Women/Tops,…`` is Tops."""
+    cell = html.unescape(cell)
     first = re.split(r"[,;|](?=[^,;|]*[/>])", cell)[0] if re.search("[/>]", cell) else cell
-    steps = [clean(step) for step in _PATH.split(html.unescape(first))]
+    steps = [clean(step) for step in _PATH.split(first)]
     told = [step for step in steps if step and step.casefold() not in ROOTS]
     return told[-1] if told else ""
 
@@ -88,8 +89,8 @@ def price(cell: str) -> float | None:
     digits = re.sub(r"['\s]", "", found.group()).rstrip(".,")
     whole, mark, cents = digits.rpartition("," if digits.rfind(",") > digits.rfind(".") else ".")
     if mark and len(cents) == 3 and (mark == "," or "." in whole):  # a mark before three digits divides thousands
-        whole, cents = whole + cents, ""
-    return float(re.sub(r"[.,]", "", whole or cents) + (f".{cents}" if whole and cents else ""))
+        whole, cents = whole + cents, "0"
+    return float(f"{re.sub('[.,]', '', whole) or 0}.{cents}") if mark else float(cents)
 
 
 def visible(values: dict[str, str]) -> list[str]:
@@ -161,8 +162,7 @@ def captions(texts: Texts, values: dict[str, str], colours: Sequence[str], count
     """
     said = {"name": _names(texts), "description": _descriptions(texts, colours, count), "attributes": _attributes(texts, values),
             "category": [_phrase([name], _tongue(name)) for name in texts["category"]]}
-    main = next((found for text in [*texts["description"], *texts["name"]] if (found := language(clean(text))) != "und"), "und")
-    latin = "und" if main in _DENSE else main
+    latin = language(clean(" ".join(text for text in [*texts["description"], *texts["name"]] if _tongue(text) == _LATIN)))
     seen: set[str] = set()
     kept = []
     for kind, texts_of_kind in said.items():
