@@ -1,4 +1,4 @@
-"""Features of a picture that nobody trained: gradients (HOG) and colours. The baselines a network has to beat."""
+"""Features of a picture that nobody trained: gradients (HOG) and colours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ SIDE = 64  # pixels, of the square that a picture is fitted into
 CELL, BLOCK, DIRECTIONS = 8, 2, 9  # pixels a cell, cells a block, bins over 180°
 CLIP = 0.2  # of a block's values after the first normalisation, which is then repeated (L2-Hys)
 HUES, SHADES = 12, 4  # bins of hue, and of saturation and of value
+COLOURS = HUES * SHADES * SHADES  # numbers in a colour histogram
 
 
 def _fitted(image: Image.Image) -> Image.Image:
@@ -52,5 +53,5 @@ def colour_histogram(image: Image.Image) -> NDArray[np.float32]:
     middle = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(width / 4, height / 4, width * 3 / 4, height * 3 / 4))
     hue, saturation, value = np.moveaxis(np.asarray(middle.convert("HSV"), np.int64), -1, 0)
     places = (hue * HUES // 256 * SHADES + saturation * SHADES // 256) * SHADES + value * SHADES // 256
-    counts = np.bincount(places.ravel(), minlength=HUES * SHADES * SHADES)
+    counts = np.bincount(places.ravel(), minlength=COLOURS)
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)

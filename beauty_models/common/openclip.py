@@ -21,16 +21,18 @@ from open_clip.hf_model import HFTextEncoder
 from open_clip.timm_model import TimmModel
 from open_clip.transform import PreprocessCfg
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from beauty_models import vision
 from beauty_models.backbones import Backbone, stated_license
+from beauty_models.common.features import COLOURS
 from beauty_models.common.files import read_json, write_json
 from beauty_models.common.shards import View, centre, whole
 from beauty_models.common.training import device
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+PALETTE = "palette.safetensors"  # beside them: what open_clip does not know
 HERE = "."  # hf_model_name of a folder that can be moved
 UNTRAINED: dict[str, Any] = {"license": "Apache-2.0", "commercial_use": True}
 TOKENIZER = ("*token*", "vocab*", "merges.txt", "spiece.model")
@@ -91,6 +93,20 @@ class Dual:
         visual = self.clip.visual
         projected: torch.Tensor = visual.head(features) if self.trainable else features
         return projected
+
+    @property
+    def palette(self) -> nn.Linear | None:
+        """The map from a picture's colour histogram into the common space that `add_palette` made, if any."""
+        found: nn.Linear | None = getattr(self.clip, "palette", None)
+        return found
+
+    def add_palette(self) -> None:
+        """Give the image tower a second way into the common space: a linear map of colour histograms, zero at the start.
+
+        A tower trained on ImageNet is made to see a cup in every colour as a cup; a shop sells the colour.
+        """
+        self.clip.palette = nn.Linear(COLOURS, self.config["model_cfg"]["embed_dim"], bias=False)
+        nn.init.zeros_(self.clip.palette.weight)
 
     def tokens(self, texts: Sequence[str]) -> torch.Tensor:
         """Return the token ids [n, length] of ``texts``; for a BERT tower not longer than the longest of them."""
@@ -180,8 +196,11 @@ def load(folder: Path) -> Dual:
     Raises:
         ValueError: the folder has none.
     """
-    card = read_json(folder / "backbone.json")
-    return _read(folder, card)
+    dual = _read(folder, read_json(folder / "backbone.json"))
+    if (file := folder / PALETTE).exists():
+        dual.add_palette()
+        dual.clip.palette.load_state_dict(load_file(file))
+    return dual
 
 
 def pretrained(name: str) -> Dual:
@@ -217,7 +236,10 @@ def save(dual: Dual, folder: Path) -> None:
     config["model_cfg"]["text_cfg"] = text
     if hasattr(dual.tokenizer, "save_pretrained"):
         dual.tokenizer.save_pretrained(folder)
-    save_file({name: value.cpu().contiguous() for name, value in dual.clip.state_dict().items()}, folder / WEIGHTS)
+    weights = {name: value.cpu().contiguous() for name, value in dual.clip.state_dict().items()}
+    save_file({name: value for name, value in weights.items() if not name.startswith("palette.")}, folder / WEIGHTS)
+    if dual.palette is not None:
+        save_file({"weight": weights["palette.weight"]}, folder / PALETTE)
     write_json(folder / CONFIG, config)
     write_json(folder / "backbone.json", dual.card)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from beauty_models.common import bert, progress
 from beauty_models.common.activations import Activations
+from beauty_models.common.features import colour_histogram
 from beauty_models.common.openclip import Dual
 from beauty_models.common.shards import Pictures, augmented
 from beauty_models.common.training import Batch, by_length, device, precision
@@ -45,11 +46,18 @@ def mrr(asked: torch.Tensor, gallery: torch.Tensor, rows: torch.Tensor, found: t
     for start in range(0, len(asked), BLOCK):
         scores = asked[start : start + BLOCK] @ gallery.T
         mine = (rows >= start) & (rows < start + BLOCK)
-        right = torch.full_like(scores, -torch.inf)
-        right[rows[mine] - start, found[mine]] = scores[rows[mine] - start, found[mine]]
-        ranks = 1 + (scores > right.amax(1, keepdim=True)).sum(1)
+        scores = scores.nan_to_num(nan=-torch.inf)
+        right = torch.zeros_like(scores, dtype=torch.bool)
+        right[rows[mine] - start, found[mine]] = True
+        best = scores.masked_fill(~right, -torch.inf).amax(1, keepdim=True)
+        ranks = 1 + ((scores >= best) & ~right).sum(1)  # a tie is no merit
         total += float(torch.where(ranks <= 10, 1 / ranks, 0.0).sum())
     return total / len(asked)
+
+
+def colours(pictures: Pictures, keys: Sequence[str]) -> torch.Tensor:
+    """Return the colour histograms [n, `features.COLOURS`] of the pictures ``keys``, seen whole."""
+    return torch.from_numpy(np.stack([colour_histogram(pictures.image(key)) for key in keys]))
 
 
 def blocks(count: int) -> list[Batch]:
@@ -79,6 +87,7 @@ class Pairs:
         self._until = (self.pairs["item"] + self.pairs.groupby("item")["weight"].cumsum()).to_numpy()  # a line with one unit per item
         self.tokens = [dual.tokens([text])[0] for text in self.texts]
         self.lengths = np.array([len(row) for row in self.tokens], np.int64)
+        self.colours = colours(pictures, self.keys) if dual.palette is not None else None
         self._image: Activations | None = None
         self._text: Activations | None = None
 
@@ -147,7 +156,10 @@ class Pairs:
         """Return the normalised embeddings [n, d] of items ``rows``, in the views of ``step``, or seen whole."""
         features = self.features(rows, step)
         with precision(self.rules.precision):
-            return functional.normalize(self.dual.head(features).float(), dim=-1)
+            projected = self.dual.head(features).float()
+            if self.colours is not None and self.dual.palette is not None:
+                projected = projected + self.dual.palette(self.colours[rows].to(device())).float()
+            return functional.normalize(projected, dim=-1)
 
     def embed_texts(self, rows: Batch) -> torch.Tensor:
         """Return the normalised embeddings [n, d] of captions ``rows``."""
@@ -171,5 +183,5 @@ class Pairs:
         texts = torch.zeros(len(self.texts), images.shape[1], device=images.device)
         for rows in by_length(self.lengths, ROWS):
             texts[rows] = self.embed_texts(rows)
-        text, item = (torch.from_numpy(self.pairs[name].to_numpy()).to(images.device) for name in ("text", "item"))
+        text, item = (torch.tensor(self.pairs[name].tolist(), device=images.device) for name in ("text", "item"))
         return (mrr(texts, images, text, item) + mrr(images, texts, item, text)) / 2

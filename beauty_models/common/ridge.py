@@ -27,10 +27,11 @@ class Moments:
         self.squares += features.T @ features
         self.products += features.T @ targets
 
-    def standard(self, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def standard(self, targets: torch.Tensor, standardised: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the mean, the deviation, the correlations [width, width], and the covariances [width, d] with centred targets of that mean."""
         mean = self.sums / self.count
         deviation = (self.squares.diagonal() / self.count - mean**2).clamp(min=0).sqrt() + FLOOR
+        deviation[standardised:] = 1.0
         correlation = (self.squares / self.count - torch.outer(mean, mean)) / torch.outer(deviation, deviation)
         return mean, deviation, correlation, (self.products / self.count - torch.outer(mean, targets)) / deviation[:, None]
 
@@ -51,7 +52,7 @@ def _turned(said: torch.Tensor, dimension: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def start_from_ridge(part: Pairs, penalty: float, own: int) -> None:
+def start_from_ridge(part: Pairs, penalty: float, own: int, palette: float) -> None:
     """Set the projections in closed form, from what the towers make of pictures and captions before any training.
 
     A picture's embedding is the ridge regression of its captions' features, `_turned`, on its own, standardised (Hoerl &
@@ -62,14 +63,16 @@ def start_from_ridge(part: Pairs, penalty: float, own: int) -> None:
     said = torch.cat([part.means(rows) for rows in blocks(len(part.texts))]).double().cpu()
     shared = min(said.shape[1], head.out_features - own)
     turned = _turned(said, shared)
-    weights = torch.from_numpy(part.pairs["weight"].to_numpy())[:, None]
+    weights = torch.tensor(part.pairs["weight"].tolist(), dtype=torch.float64)[:, None]
     target = torch.zeros(len(part.keys), shared, dtype=torch.float64)
-    target.index_add_(0, torch.from_numpy(part.pairs["item"].to_numpy()), (said @ turned)[part.pairs["text"].to_numpy()] * weights)
-    moments = Moments(head.in_features, shared)
+    target.index_add_(0, torch.tensor(part.pairs["item"].tolist()), (said @ turned)[part.pairs["text"].tolist()] * weights)
+    width, scale = head.in_features, palette * head.in_features**0.5
+    colours = torch.zeros(len(part.keys), 0) if part.colours is None else part.colours * scale
+    moments = Moments(width + colours.shape[1], shared)
     for rows in blocks(len(part.keys)):
         for view in range(part.rules.views):
-            moments.add(part.features(rows, view=view), target[rows])
-    mean, deviation, correlation, together = moments.standard(target.mean(0))
+            moments.add(torch.cat([part.features(rows, view=view).float().cpu(), colours[rows]], 1), target[rows])
+    mean, deviation, correlation, together = moments.standard(target.mean(0), standardised=width)
     ridge = torch.linalg.solve(correlation + penalty * torch.eye(len(mean), dtype=torch.float64), together)
     axes, variances, _ = torch.linalg.svd(correlation)
     private = axes[:, :own] * ((ridge * (correlation @ ridge)).sum() / variances[:own].sum().clamp(min=FLOOR)).sqrt()
@@ -78,5 +81,7 @@ def start_from_ridge(part: Pairs, penalty: float, own: int) -> None:
     for weight in (text.proj.weight, head.weight, head.bias):
         nn.init.zeros_(weight)
     text.proj.weight[:shared] = turned.T.to(text.proj.weight)
-    head.weight[:used] = learned.T.to(head.weight)
+    head.weight[:used] = learned[:width].T.to(head.weight)
+    if part.dual.palette is not None:
+        part.dual.palette.weight[:used] = scale * learned[width:].T.to(head.weight)
     head.bias[:used] = (torch.cat([target.mean(0), torch.zeros(own, dtype=torch.float64)]) - mean @ learned).to(head.bias)

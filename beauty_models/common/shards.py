@@ -132,6 +132,25 @@ def augmented(size: int, seed: int, step: int, *, scale: tuple[float, float], co
     return view
 
 
+def dyed(seed: int, step: int, share: float) -> View:
+    """Return the view that turns a picture's hue by a random angle and strengthens or weakens it, for ``share`` of the pictures.
+
+    What it draws depends on (seed, step, position) alone; the picture keeps its size, its lights and shadows.
+    """
+
+    def view(image: Image.Image, position: int) -> Image.Image:
+        random = np.random.default_rng((seed, step, position, 1))
+        if random.random() >= share:
+            return image
+        hue, saturation, value = image.convert("HSV").split()
+        turn, strength = int(random.integers(256)), float(random.uniform(0.3, 2.0))
+        hue = hue.point([(level + turn) % 256 for level in range(256)])
+        saturation = saturation.point([min(255, int(level * strength)) for level in range(256)])
+        return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+
+    return view
+
+
 def _crop(image: Image.Image, size: int, scale: tuple[float, float], random: np.random.Generator) -> Image.Image:
     area, ratio = image.width * image.height * random.uniform(*scale), np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
     width, height = min(image.width, round(np.sqrt(area * ratio))), min(image.height, round(np.sqrt(area / ratio)))

@@ -78,7 +78,7 @@ class Scratch(Section):
 
 
 class Pretrain(Section):
-    """Contrastive learning on the pictures alone (SimCLR: Chen et al. 2020); only the upper blocks of the image tower learn."""
+    """Learning on the pictures alone: finding the other view (SimCLR: Chen et al. 2020) and telling colours; only upper blocks learn."""
 
     seed: int
     open_clip: str  # NAME/TAG, hf-hub:OWNER/NAME or local-dir:FOLDER of a whole dual encoder; "" builds one of the two towers below
@@ -92,13 +92,17 @@ class Pretrain(Section):
     epochs: Annotated[float, Field(ge=0)]  # 0 leaves the image tower as it is
     batch: Annotated[int, Field(ge=2)]  # pictures; each is seen in two views
     frozen_blocks: Annotated[int, Field(ge=0)]  # the lowest blocks of the image tower stay as they are
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0)]  # of the tower
+    head_learning_rate: Annotated[float, Field(gt=0)]  # of what the losses are taken from and that is thrown away
     warmup: Share  # share of the steps
     weight_decay: Annotated[float, Field(ge=0)]
     temperature: Annotated[float, Field(gt=0)]
     projector: Positive  # width of the network behind the tower that the loss is taken from and that is thrown away
     crop: tuple[Share, Share]  # least and largest share of the picture's area in a view
-    colour: Share  # by which brightness, contrast and saturation may change; the hue never does
+    colour: Share  # by which brightness, contrast and saturation differ between the views; the hue never does
+    dye: Share  # of the pictures that get another hue before their views are taken, the same in both
+    colour_weight: Annotated[float, Field(ge=0)]  # of telling a view's colours, beside finding the other view
+    view: Annotated[int, Field(ge=16)]  # pixels of a view; fewer than `size` is faster, where the tower takes any size
     keep: Share  # of what was learned: 1 takes it whole, less goes back towards the weights before (WiSE-FT: Wortsman et al. 2022)
     precision: Literal["auto", "float32", "bfloat16"]
     checkpoint_minutes: Annotated[float, Field(gt=0)]
@@ -134,6 +138,7 @@ class Finetune(Section):
     frozen_layers: Annotated[int, Field(ge=0)]  # the lowest layers of the text tower stay as they are; their output is computed once
     ridge: Annotated[float, Field(ge=0)]  # the projections start from the ridge regression of texts on pictures with this penalty; 0 from chance
     own: Annotated[int, Field(ge=0)]  # dimensions that only pictures use at that start: what no caption says
+    palette: Annotated[float, Field(ge=0)]  # weight of a picture's colours beside the tower's features at that start; 0 leaves colours to the tower
     captions: Captions
     loss: Literal["clip", "siglip"]
     temperature: Annotated[float, Field(ge=0)]  # at the start, it is learned; 0 takes that of the dual encoder

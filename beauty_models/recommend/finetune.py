@@ -26,7 +26,7 @@ from beauty_models.recommend import Finetune
 from beauty_models.recommend.model import Recommender, gallery, save
 
 LARGEST_SCALE = math.log(100)  # of the logits (Radford et al. 2021, section 2.5)
-HEADS = ("visual.head.", "visual.proj", "text.proj", "text_projection", "logit_scale", "logit_bias")  # names of what projects
+HEADS = ("visual.head.", "palette.", "visual.proj", "text.proj", "text_projection", "logit_scale", "logit_bias")  # names of what projects
 BIAS = -10.0  # of SigLIP's logits at the start
 
 
@@ -178,12 +178,16 @@ def _reader(pretrained: Path, params: Finetune) -> Recommender:
         raise ValueError("params.yaml: finetune.frozen_layers and finetune.ridge need a text tower built like BERT; set both to 0 here")
     if params.frozen_layers and params.frozen_layers >= (depth := len(dual.clip.text.transformer.encoder.layer)):
         raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the text tower's {depth} layers leave none to train")
+    if params.ridge and params.own >= (dimension := dual.config["model_cfg"]["embed_dim"]):
+        raise ValueError(f"params.yaml: finetune.own: {params.own} of the {dimension} dimensions (pretrain.dimension) leave none for texts")
     if params.loss == "siglip" and dual.clip.logit_bias is None:
         dual.clip.logit_bias = nn.Parameter(torch.tensor(BIAS))
         dual.config["model_cfg"]["init_logit_bias"] = BIAS
     if params.temperature:
         nn.init.constant_(dual.clip.logit_scale, math.log(1 / params.temperature))
     set_dropout(dual.clip, params.dropout)
+    if params.palette and dual.palette is None:
+        dual.add_palette()
     dual.clip.to(device())
     return Recommender(dual, params.image_share)
 
@@ -213,7 +217,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         parts[name] = Pairs(frames[name], pictures, reader.dual, rules)
         parts[name].freeze(checkpoint.file.parent, name)
     if params.ridge:
-        start_from_ridge(parts["train"], params.ridge, params.own)
+        start_from_ridge(parts["train"], params.ridge, params.own, params.palette)
     trainer = Trainer(parts["train"], params, checkpoint)
     if not trainer.resume():
         trainer.keep_best(parts["validation"])

@@ -23,6 +23,7 @@ from beauty_models.common import index, openclip, progress
 from beauty_models.common.files import new_folder, read_json, write_json
 from beauty_models.common.images import encode
 from beauty_models.common.openclip import Dual
+from beauty_models.common.pairs import colours
 from beauty_models.common.shards import Pictures
 from beauty_models.common.training import device, precision
 from beauty_models.recommend import Index
@@ -62,8 +63,10 @@ class Recommender:
         with progress.bar(title, len(keys)) if title else nullcontext() as bar, precision("auto"):
             for start in range(0, len(keys), ROWS):
                 some = keys[start : start + ROWS]
-                seen = self.clip.encode_image(self.dual.pixels(pictures.tensor(some, self.dual.size, self.dual.view)))
-                found[start : start + ROWS] = seen.float().cpu().numpy()
+                seen = self.clip.encode_image(self.dual.pixels(pictures.tensor(some, self.dual.size, self.dual.view))).float()
+                if self.dual.palette is not None:
+                    seen = seen + self.dual.palette(colours(pictures, some).to(device())).float()
+                found[start : start + ROWS] = seen.cpu().numpy()
                 if bar:
                     bar.advance(len(some))
         return normalise(found)

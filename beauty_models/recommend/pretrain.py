@@ -1,13 +1,21 @@
-"""Unsupervised pretraining: two views of one picture find each other among all others (SimCLR), on the shop's own photos."""
+"""Unsupervised pretraining on the shop's own photos: two views of a picture find each other (SimCLR) and tell its colours.
+
+A tower trained on ImageNet hardly tells colours apart: there a cup is a cup in every colour. A shop sells the colour. So each
+picture is dyed in a random hue before its two views are taken, the same for both, and besides finding its partner each view
+must say which colours are in it: the target needs no label, and no catalogue is too small for it.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import nn
+from torch.nn import functional
 
 from beauty_models import vision
 from beauty_models.checkpoint import Checkpoint, fingerprint
@@ -15,7 +23,7 @@ from beauty_models.common import openclip, progress
 from beauty_models.common.contrastive import alike, nt_xent
 from beauty_models.common.files import new_folder, write_json
 from beauty_models.common.openclip import Dual
-from beauty_models.common.shards import Pictures, augmented
+from beauty_models.common.shards import Pictures, View, augmented, dyed
 from beauty_models.common.training import Batch, device, precision, seed_step, warmup_linear
 from beauty_models.families import Metrics
 from beauty_models.recommend import Pretrain
@@ -23,11 +31,16 @@ from beauty_models.recommend.model import build
 
 HELD_OUT = 0.1  # share of the pictures on which the loss before and after is measured
 MOST_HELD_OUT = 256
-FAST = 10  # times the tower's learning rate: that of the projector, which begins untrained
+LEVELS = 4  # of red, green and blue in a palette
+LEAST = 0.02  # share of a picture that has to have other colours than its border
+
+
+def _one_after_the_other(first: View, second: View, image: Image.Image, position: int) -> Image.Image:
+    return second(first(image, position), position)
 
 
 class Shown:
-    """The pictures to learn from, and their product; pictures that no product names have one each."""
+    """The pictures to learn from, and their product; pictures that no products name have one each."""
 
     def __init__(self, data: Path, dual: Dual, params: Pretrain) -> None:
         known = pd.read_parquet(data / "train.parquet", columns=["image", "product"])
@@ -36,14 +49,40 @@ class Shown:
         self.products = torch.from_numpy(np.concatenate([pd.factorize(known["product"])[0], known["product"].nunique() + np.arange(len(spare))]))
         self.pictures, self.dual, self.params = Pictures(data, "train", "unlabelled"), dual, params
 
-    def loss(self, projector: nn.Module, rows: Batch, step: int) -> torch.Tensor:
-        """Return the loss of pictures ``rows``, each seen in two views that depend on the seed and ``step`` alone."""
-        size, params = self.dual.size, self.params
-        views = [augmented(size, params.seed, 2 * step + side, scale=params.crop, colour=params.colour) for side in (0, 1)]
-        pictures = torch.cat([self.pictures.tensor([self.keys[row] for row in rows], size, view) for view in views])
-        with precision(params.precision):
-            one, other = projector(self.dual.trunk(self.dual.pixels(pictures)).float()).chunk(2)
-        return nt_xent(one, other, params.temperature, alike(self.products[rows]).to(device()))
+    def views(self, rows: Batch, step: int) -> torch.Tensor:
+        """Return two views of each of the pictures ``rows``, uint8 [2n, 3, size, size]; they depend on the seed and ``step`` alone."""
+        params, seed = self.params, self.params.seed
+        keys, coat, found = [self.keys[row] for row in rows], dyed(seed, step, params.dye), []
+        for side in (0, 1):
+            taken = augmented(params.view, seed, 2 * step + side, scale=params.crop, colour=params.colour)
+            found.append(self.pictures.tensor(keys, params.view, partial(_one_after_the_other, coat, taken)))
+        return torch.cat(found)
+
+    def loss(self, heads: nn.ModuleDict, rows: Batch, step: int) -> torch.Tensor:
+        """Return the loss of the pictures ``rows``."""
+        pictures = self.views(rows, step)
+        with precision(self.params.precision):
+            features = self.dual.trunk(self.dual.pixels(pictures)).float()
+            one, other = heads["projector"](features).chunk(2)
+            told = heads["palette"](features)
+        same = alike(self.products[rows]).to(device())
+        colours = functional.cross_entropy(told.float(), palettes(pictures).to(device()))
+        return nt_xent(one, other, self.params.temperature, same) + self.params.colour_weight * colours
+
+
+def palettes(pictures: torch.Tensor) -> torch.Tensor:
+    """Return the share of each of 4 × 4 × 4 colours in uint8 pictures [n, 3, side, side], without the one at the border: [n, 64].
+
+    A picture that shows next to nothing but that colour, such as a white shirt on white, keeps it.
+    """
+    levels = pictures.long() * LEVELS // 256
+    places = (levels[:, 0] * LEVELS + levels[:, 1]) * LEVELS + levels[:, 2]
+    edge = torch.cat([places[:, 0], places[:, -1], places[:, :, 0], places[:, :, -1]], 1).mode(1).values
+    rows = torch.arange(len(places))[:, None] * LEVELS**3
+    counts = torch.bincount((places.flatten(1) + rows).flatten(), minlength=len(places) * LEVELS**3).view(len(places), -1).float()
+    shares = counts / counts.sum(1, keepdim=True)
+    others = shares.scatter(1, edge[:, None], 0.0)
+    return torch.where(others.sum(1, keepdim=True) > LEAST, others / others.sum(1, keepdim=True).clamp(min=LEAST), shares)
 
 
 def _split(products: torch.Tensor, seed: int) -> tuple[Batch, Batch]:
@@ -57,23 +96,23 @@ def _split(products: torch.Tensor, seed: int) -> tuple[Batch, Batch]:
 
 
 @torch.no_grad()
-def _held_out_loss(shown: Shown, projector: nn.Module, rows: Batch) -> float:
+def _held_out_loss(shown: Shown, heads: nn.ModuleDict, rows: Batch) -> float:
     """Return the mean loss in nats, on the same views and batches every time."""
     shown.dual.clip.eval()
-    projector.eval()
+    heads.eval()
     parts = np.array_split(rows, -(-len(rows) // shown.params.batch))
-    losses = [shown.loss(projector, part, -1 - number & 0xFFFF).item() * len(part) for number, part in enumerate(parts)]
+    losses = [shown.loss(heads, part, -1 - number & 0xFFFF).item() * len(part) for number, part in enumerate(parts)]
     return sum(losses) / len(rows)
 
 
-def _train(shown: Shown, projector: nn.Module, rows: Batch, checkpoint: Checkpoint) -> list[dict[str, float]]:
+def _train(shown: Shown, heads: nn.ModuleDict, rows: Batch, checkpoint: Checkpoint) -> list[dict[str, float]]:
     """Train in place; return the mean training loss of each tenth of the run."""
     params, trunk = shown.params, shown.dual.clip.visual.trunk
     shown.dual.clip.requires_grad_(False)
     for part in vision.blocks(trunk)[params.frozen_blocks :]:
         part.requires_grad_(True)
     body = [p for p in trunk.parameters() if p.requires_grad]
-    groups = [{"params": body, "lr": params.learning_rate}, {"params": list(projector.parameters()), "lr": FAST * params.learning_rate}]
+    groups = [{"params": body, "lr": params.learning_rate}, {"params": list(heads.parameters()), "lr": params.head_learning_rate}]
     per_epoch = max(1, len(rows) // params.batch)
     steps = round(per_epoch * params.epochs)
     optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
@@ -81,19 +120,19 @@ def _train(shown: Shown, projector: nn.Module, rows: Batch, checkpoint: Checkpoi
     first, history, recent = 0, [], []
     if state := checkpoint.load():
         trunk.load_state_dict(state["trunk"])
-        projector.load_state_dict(state["projector"])
+        heads.load_state_dict(state["heads"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         first, history, recent = state["step"], state["history"], state["recent"]
         progress.say(f"pretrain: resuming at step {first} of {steps}")
     shown.dual.clip.train()
-    projector.train()
+    heads.train()
     vision.hold_statistics(trunk)
     with progress.bar("pretrain", steps, first) as bar:
         for step in range(first, steps):
             order = np.random.default_rng((params.seed, step // per_epoch)).permutation(rows)
             seed_step(params.seed, step)
-            loss = shown.loss(projector, np.array_split(order, per_epoch)[step % per_epoch], step)
+            loss = shown.loss(heads, np.array_split(order, per_epoch)[step % per_epoch], step)
             loss.backward()
             nn.utils.clip_grad_norm_(body, 1.0)
             optimizer.step()
@@ -105,7 +144,7 @@ def _train(shown: Shown, projector: nn.Module, rows: Batch, checkpoint: Checkpoi
                 recent = []
             bar.advance(1, f"step {step + 1}/{steps}, loss {recent[-1] if recent else history[-1]['loss']:.3f}")
             if checkpoint.due():
-                checkpoint.save({"step": step + 1, "trunk": trunk.state_dict(), "projector": projector.state_dict(), "history": history,
+                checkpoint.save({"step": step + 1, "trunk": trunk.state_dict(), "heads": heads.state_dict(), "history": history,
                                  "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "recent": recent})
     return history
 
@@ -153,11 +192,12 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         trunk = dual.clip.visual.trunk
         torch.manual_seed(params.seed)
         width = dual.clip.visual.head.proj.in_features
-        projector = nn.Sequential(nn.Linear(width, params.projector), nn.ReLU(), nn.Linear(params.projector, params.projector)).to(device())
+        projector = nn.Sequential(nn.Linear(width, params.projector), nn.ReLU(), nn.Linear(params.projector, params.projector))
+        heads = nn.ModuleDict({"projector": projector, "palette": nn.Linear(width, LEVELS**3)}).to(device())
         before = {name: value.clone() for name, value in trunk.state_dict().items()}
-        figures["loss_before"] = _held_out_loss(shown, projector, held_out)
-        history = _train(shown, projector, rows, checkpoint)
-        figures["loss_after"] = _held_out_loss(shown, projector, held_out)
+        figures["loss_before"] = _held_out_loss(shown, heads, held_out)
+        history = _train(shown, heads, rows, checkpoint)
+        figures["loss_after"] = _held_out_loss(shown, heads, held_out)
         _go_back(trunk, before, params.keep)
         progress.say(f"pretrain: loss {figures['loss_before']:.3f} → {figures['loss_after']:.3f} nats on {len(held_out)} held-out pictures")
     with new_folder(pretrained) as folder:
