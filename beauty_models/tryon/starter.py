@@ -56,34 +56,36 @@ class Garment(NamedTuple):
     sku: str
     kind: str
     pattern: str
-    colours: list[str]
+    colour: str
 
 
-def _catalogue(kinds: Sequence[str], count: int, chance: random.Random) -> list[Garment]:
-    return [Garment(f"G{number:03}", kinds[number % len(kinds)], chance.choice(list(PATTERNS)), chance.sample(HUES, 2)) for number in range(count)]
+def _catalogue(shoppers: dict[str, int], count: int, chance: random.Random) -> list[Garment]:
+    """Return ``count`` garments, three of each kind at least, the others of the kinds that ``shoppers`` buy."""
+    kinds = [*shoppers] * 3 + chance.choices(list(shoppers), list(shoppers.values()), k=count - 3 * len(shoppers))
+    return [Garment(f"G{number:03}", kind, chance.choice(list(PATTERNS)), chance.choice(HUES)) for number, kind in enumerate(kinds)]
 
 
-def _described(garment: Garment, colour: str) -> list[str]:
+def _described(garment: Garment) -> list[str]:
     """Return name and description in English and in Chinese, as a shop writes them."""
-    kind, hue = KINDS[garment.kind], COLOURS[colour][1]
+    kind, hue = KINDS[garment.kind], COLOURS[garment.colour][1]
     pattern = {"plain": "plain", "striped": "striped", "dotted": "polka-dot", "checked": "checked"}[garment.pattern]
-    return [f"{pattern.capitalize()} {kind.english} {garment.sku}", f"A {pattern} {kind.english} in {colour}, for the {kind.department} shelf.",
+    return [f"{pattern.capitalize()} {kind.english}", f"A {pattern} {kind.english} in {garment.colour}. Goes with everything.",
             f"{PATTERNS[garment.pattern]}{kind.chinese}", f"{hue}{PATTERNS[garment.pattern]}{kind.chinese}，日常百搭。"]
 
 
-def _said(garment: Garment, colour: str, fit: str, named: bool, names: int, tongue: str, chance: random.Random) -> str:
+def _said(garment: Garment, fit: str, named: bool, names: int, tongue: str, chance: random.Random) -> str:
     """Return what a shopper writes; the garment is ``named``, by one of so many ``names``, or not, the colour now and then."""
     thing = chance.choice(CALLED[garment.kind][tongue][:names]) if named else VAGUE[tongue]
     if chance.random() < 0.25:
-        thing = f"{colour} {thing}" if tongue == "en" else COLOURS[colour][1] + thing
+        thing = f"{garment.colour} {thing}" if tongue == "en" else COLOURS[garment.colour][1] + thing
     parts = [chance.choice(OPENINGS[tongue]).format(thing=thing), chance.choice(FITS[fit][tongue]) + ("." if tongue == "en" else "。") if fit else "",
              chance.choice(CLOSINGS[tongue])]
     return (" " if tongue == "en" else "").join(part for part in parts if part)
 
 
-def _photo(garment: Garment, colour: str, size: int, seed: int, close: bool) -> Image.Image:
+def _photo(garment: Garment, size: int, seed: int, close: bool) -> Image.Image:
     """Return a shopper's photo; from ``close`` by it shows the cloth, not the garment. What is tiny stands on white."""
-    picture = product(garment.kind, colour, garment.pattern, size=size, seed=seed, background="room" if size >= ROOM else "white")
+    picture = product(garment.kind, garment.colour, garment.pattern, size=size, seed=seed, background="room" if size >= ROOM else "white")
     return picture.crop((size * 2 // 5, size * 2 // 5, size * 13 // 20, size * 13 // 20)).resize((size, size)) if close else picture
 
 
@@ -111,14 +113,14 @@ def _posts(raw: Path, garments: list[Garment], shoppers: dict[str, int], count: 
     for number in range(count):
         kind = chance.choices(list(shoppers), list(shoppers.values()))[0]
         garment = chance.choice([one for one in garments if one.kind == kind])
-        colour, fit = chance.choice(garment.colours), chance.choice([*FITS, ""])
+        fit = chance.choice([*FITS, ""])
         close = size >= ROOM and chance.random() < CLOSE
         named = chance.random() < (0.9 if close else hint)  # text and photo complete each other
-        text = _said(garment, colour, fit, named, 1 if size < ROOM else 3, chance.choice(["en", "zh"]), chance)
-        photo = encode(_photo(garment, colour, size, 7000 + number, close))
+        text = _said(garment, fit, named, 1 if size < ROOM else 3, chance.choice(["en", "zh"]), chance)
+        photo = encode(_photo(garment, size, 7000 + number, close))
         text = "" if chance.random() < 0.04 else text
         name = "" if text and named and chance.random() < 0.05 else _save(raw, f"photos/{number:04}.jpg", photo)
-        rows.append([f"post{number:04}", garment.sku, text, name, kind, colour, fit if text else ""])
+        rows.append([f"post{number:04}", garment.sku, text, name, kind, garment.colour, fit if text else ""])
     return rows
 
 
@@ -126,10 +128,9 @@ def _shop(raw: Path, garments: list[Garment], size: int) -> list[list[str]]:
     """Write the catalogue's pictures and return its rows: sku, product, four texts, image, class, color."""
     rows = []
     for number, garment in enumerate(garments):
-        for place, colour in enumerate(garment.colours):
-            picture = product(garment.kind, colour, garment.pattern, size=size, seed=2 * number + place)
-            name = _save(raw, f"catalogue/{garment.sku}-{colour}.jpg", encode(picture))
-            rows.append([f"{garment.sku}-{colour}", garment.sku, *_described(garment, colour), name, garment.kind, colour])
+        picture = product(garment.kind, garment.colour, garment.pattern, size=size, seed=number)
+        name = _save(raw, f"catalogue/{garment.sku}.jpg", encode(picture))
+        rows.append([garment.sku, garment.sku, *_described(garment), name, garment.kind, garment.colour])
     return rows
 
 
@@ -149,7 +150,7 @@ def _dirt(raw: Path, size: int) -> list[list[str]]:
 def _deliver(raw: Path, shoppers: dict[str, int], products: int, posts: int, size: int, hint: float) -> None:
     chance = random.Random(7)
     raw.mkdir(parents=True, exist_ok=True)
-    garments = _catalogue(list(shoppers), products, chance)
+    garments = _catalogue(shoppers, products, chance)
     _write(raw / "catalogue.csv", ["sku", "product", "name", "description", "name_zh", "description_zh", "image", "class", "color"],
            _shop(raw, garments, size))
     rows = _posts(raw, garments, shoppers, posts, size, hint, chance) + _dirt(raw, size)
@@ -158,14 +159,14 @@ def _deliver(raw: Path, shoppers: dict[str, int], products: int, posts: int, siz
 
 
 def starter(*, raw: Path) -> None:
-    """Write 80 garments in two colours each, ``catalogue.csv``, and 640 posts of shoppers, ``posts.csv``, with their pictures.
+    """Write 300 garments, ``catalogue.csv``, and 600 posts of shoppers, ``posts.csv``, with their pictures.
 
     Posts are in English or Chinese; ten kinds, from 22 % T-shirts to 4 % hats. A quarter of the photos shows the cloth only,
     six of ten of the other posts do not name the garment: neither text nor photo tells all. The fit stands in words only.
     """
-    _deliver(raw, SHOPPERS, products=80, posts=640, size=128, hint=0.4)
+    _deliver(raw, SHOPPERS, products=300, posts=600, size=128, hint=0.4)
 
 
 def toy(*, raw: Path) -> None:
-    """Write 40 garments in two colours and 220 posts that name them, with pictures of 32 pixels a side: four kinds, always the same."""
-    _deliver(raw, TOY_SHOPPERS, products=40, posts=220, size=32, hint=1.0)
+    """Write 80 garments and 200 posts that name them, with pictures of 32 pixels a side: four kinds, always the same."""
+    _deliver(raw, TOY_SHOPPERS, products=80, posts=200, size=32, hint=1.0)

@@ -153,7 +153,8 @@ def write_report(folder: Path, scores: dict[str, Any], test: pd.DataFrame, model
     for number, row in enumerate(_chosen(told, test, head, params.examples), 1):
         text, key = str(test.at[row, "text"]), str(test.at[row, "image"])
         reasons = explain(stylist, text, key, pictures)
-        panels.append(explained(pictures.image(key) if key else None, reasons, f"labelled {told[head].tolist()[row]}"))
+        label = told[head].tolist()[row]
+        panels.append(explained(pictures.image(key) if key else None, reasons, f"labelled {label}", reasons.label == label))
         words = [tag("span", word, " ", title=f"{effect:+.3f}", _class="t-good" if effect > 0.02 else "t-bad" if effect < -0.02 else "")
                  for word, effect in reasons.words]
         texts.append(tag("p", f"{number}. ", *words) if words else tag("p", f"{number}. no text", _class="soft"))

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from beauty_models.tryon.report.attribution import Reasons
 
 PAPER, INK, SOFT, GOOD, BAD = "#ffffff", "#1d2330", "#6b7383", "#1f9e89", "#d9603b"
+LEAST = 0.2  # effect of a word from which its bar fills the room; all bars of a text that matters little stay short
 SIDE, GAP, LINE = 150, 14, 17  # pixels
 COLOURS = 128  # of a PNG's palette
 LIMIT = 300_000  # bytes; larger pictures are not shown in the Prefect UI
@@ -97,7 +98,7 @@ def heated(photo: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
 
 def _bars(pen: ImageDraw.ImageDraw, left: int, top: int, width: int, effects: Sequence[tuple[str, float]]) -> None:
     """Draw a bar for each word: to the right for what speaks for the answer, to the left for what speaks against it."""
-    most = max((abs(effect) for _, effect in effects), default=1.0) or 1.0
+    most = max(LEAST, *(abs(effect) for _, effect in effects))
     middle = left + width * 3 // 5
     for row, (place, word, effect) in enumerate((i, *one) for i, one in enumerate(effects)):
         y = top + row * (LINE + 2)
@@ -107,12 +108,13 @@ def _bars(pen: ImageDraw.ImageDraw, left: int, top: int, width: int, effects: Se
         pen.rectangle((min(middle, end), y + 2, max(middle, end) + 1, y + 12), fill=GOOD if effect > 0 else BAD)
 
 
-def explained(photo: Image.Image | None, reasons: Reasons, title: str, words: int = 7) -> Image.Image:
+def explained(photo: Image.Image | None, reasons: Reasons, title: str, right: bool | None = None, words: int = 7) -> Image.Image:
     """Return one panel: the photo, where it decided, and the words that decided most, in the order of the text."""
     width = 4 * GAP + 2 * SIDE + 300
     panel = Image.new("RGB", (width, SIDE + 3 * GAP + 2 * LINE), PAPER)
     pen = ImageDraw.Draw(panel)
-    pen.text((GAP, GAP), _cut(f"{reasons.label} {reasons.probability:.0%}", 2 * SIDE, font(15, True)), INK, font(15, True))
+    pen.text((GAP, GAP), _cut(f"{reasons.label} {reasons.probability:.0%}", 2 * SIDE, font(15, True)),
+             INK if right is None else GOOD if right else BAD, font(15, True))
     alone = ", ".join(f"{name} alone: {label} {share:.0%}" for name, (label, share) in reasons.alone.items())
     pen.text((width - GAP, GAP + 2), _cut(title or alone, width // 2 + 60, font(11)), SOFT, font(11), anchor="ra")
     top = 2 * GAP + LINE
