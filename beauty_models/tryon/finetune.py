@@ -104,8 +104,7 @@ def _groups(stylist: Stylist, params: Finetune) -> list[dict[str, Any]]:
         below = [] if params.frozen_layers else [stylist.text.embeddings]
         stacks.append((params.text_learning_rate, [*below, *bert.layers(stylist.text)[params.frozen_layers :]]))
     for rate, stack in stacks:
-        for i, block in enumerate(reversed(stack)):
-            found.append({"params": list(block.parameters()), "lr": rate * params.block_decay**i})
+        found += [{"params": list(block.parameters()), "lr": rate * params.block_decay**i} for i, block in enumerate(reversed(stack))]
     return [group for group in found if group["params"]]
 
 
@@ -157,8 +156,7 @@ class Trainer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: warmup_linear(step, steps, params.warmup))
         learned = {id(p) for group in groups for p in group["params"]}
         self.learning = {name: p for name, p in stylist.named_parameters() if id(p) in learned}
-        self.mean = self.weights()
-        self.best = dict(self.mean)
+        self.mean = self.best = self.weights()
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Return a copy of everything that may learn."""
