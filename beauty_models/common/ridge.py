@@ -74,8 +74,9 @@ def start_from_ridge(part: Pairs, penalty: float, own: int, palette: float) -> N
             moments.add(torch.cat([part.features(rows, view=view).float().cpu(), colours[rows]], 1), target[rows])
     mean, deviation, correlation, together = moments.standard(target.mean(0), standardised=width)
     ridge = torch.linalg.solve(correlation + penalty * torch.eye(len(mean), dtype=torch.float64), together)
-    axes, variances, _ = torch.linalg.svd(correlation)
-    private = axes[:, :own] * ((ridge * (correlation @ ridge)).sum() / variances[:own].sum().clamp(min=FLOOR)).sqrt()
+    axes, variances, _ = torch.linalg.svd(correlation[:width, :width])
+    private = torch.zeros(len(mean), own, dtype=torch.float64)  # of the tower alone: light changes colours more than shapes
+    private[:width] = axes[:, :own] * ((ridge * (correlation @ ridge)).sum() / variances[:own].sum().clamp(min=FLOOR)).sqrt()
     learned = torch.cat([ridge, private], 1) / deviation[:, None]
     used = learned.shape[1]
     for weight in (text.proj.weight, head.weight, head.bias):
