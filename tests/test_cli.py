@@ -157,3 +157,17 @@ def test_from_nothing_to_a_rolled_back_model(copy: Path, prefect_server: str, mo
     assert {"majority", "tfidf_logreg"} <= set(figures["baselines"])
     wrong = beauty("evaluate", "sentiment", "--source", "data/raw/sentiment", "--map", "label=lable", code=1)
     assert "there is no column 'lable'; there are id, text, label" in wrong.stderr
+
+
+@pytest.mark.parametrize("family", ["recommend", "tryon"])
+def test_picture_families_from_nothing(copy: Path, family: str, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retrained, asked and evaluated on a delivery, in real processes; a second run finds nothing to do."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    result = answer("retrain", family, "--profile", "toy", "--set", f"{family}.gate.floor=0.0")
+    assert [(row["stage"], row["state"]) for row in result["stages"]] == [(s, "Completed") for s in ("ingest", "pretrain", "finetune", "evaluate")]
+    [registered] = result["registered"]
+    assert "Nothing has changed" in beauty("retrain", family).stdout
+    beauty("rollback", family, "--to", "1", code=1 if registered["passed"] else 0)
+    assert answer("predict", family, "--text", "red dress 红色 连衣裙")
+    figures = answer("evaluate", family, "--source", f"data/raw/{family}")
+    assert figures["seen_in_training"] > 0 < figures["n"] and set(figures["intervals"]) <= set(figures["metrics"])
