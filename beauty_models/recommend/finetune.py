@@ -195,8 +195,8 @@ def _reader(pretrained: Path, params: Finetune) -> Recommender:
 def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> Metrics:
     """Fine-tune the dual encoder in ``pretrained`` on ``data/train.parquet``; save the best epoch's weights, and the index, to ``model``.
 
-    The best epoch is that of the highest MRR@10, both ways, on ``data/validation.parquet``; the start counts as epoch 0. The index
-    holds the items of all parts.
+    The best epoch is that of the highest MRR@10, both ways, on ``data/validation.parquet``; the start counts as epoch 0, and when
+    it is the best, its closed form is solved again on train and validation together. The index holds the items of all parts.
 
     Returns:
         ``validation_mrr_at_10`` and that of the start, ``epochs`` that were run, ``items`` of the index.
@@ -229,6 +229,10 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
             trainer.keep_best(parts["validation"])
             run.batch, run.loss = 0, 0.0
     trainer.put(trainer.best)
+    if params.ridge and run.best == run.history[0]["validation_mrr_at_10"]:  # no epoch beat the start, which may learn from both parts now
+        both = Pairs(pd.concat([frames["train"], frames["validation"]], ignore_index=True), pictures, reader.dual, rules)
+        both.freeze(checkpoint.file.parent, "both")
+        start_from_ridge(both, params.ridge, params.own, params.palette)
     shown = gallery(reader, pd.concat(list(frames.values()), ignore_index=True), pictures)
     save(reader, model, shown, run.history, params.index)
     checkpoint.clear()
