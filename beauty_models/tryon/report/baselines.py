@@ -45,7 +45,7 @@ def majority(frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]) -
 
 
 def _fit(x: Matrix, y: NDArray[Any], c: float, weight: str | None) -> LogisticRegression:
-    return LogisticRegression(C=c, class_weight=weight, max_iter=300).fit(x, y)
+    return LogisticRegression(C=c, class_weight=weight, max_iter=1000).fit(x, y)
 
 
 def regression(parts: dict[str, Matrix], frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]], strengths: Sequence[float],

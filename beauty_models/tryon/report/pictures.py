@@ -92,7 +92,7 @@ def heated(photo: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
     values = np.asarray(mask, np.float32)[..., None] / 255
     tint = np.array([255, 90, 40], np.float32)
     colour, grey = np.asarray(seen, np.float32), np.asarray(seen.convert("L").convert("RGB"), np.float32)
-    mixed = (1 - values) * (0.55 * grey + 80) + values * (0.72 * colour + 0.28 * tint)
+    mixed = (1 - values) * (0.5 * grey + 100) + values * (0.6 * colour + 0.4 * tint)
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
