@@ -92,7 +92,7 @@ def test_edits_keep_everything_else(copy: Path) -> None:
 
 def test_values_of_every_kind_are_read_back_as_they_were_given(copy: Path) -> None:
     columns = {"text": "no", "label": "1:30", "rating": "# stars", "product": "a, b", "id": "2024-01-01", "date": "日期"}
-    edit.apply(edit.from_source([], "s3://bucket/a b#c", columns))
+    edit.apply(edit.from_source(["sentiment"], "s3://bucket/a b#c", columns))
     block = params.read()["sentiment"]
     assert block["source"] == "s3://bucket/a b#c"
     assert {field: block["ingest"]["columns"][field] for field in columns} == {field: [column] for field, column in columns.items()}
