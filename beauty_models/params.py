@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PARAMS_FILE = Path("params.yaml")
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+Names = Annotated[list[str], Field(min_length=1)]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Section(BaseModel):
@@ -24,6 +29,48 @@ class Gate(Section):
     metric: str  # a key of metrics/<family>/evaluate.json, larger is better
     floor: float  # the least value of `metric` that may serve
     tolerance: float  # how far below the champion still counts as "not worse"
+
+
+class Split(Section):
+    """Shares of the products (of the examples, where these have none) that go to each part."""
+
+    train: Share
+    validation: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> Self:
+        if abs((total := self.train + self.validation + self.test) - 1) > 1e-6:
+            raise ValueError(f"the shares add up to {total:g}; they must add up to 1")
+        return self
+
+
+class Pictures(Section):
+    """Which pictures are taken, and how they are kept."""
+
+    max_pixels: Positive  # width × height; larger ones are refused unread
+    min_side: Positive  # pixels
+    side: Positive  # the shorter side as it is kept, pixels
+    repeat_bits: Annotated[int, Field(ge=0, le=63)]  # of the 64 of the perceptual hash, by which a copy of a picture may differ
+    repeat_colour: Annotated[float, Field(ge=0)]  # mean difference of colours, 0 to 255, by which a copy may differ
+
+
+class Scratch(Section):
+    """The text network that `scratch` builds, and its own tokenizer."""
+
+    layers: Positive
+    hidden: Annotated[int, Field(ge=8)]
+    heads: Positive
+    vocabulary: Annotated[int, Field(ge=100)]
+
+
+class Index(Section):
+    """The faiss index of what can be found."""
+
+    exact_below: Annotated[int, Field(ge=0)]  # entries; from there on HNSW (Malkov & Yashunin 2018)
+    links: Annotated[int, Field(ge=2)]  # HNSW's M
+    build_width: Positive  # HNSW's efConstruction
+    search_width: Positive  # HNSW's ef
 
 
 F = TypeVar("F", bound=Section)

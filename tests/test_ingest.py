@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from beauty_models import params
 from beauty_models.common import tables, text
-from beauty_models.sentiment import Ingest, Split
+from beauty_models.params import Split
+from beauty_models.sentiment import Ingest
 from beauty_models.sentiment.data import ingest
 
 PARAMS: Ingest = params.load("sentiment", Path(__file__).parent.parent / "params.yaml").ingest

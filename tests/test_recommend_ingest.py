@@ -17,7 +17,8 @@ from PIL import Image
 from beauty_models import params
 from beauty_models.common import products, render
 from beauty_models.common.shards import Pictures
-from beauty_models.recommend import Ingest, Split
+from beauty_models.params import Split
+from beauty_models.recommend import Ingest
 from beauty_models.recommend.data import ingest
 
 PARAMS: Ingest = params.load("recommend", Path(__file__).parent.parent / "params.yaml").ingest

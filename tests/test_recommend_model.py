@@ -23,7 +23,7 @@ from beauty_models.common.images import encode, name
 from beauty_models.common.openclip import Dual
 from beauty_models.common.pairs import Pairs, Rules, mrr
 from beauty_models.common.render import COLOURS, product
-from beauty_models.common.ridge import start_from_ridge
+from beauty_models.common.ridge import best_penalty, prepare, solve
 from beauty_models.recommend.model import Recommender, build, gallery, load, save, untuned
 from beauty_models.recommend.pretrain import palettes
 
@@ -172,7 +172,9 @@ def test_closed_form_start_is_a_ridge_regression(shop: tuple[pd.DataFrame, shard
 
     part = pairs(shop, dual)
     before = part.score()
-    start_from_ridge(part, 0.01, 4, 0.0)
+    start = prepare(part, 4, 0.0)
+    assert best_penalty(part, part, start, [100.0, 0.01]) == 0.01
+    solve(dual, start, 0.01)
     assert part.score() > max(0.7, before)
     with torch.no_grad():
         features = part.features(np.arange(len(part.keys))).double().numpy()

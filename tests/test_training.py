@@ -45,8 +45,10 @@ def run(*arguments: str) -> None:
 
 
 def weights(folder: Path) -> dict[str, str]:
-    """Return the hash of every weights file in ``folder``."""
-    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.glob("*.safetensors"))}
+    """Return the hash of every weights file in ``folder``, of which there is one at least."""
+    found = {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.rglob("*.safetensors"))}
+    assert found
+    return found
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

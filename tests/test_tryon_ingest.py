@@ -16,7 +16,8 @@ from PIL import Image
 from beauty_models import params
 from beauty_models.common.files import read_json
 from beauty_models.common.shards import Pictures
-from beauty_models.tryon import Ingest, Split
+from beauty_models.params import Split
+from beauty_models.tryon import Ingest
 from beauty_models.tryon.data import ingest
 
 PARAMS: Ingest = params.load("tryon", Path(__file__).parent.parent / "params.yaml").ingest

@@ -75,16 +75,6 @@ def share_out(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
         file.unlink()
 
 
-def check_shares(shares: dict[str, float]) -> None:
-    """Refuse shares of a split that do not add up to 1.
-
-    Raises:
-        ValueError: they do not.
-    """
-    if abs(sum(shares.values()) - 1) > 1e-6:
-        raise ValueError(f"split: the shares {shares} add up to {sum(shares.values()):g}; they must add up to 1")
-
-
 def part(group: str, shares: dict[str, float], seed: int) -> str:
     """Return train, validation or test for ``group``, whatever else is in the data: its salted hash as a share of 1."""
     place = int(hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()[:13], 16) / 16**13

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from beauty_models.backbones import Backbone
 from beauty_models.checkpoint import Checkpoint
-from beauty_models.common import progress
 from beauty_models.common.bert import TOKENS, pad
+from beauty_models.common.descent import Descent, descend
 from beauty_models.common.text import words
-from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout, warmup_linear
+from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout
 
 IGNORED = -1  # word number of special tokens: never masked
 
@@ -113,52 +113,26 @@ def held_out_loss(backbone: Backbone, rows: list[Example], recipe: Recipe) -> fl
     return total / max(count, 1)
 
 
-def _optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
-    body = list(model.base_model.parameters())
-    known = {id(p) for p in body}
-    head = [p for p in model.parameters() if id(p) not in known]
-    groups = [{"params": body, "lr": recipe.learning_rate}, {"params": head, "lr": recipe.head_learning_rate}]
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-
-
 def train(backbone: Backbone, rows: list[Example], recipe: Recipe, checkpoint: Checkpoint) -> list[dict[str, float]]:
     """Train in place, from the last checkpoint on; return the mean training loss of each tenth of the run."""
     model = backbone.model
     lengths = np.array([len(row.ids) for row in rows])
     per_epoch = -(-len(rows) // recipe.batch)
-    steps = round(per_epoch * recipe.epochs)
-    optimizer = _optimizer(model, recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_linear(step, steps, recipe.warmup))
-    first, history, recent = 0, [], []
-    if state := checkpoint.load():
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first, history, recent = state["step"], state["history"], state["recent"]
-        progress.say(f"pretrain: resuming at step {first} of {steps}")
+    body = list(model.base_model.parameters())
+    known = {id(p) for p in body}
+    groups = [{"params": body, "lr": recipe.learning_rate},
+              {"params": [p for p in model.parameters() if id(p) not in known], "lr": recipe.head_learning_rate}]
     model.train()
     model.set_attn_implementation(attention(training=True))
     set_dropout(model, recipe.dropout)
-    order: list[Batch] = []
-    with progress.bar("pretrain", steps, first) as bar:
-        for step in range(first, steps):
-            if step % per_epoch == 0 or not order:
-                order = batches(lengths, recipe.batch, recipe.seed, step // per_epoch)
-            seed_step(recipe.seed, step)
-            with precision(recipe.precision):
-                loss, hidden = masked_loss(backbone, [rows[i] for i in order[step % per_epoch]], recipe.mask)
-            if hidden:
-                (loss / hidden).backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-                recent.append(loss.item() / hidden)
-            schedule.step()
-            if (step + 1) % max(1, steps // 10) == 0:
-                history.append({"step": step + 1, "loss": float(np.mean(recent or [0.0]))})
-                recent = []
-            bar.advance(1, f"step {step + 1}/{steps}, loss {recent[-1] if recent else history[-1]['loss']:.3f}")
-            if checkpoint.due():
-                checkpoint.save({"step": step + 1, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                                 "schedule": schedule.state_dict(), "history": history, "recent": recent})
-    return history
+
+    @lru_cache(1)
+    def order(epoch: int) -> list[Batch]:
+        return batches(lengths, recipe.batch, recipe.seed, epoch)
+
+    def loss(step: int) -> torch.Tensor | None:
+        with precision(recipe.precision):
+            total, hidden = masked_loss(backbone, [rows[i] for i in order(step // per_epoch)[step % per_epoch]], recipe.mask)
+        return total / hidden if hidden else None
+
+    return descend(Descent(model, groups, round(per_epoch * recipe.epochs), recipe), loss, checkpoint, "pretrain")

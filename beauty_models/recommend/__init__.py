@@ -6,19 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from beauty_models.params import Gate, Section
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Names = Annotated[list[str], Field(min_length=1)]
-
-
-class Split(Section):
-    """Shares of the products that go to each part; they add up to 1."""
-
-    train: Share
-    validation: Share
-    test: Share
+from beauty_models.params import Gate, Index, Names, Pictures, Positive, Precision, Rate, Scratch, Section, Share, Split
 
 
 class Columns(Section):
@@ -45,16 +33,6 @@ class Columns(Section):
     query: Names
 
 
-class Pictures(Section):
-    """Which pictures are taken, and how they are kept."""
-
-    max_pixels: Positive  # width × height; larger ones are refused unread
-    min_side: Positive  # pixels
-    side: Positive  # the shorter side as it is kept, pixels
-    repeat_bits: Annotated[int, Field(ge=0, le=63)]  # of the 64 of the perceptual hash, by which a copy of a picture may differ
-    repeat_colour: Annotated[float, Field(ge=0)]  # mean difference of colours, 0 to 255, by which a copy may differ
-
-
 class Ingest(Section):
     """From product tables and picture files to items with captions, split by product."""
 
@@ -66,15 +44,6 @@ class Ingest(Section):
     max_rejected: Share  # the stage fails when more of the rows than this are rejected
     limit: Annotated[int, Field(ge=0)]  # products at most, the same ones every time; 0 takes all
     split: Split
-
-
-class Scratch(Section):
-    """The text tower that `text: scratch` builds, and its own tokenizer."""
-
-    layers: Positive
-    hidden: Annotated[int, Field(ge=8)]
-    heads: Positive
-    vocabulary: Annotated[int, Field(ge=100)]
 
 
 class Pretrain(Section):
@@ -92,11 +61,11 @@ class Pretrain(Section):
     epochs: Annotated[float, Field(ge=0)]  # 0 leaves the image tower as it is
     batch: Annotated[int, Field(ge=2)]  # pictures; each is seen in two views
     frozen_blocks: Annotated[int, Field(ge=0)]  # the lowest blocks of the image tower stay as they are
-    learning_rate: Annotated[float, Field(gt=0)]  # of the tower
-    head_learning_rate: Annotated[float, Field(gt=0)]  # of what the losses are taken from and that is thrown away
+    learning_rate: Rate  # of the tower
+    head_learning_rate: Rate  # of what the losses are taken from and that is thrown away
     warmup: Share  # share of the steps
     weight_decay: Annotated[float, Field(ge=0)]
-    temperature: Annotated[float, Field(gt=0)]
+    temperature: Rate
     projector: Positive  # width of the network behind the tower that the loss is taken from and that is thrown away
     crop: tuple[Share, Share]  # least and largest share of the picture's area in a view
     colour: Share  # by which brightness, contrast and saturation differ between the views; the hue never does
@@ -104,8 +73,8 @@ class Pretrain(Section):
     colour_weight: Annotated[float, Field(ge=0)]  # of telling a view's colours, beside finding the other view
     view: Annotated[int, Field(ge=16)]  # pixels of a view; fewer than `size` is faster, where the tower takes any size
     keep: Share  # of what was learned: 1 takes it whole, less goes back towards the weights before (WiSE-FT: Wortsman et al. 2022)
-    precision: Literal["auto", "float32", "bfloat16"]
-    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    precision: Precision
+    checkpoint_minutes: Rate
 
 
 class Captions(Section):
@@ -115,15 +84,6 @@ class Captions(Section):
     description: Annotated[float, Field(ge=0)]
     attributes: Annotated[float, Field(ge=0)]
     category: Annotated[float, Field(ge=0)]
-
-
-class Index(Section):
-    """The faiss index of the catalogue."""
-
-    exact_below: Annotated[int, Field(ge=0)]  # products; from there on HNSW
-    links: Annotated[int, Field(ge=2)]  # HNSW's M
-    build_width: Positive  # HNSW's efConstruction
-    search_width: Positive  # HNSW's ef
 
 
 class Finetune(Section):
@@ -136,7 +96,7 @@ class Finetune(Section):
     crop: tuple[Share, Share]
     colour: Share
     frozen_layers: Annotated[int, Field(ge=0)]  # the lowest layers of the text tower stay as they are; their output is computed once
-    ridge: Annotated[float, Field(ge=0)]  # the projections start from the ridge regression of texts on pictures with this penalty; 0 from chance
+    ridge: list[Rate]  # the projections start from the ridge regression of texts on pictures with the best of these penalties; [] from chance
     own: Annotated[int, Field(ge=0)]  # dimensions that only pictures use at that start: what no caption says
     palette: Annotated[float, Field(ge=0)]  # weight of a picture's colours beside the tower's features at that start; 0 leaves colours to the tower
     captions: Captions
@@ -147,16 +107,16 @@ class Finetune(Section):
     patience: Positive  # epochs without better retrieval on the validation split before it stops
     batch: Annotated[int, Field(ge=2)]
     chunk: Positive  # pairs that go through the towers at once; a larger batch is cut into chunks (GradCache: Gao et al. 2021)
-    learning_rate: Annotated[float, Field(gt=0)]  # of the towers
-    head_learning_rate: Annotated[float, Field(gt=0)]  # of the projections and the temperature
+    learning_rate: Rate  # of the towers
+    head_learning_rate: Rate  # of the projections and the temperature
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Share
     ema: Annotated[float, Field(ge=0, lt=1)]  # decay per step of the running mean of the weights that is kept; 0 is off
     image_share: Share  # of the picture in a product's embedding, the rest is its text's
     index: Index
-    precision: Literal["auto", "float32", "bfloat16"]
-    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    precision: Precision
+    checkpoint_minutes: Rate
 
 
 class Evaluate(Section):

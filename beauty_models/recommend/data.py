@@ -72,10 +72,8 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     has file, row, reason and text. Items are in the order of their keys; the same files give the same bytes.
 
     Raises:
-        ValueError: a file cannot be read or is of no kind, too many rows are rejected, a part would be empty, or the shares
-            do not add up to 1.
+        ValueError: a file cannot be read or is of no kind, too many rows are rejected, or a part would be empty.
     """
-    intake.check_shares(params.split.model_dump())
     found, files = _read(raw, params.columns), Files(raw)
     rows = _join(found["products"])
     _find_pictures(rows, files)

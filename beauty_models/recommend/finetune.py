@@ -16,11 +16,12 @@ from beauty_models import vision
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import openclip, progress
 from beauty_models.common.contrastive import alike, backward_in_chunks, clip_loss, siglip_loss
+from beauty_models.common.descent import Descent
 from beauty_models.common.openclip import Dual
 from beauty_models.common.pairs import Pairs, Rules
-from beauty_models.common.ridge import start_from_ridge
+from beauty_models.common.ridge import best_penalty, prepare, solve
 from beauty_models.common.shards import Pictures
-from beauty_models.common.training import Batch, attention, device, set_dropout, warmup_linear
+from beauty_models.common.training import Batch, attention, device, set_dropout
 from beauty_models.families import Metrics
 from beauty_models.recommend import Finetune
 from beauty_models.recommend.model import Recommender, gallery, save
@@ -66,41 +67,25 @@ class Trainer:
     def __init__(self, part: Pairs, params: Finetune, checkpoint: Checkpoint) -> None:
         self.part, self.params, self.checkpoint, self.run = part, params, checkpoint, Run()
         self.clip = part.dual.clip
-        self.optimizer = torch.optim.AdamW(_learn(part.dual, params), weight_decay=params.weight_decay, fused=True)
         once = -(-len(part.keys) // params.batch)
         self.per_epoch = once * max(1, -(-params.min_steps // max(1, once * params.epochs)))
-        steps = self.per_epoch * params.epochs
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: warmup_linear(step, steps, params.warmup))
-        self.learned = {name: p for name, p in self.clip.named_parameters() if p.requires_grad}
-        self.mean = self.weights()
-        self.best = self.weights()
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """Return a copy of everything that may learn."""
-        return {name: p.detach().clone() for name, p in self.learned.items()}
-
-    @torch.no_grad()
-    def put(self, weights: dict[str, torch.Tensor]) -> None:
-        """Make ``weights`` those of the network."""
-        for name, p in self.learned.items():
-            p.copy_(weights[name])
+        self.descent = Descent(self.clip, _learn(part.dual, params), self.per_epoch * params.epochs, params)
+        self.mean, self.best = self.descent.weights(), self.descent.weights()
 
     def resume(self) -> bool:
         """Go on where the last checkpoint stands, if there is one for this very run."""
         state = self.checkpoint.load()
         if state is None:
             return False
-        self.put(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.run, self.best, self.mean = Run(**state["run"]), state["best"], state["mean"]
+        self.descent.resume(state)
+        self.run = Run(**state["run"])
+        self.mean, self.best = ({name: value.to(device()) for name, value in state[key].items()} for key in ("mean", "best"))
         progress.say(f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}")
         return True
 
     def save(self) -> None:
         """Save a checkpoint."""
-        self.checkpoint.save({"weights": self.weights(), "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
-                              "run": vars(self.run), "best": self.best, "mean": self.mean})
+        self.checkpoint.save({"run": vars(self.run), "best": self.best, "mean": self.mean} | self.descent.state())
 
     def batch(self, step: int) -> Batch:
         """Return the items of step ``step``: all of them in a new order, batch by batch."""
@@ -124,14 +109,10 @@ class Trainer:
             return part.embed_images(items[rows], step), part.embed_texts(texts[rows])
 
         value = backward_in_chunks(embed, chunks, loss, params.seed * 1_000_003 + step * len(chunks))
-        nn.utils.clip_grad_norm_(self.learned.values(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.schedule.step()
+        self.descent.step()
         with torch.no_grad():
             self.clip.logit_scale.clamp_(0, LARGEST_SCALE)
-            for name, p in self.learned.items():
-                self.mean[name].lerp_(p, 1 - params.ema)
+        self.descent.follow(self.mean, params.ema)
         return value
 
     def epoch(self, bar: progress.Bar) -> None:
@@ -154,11 +135,11 @@ class Trainer:
 
     def keep_best(self, validation: Pairs) -> None:
         """Score the running mean of the weights on the validation split, and keep it when it is the best so far."""
-        run, now = self.run, self.weights()
+        run, now = self.run, self.descent.weights()
         self.mode(training=False)
-        self.put(self.mean)
+        self.descent.put(self.mean)
         score = validation.score()
-        self.put(now)
+        self.descent.put(now)
         run.waited = 0 if score > run.best else run.waited + 1
         if score > run.best:
             run.best, self.best = score, {name: value.clone() for name, value in self.mean.items()}
@@ -175,7 +156,7 @@ def _reader(pretrained: Path, params: Finetune) -> Recommender:
     """
     dual = openclip.load(pretrained)
     if (params.frozen_layers or params.ridge) and not dual.is_bert:
-        raise ValueError("params.yaml: finetune.frozen_layers and finetune.ridge need a text tower built like BERT; set both to 0 here")
+        raise ValueError("params.yaml: finetune.frozen_layers and finetune.ridge need a text tower built like BERT; set them to 0 and [] here")
     if params.frozen_layers and params.frozen_layers >= (depth := len(dual.clip.text.transformer.encoder.layer)):
         raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the text tower's {depth} layers leave none to train")
     if params.ridge and params.own >= (dimension := dual.config["model_cfg"]["embed_dim"]):
@@ -217,7 +198,10 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         parts[name] = Pairs(frames[name], pictures, reader.dual, rules)
         parts[name].freeze(checkpoint.file.parent, name)
     if params.ridge:
-        start_from_ridge(parts["train"], params.ridge, params.own, params.palette)
+        start = prepare(parts["train"], params.own, params.palette)
+        penalty = best_penalty(parts["train"], parts["validation"], start, params.ridge)
+        solve(reader.dual, start, penalty)
+        progress.say(f"finetune: ridge regression with a penalty of {penalty:g}")
     trainer = Trainer(parts["train"], params, checkpoint)
     if not trainer.resume():
         trainer.keep_best(parts["validation"])
@@ -228,11 +212,11 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
             run.epoch += 1
             trainer.keep_best(parts["validation"])
             run.batch, run.loss = 0, 0.0
-    trainer.put(trainer.best)
+    trainer.descent.put(trainer.best)
     if params.ridge and run.best == run.history[0]["validation_mrr_at_10"]:  # no epoch beat the start, which may learn from both parts now
         both = Pairs(pd.concat([frames["train"], frames["validation"]], ignore_index=True), pictures, reader.dual, rules)
         both.freeze(checkpoint.file.parent, "both")
-        start_from_ridge(both, params.ridge, params.own, params.palette)
+        solve(reader.dual, prepare(both, params.own, params.palette), penalty)
     shown = gallery(reader, pd.concat(list(frames.values()), ignore_index=True), pictures)
     save(reader, model, shown, run.history, params.index)
     checkpoint.clear()

@@ -26,7 +26,7 @@ from beauty_models.common.openclip import Dual
 from beauty_models.common.pairs import colours
 from beauty_models.common.shards import Pictures
 from beauty_models.common.training import device, precision
-from beauty_models.recommend import Index
+from beauty_models.params import Index
 
 ROWS = 64  # pictures or texts at once where nothing is learned
 THUMBNAIL = 160  # pixels, the longer side of the gallery's pictures

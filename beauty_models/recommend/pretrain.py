@@ -21,10 +21,11 @@ from beauty_models import vision
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import openclip, progress
 from beauty_models.common.contrastive import alike, nt_xent
+from beauty_models.common.descent import Descent, descend
 from beauty_models.common.files import new_folder, write_json
 from beauty_models.common.openclip import Dual
 from beauty_models.common.shards import Pictures, View, augmented, dyed
-from beauty_models.common.training import Batch, device, precision, seed_step, warmup_linear
+from beauty_models.common.training import Batch, device, precision
 from beauty_models.families import Metrics
 from beauty_models.recommend import Pretrain
 from beauty_models.recommend.model import build
@@ -106,7 +107,7 @@ def _held_out_loss(shown: Shown, heads: nn.ModuleDict, rows: Batch) -> float:
 
 
 def _train(shown: Shown, heads: nn.ModuleDict, rows: Batch, checkpoint: Checkpoint) -> list[dict[str, float]]:
-    """Train in place; return the mean training loss of each tenth of the run."""
+    """Train in place, from the last checkpoint on; return the mean training loss of each tenth of the run."""
     params, trunk = shown.params, shown.dual.clip.visual.trunk
     shown.dual.clip.requires_grad_(False)
     for part in vision.blocks(trunk)[params.frozen_blocks :]:
@@ -114,39 +115,16 @@ def _train(shown: Shown, heads: nn.ModuleDict, rows: Batch, checkpoint: Checkpoi
     body = [p for p in trunk.parameters() if p.requires_grad]
     groups = [{"params": body, "lr": params.learning_rate}, {"params": list(heads.parameters()), "lr": params.head_learning_rate}]
     per_epoch = max(1, len(rows) // params.batch)
-    steps = round(per_epoch * params.epochs)
-    optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_linear(step, steps, params.warmup))
-    first, history, recent = 0, [], []
-    if state := checkpoint.load():
-        trunk.load_state_dict(state["trunk"])
-        heads.load_state_dict(state["heads"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first, history, recent = state["step"], state["history"], state["recent"]
-        progress.say(f"pretrain: resuming at step {first} of {steps}")
+    network = nn.ModuleDict({"trunk": trunk, "heads": heads})
     shown.dual.clip.train()
     heads.train()
     vision.hold_statistics(trunk)
-    with progress.bar("pretrain", steps, first) as bar:
-        for step in range(first, steps):
-            order = np.random.default_rng((params.seed, step // per_epoch)).permutation(rows)
-            seed_step(params.seed, step)
-            loss = shown.loss(heads, np.array_split(order, per_epoch)[step % per_epoch], step)
-            loss.backward()
-            nn.utils.clip_grad_norm_(body, 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-            recent.append(loss.item())
-            if (step + 1) % max(1, steps // 10) == 0:
-                history.append({"step": step + 1, "loss": float(np.mean(recent))})
-                recent = []
-            bar.advance(1, f"step {step + 1}/{steps}, loss {recent[-1] if recent else history[-1]['loss']:.3f}")
-            if checkpoint.due():
-                checkpoint.save({"step": step + 1, "trunk": trunk.state_dict(), "heads": heads.state_dict(), "history": history,
-                                 "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "recent": recent})
-    return history
+
+    def loss(step: int) -> torch.Tensor:
+        order = np.random.default_rng((params.seed, step // per_epoch)).permutation(rows)
+        return shown.loss(heads, np.array_split(order, per_epoch)[step % per_epoch], step)
+
+    return descend(Descent(network, groups, round(per_epoch * params.epochs), params), loss, checkpoint, "pretrain", clipped=body)
 
 
 @torch.no_grad()

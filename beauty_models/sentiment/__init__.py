@@ -6,18 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from beauty_models.params import Gate, Section
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Names = Annotated[list[str], Field(min_length=1)]
-
-
-class Split(Section):
-    """Shares of the products (or, without products, of the texts) that go to each part; they add up to 1."""
-
-    train: Share
-    validation: Share
-    test: Share
+from beauty_models.params import Gate, Names, Positive, Precision, Rate, Scratch, Section, Share, Split
 
 
 class Columns(Section):
@@ -45,21 +34,12 @@ class Ingest(Section):
     ratings: dict[str, list[float]]  # class → the star ratings that mean it; other ratings leave a text unlabelled
     polarities: dict[str, list[str]]  # negative, neutral, positive → the values of the polarity column that mean it
     label_from_aspects: bool  # without label and rating: negative when any aspect is, else positive
-    min_characters: Annotated[int, Field(ge=1)]
-    max_characters: Annotated[int, Field(ge=1)]
+    min_characters: Positive
+    max_characters: Positive
     near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard similarity of character shingles from which two texts count as one; 1 is off
     max_rejected: Share  # the stage fails when more of the rows than this are rejected
     limit: Annotated[int, Field(ge=0)]  # labelled texts at most, the same ones every time; 0 takes all
     split: Split
-
-
-class Scratch(Section):
-    """The network that `base: scratch` builds, and its own tokenizer."""
-
-    layers: Annotated[int, Field(ge=1)]
-    hidden: Annotated[int, Field(ge=8)]
-    heads: Annotated[int, Field(ge=1)]
-    vocabulary: Annotated[int, Field(ge=100)]
 
 
 class Pretrain(Section):
@@ -73,14 +53,14 @@ class Pretrain(Section):
     mask: Share  # share of the words that is hidden
     whole_words: bool
     epochs: Annotated[float, Field(ge=0)]  # 0 leaves the backbone as it is
-    batch: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0)]  # of the body
-    head_learning_rate: Annotated[float, Field(gt=0)]  # of the language-model head, which wheel: and scratch begin untrained
+    batch: Positive
+    learning_rate: Rate  # of the body
+    head_learning_rate: Rate  # of the language-model head, which wheel: and scratch begin untrained
     warmup: Share  # share of the steps
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Share
-    precision: Literal["auto", "float32", "bfloat16"]
-    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    precision: Precision
+    checkpoint_minutes: Rate
 
 
 class Finetune(Section):
@@ -90,22 +70,22 @@ class Finetune(Section):
     max_tokens: Annotated[int, Field(ge=8, le=512)]
     frozen_layers: Annotated[int, Field(ge=0)]  # the lowest layers stay as they are; their output is computed once
     head_epochs: Annotated[int, Field(ge=0)]  # epochs with only the head learning
-    unfreeze: Annotated[int, Field(ge=1)]  # layers thawed at once, from the top, one group an epoch
-    epochs: Annotated[int, Field(ge=1)]  # at most, after the head's
+    unfreeze: Positive  # layers thawed at once, from the top, one group an epoch
+    epochs: Positive  # at most, after the head's
     min_steps: Annotated[int, Field(ge=0)]  # of all epochs; an epoch passes several times over data too small for that
-    patience: Annotated[int, Field(ge=1)]  # epochs without a better validation macro-F1 before it stops
-    batch: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0)]  # of the top layer
+    patience: Positive  # epochs without a better validation macro-F1 before it stops
+    batch: Positive
+    learning_rate: Rate  # of the top layer
     layer_decay: Annotated[float, Field(gt=0, le=1)]  # each layer below learns this much slower
-    head_learning_rate: Annotated[float, Field(gt=0)]
+    head_learning_rate: Rate
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Share
     imbalance: Literal["none", "weights", "resample", "focal"]
     focal_gamma: Annotated[float, Field(ge=0)]
     aspect_weight: Annotated[float, Field(ge=0)]  # of the aspect loss beside the sentiment loss
-    precision: Literal["auto", "float32", "bfloat16"]
-    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    precision: Precision
+    checkpoint_minutes: Rate
 
 
 class Evaluate(Section):

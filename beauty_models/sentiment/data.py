@@ -12,12 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.common import tables
+from beauty_models.common import intake, tables
 from beauty_models.common.files import new_file, new_folder, read_json, write_json
 from beauty_models.common.progress import bar, say
 from beauty_models.common.text import fingerprint, language, near_duplicates, normalise
 from beauty_models.families import Metrics
-from beauty_models.sentiment import Columns, Ingest, Split
+from beauty_models.sentiment import Columns, Ingest
 
 REVIEW = ("id", "text", "label", "rating", "product", "category", "date")
 ANNOTATION = ("id", "aspect", "polarity", "term", "opinion")
@@ -44,12 +44,9 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     `REJECTED`. Texts are in the order of their fingerprints, which says nothing about them; the same files give the same bytes.
 
     Raises:
-        ValueError: a file cannot be read or has no text, no row has a label, too many rows are rejected, a part or a class
-            would be empty, or the shares do not add up to 1.
+        ValueError: a file cannot be read or has no text, no row has a label, too many rows are rejected, or a part or a class
+            would be empty.
     """
-    shares = params.split.model_dump()
-    if abs(sum(shares.values()) - 1) > 1e-6:
-        raise ValueError(f"split: the shares {shares} add up to {sum(shares.values()):g}; they must add up to 1")
     reviews, annotations, columns = _read(raw, params.columns)
     reviews["text"] = [normalise(text) for text in reviews["text"]]
     _annotate(reviews, annotations, tables.meanings(params.polarities, "ingest.polarities"))
@@ -196,14 +193,6 @@ def _check_rejected(frames: list[pd.DataFrame], rejected: pd.DataFrame, data: Pa
     raise ValueError("\n".join(lines))
 
 
-def _part(group: str, split: Split, seed: int) -> str:
-    """Return the part that ``group`` belongs to, whatever else is in the data: its salted hash as a share of 1."""
-    place = int(hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()[:13], 16) / 16**13
-    if place < split.test:
-        return "test"
-    return "validation" if place < split.test + split.validation or not split.train else "train"
-
-
 def _distinct(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
     """Return ``reviews`` with their part and without repetitions, at most ``limit`` of them labelled, and what was dropped.
 
@@ -212,7 +201,7 @@ def _distinct(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metr
     """
     groups = [f"product {tables.plain(p)}" if p else f"text {key}" for p, key in zip(reviews["product"], reviews["key"], strict=True)]
     labelled = reviews["label"] != ""
-    parts = [_part(group, params.split, params.seed) for group in groups]
+    parts = [intake.part(group, params.split.model_dump(), params.seed) for group in groups]
     alone = ~labelled & (reviews["product"] == "") & (params.split.train > 0)
     ranked = reviews.assign(part=parts, unlabelled=~labelled, bare=reviews["aspects"].isna())
     ranked.loc[alone, "part"] = "train"

@@ -17,9 +17,10 @@ from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import progress
 from beauty_models.common.activations import Activations
 from beauty_models.common.bert import layers, mean, pad, tokenize
+from beauty_models.common.descent import Descent
 from beauty_models.common.files import read_json
 from beauty_models.common.losses import class_weights, focal, temperature
-from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout, warmup_linear
+from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout
 from beauty_models.families import Metrics
 from beauty_models.sentiment import Finetune
 from beauty_models.sentiment.model import STATES, Classifier, save
@@ -171,38 +172,25 @@ class Trainer:
 
     def __init__(self, classifier: Classifier, part: Part, params: Finetune, checkpoint: Checkpoint) -> None:
         self.classifier, self.part, self.params, self.checkpoint, self.run = classifier, part, params, checkpoint, Run()
-        groups = _groups(classifier, params)
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
         once = -(-len(part.rows) // params.batch)
         self.passes = max(1, -(-params.min_steps // (once * params.epochs)))
         self.per_epoch = self.passes * once
-        steps = self.per_epoch * params.epochs
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: warmup_linear(step, steps, params.warmup))
-        learned = {id(p) for group in groups for p in group["params"]}
-        self.names = [name for name, p in classifier.named_parameters() if id(p) in learned]
+        self.descent = Descent(classifier, _groups(classifier, params), self.per_epoch * params.epochs, params)
         self.best: dict[str, torch.Tensor] = {}
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """Return a copy of everything that may learn."""
-        state = self.classifier.state_dict()
-        return {name: state[name].detach().cpu().clone() for name in self.names}
 
     def resume(self) -> bool:
         """Go on where the last checkpoint stands, if there is one for this very run."""
         state = self.checkpoint.load()
         if state is None:
             return False
-        self.classifier.load_state_dict(state["weights"], strict=False)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        self.descent.resume(state)
         self.run, self.best = Run(**state["run"]), state["best"]
         progress.say(f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}")
         return True
 
     def save(self) -> None:
         """Save a checkpoint."""
-        self.checkpoint.save({"weights": self.weights(), "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
-                              "run": vars(self.run), "best": self.best})
+        self.checkpoint.save({"run": vars(self.run), "best": self.best} | self.descent.state())
 
     def epoch(self, bar: progress.Bar) -> None:
         """Train the epoch of ``self.run`` from its batch on."""
@@ -221,10 +209,7 @@ class Trainer:
                 hidden = classifier.encode(hidden, mask, lowest, depth)
             loss = self.part.loss(classifier, classifier.norm(mean(hidden, mask)), batch, params)
             loss.backward()
-            nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            self.schedule.step()
+            self.descent.step()
             run.batch, run.loss = run.batch + 1, run.loss + loss.item()
             bar.advance(1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}")
             if self.checkpoint.due():
@@ -238,7 +223,7 @@ class Trainer:
         progress.say(f"finetune: epoch {run.epoch + 1}: loss {run.loss / self.per_epoch:.4f}, validation macro-F1 {score:.4f}")
         run.waited = 0 if score > run.best else run.waited + 1
         if score > run.best:
-            run.best, self.best = score, self.weights()
+            run.best, self.best = score, self.descent.weights()
         run.epoch, run.batch, run.loss = run.epoch + 1, 0, 0.0
 
 
@@ -282,7 +267,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         while run.epoch < params.epochs and run.waited < params.patience:
             trainer.epoch(bar)
             trainer.close_epoch(parts["validation"])
-    classifier.load_state_dict(trainer.best, strict=False)
+    trainer.descent.put(trainer.best)
     classifier.temperature = temperature(_pooled(classifier, parts["validation"], params)[1], parts["validation"].labels)
     save(classifier, model, run.history)
     checkpoint.clear()

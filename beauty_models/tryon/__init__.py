@@ -6,33 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from beauty_models.params import Gate, Section
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Names = Annotated[list[str], Field(min_length=1)]
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0)]
-Precision = Literal["auto", "float32", "bfloat16"]
+from beauty_models.params import Gate, Index, Names, Pictures, Positive, Precision, Rate, Scratch, Section, Share, Split
 
 FIELDS = ("id", "product", "name", "text", "image", "attributes", "variations")  # what a table may hold besides the labels
-
-
-class Split(Section):
-    """Shares of the products (without products, of the pictures) that go to each part; they add up to 1."""
-
-    train: Share
-    validation: Share
-    test: Share
-
-
-class Pictures(Section):
-    """Which pictures are taken, and how they are kept."""
-
-    max_pixels: Positive  # width × height; larger ones are refused unread
-    min_side: Positive  # pixels
-    side: Positive  # the shorter side as it is kept, pixels
-    repeat_bits: Annotated[int, Field(ge=0, le=63)]  # of the 64 of the perceptual hash, by which a copy of a picture may differ
-    repeat_colour: Annotated[float, Field(ge=0)]  # mean difference of colours, 0 to 255, by which a copy may differ
 
 
 class Ingest(Section):
@@ -55,15 +31,6 @@ class Ingest(Section):
         if strange := set(self.columns) ^ {*FIELDS, *self.heads}:
             raise ValueError(f"columns must name {', '.join(FIELDS)} and the heads {', '.join(self.heads)}; check {', '.join(sorted(strange))}")
         return self
-
-
-class Scratch(Section):
-    """The text network that `text: scratch` builds, and its own tokenizer."""
-
-    layers: Positive
-    hidden: Annotated[int, Field(ge=8)]
-    heads: Positive
-    vocabulary: Annotated[int, Field(ge=100)]
 
 
 class ScratchImage(Section):
@@ -116,15 +83,6 @@ class Pretrain(Section):
     crop: tuple[Share, Share]  # least and largest share of a picture's area that is seen
     precision: Precision
     checkpoint_minutes: Rate
-
-
-class Index(Section):
-    """The faiss index of the garments on sale."""
-
-    exact_below: Annotated[int, Field(ge=0)]  # garments; from there on HNSW
-    links: Annotated[int, Field(ge=2)]  # HNSW's M
-    build_width: Positive  # HNSW's efConstruction
-    search_width: Positive  # HNSW's ef
 
 
 class Augment(Section):

@@ -40,10 +40,8 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     serves pretraining only, ``rejected.parquet`` the rejected rows with their reasons. The same files give the same bytes.
 
     Raises:
-        ValueError: a file cannot be read, nothing is labelled, too many rows are rejected, a part would be empty, or the
-            shares do not add up to 1.
+        ValueError: a file cannot be read, nothing is labelled, too many rows are rejected, or a part would be empty.
     """
-    intake.check_shares(params.split.model_dump())
     files, heads = images.Files(raw), list(params.heads)
     rows = _read(raw, files, params)
     _inherit(rows, params)

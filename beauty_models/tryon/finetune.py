@@ -15,12 +15,13 @@ from torch import nn
 from beauty_models import vision
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import bert, progress
+from beauty_models.common.descent import Descent
 from beauty_models.common.files import new_folder, read_json, write_json
 from beauty_models.common.fusion import FUSIONS, Places
 from beauty_models.common.losses import class_weights, focal, temperature
 from beauty_models.common.shards import Pictures, augmented
 from beauty_models.common.towers import Inputs, full_precision_above, load_networks
-from beauty_models.common.training import Batch, attention, device, precision, seed_step, set_dropout, warmup_linear
+from beauty_models.common.training import Batch, attention, device, precision, seed_step, set_dropout
 from beauty_models.families import Metrics
 from beauty_models.tryon import Finetune
 from beauty_models.tryon.model import ALONE, Shape, Stylist, save, write_gallery
@@ -149,33 +150,16 @@ class Trainer:
 
     def __init__(self, stylist: Stylist, part: Part, params: Finetune, checkpoint: Checkpoint) -> None:
         self.stylist, self.part, self.params, self.checkpoint, self.run = stylist, part, params, checkpoint, Run()
-        groups = _groups(stylist, params)
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
         self.per_epoch = -(-len(part) // params.batch)
-        steps = self.per_epoch * params.epochs
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: warmup_linear(step, steps, params.warmup))
-        learned = {id(p) for group in groups for p in group["params"]}
-        self.learning = {name: p for name, p in stylist.named_parameters() if id(p) in learned}
-        self.mean = self.best = self.weights()
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """Return a copy of everything that may learn."""
-        return {name: p.detach().clone() for name, p in self.learning.items()}
-
-    def put(self, weights: dict[str, torch.Tensor]) -> None:
-        """Give the network ``weights``."""
-        with torch.no_grad():
-            for name, p in self.learning.items():
-                p.copy_(weights[name])
+        self.descent = Descent(stylist, _groups(stylist, params), self.per_epoch * params.epochs, params)
+        self.mean = self.best = self.descent.weights()
 
     def resume(self) -> bool:
         """Go on where the last checkpoint stands, if there is one for this very run."""
         state = self.checkpoint.load()
         if state is None:
             return False
-        self.put(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        self.descent.resume(state)
         self.run = Run(**state["run"])
         self.mean, self.best = ({name: value.to(device()) for name, value in state[key].items()} for key in ("mean", "best"))
         progress.say(f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}")
@@ -183,8 +167,7 @@ class Trainer:
 
     def save(self) -> None:
         """Save a checkpoint."""
-        self.checkpoint.save({"weights": self.weights(), "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
-                              "run": vars(self.run), "mean": self.mean, "best": self.best})
+        self.checkpoint.save({"run": vars(self.run), "mean": self.mean, "best": self.best} | self.descent.state())
 
     def epoch(self, bar: progress.Bar) -> None:
         """Train the epoch of ``self.run`` from its batch on."""
@@ -200,27 +183,19 @@ class Trainer:
                 with precision(params.precision):
                     loss = _loss(stylist, self.part, self.part.inputs.take(batch, view), batch, params)
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.learning.values(), 1.0)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-                self.schedule.step()
-                self._follow(min(params.ema, (1 + step) / (10 + step)))
+                self.descent.step()
+                self.descent.follow(self.mean, min(params.ema, (1 + step) / (10 + step)))
                 run.batch, run.loss = run.batch + 1, run.loss + loss.item()
                 bar.advance(1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}")
                 if self.checkpoint.due():
                     self.save()
 
-    @torch.no_grad()
-    def _follow(self, decay: float) -> None:
-        for name, p in self.learning.items():
-            self.mean[name].lerp_(p, 1 - decay)
-
     def judge(self, validation: Part) -> None:
         """Score the mean weights on the validation split and keep them when they are the best so far."""
-        run, current = self.run, self.weights()
-        self.put(self.mean)
+        run, current = self.run, self.descent.weights()
+        self.descent.put(self.mean)
         score = _score(self.stylist, validation, self.stylist.serve(self.stylist.ask(validation.inputs, len(validation), self.params.precision)[1]))
-        self.put(current)
+        self.descent.put(current)
         epoch, loss = run.epoch + (run.batch > 0), run.loss / max(1, run.batch)
         run.history.append({"epoch": epoch, "loss": loss, "validation_macro_f1": score[0]})
         progress.say(f"finetune: epoch {epoch}: loss {loss:.4f}, validation macro-F1 {score[0]:.4f}")
@@ -279,7 +254,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     if not resumed:
         _compute(stylist, parts["train"], checkpoint.file.parent, params, whole=True)
         _train_heads(stylist, parts["train"], params)
-        trainer.mean = trainer.weights()
+        trainer.mean = trainer.descent.weights()
     for part in parts.values():
         _compute(stylist, part, checkpoint.file.parent, params, whole=False)
     if not resumed:
@@ -289,7 +264,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         while run.epoch < params.epochs and run.waited < params.patience:
             trainer.epoch(bar)
             trainer.judge(parts["validation"])
-    trainer.put(trainer.best)
+    trainer.descent.put(trainer.best)
     figures = _choose(stylist, parts["validation"], params)
     with new_folder(model) as place:
         save(stylist, place)

@@ -14,10 +14,11 @@ from beauty_models import backbones, vision
 from beauty_models.backbones import Backbone
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import masking, progress
+from beauty_models.common.descent import Descent, descend
 from beauty_models.common.files import new_folder, write_json
 from beauty_models.common.shards import Pictures, augmented, centre
 from beauty_models.common.towers import ROWS, full_precision_above
-from beauty_models.common.training import device, precision, seed_step, warmup_linear
+from beauty_models.common.training import device, precision, seed_step
 from beauty_models.families import Metrics
 from beauty_models.tryon import Pretrain
 from beauty_models.vision import Vision
@@ -88,49 +89,21 @@ def _held_out_loss(painter: Painter, pictures: Pictures, keys: list[str], params
 def _train(painter: Painter, pictures: Pictures, keys: list[str], params: Pretrain, checkpoint: Checkpoint) -> list[dict[str, float]]:
     """Train in place, from the last checkpoint on; return the mean training loss of each tenth of the run."""
     per_epoch = -(-len(keys) // params.batch)
-    steps = round(per_epoch * params.epochs)
     vision.freeze(painter.network, params.frozen_blocks)
     groups = [{"params": [p for p in painter.network.parameters() if p.requires_grad], "lr": params.learning_rate},
               {"params": list(painter.paint.parameters()), "lr": params.head_learning_rate}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup_linear(step, steps, params.warmup))
-    first, history, recent = 0, [], []
-    if state := checkpoint.load():
-        painter.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first, history, recent = state["step"], state["history"], state["recent"]
-        progress.say(f"pretrain: resuming at step {first} of {steps}")
-
-    def keep(step: int) -> None:
-        checkpoint.save({"step": step, "model": painter.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
-                         "history": history, "recent": recent})
-
     painter.train()
     vision.hold_statistics(painter.network)
-    with progress.bar("pretrain: pictures", steps, first) as bar, full_precision_above(painter.network, params.frozen_blocks):
-        for step in range(first, steps):
-            order = np.random.default_rng((params.seed, step // per_epoch)).permutation(len(keys))
-            at = step % per_epoch * params.batch
-            view = augmented(params.size, params.seed, step, scale=params.crop, colour=0.0)
-            seed_step(params.seed, step)
-            with precision(params.precision):
-                loss = painter.loss(pictures.tensor([keys[i] for i in order[at : at + params.batch]], params.size, view), params)
-            loss.backward()
-            nn.utils.clip_grad_norm_(painter.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-            recent.append(loss.item())
-            if (step + 1) % max(1, steps // 10) == 0:
-                history.append({"step": step + 1, "loss": float(np.mean(recent))})
-                recent = []
-            bar.advance(1, f"step {step + 1}/{steps}, loss {loss.item():.3f}")
-            if checkpoint.due():
-                keep(step + 1)
-    if first < steps:
-        keep(steps)  # the texts come next; what was learned from the pictures must outlive a kill
-    return history
+
+    def loss(step: int) -> torch.Tensor:
+        order = np.random.default_rng((params.seed, step // per_epoch)).permutation(len(keys))
+        at = step % per_epoch * params.batch
+        view = augmented(params.size, params.seed, step, scale=params.crop, colour=0.0)
+        with precision(params.precision):
+            return painter.loss(pictures.tensor([keys[i] for i in order[at : at + params.batch]], params.size, view), params)
+
+    with full_precision_above(painter.network, params.frozen_blocks):
+        return descend(Descent(painter, groups, round(per_epoch * params.epochs), params), loss, checkpoint, "pretrain: pictures")
 
 
 def _split(some: list[str], seed: int) -> tuple[list[str], list[str]]:
