@@ -96,7 +96,7 @@ class Finetune(Section):
     crop: tuple[Share, Share]
     colour: Share
     frozen_layers: Annotated[int, Field(ge=0)]  # the lowest layers of the text tower stay as they are; their output is computed once
-    ridge: list[Rate]  # the projections start from the ridge regression of texts on pictures with the best of these penalties; [] from chance
+    canonical: list[Rate]  # the projections start from a canonical correlation analysis with the best of these penalties; [] from chance
     own: Annotated[int, Field(ge=0)]  # dimensions that only pictures use at that start: what no caption says
     palette: Annotated[float, Field(ge=0)]  # weight of a picture's colours beside the tower's features at that start; 0 leaves colours to the tower
     captions: Captions

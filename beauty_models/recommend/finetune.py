@@ -15,11 +15,11 @@ from torch import nn
 from beauty_models import vision
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import openclip, progress
+from beauty_models.common.canonical import best_penalty, prepare, solve
 from beauty_models.common.contrastive import alike, backward_in_chunks, clip_loss, siglip_loss
 from beauty_models.common.descent import Descent
 from beauty_models.common.openclip import Dual
 from beauty_models.common.pairs import Pairs, Rules
-from beauty_models.common.ridge import best_penalty, prepare, solve
 from beauty_models.common.shards import Pictures
 from beauty_models.common.training import Batch, attention, device, set_dropout
 from beauty_models.families import Metrics
@@ -155,11 +155,11 @@ def _reader(pretrained: Path, params: Finetune) -> Recommender:
         ValueError: the params ask of the dual encoder what it is not built for.
     """
     dual = openclip.load(pretrained)
-    if (params.frozen_layers or params.ridge) and not dual.is_bert:
-        raise ValueError("params.yaml: finetune.frozen_layers and finetune.ridge need a text tower built like BERT; set them to 0 and [] here")
+    if (params.frozen_layers or params.canonical) and not dual.is_bert:
+        raise ValueError("params.yaml: finetune.frozen_layers and finetune.canonical need a text tower built like BERT; set them to 0 and [] here")
     if params.frozen_layers and params.frozen_layers >= (depth := len(dual.clip.text.transformer.encoder.layer)):
         raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the text tower's {depth} layers leave none to train")
-    if params.ridge and params.own >= (dimension := dual.config["model_cfg"]["embed_dim"]):
+    if params.canonical and params.own >= (dimension := dual.config["model_cfg"]["embed_dim"]):
         raise ValueError(f"params.yaml: finetune.own: {params.own} of the {dimension} dimensions (pretrain.dimension) leave none for texts")
     if params.loss == "siglip" and dual.clip.logit_bias is None:
         dual.clip.logit_bias = nn.Parameter(torch.tensor(BIAS))
@@ -197,11 +197,11 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
             raise ValueError(f"{data / f'{name}.parquet'}: no rows; deliver more products or enlarge ingest.split.{name}")
         parts[name] = Pairs(frames[name], pictures, reader.dual, rules)
         parts[name].freeze(checkpoint.file.parent, name)
-    if params.ridge:
+    if params.canonical:
         start = prepare(parts["train"], params.own, params.palette)
-        penalty = best_penalty(parts["train"], parts["validation"], start, params.ridge)
+        penalty = best_penalty(parts["train"], parts["validation"], start, params.canonical)
         solve(reader.dual, start, penalty)
-        progress.say(f"finetune: ridge regression with a penalty of {penalty:g}")
+        progress.say(f"finetune: canonical correlation analysis with a penalty of {penalty:g}")
     trainer = Trainer(parts["train"], params, checkpoint)
     if not trainer.resume():
         trainer.keep_best(parts["validation"])
@@ -213,7 +213,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
             trainer.keep_best(parts["validation"])
             run.batch, run.loss = 0, 0.0
     trainer.descent.put(trainer.best)
-    if params.ridge and run.best == run.history[0]["validation_mrr_at_10"]:  # no epoch beat the start, which may learn from both parts now
+    if params.canonical and run.best == run.history[0]["validation_mrr_at_10"]:  # no epoch beat the start, which may learn from both parts now
         both = Pairs(pd.concat([frames["train"], frames["validation"]], ignore_index=True), pictures, reader.dual, rules)
         both.freeze(checkpoint.file.parent, "both")
         solve(reader.dual, prepare(both, params.own, params.palette), penalty)

@@ -1,4 +1,4 @@
-"""The closed form of the pictures' own dimensions, against scipy's generalised eigenvectors."""
+"""The closed forms of shared and of own dimensions, against scipy's generalised eigenvectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,24 @@ import pytest
 import torch
 from scipy.linalg import eigh
 
-from beauty_models.common.ridge import Moments
+from beauty_models.common.canonical import Moments, canonical
+
+
+def test_canonical_variates_are_those_of_the_generalised_eigenproblem() -> None:
+    random = np.random.default_rng(1)
+    shared = random.normal(size=(200, 2))
+    seen, said = (shared @ random.normal(size=(2, width)) + random.normal(size=(200, width)) for width in (7, 5))
+    seen, said = seen - seen.mean(0), said - said.mean(0)
+    covariances = [a.T @ b / 200 for a, b in ((seen, seen), (seen, said), (said, said))]
+    image, text, correlations = canonical(*(torch.from_numpy(one) for one in covariances), 0.4)
+    xx, xy, yy = covariances
+    both = np.block([[np.zeros((7, 7)), xy], [xy.T, np.zeros((5, 5))]])
+    scale = np.block([[xx + 0.4 * np.eye(7), np.zeros((7, 5))], [np.zeros((5, 7)), yy + yy.trace() / 5 * np.eye(5)]])
+    values, vectors = eigh(both, scale)
+    np.testing.assert_allclose(correlations.numpy(), values[::-1][:5], atol=1e-9)
+    for k in range(2):
+        theirs, ours = vectors[:, -1 - k], np.concatenate([image[:, k].numpy(), text[:, k].numpy()])
+        assert abs(theirs @ ours) == pytest.approx(np.linalg.norm(theirs) * np.linalg.norm(ours))
 
 
 def test_own_dimensions_are_those_that_views_of_a_picture_share() -> None:

@@ -1,4 +1,4 @@
-"""Projections of two towers that never met, in closed form: ridge regression of what is said on what is seen."""
+"""Projections of two towers that never met, in closed form: canonical correlation analysis of what is said and what is seen."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch.nn import functional
 from beauty_models.common.openclip import Dual
 from beauty_models.common.pairs import Pairs, blocks
 
-FLOOR = 0.02  # of deviations that are divided by, beside the largest
+FLOOR = 0.02  # of deviations that are divided by
 OWN = 3.0  # variance of the pictures' own dimensions, beside that of those shared with texts
+POWER = 2  # of the canonical correlations by which dimensions are weighed: what texts and pictures hardly share hardly counts
 
 
 class Moments:
@@ -54,81 +55,89 @@ class Moments:
         between = (self.between / self.count)[:width, :width]
         within = (self.squares / self.count)[:width, :width] - between
         noise = within.diagonal().mean()
-        values, axes = torch.linalg.eigh(within + (noise if noise > 1e-9 else 1.0) * torch.eye(width, dtype=torch.float64))
-        white = (axes / values.sqrt()) @ axes.T
+        white = _whitening(within, float(noise) if noise > 1e-9 else 1.0)
         found: torch.Tensor = white @ torch.linalg.svd(white @ (between - torch.outer(mean, mean)) @ white)[0][:, :dimension]
         return found
 
 
-def _turned(said: torch.Tensor, dimension: int) -> torch.Tensor:
-    """Return the projection [width, dimension] of texts ``said`` [n, width]: without their common direction, half whitened.
+def _whitening(covariance: torch.Tensor, penalty: float) -> torch.Tensor:
+    """Return the inverse square root of ``covariance`` [d, d] with ``penalty`` added to its diagonal."""
+    values, axes = torch.linalg.eigh(covariance + penalty * torch.eye(len(covariance), dtype=torch.float64))
+    found: torch.Tensor = (axes / values.sqrt()) @ axes.T
+    return found
 
-    E5's cosines are all near 1, because one direction is in every text; it is taken out. The rest is turned to its principal
-    axes, each divided by the root of its deviation, so that a colour word is not drowned by a long sentence (whitening: Su et
-    al. 2021). The mean length becomes 1.
+
+def canonical(seen: torch.Tensor, together: torch.Tensor, said: torch.Tensor, penalty: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the projections of pictures [width, k] and of texts [d, k], and their canonical correlations [k], falling.
+
+    ``seen`` [width, width], ``together`` [width, d] and ``said`` [d, d] are covariances. Both sides are regularised (Vinod 1976):
+    pictures by ``penalty``, texts by their mean variance, for there are more dimensions than products.
     """
-    usual = functional.normalize(said.mean(0), dim=0)
-    apart = torch.eye(len(usual), dtype=torch.float64) - torch.outer(usual, usual)
-    axes, variances, _ = torch.linalg.svd(torch.cov((said @ apart).T))
-    found = apart @ axes[:, :dimension] / (variances.sqrt() + FLOOR * variances[0].sqrt()).sqrt()[:dimension]
-    scaled: torch.Tensor = found / (said @ found).norm(dim=1).mean()
-    return scaled
+    left, right = _whitening(seen, penalty), _whitening(said, float(said.diagonal().mean()))
+    image, correlations, text = torch.linalg.svd(left @ together @ right, full_matrices=False)
+    return left @ image, right @ text.T, correlations
 
 
 @dataclass(frozen=True)
 class Start:
-    """What the closed form needs of a part, whatever the penalty: the texts' projection, the moments of pictures, the mean target."""
+    """What the closed form needs of a part, whatever the penalty."""
 
-    turned: torch.Tensor  # [width of texts, shared]
-    moments: Moments
-    target: torch.Tensor  # [shared]
-    own: torch.Tensor  # [width of the image tower, own]
+    moments: Moments  # of pictures, and of the mean over a picture's captions
+    apart: torch.Tensor  # [d, d] takes the direction out that is in every text
+    mean: torch.Tensor  # [d] of the captions
+    said: torch.Tensor  # [d, d], covariance of the captions
+    own: torch.Tensor  # [width of the image tower, own], the pictures' own dimensions
+    length: float  # mean, of texts
     scale: float  # of the colours
 
 
 @torch.no_grad()
 def prepare(part: Pairs, own: int, palette: float) -> Start:
-    """Return what `solve` needs of ``part``: its texts turned, and the moments of its pictures in all their views."""
+    """Return what `solve` needs of ``part``: moments of its captions, and of its pictures in all their views."""
     head = part.dual.clip.visual.head.proj
-    said = torch.cat([part.means(rows) for rows in blocks(len(part.texts))]).double().cpu()
-    shared = min(said.shape[1], head.out_features - own)
-    turned = _turned(said, shared)
+    texts = torch.cat([part.means(rows) for rows in blocks(len(part.texts))]).double().cpu()
+    usual = functional.normalize(texts.mean(0), dim=0)  # E5's cosines are all near 1, because one direction is in every text
+    apart = torch.eye(len(usual), dtype=torch.float64) - torch.outer(usual, usual)
+    told = (texts @ apart)[part.pairs["text"].tolist()]
     weights = torch.tensor(part.pairs["weight"].tolist(), dtype=torch.float64)[:, None]
-    target = torch.zeros(len(part.keys), shared, dtype=torch.float64)
-    target.index_add_(0, torch.tensor(part.pairs["item"].tolist()), (said @ turned)[part.pairs["text"].tolist()] * weights)
-    width, scale = head.in_features, palette * head.in_features**0.5
+    target = torch.zeros(len(part.keys), len(usual), dtype=torch.float64)
+    target.index_add_(0, torch.tensor(part.pairs["item"].tolist()), told * weights)
+    mean, width, scale = target.mean(0), head.in_features, palette * head.in_features**0.5
+    said = ((told - mean) * weights).T @ (told - mean) / len(part.keys)
     colours = torch.zeros(len(part.keys), 0) if part.colours is None else part.colours * scale
-    moments = Moments(width + colours.shape[1], shared)
+    moments = Moments(width + colours.shape[1], len(usual))
     for rows in blocks(len(part.keys)):
         views = torch.stack([part.features(rows, view=view).double().cpu() for view in range(part.rules.views)], 1)
         moments.add(torch.cat([views, colours[rows, None].double().expand(-1, views.shape[1], -1)], 2), target[rows])
-    return Start(turned, moments, target.mean(0), moments.discriminant(width, own), scale)
+    return Start(moments, apart, mean, said, moments.discriminant(width, own), float((texts @ apart).norm(dim=1).mean()), scale)
 
 
 @torch.no_grad()
 def solve(dual: Dual, start: Start, penalty: float) -> None:
     """Set the projections of ``dual`` in closed form, from what the towers make of pictures and captions before any training.
 
-    A picture's embedding is the ridge regression of its captions' features, `_turned`, on its own, standardised (Hoerl &
-    Kennard 1970). The last dimensions hold `Moments.discriminant` instead, where texts are zero: between two pictures they
-    keep what no caption says. Light changes colours more than shapes, so they are of the tower alone.
+    Texts and pictures meet in their canonical variates, those of pictures weighed by the correlation to the power `POWER`
+    (Gong et al. 2014). The last dimensions hold `Moments.discriminant`, where texts are zero: between two pictures they keep
+    what no caption says. Light changes colours more than shapes, so they are of the tower alone.
     """
     text, head = dual.clip.text, dual.clip.visual.head.proj
-    width, (shared, own) = head.in_features, (len(start.target), start.own.shape[1])
-    mean, deviation, correlation, together = start.moments.standard(start.target, standardised=width)
-    ridge = torch.linalg.solve(correlation + penalty * torch.eye(len(mean), dtype=torch.float64), together)
-    covariance = (correlation * torch.outer(deviation, deviation))[:width, :width]
-    variance = (start.own * (covariance @ start.own)).sum().clamp(min=1e-12)
+    width, own = head.in_features, start.own.shape[1]
+    mean, deviation, seen, together = start.moments.standard(start.mean, standardised=width)
+    image, said, correlations = canonical(seen, together, start.said, penalty)
+    shared = min(len(correlations), head.out_features - own)
+    image = image[:, :shared] * correlations[:shared] ** POWER
+    image /= (image * (seen @ image)).sum().sqrt()  # to a mean square of 1
+    covariance = (seen * torch.outer(deviation, deviation))[:width, :width]
     private = torch.zeros(len(mean), own, dtype=torch.float64)
-    private[:width] = start.own * (OWN * (ridge * (correlation @ ridge)).sum() / variance).sqrt()
-    learned = torch.cat([ridge / deviation[:, None], private], 1)
+    private[:width] = start.own * (OWN / (start.own * (covariance @ start.own)).sum().clamp(min=1e-12)).sqrt()
+    learned = torch.cat([image / deviation[:, None], private], 1)
     for weight in (text.proj.weight, head.weight, head.bias):
         nn.init.zeros_(weight)
-    text.proj.weight[:shared] = start.turned.T.to(text.proj.weight)
+    text.proj.weight[:shared] = (start.apart @ said[:, :shared] / start.length).T.to(text.proj.weight)
     head.weight[: shared + own] = learned[:width].T.to(head.weight)
     if dual.palette is not None:
         dual.palette.weight[: shared + own] = start.scale * learned[width:].T.to(head.weight)
-    head.bias[: shared + own] = (torch.cat([start.target, torch.zeros(own, dtype=torch.float64)]) - mean @ learned).to(head.bias)
+    head.bias[: shared + own] = (-mean @ learned).to(head.bias)
 
 
 def best_penalty(train: Pairs, validation: Pairs, start: Start, penalties: Sequence[float]) -> float:
