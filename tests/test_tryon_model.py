@@ -109,6 +109,20 @@ def test_gallery_holds_the_garments_on_sale_in_the_order_of_the_index(place: Pat
     assert index.search(found, asked.features, 1)[1][0, 0] == 5
 
 
+def test_recommended_garments_are_scored_by_their_labels(place: Path, stylist: Stylist) -> None:
+    test = pd.read_parquet(place / "data/test.parquet").assign(image=lambda one: one["image"].fillna(""))
+    features = stylist.predict(test["text"].tolist(), test["image"].tolist(), Pictures(place / "data", "test"), "").features
+    found = evaluate.suited(test, features, place / "model", stylist.shape.heads, toy_params().evaluate)
+    gallery, vectors = pd.read_parquet(place / "model/gallery.parquet"), index.read(place / "model/gallery.faiss").reconstruct_n(0, 80)
+    posts = ~test["offered"].to_numpy()
+    near = np.argsort(-features[posts] @ vectors.T, axis=1)[:, :10]
+    hits = gallery["label.class"].to_numpy()[near] == test["label.class"].to_numpy()[posts, None]
+    assert found["class"]["precision"] == pytest.approx(hits.mean(), abs=0.01) and found["class"]["n"] == posts.sum()
+    assert found["class"]["random"] + 0.2 < found["class"]["precision.low"] and found["class"]["lead_low"] > 0.2
+    assert "fit" not in found  # no garment on sale has a fit
+    assert evaluate.suited(test.assign(offered=True), features, place / "model", stylist.shape.heads, toy_params().evaluate) == {}
+
+
 def test_reasons_name_the_word_and_the_place(place: Path, stylist: Stylist, tmp_path: Path) -> None:
     reasons = explain(stylist, "Just got this hat. What goes with it?", "", Pictures(tmp_path))
     assert reasons.heat is None and reasons.label == "hat" and max(reasons.words, key=lambda one: one[1])[0] == "hat"

@@ -7,6 +7,7 @@ directory; a folder that can be moved says ``"."`` there. `load` and `export` pu
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -186,7 +187,10 @@ def _read(folder: Path, card: dict[str, Any], weights_too: bool = True) -> Dual:
     config = read_json(folder / CONFIG)
     text = config["model_cfg"]["text_cfg"]
     here = {"text_cfg": text | {"hf_model_name": str(folder), "hf_model_pretrained": False}} if "hf_model_name" in text else {}
+    if not weights_too:
+        logging.disable(logging.WARNING)  # open_clip warns that there are no weights
     clip = open_clip.create_model(f"local-dir:{folder}", load_weights=weights_too, **here)
+    logging.disable(logging.NOTSET)
     return Dual(clip, open_clip.get_tokenizer(f"local-dir:{folder}"), config, card)
 
 

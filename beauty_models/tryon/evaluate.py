@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beauty_models.common import intervals
+from beauty_models.common import index, intervals
 from beauty_models.common.files import new_folder, write_json
 from beauty_models.common.fusion import FUSIONS
 from beauty_models.common.progress import say
@@ -23,6 +23,7 @@ from beauty_models.tryon.report.baselines import Guess, baselines
 from beauty_models.tryon.report.page import write_report
 
 SCORES = {"accuracy": intervals.accuracy, "macro_f1": intervals.macro_f1, "balanced_accuracy": intervals.balanced_accuracy}
+TOP = 10  # garments that are recommended
 GROUPS = 10  # the least number of products whose resampling says anything
 
 
@@ -100,6 +101,33 @@ def _compare(test: pd.DataFrame, guesses: dict[str, Guess], rivals: set[str], he
     return found
 
 
+def suited(test: pd.DataFrame, features: NDArray[np.float32], model: Path, heads: list[dict[str, Any]],
+           params: Evaluate) -> dict[str, dict[str, float]]:
+    """Return for each head which share of the first `TOP` garments on sale has the example's own label, beside that of garments at random.
+
+    ``features`` [n, width] are those of the examples ``test``; those that are on sale themselves ask nothing. No garments, no figures.
+    """
+    asks = np.flatnonzero(~test["offered"])
+    if not len(asks) or not (model / "gallery.parquet").exists():
+        return {}
+    garments = pd.read_parquet(model / "gallery.parquet")
+    found, groups = dict[str, dict[str, float]](), _groups(test)
+    near = index.search(index.read(model / "gallery.faiss"), features[asks], min(TOP, len(garments)))[1]
+    for name in (head["name"] for head in heads if f"label.{head['name']}" in garments):
+        own, offered = test[f"label.{name}"].to_numpy()[asks], garments[f"label.{name}"].to_numpy()
+        some = np.flatnonzero(np.isin(own, offered[pd.notna(offered)]))
+        if not len(some):
+            continue
+        hits = (offered[near[some]] == own[some, None]).mean(1)
+        chance = np.array([(offered == one).mean() for one in own[some]])
+        sure = partial(intervals.bootstrap, score=intervals.mean, groups=None if groups is None else groups[asks[some]], seed=params.seed,
+                       resamples=params.bootstrap, confidence=params.confidence)
+        low, high = sure((hits - chance)[:, None])
+        found[name] = {"n": float(len(some)), "precision": float(hits.mean()), "random": float(chance.mean()), "lead_low": low, "lead_high": high}
+        found[name] |= dict(zip(("precision.low", "precision.high"), sure(hits[:, None]), strict=True))
+    return found
+
+
 def _per_class(confusion: NDArray[np.int64], classes: list[str]) -> list[dict[str, Any]]:
     """Return precision, recall, F1 (0 where undefined) and the number of examples of each class."""
     hits, said, true = np.diag(confusion), confusion.sum(0), confusion.sum(1)
@@ -132,11 +160,14 @@ def flat(scores: dict[str, Any]) -> Metrics:
         for who, values in figures.items():
             start = ("" if who == "model" else f"{who}/") + (f"{head}_" if place else "")
             found |= {f"{start}{name}": value for name, value in values.items() if who != "model" or place or name != "n"}
+    for head, figures in scores.get("garments", {}).items():
+        found |= {f"garments_{head}_{name.replace('precision', f'precision_at_{TOP}')}": value for name, value in figures.items()}
     return found
 
 
-def examine(stylist: Stylist, data: Path, folder: Path, params: Evaluate) -> dict[str, Any]:
-    """Score ``stylist``, its branches and the baselines on ``data/test.parquet``, write the report to ``folder``, return what `score` found."""
+def examine(model: Path, data: Path, folder: Path, params: Evaluate) -> dict[str, Any]:
+    """Score ``model``, its branches and the baselines on ``data/test.parquet``, write the report to ``folder``, return what `score` found."""
+    stylist = load(model)
     frames, notes = read(data, stylist)
     test, pictures = frames["test"], Pictures(data, *PARTS)
     texts, keys = test["text"].tolist(), test["image"].tolist()
@@ -149,12 +180,13 @@ def examine(stylist: Stylist, data: Path, folder: Path, params: Evaluate) -> dic
         rows = {"text_only": there["text"], "image_only": there["image"], "late_average": there["text"] & there["image"]}
         rows |= dict.fromkeys(lacking, rows["late_average"])
     rivals, more = baselines(frames, pictures, stylist)
-    model = {head: values.astype(np.float64) for head, values in answer.probabilities.items()}
-    guesses = {"model": model} | rivals | (ablations(answer, lacking) if stylist.fusions else {})
-    scores = score(test, guesses, set(rivals), stylist.shape.heads, rows, params) | {"notes": notes + more, "serving": stylist.serving()}
+    told = {head: values.astype(np.float64) for head, values in answer.probabilities.items()}
+    guesses = {"model": told} | rivals | (ablations(answer, lacking) if stylist.fusions else {})
+    scores = score(test, guesses, set(rivals), stylist.shape.heads, rows, params) | {
+        "garments": suited(test, answer.features, model, stylist.shape.heads, params), "notes": notes + more, "serving": stylist.serving()}
     say("evaluate: report")
     write_json(folder / "scores.json", scores)
-    write_report(folder, scores, test, model, stylist, pictures, params)
+    write_report(folder, scores, test, told, stylist, pictures, params)
     return scores
 
 
@@ -167,4 +199,4 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
         ValueError: as `read`, or ``model`` is not a saved stylist.
     """
     with new_folder(report) as folder:
-        return flat(examine(load(model), data, folder, params))
+        return flat(examine(model, data, folder, params))

@@ -65,6 +65,14 @@ def _confusion(scores: dict[str, Any]) -> Html:
     return tag("div", tag("table", head, *body), _class="scroll")
 
 
+def _garments(found: dict[str, dict[str, float]]) -> Html:
+    """Return how well the recommended garments suit, head by head."""
+    rows = [[name, f"{one['n']:,.0f}", f"{one['precision']:.3f}", f"{one['precision.low']:.3f}–{one['precision.high']:.3f}", f"{one['random']:.3f}",
+             tag("span", f"{one['precision'] - one['random']:+.3f} ({one['lead_low']:+.3f} to {one['lead_high']:+.3f})",
+                 _class="t-good" if one["lead_low"] > 0 else "t-bad" if one["lead_high"] < 0 else "soft")] for name, one in found.items()]
+    return table(["same …", "examples", "share of the first ten", "interval", "of garments at random", "lead"], rows, {1, 2, 3, 4, 5})
+
+
 def _verdict(figures: dict[str, dict[str, float]], rivals: list[str]) -> tuple[str, str]:
     """Return in words how the model's macro-F1 stands to the strongest baseline's."""
     best = max(rivals, key=lambda who: figures[who]["macro_f1"])
@@ -100,6 +108,8 @@ def quality_page(scores: dict[str, Any], folder: Path, reasons: Sequence[Html]) 
         section(f"The {first}: fusions, each input alone, baselines", _comparison(figures, rivals, scores["serving"]),
                 lead="All on the same test examples, which no method has seen. A lead counts when its whole interval lies above 0."),
         *(section(f"The {name}", _comparison(scores["figures"][name], rivals, scores["serving"])) for name in others if scores["figures"][name]),
+        *(section("The garments it recommends", _garments(found), lead="Of the ten garments on sale nearest to text and photo, how many are of "
+                  "the same kind.") for found in [scores["garments"]] if found),
         section("Confusion", _confusion(scores), lead="Rows are the true classes; the tint is the share of the row."),
         section("Each class", table(["class", "examples", "precision", "recall", "F1"], per_class, {1, 2, 3, 4})),
         section("Worst errors", _picture(folder / "errors.png", "photos the model was most wrongly sure of"),
