@@ -13,7 +13,7 @@ from beauty_models.common.openclip import Dual
 from beauty_models.common.pairs import Pairs, blocks
 
 FLOOR = 0.02  # of deviations that are divided by
-OWN = 3.0  # variance of the pictures' own dimensions, beside that of those shared with texts
+OWN = 8.0  # variance of the pictures' own dimensions, beside that of those shared with texts (docs/decisions/2026-11-25-pictures.md)
 POWER = 2  # of the canonical correlations by which dimensions are weighed: what texts and pictures hardly share hardly counts
 
 

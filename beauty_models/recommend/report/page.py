@@ -42,7 +42,7 @@ STYLE = Html("""<style>img { border-radius: 6px; display: block }
 
 def title(task: str) -> str:
     """Return a task's name for people."""
-    return TITLES[task][0] if task in TITLES else f"{TITLES['query'][0]}, {task.removeprefix('query_')}"
+    return TITLES[task][0] if task in TITLES else TITLES["query"][0] + task.removeprefix("query").replace("_und", "").replace("_", ", ")
 
 
 def photo(image: Image.Image, description: str) -> Html:
