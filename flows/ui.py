@@ -64,6 +64,7 @@ def serve(prefect: int, mlflow: int) -> int:
     for name, url in urls.items():
         if answers(url):
             raise ValueError(f"{url} is taken; choose another port with --{name}-port")
+    os.environ["PREFECT_UI_API_URL"] = f"{urls['prefect']}/api"  # else the pages ask port 4200, whatever --port says
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threads = [threading.Thread(target=_serve, args=(name, command, stop)) for name, command in _commands(prefect, mlflow).items()]
