@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -43,6 +44,13 @@ class Split(Section):
         if abs((total := self.train + self.validation + self.test) - 1) > 1e-6:
             raise ValueError(f"the shares add up to {total:g}; they must add up to 1")
         return self
+
+    def part(self, group: str, seed: int) -> str:
+        """Return train, validation or test for ``group``, whatever else is in the data: its salted hash as a share of 1."""
+        place = int(hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()[:13], 16) / 16**13
+        if place < self.test:
+            return "test"
+        return "validation" if place < self.test + self.validation or not self.train else "train"
 
 
 class Pictures(Section):

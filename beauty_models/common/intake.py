@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,14 +72,6 @@ def share_out(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
         shards.write(folder, part, ((key, pictures.jpeg(key)) for key in keys))
     for file in folder.glob(f"{ALL}.images-*.arrow"):
         file.unlink()
-
-
-def part(group: str, shares: dict[str, float], seed: int) -> str:
-    """Return train, validation or test for ``group``, whatever else is in the data: its salted hash as a share of 1."""
-    place = int(hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()[:13], 16) / 16**13
-    if place < shares["test"]:
-        return "test"
-    return "validation" if place < shares["test"] + shares["validation"] or not shares["train"] else "train"
 
 
 def rejected_table(rejected: Sequence[Rejected]) -> pa.Table:

@@ -199,7 +199,7 @@ def _doubt_pictures(rows: list[Row], seen: Decoded, params: Ingest) -> None:
 
 
 def _part(product: str, params: Ingest) -> str:
-    return intake.part(f"product {tables.plain(product)}", params.split.model_dump(), params.seed)
+    return params.split.part(f"product {tables.plain(product)}", params.seed)
 
 
 def _limited(named: set[str], params: Ingest) -> list[str]:

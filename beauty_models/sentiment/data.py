@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.common import intake, tables
+from beauty_models.common import tables
 from beauty_models.common.files import new_file, new_folder, read_json, write_json
 from beauty_models.common.progress import bar, say
 from beauty_models.common.text import fingerprint, language, near_duplicates, normalise
@@ -201,7 +201,7 @@ def _distinct(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metr
     """
     groups = [f"product {tables.plain(p)}" if p else f"text {key}" for p, key in zip(reviews["product"], reviews["key"], strict=True)]
     labelled = reviews["label"] != ""
-    parts = [intake.part(group, params.split.model_dump(), params.seed) for group in groups]
+    parts = [params.split.part(group, params.seed) for group in groups]
     alone = ~labelled & (reviews["product"] == "") & (params.split.train > 0)
     ranked = reviews.assign(part=parts, unlabelled=~labelled, bare=reviews["aspects"].isna())
     ranked.loc[alone, "part"] = "train"

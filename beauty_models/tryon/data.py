@@ -18,6 +18,7 @@ from beauty_models.common.files import new_folder, write_json
 from beauty_models.common.progress import bar, say
 from beauty_models.common.text import fingerprint, language
 from beauty_models.families import Metrics
+from beauty_models.params import Split
 from beauty_models.tryon import Ingest
 
 PARTS = ("test", "validation", "train", "unlabelled", "")  # of two equal pictures the one in the earlier part stays: the test part changes least
@@ -193,10 +194,10 @@ def _parts(rows: pd.DataFrame, params: Ingest) -> list[str]:
             return delivered
         if delivered in held_out:
             return "test"
-        shares = split.model_dump()
+        shares = split
         if delivered and held_out:  # the test part is there already
-            shares = {"train": split.train / (1 - split.test), "validation": split.validation / (1 - split.test), "test": 0.0}
-        hashed = intake.part(group, shares, params.seed)
+            shares = Split(train=split.train / (1 - split.test), validation=split.validation / (1 - split.test), test=0)
+        hashed = shares.part(group, params.seed)
         return hashed if known else "unlabelled" if alone or hashed == "train" else ""
 
     return [part(*row) for row in zip(rows["group"], rows["delivered"], labelled, rows["product"] == "", strict=True)]
