@@ -278,21 +278,6 @@ def test_report_is_whole_safe_and_the_same_twice(tmp_path):
     assert all(len(files[name]) <= board.LIMIT for name in ("board.png", "recall.png"))
 
 
-def test_board_frames_what_is_right_and_stays_small(tmp_path):
-    random = np.random.default_rng(0)
-    noise = [Image.fromarray(random.integers(0, 256, (200, 150, 3), np.uint8)) for _ in range(8)]
-    found = [board.Found(photo, "a name", place == 2) for place, photo in enumerate(noise)]
-    rows = [board.Asked("search", ("红色的 dress", "a red dress " * 20)[line % 2], None, found) for line in range(12)]
-    board.board_png(tmp_path / "board.png", rows)
-    assert (tmp_path / "board.png").stat().st_size <= board.LIMIT
-    board.board_png(tmp_path / "one.png", rows[:1])
-    drawn = np.asarray(Image.open(tmp_path / "one.png").convert("RGB")).astype(int)
-    green = np.abs(drawn - np.array([0x1F, 0x9E, 0x89])).max(-1) < 12
-    edges = [2 * board.GAP + board.ASKED + place * (board.SIDES[0] + board.GAP) for place in range(8)]
-    framed = [green[:, edge - 2 : edge].sum() > board.SIDES[0] for edge in edges]
-    assert framed == [place == 2 for place in range(8)]
-
-
 def test_empty_test_part_is_told(tmp_path):
     data = folder(tmp_path / "data", extra=False)
     pd.read_parquet(data / "test.parquet").iloc[:0].to_parquet(data / "test.parquet")

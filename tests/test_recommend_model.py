@@ -171,7 +171,7 @@ def test_closed_form_start_finds_captions_and_keeps_dimensions_for_pictures(shop
     part = pairs(shop, dual)
     before = part.score()
     start = prepare(part, 4, 0.0)
-    assert best_penalty(part, part, start, [1000.0, 0.01]) == 0.01
+    assert best_penalty(part, start, [1000.0, 0.01]) == 0.01
     solve(dual, start, 0.01)
     assert part.score() > max(0.7, before)
     with torch.no_grad():

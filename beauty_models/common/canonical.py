@@ -140,10 +140,10 @@ def solve(dual: Dual, start: Start, penalty: float) -> None:
     head.bias[: shared + own] = (-mean @ learned).to(head.bias)
 
 
-def best_penalty(train: Pairs, validation: Pairs, start: Start, penalties: Sequence[float]) -> float:
+def best_penalty(validation: Pairs, start: Start, penalties: Sequence[float]) -> float:
     """Return which of ``penalties`` leads to the highest MRR@10 of ``validation``, both ways; the projections are left at some of them."""
     def quality(penalty: float) -> float:
-        solve(train.dual, start, penalty)
+        solve(validation.dual, start, penalty)
         return validation.score()
 
     return max(penalties, key=quality)

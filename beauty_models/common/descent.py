@@ -86,14 +86,16 @@ def descend(descent: Descent, loss: Callable[[int], torch.Tensor | None], checkp
     with progress.bar(title, steps, first) as bar:
         for step in range(first, steps):
             seed_step(descent.seed, step)
+            note = f"step {step + 1}/{steps}"
             if (value := loss(step)) is not None:
                 value.backward()
                 recent.append(value.item())
+                note += f", loss {recent[-1]:.3f}"
             descent.step(clipped)
             if (step + 1) % max(1, steps // 10) == 0:
                 history.append({"step": step + 1, "loss": float(np.mean(recent or [0.0]))})
                 recent = []
-            bar.advance(1, f"step {step + 1}/{steps}" + ("" if value is None else f", loss {value.item():.3f}"))
+            bar.advance(1, note)
             if checkpoint.due() or step + 1 == steps:
                 checkpoint.save({"step": step + 1, "history": history, "recent": recent} | descent.state())
     return history

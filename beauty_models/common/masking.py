@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,27 +12,25 @@ from torch import nn
 
 from beauty_models.backbones import Backbone
 from beauty_models.checkpoint import Checkpoint
+from beauty_models.common import descent
 from beauty_models.common.bert import TOKENS, pad
-from beauty_models.common.descent import Descent, descend
 from beauty_models.common.text import words
 from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout
+from beauty_models.params import Precision
 
 IGNORED = -1  # word number of special tokens: never masked
 
 
-class Recipe(Protocol):
+class Recipe(descent.Recipe, Protocol):
     """The numbers of a masked-language-model training, as a section of params.yaml holds them."""
 
-    seed: int
     mask: float
     epochs: float
     batch: int
     learning_rate: float
     head_learning_rate: float
-    warmup: float
-    weight_decay: float
     dropout: float
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -135,4 +133,4 @@ def train(backbone: Backbone, rows: list[Example], recipe: Recipe, checkpoint: C
             total, hidden = masked_loss(backbone, [rows[i] for i in order(step // per_epoch)[step % per_epoch]], recipe.mask)
         return total / hidden if hidden else None
 
-    return descend(Descent(model, groups, round(per_epoch * recipe.epochs), recipe), loss, checkpoint, "pretrain")
+    return descent.descend(descent.Descent(model, groups, round(per_epoch * recipe.epochs), recipe), loss, checkpoint, "pretrain")

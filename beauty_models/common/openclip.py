@@ -187,10 +187,12 @@ def _read(folder: Path, card: dict[str, Any], weights_too: bool = True) -> Dual:
     config = read_json(folder / CONFIG)
     text = config["model_cfg"]["text_cfg"]
     here = {"text_cfg": text | {"hf_model_name": str(folder), "hf_model_pretrained": False}} if "hf_model_name" in text else {}
-    if not weights_too:
-        logging.disable(logging.WARNING)  # open_clip warns that there are no weights
-    clip = open_clip.create_model(f"local-dir:{folder}", load_weights=weights_too, **here)
-    logging.disable(logging.NOTSET)
+    before = logging.root.manager.disable
+    try:
+        logging.disable(before if weights_too else logging.WARNING)  # open_clip warns where no weights are wanted
+        clip = open_clip.create_model(f"local-dir:{folder}", load_weights=weights_too, **here)
+    finally:
+        logging.disable(before)
     return Dual(clip, open_clip.get_tokenizer(f"local-dir:{folder}"), config, card)
 
 

@@ -199,7 +199,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         parts[name].freeze(checkpoint.file.parent, name)
     if params.canonical:
         start = prepare(parts["train"], params.own, params.palette)
-        penalty = best_penalty(parts["train"], parts["validation"], start, params.canonical)
+        penalty = best_penalty(parts["validation"], start, params.canonical)
         solve(reader.dual, start, penalty)
         progress.say(f"finetune: canonical correlation analysis with a penalty of {penalty:g}")
     trainer = Trainer(parts["train"], params, checkpoint)
