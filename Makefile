@@ -13,6 +13,7 @@ test: install           ## install, check style and types, run the tests
 	$(BIN)/python -m pytest -n 2
 
 check: install
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 

@@ -38,7 +38,9 @@ def _seed(seed: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def run(stage: str, family: str, places: dict[str, Path], params_file: Path, metrics: Path | None) -> families.Metrics:
+def run(
+    stage: str, family: str, places: dict[str, Path], params_file: Path, metrics: Path | None
+) -> families.Metrics:
     """Run ``stage`` of ``family`` and write its metrics.
 
     ``places`` overrides where a path name lies. Metrics go to ``metrics``, or to the family's usual file when nothing
@@ -51,11 +53,15 @@ def run(stage: str, family: str, places: dict[str, Path], params_file: Path, met
     function = families.function(stage, family)
     wanted = families.path_names(function)
     if stray := set(places) - set(wanted):
-        raise ValueError(f"{stage} takes no path called {', '.join(sorted(stray))}; it takes {', '.join(wanted)}")
+        raise ValueError(
+            f"{stage} takes no path called {', '.join(sorted(stray))}; it takes {', '.join(wanted)}"
+        )
     paths = {name: places.get(name, families.path(name, family)) for name in wanted}
     for name, place in paths.items():
         if name != families.STAGES[stage] and not place.exists():
-            raise ValueError(f"{place}: not there yet; run `beauty retrain {family}` or the stage that makes it")
+            raise ValueError(
+                f"{place}: not there yet; run `beauty retrain {family}` or the stage that makes it"
+            )
     _seed(section.seed)
     figures: families.Metrics = function(**paths, params=section)
     target = metrics or (None if places else Path("metrics") / family / f"{stage}.json")
@@ -66,7 +72,11 @@ def run(stage: str, family: str, places: dict[str, Path], params_file: Path, met
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run; the exit code is 0, or 1 after a message for the user."""
-    parser = argparse.ArgumentParser(prog="python -m beauty_models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m beauty_models",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("stage", choices=[*families.STAGES, "predict", "starter", "toy"])
     parser.add_argument("family", choices=families.names())
     for name in ("raw", "data", "pretrained", "model", "report"):
@@ -76,13 +86,25 @@ def main(arguments: list[str] | None = None) -> int:
     options, rest = parser.parse_known_args(arguments)
     if rest and options.stage != "predict":
         parser.error(f"unknown arguments: {' '.join(rest)}")
-    places = {name: getattr(options, name) for name in ("raw", "data", "pretrained", "model", "report") if getattr(options, name)}
+    places = {
+        name: getattr(options, name)
+        for name in ("raw", "data", "pretrained", "model", "report")
+        if getattr(options, name)
+    }
     try:
         if options.stage in ("starter", "toy"):
-            getattr(importlib.import_module(f"beauty_models.{options.family}.starter"), options.stage)(raw=places["raw"])
+            getattr(
+                importlib.import_module(f"beauty_models.{options.family}.starter"), options.stage
+            )(raw=places["raw"])
         elif options.stage == "predict":
             model = places.get("model", families.path("model", options.family))
-            print(json.dumps(families.function("predict", options.family)(model=model, arguments=rest), ensure_ascii=False, indent=2))
+            print(
+                json.dumps(
+                    families.function("predict", options.family)(model=model, arguments=rest),
+                    ensure_ascii=False,
+                    indent=2,
+                )
+            )
         else:
             run(options.stage, options.family, places, options.params, options.metrics)
     except (ValueError, OSError) as error:

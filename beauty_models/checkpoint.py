@@ -23,7 +23,15 @@ def fingerprint(params: Section, *inputs: Path) -> str:
     """Return a hash of ``params``, of every file under ``inputs``, of torch's version and of this package's code."""
     digest = hashlib.sha256(params.model_dump_json().encode() + torch.__version__.encode())
     code = sorted(Path(__file__).parent.rglob("*.py"))
-    for file in [*code, *(f for place in inputs for f in (sorted(place.rglob("*")) if place.is_dir() else [place]) if f.is_file())]:
+    for file in [
+        *code,
+        *(
+            f
+            for place in inputs
+            for f in (sorted(place.rglob("*")) if place.is_dir() else [place])
+            if f.is_file()
+        ),
+    ]:
         with file.open("rb") as stream:
             digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

@@ -14,13 +14,23 @@ Metrics = dict[str, float]
 STAGES = {"ingest": "data", "pretrain": "pretrained", "finetune": "model", "evaluate": "report"}
 """Stage → the path name it writes; the others that its signature names, it reads."""
 
-MODULES = {"ingest": "data", "pretrain": "pretrain", "finetune": "finetune", "evaluate": "evaluate", "predict": "predict"}
+MODULES = {
+    "ingest": "data",
+    "pretrain": "pretrain",
+    "finetune": "finetune",
+    "evaluate": "evaluate",
+    "predict": "predict",
+}
 """Function → the module of the family that holds it."""
 
 
 def names() -> list[str]:
     """Return the families: the packages beside this file that define ``Params``."""
-    return sorted(p.parent.name for p in Path(__file__).parent.glob("*/__init__.py") if "class Params(" in p.read_text(encoding="utf-8"))
+    return sorted(
+        p.parent.name
+        for p in Path(__file__).parent.glob("*/__init__.py")
+        if "class Params(" in p.read_text(encoding="utf-8")
+    )
 
 
 def function(name: str, family: str) -> Callable[..., Any]:
@@ -33,7 +43,9 @@ def function(name: str, family: str) -> Callable[..., Any]:
         raise ValueError(f"unknown family {family!r}; there are: {', '.join(names())}")
     if name not in MODULES:
         raise ValueError(f"unknown stage {name!r}; there are: {', '.join(MODULES)}")
-    found: Callable[..., Any] = getattr(import_module(f"beauty_models.{family}.{MODULES[name]}"), name)
+    found: Callable[..., Any] = getattr(
+        import_module(f"beauty_models.{family}.{MODULES[name]}"), name
+    )
     return found
 
 

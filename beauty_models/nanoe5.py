@@ -42,7 +42,11 @@ class _Reader:
 
 
 def _pieces(reader: _Reader, count: int, size: int) -> list[tuple[str, float]]:
-    starts, scores, blob = reader.array("<u4", count + 1), reader.array("<f4", count), reader.text(size)
+    starts, scores, blob = (
+        reader.array("<u4", count + 1),
+        reader.array("<f4", count),
+        reader.text(size),
+    )
     return [(blob[starts[i] : starts[i + 1]].decode(), float(scores[i])) for i in range(count)]
 
 
@@ -56,7 +60,12 @@ def _directory(reader: _Reader) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _weights(data: bytes, places: dict[str, tuple[int, int]], shapes: dict[str, torch.Size], names: dict[str, str]) -> dict[str, torch.Tensor]:
+def _weights(
+    data: bytes,
+    places: dict[str, tuple[int, int]],
+    shapes: dict[str, torch.Size],
+    names: dict[str, str],
+) -> dict[str, torch.Tensor]:
     weights = {}
     for name, stored in names.items():
         offset, values = places[stored]
@@ -67,34 +76,67 @@ def _weights(data: bytes, places: dict[str, tuple[int, int]], shapes: dict[str, 
             four_bit = np.concatenate([pairs & 15, pairs >> 4], axis=1).astype(np.float32) - 8
             dense = four_bit * blocks["scale"].astype(np.float32)[:, None]
         else:
-            dense = np.resize(np.frombuffer(data, "<f4", values, offset), shape.numel())  # the one token type serves both
+            dense = np.resize(
+                np.frombuffer(data, "<f4", values, offset), shape.numel()
+            )  # the one token type serves both
         weights[name] = torch.from_numpy(np.ascontiguousarray(dense)).reshape(shape)
     return weights
 
 
 def _names(layers: int) -> dict[str, str]:
     """Return our parameter name → the file's."""
-    inner = {"attention.self.query": "q", "attention.self.key": "k", "attention.self.value": "v", "attention.output.dense": "ao",
-             "attention.output.LayerNorm": "aln", "intermediate.dense": "fi", "output.dense": "fo", "output.LayerNorm": "oln"}
-    names = {"embeddings.word_embeddings.weight": "emb.word", "embeddings.position_embeddings.weight": "emb.pos",
-             "embeddings.token_type_embeddings.weight": "emb.type",
-             "embeddings.LayerNorm.weight": "emb.ln.w", "embeddings.LayerNorm.bias": "emb.ln.b"}
+    inner = {
+        "attention.self.query": "q",
+        "attention.self.key": "k",
+        "attention.self.value": "v",
+        "attention.output.dense": "ao",
+        "attention.output.LayerNorm": "aln",
+        "intermediate.dense": "fi",
+        "output.dense": "fo",
+        "output.LayerNorm": "oln",
+    }
+    names = {
+        "embeddings.word_embeddings.weight": "emb.word",
+        "embeddings.position_embeddings.weight": "emb.pos",
+        "embeddings.token_type_embeddings.weight": "emb.type",
+        "embeddings.LayerNorm.weight": "emb.ln.w",
+        "embeddings.LayerNorm.bias": "emb.ln.b",
+    }
     for layer in range(layers):
         for ours, theirs in inner.items():
-            names |= {f"encoder.layer.{layer}.{ours}.{kind}": f"l{layer}.{theirs}.{kind[0]}" for kind in ("weight", "bias")}
+            names |= {
+                f"encoder.layer.{layer}.{ours}.{kind}": f"l{layer}.{theirs}.{kind[0]}"
+                for kind in ("weight", "bias")
+            }
     return names
 
 
-def _tokenizer(pieces: list[tuple[str, float]], *, bos: int, eos: int, pad: int, unk: int) -> PreTrainedTokenizerFast:
+def _tokenizer(
+    pieces: list[tuple[str, float]], *, bos: int, eos: int, pad: int, unk: int
+) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=unk, byte_fallback=False))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
     first, last = pieces[bos][0], pieces[eos][0]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {last}", pair=f"{first} $A {last} {last} $B {last}", special_tokens=[(first, bos), (last, eos)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=first, eos_token=last, cls_token=first, sep_token=last,
-                                   pad_token=pieces[pad][0], unk_token=pieces[unk][0], mask_token="<mask>", model_max_length=512)
+        single=f"{first} $A {last}",
+        pair=f"{first} $A {last} {last} $B {last}",
+        special_tokens=[(first, bos), (last, eos)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=first,
+        eos_token=last,
+        cls_token=first,
+        sep_token=last,
+        pad_token=pieces[pad][0],
+        unk_token=pieces[unk][0],
+        mask_token="<mask>",
+        model_max_length=512,
+    )
 
 
 def load(file: Path) -> tuple[BertForMaskedLM, PreTrainedTokenizerFast]:
@@ -111,10 +153,22 @@ def load(file: Path) -> tuple[BertForMaskedLM, PreTrainedTokenizerFast]:
     epsilon, _ = reader.take("fi")
     count, bos, eos, pad, unk = reader.take("5i")
     pieces = _pieces(reader, count, reader.take("Q")[0])
-    reader.text(reader.take("iI")[1])  # a normalisation table; NFKC does the same but for control characters
+    reader.text(
+        reader.take("iI")[1]
+    )  # a normalisation table; NFKC does the same but for control characters
     places = _directory(reader)
-    config = BertConfig(vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
-                        max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=epsilon, hidden_act="gelu", pad_token_id=pad)
+    config = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=inner,
+        max_position_embeddings=positions,
+        type_vocab_size=types,
+        layer_norm_eps=epsilon,
+        hidden_act="gelu",
+        pad_token_id=pad,
+    )
     model = BertForMaskedLM(config)
     shapes = {name: parameter.shape for name, parameter in model.bert.named_parameters()}
     model.bert.load_state_dict(_weights(data, places, shapes, _names(layers)))

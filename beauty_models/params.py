@@ -59,8 +59,12 @@ class Pictures(Section):
     max_pixels: Positive  # width × height; larger ones are refused unread
     min_side: Positive  # pixels
     side: Positive  # the shorter side as it is kept, pixels
-    repeat_bits: Annotated[int, Field(ge=0, le=63)]  # of the 64 of the perceptual hash, by which a copy of a picture may differ
-    repeat_colour: Annotated[float, Field(ge=0)]  # mean difference of colours, 0 to 255, by which a copy may differ
+    repeat_bits: Annotated[
+        int, Field(ge=0, le=63)
+    ]  # of the 64 of the perceptual hash, by which a copy of a picture may differ
+    repeat_colour: Annotated[
+        float, Field(ge=0)
+    ]  # mean difference of colours, 0 to 255, by which a copy may differ
 
 
 class Scratch(Section):
@@ -107,7 +111,9 @@ def merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in overlay.items():
         old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = (
+            merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
     return merged
 
 
@@ -121,7 +127,10 @@ def check(family: str, block: dict[str, Any], file: Path = PARAMS_FILE) -> Any:
     try:
         return params.model_validate(block)
     except ValidationError as error:
-        lines = [f"{file}: families.{family}.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.80})" for e in error.errors()]
+        lines = [
+            f"{file}: families.{family}.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.80})"
+            for e in error.errors()
+        ]
         raise ValueError("\n".join(lines)) from None
 
 

@@ -47,7 +47,9 @@ class Vision:
 
     def pixels(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return uint8 ``pictures`` [n, 3, size, size] as the network wants them: normalised, on the device."""
-        mean, std = (torch.tensor(values, device=device())[:, None, None] for values in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(values, device=device())[:, None, None] for values in (self.mean, self.std)
+        )
         moved = pictures.to(device(), non_blocking=True).to(memory_format=torch.channels_last)
         return (moved.float() / 255 - mean) / std
 
@@ -72,11 +74,15 @@ def _pretrained(base: str) -> Vision:
             return Vision(model, **_typed(json.loads(stated.read_text(encoding="utf-8"))))
         processor = AutoImageProcessor.from_pretrained(base)
     except (OSError, ValueError) as error:
-        raise ValueError(f"base: {base} could not be loaded: {str(error).splitlines()[0]}; give a hub id, a folder with "
-                         "config.json and model.safetensors, or wheel:efficientnet-lite0") from error
+        raise ValueError(
+            f"base: {base} could not be loaded: {str(error).splitlines()[0]}; give a hub id, a folder with "
+            "config.json and model.safetensors, or wheel:efficientnet-lite0"
+        ) from error
     size = getattr(processor, "size", None) or {}
     side = size.get("height") or size.get("shortest_edge") or 224
-    mean, std = (tuple(getattr(processor, f"image_{what}", None) or HALF) for what in ("mean", "std"))
+    mean, std = (
+        tuple(getattr(processor, f"image_{what}", None) or HALF) for what in ("mean", "std")
+    )
     return Vision(model, base, *stated_license(base), side, mean, std)
 
 
@@ -94,21 +100,34 @@ def load(base: str) -> Vision:
         return _pretrained(base)
     name = base.removeprefix("wheel:")
     if name not in WHEELS:
-        raise ValueError(f"base: no wheel called {name!r}; there are: {', '.join(f'wheel:{w}' for w in WHEELS)}")
+        raise ValueError(
+            f"base: no wheel called {name!r}; there are: {', '.join(f'wheel:{w}' for w in WHEELS)}"
+        )
     return WHEELS[name]()
 
 
 def scratch(*, size: int, patch: int, hidden: int, layers: int, heads: int) -> Vision:
     """Return an untrained ViT (Dosovitskiy et al. 2021) for pictures of ``size`` pixels, cut into patches of ``patch``."""
-    config = ViTConfig(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * hidden,
-                       image_size=size, patch_size=patch)
-    return Vision(ViTModel(config, add_pooling_layer=False), "scratch", "Apache-2.0", True, size, HALF, HALF)
+    config = ViTConfig(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        image_size=size,
+        patch_size=patch,
+    )
+    return Vision(
+        ViTModel(config, add_pooling_layer=False), "scratch", "Apache-2.0", True, size, HALF, HALF
+    )
 
 
 def save(vision: Vision, folder: Path) -> None:
     """Write the model as transformers does, and ``vision.json``, into ``folder``; `load` and ``AutoModel.from_pretrained`` read it."""
     vision.model.save_pretrained(folder)
-    write_json(folder / "vision.json", vision.card() | {"size": vision.size, "mean": vision.mean, "std": vision.std})
+    write_json(
+        folder / "vision.json",
+        vision.card() | {"size": vision.size, "mean": vision.mean, "std": vision.std},
+    )
 
 
 def grid(model: PreTrainedModel, pixels: torch.Tensor) -> torch.Tensor:
@@ -130,17 +149,29 @@ def blocks(model: PreTrainedModel) -> list[nn.Module]:
     Raises:
         ValueError: no stack of layers is found in it.
     """
-    stacks = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.ModuleList | nn.Sequential)
-              and name.rpartition(".")[2] in ("blocks", "stages", "layer", "layers")]
+    stacks = [
+        (name, part)
+        for name, part in model.named_modules()
+        if isinstance(part, nn.ModuleList | nn.Sequential)
+        and name.rpartition(".")[2] in ("blocks", "stages", "layer", "layers")
+    ]
     if not stacks:
-        raise ValueError(f"base: {type(model).__name__} has no stack of blocks, stages or layers; take a ViT, DINOv2 or a timm network")
+        raise ValueError(
+            f"base: {type(model).__name__} has no stack of blocks, stages or layers; take a ViT, DINOv2 or a timm network"
+        )
     name, stack = min(stacks, key=lambda found: found[0].count("."))
     inner = {id(parameter) for parameter in stack.parameters()}
-    first = next(i for i, (_, parameter) in enumerate(model.named_parameters()) if id(parameter) in inner)
+    first = next(
+        i for i, (_, parameter) in enumerate(model.named_parameters()) if id(parameter) in inner
+    )
     outer: tuple[list[nn.Module], list[nn.Module]] = ([], [])
     places = {id(parameter): i for i, parameter in enumerate(model.parameters())}
     for part in model.modules():
-        own = [places[id(parameter)] for parameter in part.parameters(recurse=False) if id(parameter) not in inner]
+        own = [
+            places[id(parameter)]
+            for parameter in part.parameters(recurse=False)
+            if id(parameter) not in inner
+        ]
         if own:
             outer[own[0] > first].append(part)
     return [nn.ModuleList(outer[0]), *stack, nn.ModuleList(outer[1])]

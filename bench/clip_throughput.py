@@ -46,14 +46,28 @@ from beauty_models.recommend.model import build
 
 def _dual(section: Pretrain, texts: list[str]) -> Dual:
     torch.manual_seed(section.seed)
-    return build(image=section.image, text=section.text, scratch=section.scratch.model_dump(), size=section.size, dimension=section.dimension,
-                 max_tokens=section.max_tokens, texts=texts, vocabulary=section.vocabulary)
+    return build(
+        image=section.image,
+        text=section.text,
+        scratch=section.scratch.model_dump(),
+        size=section.size,
+        dimension=section.dimension,
+        max_tokens=section.max_tokens,
+        texts=texts,
+        vocabulary=section.vocabulary,
+    )
 
 
 class _Loose(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Pairs as ``open_clip_train.data.CsvDataset`` gives them; that module needs packages that open_clip does not install."""
 
-    def __init__(self, files: list[Path], captions: list[str], view: Callable[[Image.Image], torch.Tensor], tokenizer: Any) -> None:
+    def __init__(
+        self,
+        files: list[Path],
+        captions: list[str],
+        view: Callable[[Image.Image], torch.Tensor],
+        tokenizer: Any,
+    ) -> None:
         self.files, self.captions, self.view, self.tokenizer = files, captions, view, tokenizer
 
     def __len__(self) -> int:
@@ -63,35 +77,59 @@ class _Loose(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return self.view(Image.open(self.files[index])), self.tokenizer([self.captions[index]])[0]
 
 
-def theirs(dual: Dual, items: pd.DataFrame, place: Path, section: Finetune, workers: int) -> list[float]:
+def theirs(
+    dual: Dual, items: pd.DataFrame, place: Path, section: Finetune, workers: int
+) -> list[float]:
     """Return the seconds of each epoch of open_clip's training."""
     clip, pictures = dual.clip.to(device()), Pictures(place, "train")
     clip.output_dict = True
     if section.locked:
         clip.lock_image_tower(unlocked_groups=0, freeze_bn_stats=True)
-    if section.frozen_layers:  # lock_text_tower of open_clip 3.3 fails on a BERT with KeyError: 'layer_attr'
+    if (
+        section.frozen_layers
+    ):  # lock_text_tower of open_clip 3.3 fails on a BERT with KeyError: 'layer_attr'
         clip.text.transformer.embeddings.requires_grad_(False)
         clip.text.transformer.encoder.layer[: section.frozen_layers].requires_grad_(False)
     learned = [p for p in clip.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=section.learning_rate, weight_decay=section.weight_decay)
+    optimizer = torch.optim.AdamW(
+        learned, lr=section.learning_rate, weight_decay=section.weight_decay
+    )
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{row}.jpg" for row in range(len(items))]
         for file, key in zip(files, items["image"], strict=True):
             file.write_bytes(pictures.jpeg(key))
         preprocess = dual.config["preprocess_cfg"]
-        view = image_transform(preprocess["size"], is_train=True, mean=tuple(preprocess["mean"]), std=tuple(preprocess["std"]))
+        view = image_transform(
+            preprocess["size"],
+            is_train=True,
+            mean=tuple(preprocess["mean"]),
+            std=tuple(preprocess["std"]),
+        )
         pairs = _Loose(files, items["caption"].tolist(), view, dual.tokenizer)
         loader = DataLoader(pairs, section.batch, shuffle=True, num_workers=workers, drop_last=True)
         loader.num_samples, loader.num_batches = len(items), len(loader)
         arguments = SimpleNamespace(
-            device=str(device()), precision="amp_bf16" if fast_bfloat16() else "fp32", distill=False, accum_freq=1, skip_scheduler=False,
-            grad_clip_norm=1.0, horovod=False, rank=0, world_size=1, batch_size=section.batch, log_every_n_steps=10**9, wandb=False)
+            device=str(device()),
+            precision="amp_bf16" if fast_bfloat16() else "fp32",
+            distill=False,
+            accum_freq=1,
+            skip_scheduler=False,
+            grad_clip_norm=1.0,
+            horovod=False,
+            rank=0,
+            world_size=1,
+            batch_size=section.batch,
+            log_every_n_steps=10**9,
+            wandb=False,
+        )
         schedule = cosine_lr(optimizer, section.learning_rate, 1, len(loader) * section.epochs)
         seconds = []
         for epoch in range(section.epochs):
             start = time.perf_counter()
             data = {"train": SimpleNamespace(dataloader=loader, set_epoch=lambda epoch: None)}
-            train_one_epoch(clip, data, ClipLoss(), epoch, optimizer, None, schedule, None, arguments)
+            train_one_epoch(
+                clip, data, ClipLoss(), epoch, optimizer, None, schedule, None, arguments
+            )
             seconds.append(time.perf_counter() - start)
     return seconds
 
@@ -113,37 +151,79 @@ def ours(dual: Dual, items: pd.DataFrame, place: Path, section: Finetune) -> lis
 
 
 def _pairs(dual: Dual, items: pd.DataFrame, place: Path, section: Finetune) -> Pairs:
-    rules = Rules(section.seed, section.captions.model_dump(), section.locked, section.views, section.crop, section.colour, section.frozen_layers,
-                  section.precision)
+    rules = Rules(
+        section.seed,
+        section.captions.model_dump(),
+        section.locked,
+        section.views,
+        section.crop,
+        section.colour,
+        section.frozen_layers,
+        section.precision,
+    )
     return Pairs(items, Pictures(place, "train", "validation"), dual, rules)
 
 
 def main() -> None:
     """Run the cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("build/recommend/data"), help="an ingested data folder")
+    parser.add_argument(
+        "--data", type=Path, default=Path("build/recommend/data"), help="an ingested data folder"
+    )
     parser.add_argument("--items", type=int, default=512)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2, help="processes that load theirs")
     options = parser.parse_args()
-    items, validation = (pd.read_parquet(options.data / f"{part}.parquet").head(options.items) for part in ("train", "validation"))
+    items, validation = (
+        pd.read_parquet(options.data / f"{part}.parquet").head(options.items)
+        for part in ("train", "validation")
+    )
     items["captions"] = [captions[:1] for captions in items["captions"]]
     items["caption"] = [captions[0]["text"] for captions in items["captions"]]
     block = params.load("recommend")
-    changes = {"epochs": options.epochs, "batch": options.batch, "chunk": options.batch, "min_steps": 0, "loss": "clip"}
+    changes = {
+        "epochs": options.epochs,
+        "batch": options.batch,
+        "chunk": options.batch,
+        "min_steps": 0,
+        "loss": "clip",
+    }
     base = block.finetune.model_copy(update=changes)
-    table = Table("case", "loop", "epoch 1 samples/s", "later samples/s", "validation MRR@10", title=f"{len(items)} pairs, batch {options.batch}")
-    for case, update in {"all": {"locked": False, "frozen_blocks": 0, "frozen_layers": 0}, "image locked": {"locked": True, "frozen_layers": 0},
-                         "as in params.yaml": {}}.items():
+    table = Table(
+        "case",
+        "loop",
+        "epoch 1 samples/s",
+        "later samples/s",
+        "validation MRR@10",
+        title=f"{len(items)} pairs, batch {options.batch}",
+    )
+    for case, update in {
+        "all": {"locked": False, "frozen_blocks": 0, "frozen_layers": 0},
+        "image locked": {"locked": True, "frozen_layers": 0},
+        "as in params.yaml": {},
+    }.items():
         section, speeds = base.model_copy(update=update), []
         for name, run in (("open_clip", partial(theirs, workers=options.workers)), ("ours", ours)):
             dual = _dual(block.pretrain, items["caption"].tolist())
             speeds.append([len(items) / s for s in run(dual, items, options.data, section)])
             dual.clip.eval()
-            score = _pairs(dual, validation, options.data, section.model_copy(update={"locked": False, "frozen_layers": 0})).score()
-            table.add_row(case, name, f"{speeds[-1][0]:.1f}", f"{np.mean(speeds[-1][1:]):.1f}", f"{score:.3f}")
-        table.add_row(case, "ratio", f"{speeds[1][0] / speeds[0][0]:.2f}", f"{np.mean(speeds[1][1:]) / np.mean(speeds[0][1:]):.2f}", "")
+            score = _pairs(
+                dual,
+                validation,
+                options.data,
+                section.model_copy(update={"locked": False, "frozen_layers": 0}),
+            ).score()
+            table.add_row(
+                case, name, f"{speeds[-1][0]:.1f}", f"{np.mean(speeds[-1][1:]):.1f}", f"{score:.3f}"
+            )
+        table.add_row(
+            case,
+            "ratio",
+            f"{speeds[1][0] / speeds[0][0]:.2f}",
+            f"{np.mean(speeds[1][1:]) / np.mean(speeds[0][1:]):.2f}",
+            "",
+        )
     Console(width=110).print(table)
 
 

@@ -21,7 +21,11 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 DVC = [sys.executable, "-m", "dvc"]
-FLOW = [sys.executable, "-c", "from flows.retrain import run; run(None, lambda *event: None, only_stages=True)"]
+FLOW = [
+    sys.executable,
+    "-c",
+    "from flows.retrain import run; run(None, lambda *event: None, only_stages=True)",
+]
 
 
 def _dvc_yaml(stages: int, sleep: float) -> str:
@@ -44,7 +48,9 @@ def make_project(folder: Path, families: int, stages: int, sleep: float) -> None
     """Write a DVC project of ``families`` chains of ``stages`` stages, each sleeping ``sleep`` seconds, into ``folder``."""
     names = [f"f{number}" for number in range(families)]
     block = {f"step{number}": 1 for number in range(stages)}
-    (folder / "params.yaml").write_text(yaml.safe_dump({"families": {name: dict(block) for name in names}}))
+    (folder / "params.yaml").write_text(
+        yaml.safe_dump({"families": {name: dict(block) for name in names}})
+    )
     (folder / "dvc.yaml").write_text(_dvc_yaml(stages, sleep))
     (folder / "data/raw").mkdir(parents=True)
     for name in names:
@@ -56,13 +62,23 @@ def make_project(folder: Path, families: int, stages: int, sleep: float) -> None
 def seconds(command: list[str], folder: Path) -> float:
     """Return the wall-clock seconds of ``command`` run in ``folder``; it must succeed."""
     began = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    subprocess.run(
+        command,
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     return time.perf_counter() - began
 
 
 @contextmanager
 def _server() -> Iterator[None]:
-    os.environ |= {"PREFECT_HOME": tempfile.mkdtemp(), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    os.environ |= {
+        "PREFECT_HOME": tempfile.mkdtemp(),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
@@ -92,7 +108,9 @@ def measure(families: int, stages: int, sleep: float, times: int) -> dict[str, f
 
 def main() -> None:
     """Parse the command line, measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--families", type=int, default=2)
     parser.add_argument("--stages", type=int, default=3)
     parser.add_argument("--sleep", type=float, default=1.0)
@@ -105,7 +123,9 @@ def main() -> None:
     allowed = rows["import prefect"] + rows["dvc status"]
     print(f"{'nothing to do / (import+status)':32}{rows['flow, nothing to do'] / allowed:8.2f}")
     work = options.families * options.stages * options.sleep
-    print(f"{'flow / sum of its stages':32}{rows['flow, everything to do'] / work:8.2f}  (of {work:g} s)")
+    print(
+        f"{'flow / sum of its stages':32}{rows['flow, everything to do'] / work:8.2f}  (of {work:g} s)"
+    )
 
 
 if __name__ == "__main__":

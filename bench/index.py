@@ -29,7 +29,9 @@ def embeddings(n: int, width: int, spread: float, seed: int) -> NDArray[np.float
     """Return ``n`` normalised vectors around `STYLES` centres; ``spread`` is their distance from it, in lengths of a centre."""
     random = np.random.default_rng(seed)
     centres = np.random.default_rng(0).normal(size=(STYLES, width)) / np.sqrt(width)
-    found = centres[random.integers(0, STYLES, n)] + spread * random.normal(size=(n, width)) / np.sqrt(width)
+    found = centres[random.integers(0, STYLES, n)] + spread * random.normal(
+        size=(n, width)
+    ) / np.sqrt(width)
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
 
 
@@ -50,9 +52,15 @@ def main() -> None:
     settings = params.load("recommend").finetune.index.model_dump()
     faiss.omp_set_num_threads(1)
     head = ("embeddings", "index", "build, s", "file, MB", "query, ms", "read, s", "recall@10")
-    table = Table(*head, title=f"{options.products:,} × {options.width}, one thread, seconds of the processor, {settings}")
+    table = Table(
+        *head,
+        title=f"{options.products:,} × {options.width}, one thread, seconds of the processor, {settings}",
+    )
     for name, spread in (("around styles", 0.8), ("no structure", 1e6)):
-        rows, queries = (embeddings(n, options.width, spread, seed) for n, seed in ((options.products, 1), (LOOKED_UP, 2)))
+        rows, queries = (
+            embeddings(n, options.width, spread, seed)
+            for n, seed in ((options.products, 1), (LOOKED_UP, 2))
+        )
         for exact_below in (options.products + 1, 0):
             start = time.process_time()
             built = index.build(rows, **settings | {"exact_below": exact_below})
@@ -62,7 +70,12 @@ def main() -> None:
                 size, start = file.stat().st_size, time.process_time()
                 index.read(file)
                 opened = time.process_time() - start
-            row = (f"{seconds:.1f}", f"{size / 1e6:.0f}", f"{one_by_one(built, queries):.2f}", f"{opened:.2f}")
+            row = (
+                f"{seconds:.1f}",
+                f"{size / 1e6:.0f}",
+                f"{one_by_one(built, queries):.2f}",
+                f"{opened:.2f}",
+            )
             table.add_row(name, index.kind(built), *row, f"{index.recall(built, queries, 10):.4f}")
     Console(width=130).print(table)
 

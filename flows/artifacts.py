@@ -29,7 +29,9 @@ from flows.settings import running_ui
 PROGRESS = re.compile(r"progress: (\d+(?:\.\d+)?) (.*)")
 EVERY = 5.0  # seconds between two movements of a progress bar
 PICTURES = 4  # at most, per family
-PICTURE_BYTES = 300_000  # a larger picture stays in the report: artifacts live in Prefect's database
+PICTURE_BYTES = (
+    300_000  # a larger picture stays in the report: artifacts live in Prefect's database
+)
 
 
 P = ParamSpec("P")
@@ -73,7 +75,9 @@ def progress_bar(verb: str, family: str) -> Callable[[float, str], None]:
         if bar:
             update_progress_artifact(bar["id"], 100 * share, description=text)
         else:
-            made = create_progress_artifact(100 * share, key=key("progress", verb, family), description=text)
+            made = create_progress_artifact(
+                100 * share, key=key("progress", verb, family), description=text
+            )
             bar["id"] = cast(UUID, made)
 
     return move
@@ -85,7 +89,11 @@ def table(figures: dict[str, float]) -> list[dict[str, Any]]:
     for name, value in sorted(figures.items()):
         who, _, figure = name.rpartition("/")
         rows.setdefault(figure, {"figure": figure})[who or "model"] = f"{value:.4g}"
-    columns = ["figure", "model", *sorted({column for row in rows.values() for column in row} - {"figure", "model"})]
+    columns = [
+        "figure",
+        "model",
+        *sorted({column for row in rows.values() for column in row} - {"figure", "model"}),
+    ]
     return [{column: row.get(column, "") for column in columns} for row in rows.values()]
 
 
@@ -95,7 +103,9 @@ def publish_metrics(verb: str, family: str, extra: dict[str, float] | None = Non
     file = Path("metrics") / family / f"{verb}.json"
     if file.exists():
         rows = table({**read_json(file), **(extra or {})})
-        create_table_artifact(rows, key=key("metrics", verb, family), description=f"# {family}: {verb}")
+        create_table_artifact(
+            rows, key=key("metrics", verb, family), description=f"# {family}: {verb}"
+        )
 
 
 @decoration
@@ -104,16 +114,24 @@ def publish_pictures(family: str) -> None:
     pictures = sorted((Path("build") / family / "report").glob("**/*.png"))
     for picture in [p for p in pictures if p.stat().st_size <= PICTURE_BYTES][:PICTURES]:
         url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
-        create_image_artifact(url, key=key("picture", family, picture.stem), description=f"{family}: {picture.name}")
+        create_image_artifact(
+            url, key=key("picture", family, picture.stem), description=f"{family}: {picture.name}"
+        )
 
 
 @decoration
 def publish_registration(registered: dict[str, Any]) -> None:
     """Show the gate's verdict, the metrics next to the champion's, and a link to the version in MLflow."""
     family, version = registered["family"], registered["version"]
-    create_markdown_artifact(registered["verdict_markdown"], key=key("gate", family), description=f"{family} version {version}")
+    create_markdown_artifact(
+        registered["verdict_markdown"],
+        key=key("gate", family),
+        description=f"{family} version {version}",
+    )
     publish_metrics("evaluate", family, registered["metrics"])
     url = str(registered["mlflow_url"] or "")
     if not url.startswith("http"):
         url = f"{running_ui().get('mlflow', 'http://127.0.0.1:5000')}/#/models/{family}/versions/{version}"
-    create_link_artifact(url, link_text=f"{family} version {version} in MLflow", key=key("mlflow", family))
+    create_link_artifact(
+        url, link_text=f"{family} version {version} in MLflow", key=key("mlflow", family)
+    )

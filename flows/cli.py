@@ -18,12 +18,31 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Retrain beauty and fashion models.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Retrain beauty and fashion models.",
+)
 
-Families = Annotated[list[str] | None, typer.Argument(help="Families of params.yaml; all of them when none is named.", show_default=False)]
+Families = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Families of params.yaml; all of them when none is named.", show_default=False
+    ),
+]
 Family = Annotated[str, typer.Argument(help="A family of params.yaml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
-Map = Annotated[list[str] | None, typer.Option("--map", help="text=COLUMN,label=COLUMN: the columns that hold the fields.", show_default=False)]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")
+]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="text=COLUMN,label=COLUMN: the columns that hold the fields.",
+        show_default=False,
+    ),
+]
 
 
 @contextmanager
@@ -62,9 +81,17 @@ def _families(named: list[str] | None) -> list[str]:
 @app.command()
 def retrain(
     families: Families = None,
-    source: Annotated[str | None, typer.Option(help="A file, folder, glob, s3://bucket/prefix or starter; for one family.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Lay profiles/NAME.yaml over params.yaml.", metavar="NAME")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="Such as sentiment.finetune.epochs=3.", metavar="KEY=VALUE")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="A file, folder, glob, s3://bucket/prefix or starter; for one family."),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Lay profiles/NAME.yaml over params.yaml.", metavar="NAME")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Such as sentiment.finetune.epochs=3.", metavar="KEY=VALUE"),
+    ] = None,
     maps: Map = None,
     as_json: Json = False,
 ) -> None:
@@ -77,9 +104,18 @@ def retrain(
         if source is not None:
             check(source)
         changes = edit.from_profile(profile, families or []) if profile else {}
-        changes |= edit.from_source(families or [], source, edit.mapping(maps or [])) | edit.from_sets(sets or [])
+        changes |= edit.from_source(
+            families or [], source, edit.mapping(maps or [])
+        ) | edit.from_sets(sets or [])
         if told := edit.apply(changes):
-            _log("\n".join(["params.yaml changed (undo: git checkout params.yaml):", *(f"  {line}" for line in told)]))
+            _log(
+                "\n".join(
+                    [
+                        "params.yaml changed (undo: git checkout params.yaml):",
+                        *(f"  {line}" for line in told),
+                    ]
+                )
+            )
         from flows.show import outcome, watching
 
         with watching() as on_event:
@@ -100,7 +136,12 @@ def fetch(families: Families = None, as_json: Json = False) -> None:
     from tasks.fetch import bring_in
 
     with _answer(as_json) as answer:
-        answer.append([{"family": family, "changed": bring_in(family, _log)} for family in _families(families)])
+        answer.append(
+            [
+                {"family": family, "changed": bring_in(family, _log)}
+                for family in _families(families)
+            ]
+        )
         for entry in [] if as_json else answer[0]:
             print(f"{entry['family']}: {'new raw data' if entry['changed'] else 'nothing new'}")
 
@@ -114,7 +155,17 @@ def why(families: Families = None, as_json: Json = False) -> None:
         graph = stage.graph(_families(families))
         reasons = stage.stale(graph)
         shown = [node for node in graph.values() if reasons[node.name] or not node.source]
-        answer.append([{"stage": n.verb, "family": n.family, "stale": bool(reasons[n.name]), "because": reasons[n.name]} for n in shown])
+        answer.append(
+            [
+                {
+                    "stage": n.verb,
+                    "family": n.family,
+                    "stale": bool(reasons[n.name]),
+                    "because": reasons[n.name],
+                }
+                for n in shown
+            ]
+        )
         if not as_json:
             from flows.show import reasons as show
 
@@ -122,7 +173,9 @@ def why(families: Families = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def models(family: Annotated[str | None, typer.Argument(show_default=False)] = None, as_json: Json = False) -> None:
+def models(
+    family: Annotated[str | None, typer.Argument(show_default=False)] = None, as_json: Json = False
+) -> None:
     """List the registered versions, newest first."""
     from tasks.registry import versions
 
@@ -137,8 +190,12 @@ def models(family: Annotated[str | None, typer.Argument(show_default=False)] = N
 @app.command()
 def evaluate(
     family: Family,
-    source: Annotated[str, typer.Option(help="A file, folder, glob or s3://bucket/prefix with labels.")],
-    version: Annotated[int | None, typer.Option(help="A registered version; the champion when not given.")] = None,
+    source: Annotated[
+        str, typer.Option(help="A file, folder, glob or s3://bucket/prefix with labels.")
+    ],
+    version: Annotated[
+        int | None, typer.Option(help="A registered version; the champion when not given.")
+    ] = None,
     maps: Map = None,
     as_json: Json = False,
 ) -> None:
@@ -147,7 +204,9 @@ def evaluate(
     from tasks.evaluate import evaluate_on
 
     with _answer(as_json) as answer:
-        answer.append(evaluate_on(_families([family])[0], source, version, edit.mapping(maps or []), _log))
+        answer.append(
+            evaluate_on(_families([family])[0], source, version, edit.mapping(maps or []), _log)
+        )
         if not as_json:
             from flows.show import evaluation
 
@@ -169,7 +228,11 @@ def predict(context: typer.Context, family: Family, as_json: Json = False) -> No
 
 @app.command()
 def rollback(
-    family: Family, to: Annotated[int | None, typer.Option(help="The version; the champion before when not given.")] = None, as_json: Json = False
+    family: Family,
+    to: Annotated[
+        int | None, typer.Option(help="The version; the champion before when not given.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Make an earlier version champion again."""
     from tasks.registry import rollback as move
@@ -187,13 +250,19 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line; the console script ``beauty``."""
-    signal.signal(signal.SIGTERM, _stop)  # so that a terminated run stops its children as Ctrl-C does
+    signal.signal(
+        signal.SIGTERM, _stop
+    )  # so that a terminated run stops its children as Ctrl-C does
     try:
         app()
     except Exception as error:
         if os.environ.get("BEAUTY_TRACEBACK"):
             raise
-        kind = "" if isinstance(error, ValueError | OSError | RuntimeError) else f"{type(error).__name__} (BEAUTY_TRACEBACK=1 shows where): "
+        kind = (
+            ""
+            if isinstance(error, ValueError | OSError | RuntimeError)
+            else f"{type(error).__name__} (BEAUTY_TRACEBACK=1 shows where): "
+        )
         _log(f"error: {kind}{error}")
         sys.exit(1)
 

@@ -54,7 +54,9 @@ def from_sets(assignments: list[str]) -> Changes:
     for assignment in assignments:
         key, sign, value = assignment.partition("=")
         if not sign:
-            raise ValueError(f"--set {assignment}: needs KEY=VALUE, such as sentiment.finetune.epochs=3")
+            raise ValueError(
+                f"--set {assignment}: needs KEY=VALUE, such as sentiment.finetune.epochs=3"
+            )
         changes[tuple(key.strip().removeprefix("families.").split("."))] = parse(value)
     return changes
 
@@ -68,7 +70,9 @@ def mapping(texts: list[str]) -> dict[str, str]:
     parts = [part.partition("=") for text in texts for part in text.split(",")]
     for field, sign, column in parts:
         if not (field and sign and column):
-            raise ValueError(f"--map {field}{sign}{column}: needs FIELD=COLUMN, such as text=Review")
+            raise ValueError(
+                f"--map {field}{sign}{column}: needs FIELD=COLUMN, such as text=Review"
+            )
     return {field.strip(): column for field, _, column in parts}
 
 
@@ -82,13 +86,19 @@ def from_profile(name: str, families: list[str]) -> Changes:
     if not file.exists():
         there = ", ".join(sorted(profile.stem for profile in Path("profiles").glob("*.yaml")))
         raise ValueError(f"--profile {name}: there is no {file}; there are {there or 'none'}")
-    return {path: value for path, value in _leaves(params.read(file)).items() if not families or path[0] in families}
+    return {
+        path: value
+        for path, value in _leaves(params.read(file)).items()
+        if not families or path[0] in families
+    }
 
 
 def _leaves(block: dict[str, Any], above: tuple[str, ...] = ()) -> Changes:
     leaves: Changes = {}
     for key, value in block.items():
-        leaves |= _leaves(value, (*above, key)) if isinstance(value, dict) else {(*above, key): value}
+        leaves |= (
+            _leaves(value, (*above, key)) if isinstance(value, dict) else {(*above, key): value}
+        )
     return leaves
 
 
@@ -105,7 +115,9 @@ def from_source(families: list[str], source: str | None, columns: dict[str, str]
     if len(chosen) != 1:
         raise ValueError(f"--source and --map are for one family; name one of {', '.join(blocks)}")
     family = chosen[0]
-    changes: Changes = {(family, "ingest", "columns", field): [column] for field, column in columns.items()}
+    changes: Changes = {
+        (family, "ingest", "columns", field): [column] for field, column in columns.items()
+    }
     if source is not None:
         changes[family, "source"] = source
         if source != blocks.get(family, {}).get("source"):
@@ -122,7 +134,9 @@ def apply(changes: Changes, file: Path = params.PARAMS_FILE) -> list[str]:
     editor = _editor()
     params.read(file)
     document = editor.load(file.read_text(encoding="utf-8"))
-    told = [line for path, value in changes.items() if (line := _set(document["families"], path, value))]
+    told = [
+        line for path, value in changes.items() if (line := _set(document["families"], path, value))
+    ]
     if not told:
         return []
     stream = io.StringIO()
@@ -139,12 +153,16 @@ def _set(blocks: Any, path: tuple[str, ...], value: Any) -> str | None:
     place, shown = blocks, ".".join(path)
     for depth, key in enumerate(path):
         if not isinstance(place, dict) or key not in place:
-            raise ValueError(f"params.yaml: no key {shown}{_near(blocks, path[:depth], place, key)}")
+            raise ValueError(
+                f"params.yaml: no key {shown}{_near(blocks, path[:depth], place, key)}"
+            )
         if depth < len(path) - 1:
             place = place[key]
     old = place[path[-1]]
     if isinstance(old, dict):
-        raise ValueError(f"params.yaml: {shown} is a block; set one of {', '.join(f'{shown}.{key}' for key in old)}")
+        raise ValueError(
+            f"params.yaml: {shown} is a block; set one of {', '.join(f'{shown}.{key}' for key in old)}"
+        )
     if old == value and isinstance(old, bool) == isinstance(value, bool):
         return None
     place[path[-1]] = _styled(value)
@@ -155,7 +173,11 @@ def _near(blocks: Any, above: tuple[str, ...], place: Any, key: str) -> str:
     here = list(place) if isinstance(place, dict) else []
     near = [".".join((*above, name)) for name in difflib.get_close_matches(key, here, n=3)]
     near = near or [".".join(path) for path in _leaves(blocks) if path[-1] == key][:3]
-    return f"; did you mean {' or '.join(near)}?" if near else f"; {'.'.join(above) or 'families'} has {', '.join(here) or 'no keys'}"
+    return (
+        f"; did you mean {' or '.join(near)}?"
+        if near
+        else f"; {'.'.join(above) or 'families'} has {', '.join(here) or 'no keys'}"
+    )
 
 
 def _styled(value: Any) -> Any:
@@ -167,7 +189,11 @@ def _styled(value: Any) -> Any:
     if isinstance(value, float):
         text = repr(value)
         return YAML().load(text if "." in text else text.replace("e", ".0e"))
-    return DoubleQuotedScalarString(value) if isinstance(value, str) and _reads_otherwise(value) else value
+    return (
+        DoubleQuotedScalarString(value)
+        if isinstance(value, str) and _reads_otherwise(value)
+        else value
+    )
 
 
 def _reads_otherwise(text: str) -> bool:
@@ -178,4 +204,10 @@ def _reads_otherwise(text: str) -> bool:
 
 
 def _plain(value: Any) -> str:
-    return repr(list(map(str, value)) if isinstance(value, list) else float(value) if isinstance(value, float) else value)
+    return repr(
+        list(map(str, value))
+        if isinstance(value, list)
+        else float(value)
+        if isinstance(value, float)
+        else value
+    )

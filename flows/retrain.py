@@ -19,11 +19,23 @@ import httpx
 
 from beauty_models import params
 from flows.settings import STATE
-from flows.work import OnEvent, Run, current, fetch_task, register_task, share_task, stage_task, watcher
+from flows.work import (
+    OnEvent,
+    Run,
+    current,
+    fetch_task,
+    register_task,
+    share_task,
+    stage_task,
+    watcher,
+)
 from tasks import child, stage
 
 # isort: split
-from prefect import Task, flow  # after flows.work, which has set what Prefect reads when it is imported
+from prefect import (
+    Task,
+    flow,
+)  # after flows.work, which has set what Prefect reads when it is imported
 from prefect.client.orchestration import get_client
 from prefect.futures import PrefectConcurrentFuture
 from prefect.logging.handlers import PrefectConsoleHandler
@@ -52,7 +64,10 @@ def _wait(futures: Collection[Future]) -> None:
     pending = {future.wrapped_future for future in futures}
     while pending := wait(pending, timeout=CANCEL_EVERY).not_done:
         state = None
-        with suppress(httpx.HTTPError), get_client(sync_client=True) as client:  # a server that is away stops nothing
+        with (
+            suppress(httpx.HTTPError),
+            get_client(sync_client=True) as client,
+        ):  # a server that is away stops nothing
             state = client.read_flow_run(flow_run.id).state
         if state and (state.is_cancelling() or state.is_cancelled()):
             raise child.StoppedError("the flow run was cancelled")
@@ -60,12 +75,16 @@ def _wait(futures: Collection[Future]) -> None:
         future.wait()
 
 
-def _submit_stages(stages: dict[str, stage.Stage], reasons: dict[str, list[str]]) -> dict[str, Future]:
+def _submit_stages(
+    stages: dict[str, stage.Stage], reasons: dict[str, list[str]]
+) -> dict[str, Future]:
     futures: dict[str, Future] = {}
     for name, what in stages.items():
         if what.source and not reasons[name]:
             continue  # raw data as DVC knows it
-        tags = list(what.tags) if reasons[name] else []  # Prefect asks its server for each tag's limit; nothing to do needs no slot
+        tags = (
+            list(what.tags) if reasons[name] else []
+        )  # Prefect asks its server for each tag's limit; nothing to do needs no slot
         ready = stage_task.with_options(name=what.verb, tags=tags, retries=what.retries)
         needs = [futures[need] for need in what.needs if need in futures]
         futures[name] = _submit(ready, name, reasons[name], wait_for=needs)
@@ -76,7 +95,12 @@ def _row(what: stage.Stage, future: Future) -> dict[str, Any]:
     state = future.state
     result = future.result() if state.is_completed() else None
     name = result.state if result else "NotRun" if state.is_pending() else "Failed"
-    return {"stage": what.verb, "family": what.family, "state": name, "seconds": round(result.seconds, 3) if result else 0.0}
+    return {
+        "stage": what.verb,
+        "family": what.family,
+        "state": name,
+        "seconds": round(result.seconds, 3) if result else 0.0,
+    }
 
 
 def _failures(futures: Collection[Future]) -> list[str]:
@@ -84,7 +108,9 @@ def _failures(futures: Collection[Future]) -> list[str]:
     return [str(future.result(raise_on_failure=False)).partition("\n")[0] for future in failed]
 
 
-def carry_through(families: list[str], only_stages: bool = False, only_changed: bool = False, share: bool = False) -> dict[str, Any]:
+def carry_through(
+    families: list[str], only_stages: bool = False, only_changed: bool = False, share: bool = False
+) -> dict[str, Any]:
     """Fetch, bring up to date and register ``families`` inside a flow.
 
     ``only_stages`` neither fetches nor registers; ``only_changed`` goes on with families whose raw data is new; ``share``
@@ -100,10 +126,16 @@ def carry_through(families: list[str], only_stages: bool = False, only_changed: 
     try:
         if share:
             _submit(share_task, "pull").result()
-        fetched = {family: _submit(fetch_task, family) for family in ([] if only_stages else families)}
+        fetched = {
+            family: _submit(fetch_task, family) for family in ([] if only_stages else families)
+        }
         _wait(fetched.values())
         done = {family for family, future in fetched.items() if future.state.is_completed()}
-        ready = [f for f in families if only_stages or (f in done and (fetched[f].result() or not only_changed))]
+        ready = [
+            f
+            for f in families
+            if only_stages or (f in done and (fetched[f].result() or not only_changed))
+        ]
         stages, reasons = stage.survey(ready) if ready else ({}, {})
         run.stages.update(stages)
         staged = _submit_stages(stages, reasons)
@@ -111,7 +143,11 @@ def carry_through(families: list[str], only_stages: bool = False, only_changed: 
         for family in [] if only_stages else ready:
             own = [future for name, future in staged.items() if stages[name].family == family]
             registered[family] = _submit(register_task, family, wait_for=own)
-        named = {**{f"fetch@{f}": v for f, v in fetched.items()}, **staged, **{f"register@{f}": v for f, v in registered.items()}}
+        named = {
+            **{f"fetch@{f}": v for f, v in fetched.items()},
+            **staged,
+            **{f"register@{f}": v for f, v in registered.items()},
+        }
         _wait(named.values())
         if share:
             _submit(share_task, "push").result()
@@ -119,7 +155,10 @@ def carry_through(families: list[str], only_stages: bool = False, only_changed: 
         run.stop.set()  # the stages that run now end, with all their processes
         raise
     versions = [future.result() for future in registered.values() if future.state.is_completed()]
-    outcome = {"stages": [_row(run.stages[n], v) for n, v in staged.items()], "registered": [version for version in versions if version]}
+    outcome = {
+        "stages": [_row(run.stages[n], v) for n, v in staged.items()],
+        "registered": [version for version in versions if version],
+    }
     if failures := _failures(named.values()):
         raise RetrainError("\n".join(failures), outcome)
     return outcome
@@ -133,12 +172,16 @@ def chosen(families: list[str] | None) -> list[str]:
     """
     known = list(params.read())
     if unknown := sorted(set(families or []) - set(known)):
-        raise ValueError(f"{params.PARAMS_FILE}: no block families.{unknown[0]}; it has {', '.join(known)}")
+        raise ValueError(
+            f"{params.PARAMS_FILE}: no block families.{unknown[0]}; it has {', '.join(known)}"
+        )
     return list(dict.fromkeys(families or known))
 
 
 @flow(name="retrain")
-def retrain(families: list[str] | None = None, only_stages: bool = False, share: bool = False) -> dict[str, Any]:
+def retrain(
+    families: list[str] | None = None, only_stages: bool = False, share: bool = False
+) -> dict[str, Any]:
     """Bring ``families`` (all, when none are named) up to date; the other arguments are those of `carry_through`.
 
     Returns:

@@ -12,13 +12,20 @@ from urllib.parse import urlsplit
 STATE = Path(".beauty")
 UI_FILE = STATE / "ui.json"
 
-LEASES = "prefect.server.concurrency.lease_storage.filesystem"  # slots survive a restart of the server
+LEASES = (
+    "prefect.server.concurrency.lease_storage.filesystem"  # slots survive a restart of the server
+)
 
 
 def answers(url: str) -> bool:
     """Return whether something listens at the address ``url``."""
     address = urlsplit(url)
-    with suppress(OSError), socket.create_connection((address.hostname or "127.0.0.1", address.port or 80), timeout=0.5):
+    with (
+        suppress(OSError),
+        socket.create_connection(
+            (address.hostname or "127.0.0.1", address.port or 80), timeout=0.5
+        ),
+    ):
         return True
     return False
 
@@ -46,4 +53,6 @@ def configure() -> None:
         defaults["PREFECT_API_URL"] = f"{ui['prefect']}/api"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # Prefect makes only the last folder
+    Path(os.environ["PREFECT_HOME"]).mkdir(
+        parents=True, exist_ok=True
+    )  # Prefect makes only the last folder

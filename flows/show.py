@@ -17,7 +17,13 @@ from rich.table import Table
 
 OnEvent = Callable[[str, str, str, Any], None]
 
-COLOURS = {"Completed": "green", "Restored": "cyan", "Skipped": "dim", "Failed": "red", "NotRun": "yellow"}
+COLOURS = {
+    "Completed": "green",
+    "Restored": "cyan",
+    "Skipped": "dim",
+    "Failed": "red",
+    "NotRun": "yellow",
+}
 
 
 @contextmanager
@@ -27,7 +33,12 @@ def watching() -> Iterator[OnEvent]:
     if not console.is_terminal:
         yield _plain
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=console) as bars:
         yield _bars(bars)
 
@@ -39,7 +50,11 @@ def _plain(kind: str, stage: str, family: str, payload: Any) -> None:
     elif kind == "progress":
         print(f"{name}: {payload['share']:.0%} {payload['text']}", file=sys.stderr, flush=True)
     elif kind == "end" and payload["state"] != "Skipped":
-        print(f"{name}: {payload['state']} after {payload['seconds']:.1f} s", file=sys.stderr, flush=True)
+        print(
+            f"{name}: {payload['state']} after {payload['seconds']:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _bars(bars: Progress) -> OnEvent:
@@ -52,10 +67,18 @@ def _bars(bars: Progress) -> OnEvent:
         if kind == "line":
             bars.console.print(f"[dim]{name}[/] {escape(payload)}", highlight=False)
         elif kind == "progress":
-            bars.update(tasks[name], total=1.0, completed=payload["share"], note=escape(payload["text"]))
+            bars.update(
+                tasks[name], total=1.0, completed=payload["share"], note=escape(payload["text"])
+            )
         elif kind == "end":
             state = payload["state"]
-            bars.update(tasks[name], total=1.0, completed=1.0, visible=state != "Skipped", note=f"[{COLOURS[state]}]{state}[/]")
+            bars.update(
+                tasks[name],
+                total=1.0,
+                completed=1.0,
+                visible=state != "Skipped",
+                note=f"[{COLOURS[state]}]{state}[/]",
+            )
 
     return on_event
 
@@ -75,23 +98,37 @@ def _figure(value: Any) -> str:
 def outcome(result: dict[str, Any], families: list[str]) -> None:
     """Print the states of the stages and the verdict on each new model, or that nothing has changed."""
     if not result["registered"] and all(stage["state"] == "Skipped" for stage in result["stages"]):
-        show(f"Nothing has changed: data, code and params of {', '.join(families)} are those of the last run.")
+        show(
+            f"Nothing has changed: data, code and params of {', '.join(families)} are those of the last run."
+        )
         return
     table = _table("stage", "family", "state", "seconds")
     for stage in result["stages"]:
         state = stage["state"]
-        table.add_row(stage["stage"], stage["family"], f"[{COLOURS[state]}]{state}[/]", f"{stage['seconds']:.1f}")
+        table.add_row(
+            stage["stage"],
+            stage["family"],
+            f"[{COLOURS[state]}]{state}[/]",
+            f"{stage['seconds']:.1f}",
+        )
     show(table)
     for model in result["registered"]:
         show(Markdown(model["verdict_markdown"]))
-        show(f"{model['family']} version {model['version']} is {', '.join(model['aliases'])}: {escape(model['mlflow_url'])}")
+        show(
+            f"{model['family']} version {model['version']} is {', '.join(model['aliases'])}: {escape(model['mlflow_url'])}"
+        )
 
 
 def reasons(rows: list[dict[str, Any]]) -> None:
     """Print which stages must run and why."""
     table = _table("stage", "family", "", "because")
     for row in rows:
-        table.add_row(row["stage"], row["family"], "[yellow]stale[/]" if row["stale"] else "[dim]up to date[/]", escape("\n".join(row["because"])))
+        table.add_row(
+            row["stage"],
+            row["family"],
+            "[yellow]stale[/]" if row["stale"] else "[dim]up to date[/]",
+            escape("\n".join(row["because"])),
+        )
     show(table)
 
 
@@ -104,9 +141,18 @@ def versions(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         gate, lineage = row["gate"], row["lineage"]
         passed = {True: "[green]passed[/]", False: "[red]failed[/]"}.get(gate.get("passed"), "–")
-        commit = f"{(lineage.get('git_commit') or '–')[:8]}{' *' if lineage.get('git_dirty') else ''}"
+        commit = (
+            f"{(lineage.get('git_commit') or '–')[:8]}{' *' if lineage.get('git_dirty') else ''}"
+        )
         figure = f"{gate.get('metric', '')} {_figure(gate.get('value'))}"
-        cells = (row["family"], str(row["version"]), f"[bold]{', '.join(row['aliases'])}[/]", figure, passed, commit)
+        cells = (
+            row["family"],
+            str(row["version"]),
+            f"[bold]{', '.join(row['aliases'])}[/]",
+            figure,
+            passed,
+            commit,
+        )
         table.add_row(*cells, escape(str(lineage.get("data_source", "–"))))
     show(table)
     if any(row["lineage"].get("git_dirty") for row in rows):
@@ -118,9 +164,16 @@ def evaluation(result: dict[str, Any]) -> None:
     table = _table("metric", f"version {result['version']}", "interval", *result["baselines"])
     for name, value in result["metrics"].items():
         interval = " – ".join(map(_figure, result["intervals"].get(name, [])))
-        table.add_row(name, _figure(value), interval, *(_figure(baseline.get(name)) for baseline in result["baselines"].values()))
+        table.add_row(
+            name,
+            _figure(value),
+            interval,
+            *(_figure(baseline.get(name)) for baseline in result["baselines"].values()),
+        )
     show(table)
-    show(f"{result['n']} rows; {result['rejected']} rejected, {result['seen_in_training']} left out because the model was trained on them")
+    show(
+        f"{result['n']} rows; {result['rejected']} rejected, {result['seen_in_training']} left out because the model was trained on them"
+    )
 
 
 def rows(answer: Any) -> None:
@@ -135,4 +188,8 @@ def rows(answer: Any) -> None:
 
 
 def _cell(value: Any) -> str:
-    return ", ".join(f"{name} {_cell(part)}" for name, part in value.items()) if isinstance(value, dict) else _figure(value)
+    return (
+        ", ".join(f"{name} {_cell(part)}" for name, part in value.items())
+        if isinstance(value, dict)
+        else _figure(value)
+    )

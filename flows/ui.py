@@ -38,7 +38,9 @@ def _serve(name: str, command: list[str], stop: threading.Event) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8", buffering=1) as lines:
         try:
-            code = child.run(command, os.environ, lambda line: print(line, file=lines), math.inf, stop)
+            code = child.run(
+                command, os.environ, lambda line: print(line, file=lines), math.inf, stop
+            )
             print(f"error: {name} ended with exit code {code}; see {log}", file=sys.stderr)
         except child.StoppedError:
             return
@@ -64,10 +66,15 @@ def serve(prefect: int, mlflow: int) -> int:
     for name, url in urls.items():
         if answers(url):
             raise ValueError(f"{url} is taken; choose another port with --{name}-port")
-    os.environ["PREFECT_UI_API_URL"] = f"{urls['prefect']}/api"  # else the pages ask port 4200, whatever --port says
+    os.environ["PREFECT_UI_API_URL"] = (
+        f"{urls['prefect']}/api"  # else the pages ask port 4200, whatever --port says
+    )
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    threads = [threading.Thread(target=_serve, args=(name, command, stop)) for name, command in _commands(prefect, mlflow).items()]
+    threads = [
+        threading.Thread(target=_serve, args=(name, command, stop))
+        for name, command in _commands(prefect, mlflow).items()
+    ]
     for thread in threads:
         thread.start()
     served = False
@@ -75,7 +82,10 @@ def serve(prefect: int, mlflow: int) -> int:
         served = _ready(list(urls.values()), stop)
         if served:
             write_json(UI_FILE, {**urls, "pid": os.getpid()})
-            print(f"Prefect {urls['prefect']}\nMLflow  {urls['mlflow']}\nCtrl-C stops both.", flush=True)
+            print(
+                f"Prefect {urls['prefect']}\nMLflow  {urls['mlflow']}\nCtrl-C stops both.",
+                flush=True,
+            )
             stop.wait()
     except KeyboardInterrupt:
         pass
@@ -89,7 +99,11 @@ def serve(prefect: int, mlflow: int) -> int:
 
 def main() -> int:
     """Parse the command line and serve."""
-    parser = argparse.ArgumentParser(prog="python -m flows.ui", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.ui",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--prefect-port", type=int, default=4200)
     parser.add_argument("--mlflow-port", type=int, default=5000)
     options = parser.parse_args()

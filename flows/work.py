@@ -45,8 +45,12 @@ class Run(NamedTuple):
     pull: bool  # take other machines' results from the DVC remote
 
 
-current: ContextVar[Run] = ContextVar("run")  # Prefect hands a flow's context on to its tasks' threads
-watcher: ContextVar[OnEvent] = ContextVar("on_event", default=lambda kind, stage, family, payload: None)
+current: ContextVar[Run] = ContextVar(
+    "run"
+)  # Prefect hands a flow's context on to its tasks' threads
+watcher: ContextVar[OnEvent] = ContextVar(
+    "on_event", default=lambda kind, stage, family, payload: None
+)
 
 
 def _listener(verb: str, family: str) -> Callable[[str], None]:
@@ -80,7 +84,12 @@ def _carry_out(verb: str, family: str, action: Callable[[], tuple[str, Any]]) ->
     try:
         name, result = action()
     except BaseException as error:
-        tell("end", verb, family, {"state": "Failed", "seconds": time.monotonic() - began, "error": str(error)})
+        tell(
+            "end",
+            verb,
+            family,
+            {"state": "Failed", "seconds": time.monotonic() - began, "error": str(error)},
+        )
         raise
     tell("end", verb, family, {"state": name, "seconds": time.monotonic() - began})
     return Completed(name=name, data=result)
@@ -91,7 +100,13 @@ def _may_retry(task: Any, task_run: Any, state: State[Any]) -> bool:
     return not isinstance(state.result(raise_on_failure=False), (ValueError, child.StoppedError))
 
 
-@task(cache_policy=NO_CACHE, task_run_name="fetch@{family}", retries=2, retry_delay_seconds=10, retry_condition_fn=_may_retry)
+@task(
+    cache_policy=NO_CACHE,
+    task_run_name="fetch@{family}",
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=_may_retry,
+)
 def fetch_task(family: str) -> State[bool]:
     """Bring in the family's raw data; the result is whether it changed."""
 
@@ -121,7 +136,12 @@ def _slot(tags: Collection[str], on_line: Callable[[str], None]) -> Iterator[Non
         CPU_SLOTS.release()
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{name}", retry_delay_seconds=10, retry_condition_fn=_may_retry)
+@task(
+    cache_policy=NO_CACHE,
+    task_run_name="{name}",
+    retry_delay_seconds=10,
+    retry_condition_fn=_may_retry,
+)
 def stage_task(name: str, because: list[str]) -> State[stage.Result]:
     """Bring the stage ``name`` up to date; ``because`` are the reasons why it may be stale, none if it is not."""
     run = current.get()
@@ -134,7 +154,9 @@ def stage_task(name: str, because: list[str]) -> State[stage.Result]:
         for reason in because:
             on_line(f"because {reason}")
         with _slot(what.tags, on_line):
-            result = stage.bring_up_to_date(what, what.timeout_hours * 3600, on_line, run.stop, run.pull)
+            result = stage.bring_up_to_date(
+                what, what.timeout_hours * 3600, on_line, run.stop, run.pull
+            )
         if result.state != "Skipped":
             _show(what)
         return result.state, result
@@ -151,7 +173,13 @@ def _show(what: stage.Stage) -> None:
         artifacts.publish_pictures(what.family)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="register@{family}", retries=1, retry_delay_seconds=10, retry_condition_fn=_may_retry)
+@task(
+    cache_policy=NO_CACHE,
+    task_run_name="register@{family}",
+    retries=1,
+    retry_delay_seconds=10,
+    retry_condition_fn=_may_retry,
+)
 def register_task(family: str) -> State[dict[str, Any] | None]:
     """Register the family's model unless it is registered; the result is what `tasks.register.register` returns."""
 
@@ -168,7 +196,13 @@ def register_task(family: str) -> State[dict[str, Any] | None]:
     return _carry_out("register", family, action)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{verb}", retries=2, retry_delay_seconds=30, retry_condition_fn=_may_retry)
+@task(
+    cache_policy=NO_CACHE,
+    task_run_name="{verb}",
+    retries=2,
+    retry_delay_seconds=30,
+    retry_condition_fn=_may_retry,
+)
 def share_task(verb: str) -> State[None]:
     """``pull`` what other machines made, or ``push`` what this one made."""
 

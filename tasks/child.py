@@ -46,7 +46,13 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def run(command: list[str], env: Mapping[str, str], on_line: Callable[[str], None], timeout_s: float, stop: threading.Event) -> int:
+def run(
+    command: list[str],
+    env: Mapping[str, str],
+    on_line: Callable[[str], None],
+    timeout_s: float,
+    stop: threading.Event,
+) -> int:
     """Run ``command``, give each line of its output to ``on_line``, and return its exit code.
 
     Whatever ends this function early, the process group of the command is gone when it does.

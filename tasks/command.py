@@ -15,7 +15,9 @@ from tasks import child
 TAIL = 20  # last lines of a failed child that its error carries
 
 
-def python(*arguments: str | Path, on_line: Callable[[str], None], stop: threading.Event | None = None) -> None:
+def python(
+    *arguments: str | Path, on_line: Callable[[str], None], stop: threading.Event | None = None
+) -> None:
     """Run ``python`` with ``arguments`` and pass each line it prints to ``on_line``, but not the error it ends with.
 
     Raises:
@@ -36,10 +38,16 @@ def python(*arguments: str | Path, on_line: Callable[[str], None], stop: threadi
     words = [str(argument) for argument in arguments]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     environment = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
-    code = child.run([sys.executable, *words], environment, hear, math.inf, stop or threading.Event())
+    code = child.run(
+        [sys.executable, *words], environment, hear, math.inf, stop or threading.Event()
+    )
     if code and said:
         raise ValueError("\n".join(said)[len("error: ") :])
     if code:
-        raise RuntimeError("\n".join([f"`python {' '.join(words)}` ended with exit code {code}; it said last:", *last]))
+        raise RuntimeError(
+            "\n".join(
+                [f"`python {' '.join(words)}` ended with exit code {code}; it said last:", *last]
+            )
+        )
     for line in said:
         on_line(line)

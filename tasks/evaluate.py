@@ -25,7 +25,9 @@ from tasks.lineage import dvc_hashes
 Say = Callable[[str], None]
 
 
-def evaluate_on(family: str, source: str, version: int | None, mapping: dict[str, str], on_line: Say = print) -> dict[str, Any]:
+def evaluate_on(
+    family: str, source: str, version: int | None, mapping: dict[str, str], on_line: Say = print
+) -> dict[str, Any]:
     """Return the figures of ``version`` (None: the champion) on everything that ``source`` holds.
 
     ``mapping`` is field → the column that holds it. The report stays in `.beauty/evaluations/<family>`.
@@ -42,53 +44,103 @@ def evaluate_on(family: str, source: str, version: int | None, mapping: dict[str
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
         scratch = Path(folder)
         model = registry.champion(family, number, into=scratch / "version")
-        trained = yaml.safe_load(registry.download(family, number, "params.yaml", scratch).read_text(encoding="utf-8"))["families"][family]
-        block = params.merge(params.read()[family], {"ingest": trained["ingest"]})  # all else is for the code of today
+        trained = yaml.safe_load(
+            registry.download(family, number, "params.yaml", scratch).read_text(encoding="utf-8")
+        )["families"][family]
+        block = params.merge(
+            params.read()[family], {"ingest": trained["ingest"]}
+        )  # all else is for the code of today
         settings = _settings(family, block, source, mapping, scratch)
         raw, new, data = scratch / "raw", scratch / "new", scratch / "data"
         raw.mkdir()
         fetch.take(family, source, "", raw, scratch / "downloads", on_line)
         _check_columns(mapping, raw)
         try:
-            command.python(*_stage("ingest", family, settings, scratch), "--raw", raw, "--data", new, on_line=on_line)
+            command.python(
+                *_stage("ingest", family, settings, scratch),
+                "--raw",
+                raw,
+                "--data",
+                new,
+                on_line=on_line,
+            )
         except ValueError as error:
             raise ValueError(str(error).replace(f"{raw}{os.sep}", "")) from None
         _training_data(family, registry.lineage(family, number)["dvc"]["data"], data)
         seen = _only_unseen(data, new)
         report = registry.STATE / "evaluations" / family
         report.parent.mkdir(exist_ok=True)
-        command.python(*_stage("evaluate", family, settings, scratch), "--data", data, "--model", model, "--report", report, on_line=on_line)
+        command.python(
+            *_stage("evaluate", family, settings, scratch),
+            "--data",
+            data,
+            "--model",
+            model,
+            "--report",
+            report,
+            on_line=on_line,
+        )
         on_line(f"evaluate: the report is {report / 'index.html'}")
         rejected = int(read_json(scratch / "ingest.json")["rejected"])
-        return {"family": family, "version": number, **_shaped(read_json(scratch / "evaluate.json")), "rejected": rejected, "seen_in_training": seen}
+        return {
+            "family": family,
+            "version": number,
+            **_shaped(read_json(scratch / "evaluate.json")),
+            "rejected": rejected,
+            "seen_in_training": seen,
+        }
 
 
 def _stage(stage: str, family: str, settings: Path, scratch: Path) -> list[str]:
-    return ["-m", "beauty_models", stage, family, "--params", str(settings), "--metrics", str(scratch / f"{stage}.json")]
+    return [
+        "-m",
+        "beauty_models",
+        stage,
+        family,
+        "--params",
+        str(settings),
+        "--metrics",
+        str(scratch / f"{stage}.json"),
+    ]
 
 
-def _settings(family: str, block: dict[str, Any], source: str, mapping: dict[str, str], scratch: Path) -> Path:
+def _settings(
+    family: str, block: dict[str, Any], source: str, mapping: dict[str, str], scratch: Path
+) -> Path:
     """Write ``block``, with everything going to the test split, as a params.yaml; return the file."""
     ingest = block["ingest"]
     if unknown := sorted(set(mapping) - set(ingest["columns"])):
-        raise ValueError(f"--map {unknown[0]}=…: there is no field {unknown[0]!r}; there are {', '.join(ingest['columns'])}")
+        raise ValueError(
+            f"--map {unknown[0]}=…: there is no field {unknown[0]!r}; there are {', '.join(ingest['columns'])}"
+        )
     ingest["columns"] |= {field: [column] for field, column in mapping.items()}
     ingest |= {"limit": 0, "split": {"train": 0, "validation": 0, "test": 1}}
     block["source"] = source
     file = scratch / "settings.yaml"
     params.check(family, block, Path(f"the parameters of the registered {family}"))
-    file.write_text(yaml.safe_dump({"families": {family: block}}, allow_unicode=True), encoding="utf-8")
+    file.write_text(
+        yaml.safe_dump({"families": {family: block}}, allow_unicode=True), encoding="utf-8"
+    )
     return file
 
 
 def _check_columns(mapping: dict[str, str], raw: Path) -> None:
     """Refuse a mapping to a column that no table of ``raw`` has: ingest would take it for a field that is not given."""
     if mapping:
-        files = sorted(file for file in raw.rglob("*") if file.suffix.lower() in tables.SUFFIXES and file.name not in (fetch.MANIFEST, fetch.LICENSE))
-        columns = list(dict.fromkeys(column for file in files for column in tables.read(file).rows.columns))
+        files = sorted(
+            file
+            for file in raw.rglob("*")
+            if file.suffix.lower() in tables.SUFFIXES
+            and file.name not in (fetch.MANIFEST, fetch.LICENSE)
+        )
+        columns = list(
+            dict.fromkeys(column for file in files for column in tables.read(file).rows.columns)
+        )
         for field, column in mapping.items():
             if column.casefold() not in {name.strip().casefold() for name in columns}:
-                raise ValueError(f"--map {field}={column}: there is no column {column!r}; there are {', '.join(columns)}")
+                raise ValueError(
+                    f"--map {field}={column}: there is no column {column!r}; there are {', '.join(columns)}"
+                )
 
 
 def _training_data(family: str, md5: str, data: Path) -> None:
@@ -104,7 +156,9 @@ def _training_data(family: str, md5: str, data: Path) -> None:
     try:
         _restore(md5, data)
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"the training data of this version of {family} (DVC {md5}) is neither in DVC's cache nor its remote: {error}") from None
+        raise ValueError(
+            f"the training data of this version of {family} (DVC {md5}) is neither in DVC's cache nor its remote: {error}"
+        ) from None
 
 
 def _restore(md5: str, folder: Path) -> None:
@@ -112,10 +166,14 @@ def _restore(md5: str, folder: Path) -> None:
     project = folder.with_name("dvc")
     shutil.copytree(".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
     settings = {"core.no_scm": "true", "cache.dir": _dvc("cache", "dir")[-1]}
-    settings |= {f"remote.{line.split()[0]}.url": line.split()[1] for line in _dvc("remote", "list")}  # absolute, where .dvc/config is relative
+    settings |= {
+        f"remote.{line.split()[0]}.url": line.split()[1] for line in _dvc("remote", "list")
+    }  # absolute, where .dvc/config is relative
     for key, value in settings.items():
         _dvc("--cd", str(project), "config", "--local", key, value)
-    (project / "data.dvc").write_text(yaml.safe_dump({"outs": [{"md5": md5, "hash": "md5", "path": "data"}]}), encoding="utf-8")
+    (project / "data.dvc").write_text(
+        yaml.safe_dump({"outs": [{"md5": md5, "hash": "md5", "path": "data"}]}), encoding="utf-8"
+    )
     _dvc("--cd", str(project), "pull", "data.dvc")
     (project / "data").rename(folder)
 
@@ -140,7 +198,9 @@ def _only_unseen(data: Path, new: Path) -> int:
     known = set(pq.read_table(data / "train.parquet", columns=[column])[column].to_pylist())
     unseen = test.filter([value not in known for value in test[column].to_pylist()])
     if not unseen.num_rows:
-        raise ValueError(f"all {test.num_rows} rows of the source were in the model's training data; give data it has not seen")
+        raise ValueError(
+            f"all {test.num_rows} rows of the source were in the model's training data; give data it has not seen"
+        )
     (data / "test.parquet").unlink()
     pq.write_table(unseen, data / "test.parquet")
     return int(test.num_rows - unseen.num_rows)
@@ -153,6 +213,19 @@ def _shaped(figures: dict[str, float]) -> dict[str, Any]:
     for name in sorted(set(figures) - set(plain)):
         baseline, _, metric = name.partition("/")
         baselines.setdefault(baseline, {})[metric] = figures[name]
-    intervals = {name.removesuffix(".low"): [plain[name], plain[f"{name.removesuffix('.low')}.high"]] for name in plain if name.endswith(".low")}
-    metrics = {name: value for name, value in plain.items() if name != "n" and not name.endswith((".low", ".high"))}
-    return {"n": int(plain["n"]), "metrics": metrics, "intervals": intervals, "baselines": baselines}
+    intervals = {
+        name.removesuffix(".low"): [plain[name], plain[f"{name.removesuffix('.low')}.high"]]
+        for name in plain
+        if name.endswith(".low")
+    }
+    metrics = {
+        name: value
+        for name, value in plain.items()
+        if name != "n" and not name.endswith((".low", ".high"))
+    }
+    return {
+        "n": int(plain["n"]),
+        "metrics": metrics,
+        "intervals": intervals,
+        "baselines": baselines,
+    }

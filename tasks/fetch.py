@@ -43,7 +43,9 @@ def bring_in(family: str, on_line: Say = print, stop: threading.Event | None = N
     """
     blocks = params.read()
     if "source" not in blocks.get(family, {}):
-        raise ValueError(f"params.yaml: needs families.{family}.source; it has the families {', '.join(blocks)}")
+        raise ValueError(
+            f"params.yaml: needs families.{family}.source; it has the families {', '.join(blocks)}"
+        )
     source, license = str(blocks[family]["source"]), str(blocks[family].get("license") or "")
     lock = STATE / "locks" / f"fetch-{family}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,9 @@ def bring_in(family: str, on_line: Say = print, stop: threading.Event | None = N
         return _bring_in(family, source, license, on_line, stop)
 
 
-def _bring_in(family: str, source: str, license: str, say: Say, stop: threading.Event | None) -> bool:
+def _bring_in(
+    family: str, source: str, license: str, say: Say, stop: threading.Event | None
+) -> bool:
     raw, unfinished = families.path("raw", family), STATE / "fetched" / f"{family}.unfinished"
     former = _intact(raw)
     if not _up_to_date(family, source, license, former, say):
@@ -78,7 +82,9 @@ def _intact(raw: Path) -> Manifest:
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
     """Return (path below ``folder``, file) of each visible file but our manifest, sorted."""
-    found = ((file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file())
+    found = (
+        (file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file()
+    )
     return sorted((path, file) for path, file in found if _wanted(path))
 
 
@@ -90,18 +96,26 @@ def _wanted(path: str) -> bool:
 def _up_to_date(family: str, source: str, license: str, former: Manifest, say: Say) -> bool:
     """Return whether the snapshot that ``former`` describes is what the source holds now."""
     kind, raw = kind_of(source), families.path("raw", family)
-    same = bool(former) and former["source"] == source and all(former.get(k) == v for k, v in _license(license, raw).items())
+    same = (
+        bool(former)
+        and former["source"] == source
+        and all(former.get(k) == v for k, v in _license(license, raw).items())
+    )
     if kind in ("starter", "toy"):
         return same and former["starter_sha256"] == _starter_hash(family)
     seen = STATE / "fetched" / f"{family}.json"
     if kind == "s3":
-        return same and {e["path"]: e["etag"] for e in former["files"]} == {o.path: o.etag for o in _objects(s3.client(), source)}
+        return same and {e["path"]: e["etag"] for e in former["files"]} == {
+            o.path: o.etag for o in _objects(s3.client(), source)
+        }
     try:
         files = _expand(source)
     except ValueError:
         if not same or seen.exists():
             raise
-        say(f"fetch: {source} is not on this machine; {raw} holds the snapshot that was taken from it")  # a worker's clone
+        say(
+            f"fetch: {source} is not on this machine; {raw} holds the snapshot that was taken from it"
+        )  # a worker's clone
         return True
     now = _hashes(files, seen)
     return same and {e["path"]: e["sha256"] for e in former["files"]} == now
@@ -118,7 +132,9 @@ def kind_of(source: str) -> str:
     if source.startswith("s3://"):
         return "s3"
     if not source or "://" in source:
-        raise ValueError(f"source {source!r}: give starter, a file, a folder, a glob, or s3://bucket/prefix")
+        raise ValueError(
+            f"source {source!r}: give starter, a file, a folder, a glob, or s3://bucket/prefix"
+        )
     return "local"
 
 
@@ -135,7 +151,9 @@ def check(source: str) -> None:
 def _starter_hash(family: str) -> str:
     module = Path(families.__file__).parent / family / "starter.py"
     if not module.exists():
-        raise ValueError(f"family {family} has no starter data; set families.{family}.source to a file, a folder or s3://bucket/prefix")
+        raise ValueError(
+            f"family {family} has no starter data; set families.{family}.source to a file, a folder or s3://bucket/prefix"
+        )
     return hashlib.sha256(module.read_bytes()).hexdigest()
 
 
@@ -146,7 +164,11 @@ def _hashes(files: list[tuple[str, Path]], seen: Path) -> dict[str, str]:
     for _, file in files:
         stat, name = file.stat(), str(file.resolve())
         old = known.get(name)
-        now[name] = old if old and old[:2] == [stat.st_size, stat.st_mtime_ns] else [stat.st_size, stat.st_mtime_ns, _sha256(file)]
+        now[name] = (
+            old
+            if old and old[:2] == [stat.st_size, stat.st_mtime_ns]
+            else [stat.st_size, stat.st_mtime_ns, _sha256(file)]
+        )
     if now != known:
         write_json(seen, now)
     return {path: str(now[str(file.resolve())][2]) for path, file in files}
@@ -170,14 +192,25 @@ def _expand(source: str) -> list[tuple[str, Path]]:
         found = _files(place)
     elif glob.has_magic(source):
         root = next(parent for parent in place.parents if not glob.has_magic(str(parent)))
-        matches = ((file.relative_to(root).as_posix(), file) for file in root.glob(str(place.relative_to(root))))
+        matches = (
+            (file.relative_to(root).as_posix(), file)
+            for file in root.glob(str(place.relative_to(root)))
+        )
         found = sorted((path, file) for path, file in matches if file.is_file() and _wanted(path))
     else:
         raise ValueError(f"{source}: no such file or folder{_near(place)}")
     full = [(path, file) for path, file in found if file.stat().st_size]
     if not full:
-        what = "the file is empty" if place.is_file() else "no file is there" if not found else "every file there is empty"
-        raise ValueError(f"{source}: {what}; give a file with data, a folder of them, or a glob such as 'reviews/*.csv'")
+        what = (
+            "the file is empty"
+            if place.is_file()
+            else "no file is there"
+            if not found
+            else "every file there is empty"
+        )
+        raise ValueError(
+            f"{source}: {what}; give a file with data, a folder of them, or a glob such as 'reviews/*.csv'"
+        )
     return full
 
 
@@ -185,8 +218,14 @@ def _near(place: Path) -> str:
     """Return "; did you mean …" with names like the first part of ``place`` that does not exist, or ""."""
     while not place.parent.exists():
         place = place.parent
-    near = difflib.get_close_matches(place.name, sorted(file.name for file in place.parent.iterdir()), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(str(place.parent / name) for name in near)}?" if near else f"; {place.parent} has nothing like it"
+    near = difflib.get_close_matches(
+        place.name, sorted(file.name for file in place.parent.iterdir()), n=3, cutoff=0.5
+    )
+    return (
+        f"; did you mean {' or '.join(str(place.parent / name) for name in near)}?"
+        if near
+        else f"; {place.parent} has nothing like it"
+    )
 
 
 def take(
@@ -218,9 +257,21 @@ def take(
     else:
         extra = {"starter_sha256": _starter_hash(family)}
         command.python("-m", "beauty_models", kind, family, "--raw", folder, on_line=say, stop=stop)
-    files = [{"path": path, "bytes": file.stat().st_size, "sha256": _sha256(file)} for path, file in _files(folder)]
-    files = [entry | ({"etag": etags[entry["path"]]} if entry["path"] in etags else {}) for entry in files]
-    manifest = {"source": source, "kind": kind, "files": files, **_license(license, folder), **extra}
+    files = [
+        {"path": path, "bytes": file.stat().st_size, "sha256": _sha256(file)}
+        for path, file in _files(folder)
+    ]
+    files = [
+        entry | ({"etag": etags[entry["path"]]} if entry["path"] in etags else {})
+        for entry in files
+    ]
+    manifest = {
+        "source": source,
+        "kind": kind,
+        "files": files,
+        **_license(license, folder),
+        **extra,
+    }
     write_json(folder / MANIFEST, manifest)
     for file in folder.rglob("*"):
         if file.is_file():
@@ -234,8 +285,13 @@ def _license(wanted: str, folder: Path) -> dict[str, Any]:
         return {"license": wanted, "commercial_use": None}
     stated = read_json(folder / LICENSE)
     if not isinstance(stated, dict):
-        raise ValueError(f'{folder / LICENSE}: needs {{"license": "...", "commercial_use": true or false}}')
-    return {"license": str(stated.get("license", "")), "commercial_use": stated.get("commercial_use")}
+        raise ValueError(
+            f'{folder / LICENSE}: needs {{"license": "...", "commercial_use": true or false}}'
+        )
+    return {
+        "license": str(stated.get("license", "")),
+        "commercial_use": stated.get("commercial_use"),
+    }
 
 
 def _copy(files: list[tuple[str, Path]], folder: Path) -> None:
@@ -249,15 +305,29 @@ def _copy(files: list[tuple[str, Path]], folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
         after = file.stat()
-        if (before.st_size, before.st_mtime_ns, target.stat().st_size) != (after.st_size, after.st_mtime_ns, after.st_size):
-            raise ValueError(f"{file}: it changed while it was copied; fetch again when its delivery is complete")
+        if (before.st_size, before.st_mtime_ns, target.stat().st_size) != (
+            after.st_size,
+            after.st_mtime_ns,
+            after.st_size,
+        ):
+            raise ValueError(
+                f"{file}: it changed while it was copied; fetch again when its delivery is complete"
+            )
 
 
 def _hint(source: Path, say: Say) -> None:
     """Say that files lie beside a single source file that look like parts of it (``X_aspects.csv`` beside ``X.csv``)."""
-    beside = sorted(file.name for file in source.parent.glob(f"{glob.escape(source.stem)}_*{source.suffix}")) if source.is_file() else []
+    beside = (
+        sorted(
+            file.name for file in source.parent.glob(f"{glob.escape(source.stem)}_*{source.suffix}")
+        )
+        if source.is_file()
+        else []
+    )
     if beside:
-        say(f"fetch: beside {source} lies {', '.join(beside)}; to bring in all of them give the glob '{source.with_suffix('')}*{source.suffix}'")
+        say(
+            f"fetch: beside {source} lies {', '.join(beside)}; to bring in all of them give the glob '{source.with_suffix('')}*{source.suffix}'"
+        )
 
 
 def _objects(connection: Any, url: str) -> list[s3.Object]:
@@ -267,7 +337,9 @@ def _objects(connection: Any, url: str) -> list[s3.Object]:
     return objects
 
 
-def _take_s3(url: str, folder: Path, downloads: Path, say: Say, former: Manifest, raw: Path | None) -> dict[str, str]:
+def _take_s3(
+    url: str, folder: Path, downloads: Path, say: Say, former: Manifest, raw: Path | None
+) -> dict[str, str]:
     """Put the objects at ``url`` into ``folder``; return path → ETag. An object replaced meanwhile is read once more."""
     connection = s3.client()
     old = {(entry["path"], entry.get("etag")): entry["sha256"] for entry in former.get("files", [])}
@@ -275,7 +347,11 @@ def _take_s3(url: str, folder: Path, downloads: Path, say: Say, former: Manifest
         objects, wanted = _objects(connection, url), []
         for item in objects:
             before = raw / item.path if raw else None
-            if before and old.get((item.path, item.etag)) and _sha256(before) == old[item.path, item.etag]:
+            if (
+                before
+                and old.get((item.path, item.etag))
+                and _sha256(before) == old[item.path, item.etag]
+            ):
                 (folder / item.path).parent.mkdir(parents=True, exist_ok=True)
                 if not (folder / item.path).exists():
                     os.link(before, folder / item.path)
@@ -286,7 +362,9 @@ def _take_s3(url: str, folder: Path, downloads: Path, say: Say, former: Manifest
             break
         except s3.ChangedError as changed:
             if attempt == 2:
-                raise ValueError(f"{changed}: it was replaced while it was read, twice; fetch again when its delivery is complete") from None
+                raise ValueError(
+                    f"{changed}: it was replaced while it was read, twice; fetch again when its delivery is complete"
+                ) from None
             say(f"fetch: {changed} was replaced while it was read; starting it again")
     shutil.rmtree(downloads)
     return {item.path: item.etag for item in objects}

@@ -23,14 +23,29 @@ def dvc_hashes(family: str) -> dict[str, str]:
     Raises:
         ValueError: dvc.lock has no finished model of this family.
     """
-    lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8")) if Path("dvc.lock").exists() else {}
-    known = {out["path"]: out["md5"] for stage in lock.get("stages", {}).values() for out in stage.get("outs", []) if "md5" in out}
+    lock = (
+        yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
+        if Path("dvc.lock").exists()
+        else {}
+    )
+    known = {
+        out["path"]: out["md5"]
+        for stage in lock.get("stages", {}).values()
+        for out in stage.get("outs", [])
+        if "md5" in out
+    }
     raw = Path(f"{families.path('raw', family)}.dvc")
     if raw.exists():
-        known[str(families.path("raw", family))] = yaml.safe_load(raw.read_text(encoding="utf-8"))["outs"][0]["md5"]
-    places = {name: str(families.path(name, family)) for name in ("raw", "data", "pretrained", "model")}
+        known[str(families.path("raw", family))] = yaml.safe_load(raw.read_text(encoding="utf-8"))[
+            "outs"
+        ][0]["md5"]
+    places = {
+        name: str(families.path(name, family)) for name in ("raw", "data", "pretrained", "model")
+    }
     if places["model"] not in known:
-        raise ValueError(f"dvc.lock: holds no finished model of {family}; run `beauty retrain {family}`")
+        raise ValueError(
+            f"dvc.lock: holds no finished model of {family}; run `beauty retrain {family}`"
+        )
     return {name: known[place] for name, place in places.items() if place in known}
 
 
@@ -39,7 +54,9 @@ def folder_hashes(folder: Path) -> dict[str, str]:
     hashes = {}
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         with file.open("rb") as content:
-            hashes[file.relative_to(folder).as_posix()] = hashlib.file_digest(content, "sha256").hexdigest()
+            hashes[file.relative_to(folder).as_posix()] = hashlib.file_digest(
+                content, "sha256"
+            ).hexdigest()
     return hashes
 
 
@@ -63,7 +80,10 @@ def _git(*arguments: str) -> str | None:
 
 def _licenses(folder: Path) -> dict[str, dict[str, Any]]:
     """Return file → licence and whether commercial use is allowed, of the JSON files of ``folder`` that state a licence."""
-    found = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
+    found = {
+        file.name: json.loads(file.read_text(encoding="utf-8"))
+        for file in sorted(folder.glob("*.json"))
+    }
     return {
         name: {"license": content["license"], "commercial_use": content.get("commercial_use")}
         for name, content in found.items()
@@ -86,7 +106,10 @@ def lineage(family: str, flow_run: str | None) -> dict[str, Any]:
         "split_sha256": split_hash(family),
         "flow_run": flow_run,
         "data_source": manifest.get("source"),
-        "data_license": {"license": manifest.get("license", ""), "commercial_use": manifest.get("commercial_use")},
+        "data_license": {
+            "license": manifest.get("license", ""),
+            "commercial_use": manifest.get("commercial_use"),
+        },
         "backbone_licenses": _licenses(model),
         "files": folder_hashes(model),
     }
@@ -94,12 +117,19 @@ def lineage(family: str, flow_run: str | None) -> dict[str, Any]:
 
 def warnings(lineage: dict[str, Any]) -> list[str]:
     """Return a sentence for each licence in ``lineage`` that forbids commercial use or says nothing of it."""
-    stated = {"data": lineage["data_license"], **{f"backbone ({name})": value for name, value in lineage["backbone_licenses"].items()}}
+    stated = {
+        "data": lineage["data_license"],
+        **{f"backbone ({name})": value for name, value in lineage["backbone_licenses"].items()},
+    }
     told = []
     for what, entry in stated.items():
         name, allowed = str(entry["license"] or ""), entry["commercial_use"]
         if allowed is False or (allowed is None and NOT_COMMERCIAL.search(name)):
-            told.append(f"The {what} may not be used commercially ({name or 'its licence says so'}).")
+            told.append(
+                f"The {what} may not be used commercially ({name or 'its licence says so'})."
+            )
         elif not name:
-            told.append(f"The {what} states no licence: clear the rights before it serves customers.")
+            told.append(
+                f"The {what} states no licence: clear the rights before it serves customers."
+            )
     return told

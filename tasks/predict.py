@@ -33,7 +33,16 @@ def predict(family: str, arguments: Sequence[str], on_progress: Callable[[str], 
         ValueError: there is no champion.
         SystemExit: the child failed, and has said why.
     """
-    command = [sys.executable, "-m", "beauty_models", "predict", family, "--model", str(model_folder(family)), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "beauty_models",
+        "predict",
+        family,
+        "--model",
+        str(model_folder(family)),
+        *arguments,
+    ]
     lines = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as child:
         try:

@@ -32,7 +32,11 @@ Say = Callable[[str], None]
 
 
 def register(
-    family: str, *, flow_run: str | None = None, on_line: Say = lambda line: None, evaluate: Callable[[str, int, Say], Metrics] | None = None
+    family: str,
+    *,
+    flow_run: str | None = None,
+    on_line: Say = lambda line: None,
+    evaluate: Callable[[str, int, Say], Metrics] | None = None,
 ) -> dict[str, Any] | None:
     """Register build/<family>/model; None when this very model was judged on this very split by this gate before.
 
@@ -53,14 +57,18 @@ def register(
         if version := registry.find(client, family, identity):
             _remember(family, identity, version)
             return None
-        result = _register(client, family, flow_run, identity, on_line, evaluate or evaluate_version)
+        result = _register(
+            client, family, flow_run, identity, on_line, evaluate or evaluate_version
+        )
         _remember(family, identity, result["version"])
     return result
 
 
 def _identity(family: str) -> str:
     """Return what makes two registrations the same: model, test split and gate."""
-    return json.dumps([origin.dvc_hashes(family)["model"], origin.split_hash(family), _gate(family).model_dump()])
+    return json.dumps(
+        [origin.dvc_hashes(family)["model"], origin.split_hash(family), _gate(family).model_dump()]
+    )
 
 
 def _gate(family: str) -> params.Gate:
@@ -74,14 +82,19 @@ def _memory(family: str) -> Path:
 def _known(family: str) -> dict[str, int]:
     """Return identity → version of what this machine knows to be in the registry in use."""
     uri = registry.tracking_uri()
-    if not _memory(family).exists() or (uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()):
+    if not _memory(family).exists() or (
+        uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+    ):
         return {}
     memory = read_json(_memory(family))
     return dict(memory["versions"]) if memory["uri"] == uri else {}
 
 
 def _remember(family: str, identity: str, version: int) -> None:
-    write_json(_memory(family), {"uri": registry.tracking_uri(), "versions": _known(family) | {identity: version}})
+    write_json(
+        _memory(family),
+        {"uri": registry.tracking_uri(), "versions": _known(family) | {identity: version}},
+    )
 
 
 def evaluate_version(family: str, version: int, on_line: Say) -> Metrics:
@@ -92,32 +105,59 @@ def evaluate_version(family: str, version: int, on_line: Say) -> Metrics:
     """
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
         scratch = Path(folder)
-        model, figures = registry.champion(family, version, into=scratch / "version"), scratch / "metrics.json"
-        places: list[str | Path] = ["--data", families.path("data", family), "--model", model, "--report", scratch / "report", "--metrics", figures]
+        model, figures = (
+            registry.champion(family, version, into=scratch / "version"),
+            scratch / "metrics.json",
+        )
+        places: list[str | Path] = [
+            "--data",
+            families.path("data", family),
+            "--model",
+            model,
+            "--report",
+            scratch / "report",
+            "--metrics",
+            figures,
+        ]
         try:
             command.python("-m", "beauty_models", "evaluate", family, *places, on_line=on_line)
         except ValueError as error:
             way_out = f"`beauty rollback {family} --to N` makes another version champion"
-            raise ValueError(f"the champion, version {version}, cannot be evaluated on the present test split ({way_out}): {error}") from None
+            raise ValueError(
+                f"the champion, version {version}, cannot be evaluated on the present test split ({way_out}): {error}"
+            ) from None
         return dict(read_json(figures))
 
 
 def _register(
-    client: registry.Client, family: str, flow_run: str | None, identity: str, say: Say, evaluate: Callable[[str, int, Say], Metrics]
+    client: registry.Client,
+    family: str,
+    flow_run: str | None,
+    identity: str,
+    say: Say,
+    evaluate: Callable[[str, int, Say], Metrics],
 ) -> dict[str, Any]:
     metrics: Metrics = read_json(Path("metrics") / family / "evaluate.json")
     lineage, rules, run = origin.lineage(family, flow_run), _gate(family), None
     while True:
         champion = registry.aliases(client, family).get("champion")
-        say(f"register: {family} against {f'the champion, version {champion}' if champion else 'its baselines; there is no champion yet'}")
-        verdict = gate.judge(rules, metrics, evaluate(family, champion, say) if champion else None, champion)
+        say(
+            f"register: {family} against {f'the champion, version {champion}' if champion else 'its baselines; there is no champion yet'}"
+        )
+        verdict = gate.judge(
+            rules, metrics, evaluate(family, champion, say) if champion else None, champion
+        )
         text = gate.markdown(family, verdict, metrics, origin.warnings(lineage))
         run = run or _log(client, family, metrics, lineage, flow_run)
         if registry.aliases(client, family).get("champion") == champion:
             break
     registry.attach(client, run, {"gate.json": json.dumps(verdict, indent=2), "verdict.md": text})
     alias = "champion" if verdict["passed"] else "challenger"
-    tags = {"gate": json.dumps(verdict), "gate_passed": str(verdict["passed"]).lower(), **_tags(lineage)}
+    tags = {
+        "gate": json.dumps(verdict),
+        "gate_passed": str(verdict["passed"]).lower(),
+        **_tags(lineage),
+    }
     version = registry.add_version(client, family, run, tags, alias)
     registry.finish(client, family, version, identity)
     return {
@@ -134,13 +174,30 @@ def _register(
 def _tags(lineage: dict[str, Any]) -> dict[str, str]:
     """Return ``lineage`` as tags: whole as JSON, and each of its simple values to search by."""
     hashes = {f"dvc_{name}": value for name, value in lineage["dvc"].items()}
-    simple = {name: value for name, value in lineage.items() if value is None or isinstance(value, str | bool)}
+    simple = {
+        name: value
+        for name, value in lineage.items()
+        if value is None or isinstance(value, str | bool)
+    }
     licenses = {"data_license": lineage["data_license"]["license"]}
-    licenses |= {"backbone_license": ", ".join(sorted({str(entry["license"]) for entry in lineage["backbone_licenses"].values()}))}
-    return {"lineage": json.dumps(lineage)} | {name: "" if value is None else str(value) for name, value in (simple | hashes | licenses).items()}
+    licenses |= {
+        "backbone_license": ", ".join(
+            sorted({str(entry["license"]) for entry in lineage["backbone_licenses"].values()})
+        )
+    }
+    return {"lineage": json.dumps(lineage)} | {
+        name: "" if value is None else str(value)
+        for name, value in (simple | hashes | licenses).items()
+    }
 
 
-def _log(client: registry.Client, family: str, metrics: Metrics, lineage: dict[str, Any], flow_run: str | None) -> str:
+def _log(
+    client: registry.Client,
+    family: str,
+    metrics: Metrics,
+    lineage: dict[str, Any],
+    flow_run: str | None,
+) -> str:
     """Record a run with the family's parameters, figures and files; return its id."""
     block = params.read()[family]
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
@@ -149,17 +206,26 @@ def _log(client: registry.Client, family: str, metrics: Metrics, lineage: dict[s
             shutil.copytree(families.path(name, family), artifacts / name)
         shutil.copytree(Path("metrics") / family, artifacts / "metrics")
         shutil.copy("dvc.lock", artifacts / "dvc.lock")
-        (artifacts / "params.yaml").write_text(yaml.safe_dump({"families": {family: block}}, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        (artifacts / "params.yaml").write_text(
+            yaml.safe_dump({"families": {family: block}}, allow_unicode=True, sort_keys=False),
+            encoding="utf-8",
+        )
         write_json(artifacts / "lineage.json", lineage)
         (artifacts / "model_card.md").write_text(_card(family, metrics, lineage), encoding="utf-8")
-        return registry.log_run(client, family, _flat(block), metrics, artifacts, {"flow_run": flow_run or ""})
+        return registry.log_run(
+            client, family, _flat(block), metrics, artifacts, {"flow_run": flow_run or ""}
+        )
 
 
 def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, str]:
     """Return ``a.b.c`` → value for each leaf of ``block``."""
     flat: dict[str, str] = {}
     for key, value in block.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
+        flat |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, dict)
+            else {f"{prefix}{key}": str(value)}
+        )
     return flat
 
 
@@ -167,10 +233,30 @@ def _card(family: str, metrics: Metrics, lineage: dict[str, Any]) -> str:
     """Return the family's model card with a section on this very model."""
     readme = Path("beauty_models") / family / "README.md"
     licenses = {"data": lineage["data_license"], **lineage["backbone_licenses"]}
-    lines = [readme.read_text(encoding="utf-8").rstrip() if readme.exists() else f"# {family}", "", "## This version", ""]
+    lines = [
+        readme.read_text(encoding="utf-8").rstrip() if readme.exists() else f"# {family}",
+        "",
+        "## This version",
+        "",
+    ]
     lines += [f"- Data: {lineage['data_source']}, DVC {lineage['dvc'].get('raw', 'unknown')}"]
-    lines += [f"- Licence of {what}: {entry['license'] or 'none stated'}" for what, entry in licenses.items()]
+    lines += [
+        f"- Licence of {what}: {entry['license'] or 'none stated'}"
+        for what, entry in licenses.items()
+    ]
     lines += [f"- {warning}" for warning in origin.warnings(lineage)]
-    lines += [f"- Code: {lineage['git_commit'] or 'not in git'}{' with uncommitted changes' if lineage['git_dirty'] else ''}"]
-    lines += [f"- Test split: SHA-256 {lineage['split_sha256']}", "", "| metric | value |", "|---|---:|"]
-    return "\n".join([*lines, *(f"| {name} | {value:.4f} |" for name, value in sorted(metrics.items()))]) + "\n"
+    lines += [
+        f"- Code: {lineage['git_commit'] or 'not in git'}{' with uncommitted changes' if lineage['git_dirty'] else ''}"
+    ]
+    lines += [
+        f"- Test split: SHA-256 {lineage['split_sha256']}",
+        "",
+        "| metric | value |",
+        "|---|---:|",
+    ]
+    return (
+        "\n".join(
+            [*lines, *(f"| {name} | {value:.4f} |" for name, value in sorted(metrics.items()))]
+        )
+        + "\n"
+    )

@@ -45,7 +45,9 @@ def url(family: str, version: int) -> str:
     server = tracking_uri()
     if not server.startswith("http"):
         running = STATE / "ui.json"
-        server = str(read_json(running).get("mlflow")) if running.exists() else "http://127.0.0.1:5000"
+        server = (
+            str(read_json(running).get("mlflow")) if running.exists() else "http://127.0.0.1:5000"
+        )
     return f"{_shown(server).rstrip('/')}/#/models/{family}/versions/{version}"
 
 
@@ -60,7 +62,9 @@ def explained() -> Iterator[None]:
     except (MlflowException, OperationalError) as error:
         first = str(error).split("\n")[0]
         if "database is locked" in first:
-            raise ValueError(f"{_shown(tracking_uri())} is locked by another program; end it, or wait for it, and try again") from None
+            raise ValueError(
+                f"{_shown(tracking_uri())} is locked by another program; end it, or wait for it, and try again"
+            ) from None
         raise ValueError(f"MLflow at {_shown(tracking_uri())}: {first}") from None
 
 
@@ -78,7 +82,10 @@ def client() -> Client:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is raised as well
     (STATE / "locks").mkdir(parents=True, exist_ok=True)
-    with FileLock(STATE / "locks" / "mlflow.lock"), explained():  # two processes must not create the tables at once
+    with (
+        FileLock(STATE / "locks" / "mlflow.lock"),
+        explained(),
+    ):  # two processes must not create the tables at once
         return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
 
 
@@ -94,10 +101,14 @@ def locked(family: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(file, timeout=seconds):
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {_now()}", encoding="utf-8")
+            holder.write_text(
+                f"process {os.getpid()} on {socket.gethostname()} since {_now()}", encoding="utf-8"
+            )
             yield
     except Timeout:
-        raise ValueError(f"registry locked by {holder.read_text(encoding='utf-8')}; wait for it or end it, then try again") from None
+        raise ValueError(
+            f"registry locked by {holder.read_text(encoding='utf-8')}; wait for it or end it, then try again"
+        ) from None
 
 
 def _now() -> str:
@@ -111,17 +122,38 @@ def aliases(registry: Client, family: str) -> dict[str, int]:
         return {alias: int(version) for alias, version in found[0].aliases.items()} if found else {}
 
 
-def log_run(registry: Client, family: str, params: dict[str, str], metrics: dict[str, float], artifacts: Path, tags: dict[str, str]) -> str:
+def log_run(
+    registry: Client,
+    family: str,
+    params: dict[str, str],
+    metrics: dict[str, float],
+    artifacts: Path,
+    tags: dict[str, str],
+) -> str:
     """Record a finished run with everything below ``artifacts``; return its id."""
     from mlflow.entities import Metric, Param
 
     with explained():
-        run = registry.create_run(_experiment(registry, family), run_name=family, tags=tags).info.run_id
+        run = registry.create_run(
+            _experiment(registry, family), run_name=family, tags=tags
+        ).info.run_id
         for start in range(0, len(params), 100):  # as many as one request may hold
-            registry.log_batch(run, params=[Param(key, value[:6000]) for key, value in list(params.items())[start : start + 100]])
+            registry.log_batch(
+                run,
+                params=[
+                    Param(key, value[:6000])
+                    for key, value in list(params.items())[start : start + 100]
+                ],
+            )
         time = int(datetime.now(UTC).timestamp() * 1000)
         for start in range(0, len(metrics), 1000):
-            registry.log_batch(run, metrics=[Metric(key, value, time, 0) for key, value in list(metrics.items())[start : start + 1000]])
+            registry.log_batch(
+                run,
+                metrics=[
+                    Metric(key, value, time, 0)
+                    for key, value in list(metrics.items())[start : start + 1000]
+                ],
+            )
         registry.log_artifacts(run, str(artifacts))
         registry.set_terminated(run)
         return str(run)
@@ -131,7 +163,11 @@ def _experiment(registry: Client, family: str) -> str:
     found = registry.get_experiment_by_name(family)
     if found:
         return str(found.experiment_id)
-    place = None if tracking_uri().startswith("http") else (STATE / "mlartifacts" / family).absolute().as_uri()
+    place = (
+        None
+        if tracking_uri().startswith("http")
+        else (STATE / "mlartifacts" / family).absolute().as_uri()
+    )
     return str(registry.create_experiment(family, artifact_location=place))
 
 
@@ -147,7 +183,11 @@ def add_version(registry: Client, family: str, run: str, tags: dict[str, str], a
     with explained():
         if not registry.search_registered_models(f"name='{family}'"):
             registry.create_registered_model(family)
-        version = int(registry.create_model_version(family, f"runs:/{run}/model", run_id=run, tags=tags).version)
+        version = int(
+            registry.create_model_version(
+                family, f"runs:/{run}/model", run_id=run, tags=tags
+            ).version
+        )
         _point(registry, family, alias, version)
         return version
 
@@ -164,7 +204,11 @@ def versions(family: str | None = None) -> list[dict[str, Any]]:
     """Return what is registered, newest first: family, version, aliases, metrics, gate and lineage of each version."""
     registry = client()
     names = [family] if family else families.names()
-    return [_described(registry, found, aliases(registry, name)) for name in names for found in _all(registry, name)]
+    return [
+        _described(registry, found, aliases(registry, name))
+        for name in names
+        for found in _all(registry, name)
+    ]
 
 
 def _all(registry: Client, family: str) -> list[Any]:
@@ -179,7 +223,9 @@ def _described(registry: Client, version: Any, pointers: dict[str, int]) -> dict
     return {
         "family": version.name,
         "version": int(version.version),
-        "aliases": sorted(alias for alias, number in pointers.items() if number == int(version.version)),
+        "aliases": sorted(
+            alias for alias, number in pointers.items() if number == int(version.version)
+        ),
         "metrics": dict(sorted(metrics.items())),
         "gate": json.loads(version.tags.get("gate", "{}")),
         "lineage": json.loads(version.tags.get("lineage", "{}")),
@@ -188,7 +234,14 @@ def _described(registry: Client, version: Any, pointers: dict[str, int]) -> dict
 
 def find(registry: Client, family: str, identity: str) -> int | None:
     """Return the version whose registration under ``identity`` was finished."""
-    return next((int(version.version) for version in _all(registry, family) if version.tags.get("identity") == identity), None)
+    return next(
+        (
+            int(version.version)
+            for version in _all(registry, family)
+            if version.tags.get("identity") == identity
+        ),
+        None,
+    )
 
 
 def finish(registry: Client, family: str, version: int, identity: str) -> None:
@@ -207,14 +260,25 @@ def rollback(family: str, to: int | None = None) -> dict[str, Any]:
     """
     with locked(family):
         registry = client()
-        present, known = aliases(registry, family).get("champion"), {int(version.version): version for version in _all(registry, family)}
+        present, known = (
+            aliases(registry, family).get("champion"),
+            {int(version.version): version for version in _all(registry, family)},
+        )
         if to is None:
-            former = sorted((version.tags[SINCE], number) for number, version in known.items() if SINCE in version.tags and number != present)
+            former = sorted(
+                (version.tags[SINCE], number)
+                for number, version in known.items()
+                if SINCE in version.tags and number != present
+            )
             if present is None or not former:
-                raise ValueError(f"{family}: there is no champion before {f'version {present}' if present else 'the first'} to go back to")
+                raise ValueError(
+                    f"{family}: there is no champion before {f'version {present}' if present else 'the first'} to go back to"
+                )
             to = former[-1][1]
         if to not in known or to == present:
-            raise ValueError(f"{family}: version {to} {'is the champion' if to == present else 'is not registered'}; see `beauty models`")
+            raise ValueError(
+                f"{family}: version {to} {'is the champion' if to == present else 'is not registered'}; see `beauty models`"
+            )
         with explained():
             _point(registry, family, "champion", to)
             if present is not None:
@@ -231,7 +295,9 @@ def champion_version(family: str, version: int | None = None) -> int:
     """
     found = version or aliases(client(), family).get("champion")
     if found is None:
-        raise ValueError(f"{family}: no champion is registered yet; run `beauty retrain {family}`, or name a version of `beauty models`")
+        raise ValueError(
+            f"{family}: no champion is registered yet; run `beauty retrain {family}`, or name a version of `beauty models`"
+        )
     return found
 
 
@@ -245,7 +311,9 @@ def champion(family: str, version: int | None = None, *, into: Path) -> Path:
     with new_folder(into) as new:
         download(family, number, "model", new)
         if folder_hashes(new / "model") != lineage(family, number)["files"]:
-            raise ValueError(f"{family} version {number}: its files are not those that were registered; choose another version")
+            raise ValueError(
+                f"{family} version {number}: its files are not those that were registered; choose another version"
+            )
     return into / "model"
 
 
@@ -257,7 +325,9 @@ def lineage(family: str, version: int) -> dict[str, Any]:
     """
     tags = _version(client(), family, version).tags
     if "lineage" not in tags:
-        raise ValueError(f"{family} version {version}: it has no lineage, so `beauty` did not register it; choose another version")
+        raise ValueError(
+            f"{family} version {version}: it has no lineage, so `beauty` did not register it; choose another version"
+        )
     return dict(json.loads(tags["lineage"]))
 
 
@@ -274,4 +344,8 @@ def download(family: str, version: int, path: str, folder: Path) -> Path:
 
     run = _version(client(), family, version).run_id
     with explained():
-        return Path(download_artifacts(run_id=run, artifact_path=path, dst_path=str(folder), tracking_uri=tracking_uri()))
+        return Path(
+            download_artifacts(
+                run_id=run, artifact_path=path, dst_path=str(folder), tracking_uri=tracking_uri()
+            )
+        )

@@ -15,7 +15,9 @@ from tasks import child
 OnLine = Callable[[str], None]
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 BUSY = "is busy, it is being blocked by"  # DVC's words for a path that another DVC process uses
-CHATTER = re.compile(r"\s*$|To track the changes with git|\tgit add|To enable auto staging|\tdvc config core.autostage|Use `dvc push`")
+CHATTER = re.compile(
+    r"\s*$|To track the changes with git|\tgit add|To enable auto staging|\tdvc config core.autostage|Use `dvc push`"
+)
 TAIL = 20  # lines of a failed stage that its error shows
 SHARE = {"pull": ["--run-cache", "--allow-missing"], "push": ["--run-cache"]}
 SHARE_S = 24 * 3600.0
@@ -31,12 +33,16 @@ def _failure(name: str, code: int, tail: Iterable[str]) -> Exception:
     """Return the error of a failed child; a `ValueError` when it said ``error:``, so that a retry would not help."""
     lines = list(tail)
     said = [line for line in lines if line.startswith("error: ")]
-    last = [line for line in lines if not line.startswith("ERROR: ")] or lines or ["it said nothing"]
+    last = (
+        [line for line in lines if not line.startswith("ERROR: ")] or lines or ["it said nothing"]
+    )
     first = said[-1] if said else f"failed with exit code {code}: {last[-1]}"
     return (ValueError if said else RuntimeError)("\n".join([f"{name}: {first}", *lines]))
 
 
-def reproduce(name: str, timeout_s: float, on_line: OnLine, stop: threading.Event, pull: bool) -> str | None:
+def reproduce(
+    name: str, timeout_s: float, on_line: OnLine, stop: threading.Event, pull: bool
+) -> str | None:
     """Let DVC run the stage ``name``, if it finds it stale, within ``timeout_s`` seconds; setting ``stop`` ends it.
 
     ``pull`` looks in the DVC remote for a result that another machine made (`share` brings its list, not its files).
@@ -54,7 +60,10 @@ def reproduce(name: str, timeout_s: float, on_line: OnLine, stop: threading.Even
         if CHATTER.match(line):
             return
         tail.append(line)
-        heard["cached"] |= line == f"Stage '{name}' is cached - skipping run, checking out outputs" or line.startswith("Pulling data for")
+        heard["cached"] |= (
+            line == f"Stage '{name}' is cached - skipping run, checking out outputs"
+            or line.startswith("Pulling data for")
+        )
         heard["unchanged"] |= line == f"Stage '{name}' didn't change, skipping"
         heard["ran"] |= line == f"Running stage '{name}':"
         heard["busy"] |= BUSY in line

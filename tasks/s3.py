@@ -45,30 +45,52 @@ def client() -> Any:
     from botocore.config import Config
 
     session = boto3.session.Session()  # boto3's default one is not made for threads
-    return session.client("s3", config=Config(retries={"mode": "standard", "total_max_attempts": 5}, max_pool_connections=THREADS * 2))
+    return session.client(
+        "s3",
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": 5}, max_pool_connections=THREADS * 2
+        ),
+    )
 
 
 @contextmanager
 def _explained(bucket: str, key: str) -> Iterator[None]:
     """Turn what boto3 raises into an error that says what to check, and holds no credentials; a RuntimeError may be tried again."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+    )
 
     place = f"s3://{bucket}/{key}"
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError):
-        raise ValueError(f"{place}: no AWS credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+        raise ValueError(
+            f"{place}: no AWS credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from None
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in ("412", "PreconditionFailed"):
             raise ChangedError(place) from None
         raise ValueError(f"{place}: {_remedy(code, bucket)}") from None
     except BotoCoreError as error:
-        raise RuntimeError(f"{place}: {error}; check the network, AWS_REGION and AWS_ENDPOINT_URL") from None
+        raise RuntimeError(
+            f"{place}: {error}; check the network, AWS_REGION and AWS_ENDPOINT_URL"
+        ) from None
 
 
 def _remedy(code: str, bucket: str) -> str:
-    if code in ("403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "AllAccessDisabled"):
+    if code in (
+        "403",
+        "AccessDenied",
+        "Forbidden",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "AllAccessDisabled",
+    ):
         return f"S3 refused ({code}); check the credentials in use (AWS_PROFILE) and that they may s3:ListBucket and s3:GetObject here"
     if code == "NoSuchBucket":
         return f"there is no bucket {bucket!r}; check its name, AWS_REGION and AWS_ENDPOINT_URL"
@@ -84,8 +106,15 @@ def _relative(key: str, prefix: str) -> str:
         ValueError: it would lie outside.
     """
     path = PurePosixPath(key).name if key == prefix else key.removeprefix(prefix).removeprefix("/")
-    if path.startswith("/") or "\\" in path or "\0" in path or not {".", "..", ""}.isdisjoint(path.split("/")):
-        raise ValueError(f"object {key!r}: its name would lie outside the data folder; rename it or choose another prefix")
+    if (
+        path.startswith("/")
+        or "\\" in path
+        or "\0" in path
+        or not {".", "..", ""}.isdisjoint(path.split("/"))
+    ):
+        raise ValueError(
+            f"object {key!r}: its name would lie outside the data folder; rename it or choose another prefix"
+        )
     return path
 
 
@@ -105,14 +134,18 @@ def list_objects(s3: Any, url: str) -> list[Object]:
                 if not (prefix == "" or key == prefix or key.startswith(f"{prefix}/")):
                     beside.add(key)
                 elif size:
-                    found.append(Object(bucket, key, _relative(key, prefix), size, item["ETag"].strip('"')))
+                    found.append(
+                        Object(bucket, key, _relative(key, prefix), size, item["ETag"].strip('"'))
+                    )
     if not found:
         near = f"; near it: {', '.join(sorted(beside)[:3])}" if beside else ""
         raise ValueError(f"{url}: no object with content is there; check bucket and prefix{near}")
     paths = {item.path for item in found}
     for item in found:
         if clash := paths & {str(parent) for parent in PurePosixPath(item.path).parents}:
-            raise ValueError(f"s3://{bucket}/{item.key}: {clash.pop()} is an object and a folder at once; rename one of them")
+            raise ValueError(
+                f"s3://{bucket}/{item.key}: {clash.pop()} is an object and a folder at once; rename one of them"
+            )
     return sorted(found, key=lambda item: item.path)
 
 
@@ -124,12 +157,19 @@ def _read_range(s3: Any, item: Object, start: int, file: Path) -> int:
     for attempt in range(ATTEMPTS):
         try:
             with _explained(item.bucket, item.key):
-                answer = s3.get_object(Bucket=item.bucket, Key=item.key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{item.etag}"')
+                answer = s3.get_object(
+                    Bucket=item.bucket,
+                    Key=item.key,
+                    Range=f"bytes={start}-{end - 1}",
+                    IfMatch=f'"{item.etag}"',
+                )
             content = answer["Body"].read()
             break
         except (HTTPClientError, IncompleteReadError, OSError) as error:
             if attempt == ATTEMPTS - 1:
-                raise RuntimeError(f"s3://{item.bucket}/{item.key}: the connection broke {ATTEMPTS} times at byte {start}: {error}") from None
+                raise RuntimeError(
+                    f"s3://{item.bucket}/{item.key}: the connection broke {ATTEMPTS} times at byte {start}: {error}"
+                ) from None
             time.sleep(0.2 * 2**attempt)
     if len(content) != end - start:
         raise ChangedError(f"s3://{item.bucket}/{item.key}")
@@ -158,10 +198,14 @@ def _fits_parts(s3: Any, item: Object, file: Path) -> bool:
     """Return whether ``file`` fits the ETag of an object uploaded in parts; True when the server does not tell their sizes."""
 
     def size(part: int) -> int:
-        return int(s3.head_object(Bucket=item.bucket, Key=item.key, PartNumber=part)["ContentLength"])
+        return int(
+            s3.head_object(Bucket=item.bucket, Key=item.key, PartNumber=part)["ContentLength"]
+        )
 
     count, first = int(item.etag.partition("-")[2]), size(1)
-    even = [first] * (count - 1) + [item.bytes - first * (count - 1)]  # nearly every program uploads parts of one size
+    even = [first] * (count - 1) + [
+        item.bytes - first * (count - 1)
+    ]  # nearly every program uploads parts of one size
     if even[-1] > 0 and _digest(file, even) == item.etag:
         return True
     sizes = [size(part + 1) for part in range(count)]
@@ -179,16 +223,23 @@ def _check(s3: Any, item: Object, file: Path) -> None:
             return
     with _explained(item.bucket, item.key):
         head = s3.head_object(Bucket=item.bucket, Key=item.key, IfMatch=f'"{item.etag}"')
-        no_checksum = head.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in head
+        no_checksum = (
+            head.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in head
+        )
         if no_checksum or ("-" in item.etag and _fits_parts(s3, item, file)):
             return
     file.unlink()
     file.with_suffix(".done").unlink()
-    raise ValueError(f"s3://{item.bucket}/{item.key}: what arrived does not fit its ETag {item.etag}; fetch again")
+    raise ValueError(
+        f"s3://{item.bucket}/{item.key}: what arrived does not fit its ETag {item.etag}; fetch again"
+    )
 
 
 def _part_file(downloads: Path, item: Object) -> Path:
-    return downloads / f"{hashlib.sha256(f'{item.bucket}/{item.key} {item.etag}'.encode()).hexdigest()[:32]}.part"
+    return (
+        downloads
+        / f"{hashlib.sha256(f'{item.bucket}/{item.key} {item.etag}'.encode()).hexdigest()[:32]}.part"
+    )
 
 
 def _missing(downloads: Path, item: Object) -> list[int]:
@@ -212,7 +263,10 @@ def _download(s3: Any, items: list[Object], downloads: Path, say: Say) -> None:
         say(f"fetch: {done:,} of {total:,} bytes are there from an earlier attempt")
     pool = ThreadPoolExecutor(THREADS)
     try:
-        running: dict[Future[int], Object] = {pool.submit(_read_range, s3, item, start, _part_file(downloads, item)): item for item, start in todo}
+        running: dict[Future[int], Object] = {
+            pool.submit(_read_range, s3, item, start, _part_file(downloads, item)): item
+            for item, start in todo
+        }
         for ready in as_completed(running):
             done += ready.result()
             if time.monotonic() - said >= LINE_EVERY or done == total:

@@ -77,15 +77,30 @@ def _repo() -> Iterator[Repo]:
 def _describe(node: Any, needs: Iterable[Any]) -> Stage:
     name, meta = node.addressing, node.meta or {}
     family = name.partition("@")[2] or Path(name).stem
-    limits = {"tags": tuple(meta.get("tags", ["cpu"])), "retries": meta.get("retries", 0), "timeout_hours": meta.get("timeout_hours", 24)}
-    return Stage(name=name, family=family, needs=tuple(n.addressing for n in needs), source=node.cmd is None, **limits)
+    limits = {
+        "tags": tuple(meta.get("tags", ["cpu"])),
+        "retries": meta.get("retries", 0),
+        "timeout_hours": meta.get("timeout_hours", 24),
+    }
+    return Stage(
+        name=name,
+        family=family,
+        needs=tuple(n.addressing for n in needs),
+        source=node.cmd is None,
+        **limits,
+    )
 
 
 def _graph(repo: Repo, families: Iterable[str]) -> dict[str, Stage]:
     import networkx
 
-    wanted, nodes = set(families), repo.index.graph  # edges point from a stage to what it depends on
-    ordered = [_describe(node, nodes.successors(node)) for node in networkx.dfs_postorder_nodes(nodes)]
+    wanted, nodes = (
+        set(families),
+        repo.index.graph,
+    )  # edges point from a stage to what it depends on
+    ordered = [
+        _describe(node, nodes.successors(node)) for node in networkx.dfs_postorder_nodes(nodes)
+    ]
     return {stage.name: stage for stage in ordered if stage.family in wanted}
 
 
@@ -102,16 +117,24 @@ def graph(families: Iterable[str]) -> dict[str, Stage]:
 def _flat(value: Any, prefix: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         return {prefix: value}
-    return {key: leaf for name, part in value.items() for key, leaf in _flat(part, f"{prefix}.{name}").items()}
+    return {
+        key: leaf
+        for name, part in value.items()
+        for key, leaf in _flat(part, f"{prefix}.{name}").items()
+    }
 
 
 def _changed_params(dependency: Any) -> Iterator[str]:
     old, new = dependency.hash_info.value or {}, dependency.read_params()
     for block in dependency.params:
-        before, after = (_flat(values[block], block) if block in values else {} for values in (old, new))
+        before, after = (
+            _flat(values[block], block) if block in values else {} for values in (old, new)
+        )
         for key in dict.fromkeys([*after, *before]):
             if before.get(key) != after.get(key) or (key in before) != (key in after):
-                shown = [repr(values[key]) if key in values else "nothing" for values in (before, after)]
+                shown = [
+                    repr(values[key]) if key in values else "nothing" for values in (before, after)
+                ]
                 yield f"{dependency} {key}: {shown[0]} → {shown[1]}"
 
 
@@ -126,10 +149,17 @@ def _own_reasons(node: Any) -> Iterator[str]:
         yield "its command or its outputs in dvc.yaml changed"
     for dependency in () if node.frozen else node.deps:
         for path, what in dependency.status().items():
-            yield from _changed_params(dependency) if isinstance(what, dict) else [f"{path} is missing" if what == "deleted" else f"{path} changed"]
+            yield from (
+                _changed_params(dependency)
+                if isinstance(what, dict)
+                else [f"{path} is missing" if what == "deleted" else f"{path} changed"]
+            )
     for out in node.outs:
         for path, what in out.status().items():
-            yield f"{path} " + {"deleted": "is missing", "not in cache": "is not in DVC's cache"}.get(what, "is not what this stage made")
+            yield f"{path} " + {
+                "deleted": "is missing",
+                "not in cache": "is not in DVC's cache",
+            }.get(what, "is not what this stage made")
 
 
 def _stale(repo: Repo, stages: Iterable[str]) -> dict[str, list[str]]:
@@ -168,12 +198,17 @@ def _node(repo: Repo, name: str) -> Any:
     for node in repo.index.stages:
         if node.addressing == name:
             return node
-    raise ValueError(f"dvc.yaml: no stage {name}; there are: {', '.join(node.addressing for node in repo.index.stages)}")
+    raise ValueError(
+        f"dvc.yaml: no stage {name}; there are: {', '.join(node.addressing for node in repo.index.stages)}"
+    )
 
 
 def _inputs(node: Any) -> dict[str, Any]:
     """Return the hash of each dependency as it lies there now (of params: their values)."""
-    return {str(dependency): dependency.get_hash().value if dependency.exists else None for dependency in node.deps}
+    return {
+        str(dependency): dependency.get_hash().value if dependency.exists else None
+        for dependency in node.deps
+    }
 
 
 def _forget(repo: Repo, node: Any) -> None:
@@ -193,7 +228,9 @@ def _check_inputs(name: str, before: dict[str, Any]) -> None:
         booked = {str(dependency): dependency.hash_info.value for dependency in node.deps}
         if changed := [path for path in before if before[path] != booked.get(path)]:
             _forget(repo, node)
-            raise RuntimeError(f"{name}: {', '.join(changed)} changed while the stage ran; its result was not recorded. Run it again.")
+            raise RuntimeError(
+                f"{name}: {', '.join(changed)} changed while the stage ran; its result was not recorded. Run it again."
+            )
 
 
 def _release_dead(repo: Repo) -> None:
@@ -203,12 +240,16 @@ def _release_dead(repo: Repo) -> None:
 
     def alive(holder: dict[str, Any]) -> bool:
         try:
-            arguments = holder["cmd"].partition(" ")[2]  # the first word is dvc's own path, by whatever name
+            arguments = holder["cmd"].partition(" ")[
+                2
+            ]  # the first word is dvc's own path, by whatever name
             return " ".join(psutil.Process(holder["pid"]).cmdline()).endswith(arguments)
         except psutil.Error:
             return False
 
-    with _edit_rwlock(repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False)) as locks:
+    with _edit_rwlock(
+        repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False)
+    ) as locks:
         for path in [path for path, holder in locks["write"].items() if not alive(holder)]:
             del locks["write"][path]
         for path, holders in list(locks["read"].items()):
@@ -234,7 +275,13 @@ def hold(name: str, stop: threading.Event, on_line: OnLine) -> FileLock:
     return lock
 
 
-def bring_up_to_date(stage: Stage, timeout_s: float, on_line: OnLine, stop: threading.Event | None = None, pull: bool = False) -> Result:
+def bring_up_to_date(
+    stage: Stage,
+    timeout_s: float,
+    on_line: OnLine,
+    stop: threading.Event | None = None,
+    pull: bool = False,
+) -> Result:
     """Run ``stage`` through DVC if it is stale; dvc.lock ends as ``dvc repro`` would leave it.
 
     ``on_line`` gets each line the stage prints. Setting ``stop`` ends the stage and all its processes.

@@ -12,8 +12,12 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; torch's threads would only wait for each other
-os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="beauty-prefect-")  # before anything imports Prefect
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # tests run side by side; torch's threads would only wait for each other
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(
+    prefix="beauty-prefect-"
+)  # before anything imports Prefect
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 ROOT = Path(__file__).parent.parent
@@ -107,7 +111,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for family in ("lips", "nails"):
         (project / "data/raw" / family).mkdir(parents=True)
         (project / "data/raw" / family / "x").write_text(family)
-    for command in (["git", "init", "-q"], [*DVC_COMMAND, "init", "-q"], [*DVC_COMMAND, "add", "-q", "data/raw/lips", "data/raw/nails"]):
+    for command in (
+        ["git", "init", "-q"],
+        [*DVC_COMMAND, "init", "-q"],
+        [*DVC_COMMAND, "add", "-q", "data/raw/lips", "data/raw/nails"],
+    ):
         subprocess.run(command, cwd=project, check=True, capture_output=True)
     (project / ".dvc/config").write_text("[core]\n    analytics = false\n    autostage = false\n")
     return project

@@ -18,14 +18,22 @@ def set_param(family: str, stage: str, **values: Any) -> None:
     """Change the block of a stage in params.yaml; None takes a key away."""
     content = yaml.safe_load(Path("params.yaml").read_text())
     block = {**content["families"][family][stage], **values}
-    content["families"][family][stage] = {key: value for key, value in block.items() if value is not None}
+    content["families"][family][stage] = {
+        key: value for key, value in block.items() if value is not None
+    }
     Path("params.yaml").write_text(yaml.safe_dump(content))
 
 
 def dvc(*arguments: str) -> str:
     """Run DVC's command line and return what it printed."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run([sys.executable, "-m", "dvc", *arguments], check=True, capture_output=True, text=True, env=environment).stdout
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    ).stdout
 
 
 def runs() -> list[str]:

@@ -41,9 +41,17 @@ def test_a_dead_ui_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     Path(".beauty").mkdir()
-    Path(".beauty/ui.json").write_text(json.dumps({"prefect": "http://127.0.0.1:9", "mlflow": "http://127.0.0.1:9", "pid": os.getpid()}))
+    Path(".beauty/ui.json").write_text(
+        json.dumps(
+            {"prefect": "http://127.0.0.1:9", "mlflow": "http://127.0.0.1:9", "pid": os.getpid()}
+        )
+    )
     assert running_ui() == {}  # lives, but nothing answers
-    Path(".beauty/ui.json").write_text(json.dumps({"prefect": "http://127.0.0.1:9", "mlflow": "http://127.0.0.1:9", "pid": ended.pid}))
+    Path(".beauty/ui.json").write_text(
+        json.dumps(
+            {"prefect": "http://127.0.0.1:9", "mlflow": "http://127.0.0.1:9", "pid": ended.pid}
+        )
+    )
     assert running_ui() == {}
     before = dict(os.environ)
     try:

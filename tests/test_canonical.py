@@ -13,13 +13,21 @@ from beauty_models.common.canonical import Moments, canonical
 def test_canonical_variates_are_those_of_the_generalised_eigenproblem() -> None:
     random = np.random.default_rng(1)
     shared = random.normal(size=(200, 2))
-    seen, said = (shared @ random.normal(size=(2, width)) + random.normal(size=(200, width)) for width in (7, 5))
+    seen, said = (
+        shared @ random.normal(size=(2, width)) + random.normal(size=(200, width))
+        for width in (7, 5)
+    )
     seen, said = seen - seen.mean(0), said - said.mean(0)
     covariances = [a.T @ b / 200 for a, b in ((seen, seen), (seen, said), (said, said))]
     image, text, correlations = canonical(*(torch.from_numpy(one) for one in covariances), 0.4)
     xx, xy, yy = covariances
     both = np.block([[np.zeros((7, 7)), xy], [xy.T, np.zeros((5, 5))]])
-    scale = np.block([[xx + 0.4 * np.eye(7), np.zeros((7, 5))], [np.zeros((5, 7)), yy + yy.trace() / 5 * np.eye(5)]])
+    scale = np.block(
+        [
+            [xx + 0.4 * np.eye(7), np.zeros((7, 5))],
+            [np.zeros((5, 7)), yy + yy.trace() / 5 * np.eye(5)],
+        ]
+    )
     values, vectors = eigh(both, scale)
     np.testing.assert_allclose(correlations.numpy(), values[::-1][:5], atol=1e-9)
     for k in range(2):
@@ -30,10 +38,14 @@ def test_canonical_variates_are_those_of_the_generalised_eigenproblem() -> None:
 def test_own_dimensions_are_those_that_views_of_a_picture_share() -> None:
     random, pictures, views = np.random.default_rng(0), 40, 6
     signal, noise = random.normal(size=(pictures, 1)), random.normal(size=(pictures, views))
-    features = np.stack([signal.repeat(views, 1) + 0.1 * random.normal(size=noise.shape), 2 * noise], 2)  # the second differs between views only
+    features = np.stack(
+        [signal.repeat(views, 1) + 0.1 * random.normal(size=noise.shape), 2 * noise], 2
+    )  # the second differs between views only
     moments = Moments(2, 1)
     for rows in np.split(np.arange(pictures), 4):
-        moments.add(torch.from_numpy(features[rows]), torch.zeros(len(rows), 1, dtype=torch.float64))
+        moments.add(
+            torch.from_numpy(features[rows]), torch.zeros(len(rows), 1, dtype=torch.float64)
+        )
     means = features.mean(1)
     within = np.cov((features - means[:, None]).reshape(-1, 2).T, ddof=0)
     theirs = eigh(np.cov(means.T, ddof=0), within + within.trace() / 2 * np.eye(2))[1][:, -1]
@@ -42,4 +54,6 @@ def test_own_dimensions_are_those_that_views_of_a_picture_share() -> None:
     assert abs(np.corrcoef(means @ ours, signal[:, 0])[0, 1]) > 0.95
     alone = Moments(2, 1)
     alone.add(torch.from_numpy(features[:, :1]), torch.zeros(pictures, 1, dtype=torch.float64))
-    assert abs(alone.discriminant(2, 1)[1, 0]) > 0.9  # one view a picture: where pictures differ most
+    assert (
+        abs(alone.discriminant(2, 1)[1, 0]) > 0.9
+    )  # one view a picture: where pictures differ most

@@ -21,7 +21,12 @@ ROOT = Path(__file__).parents[1]
 def beauty(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in the current folder and check its exit code."""
     command = [sys.executable, "-m", "flows.cli", *arguments]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, text=True)
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == code, done.stderr
     return done
 
@@ -41,7 +46,11 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(ROOT / name, name, ignore=shutil.ignore_patterns("__pycache__"))
     Path(".dvc").mkdir()
     shutil.copy(ROOT / ".dvc/config", ".dvc/config")
-    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "start"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "start"],
+    ):
         subprocess.run(["git", *command], check=True)
     return tmp_path
 
@@ -49,7 +58,12 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_help_imports_nothing_heavy() -> None:
     heavy = {"prefect", "mlflow", "dvc", "boto3", "pandas", "torch", "pydantic"}
     code = f"import sys, flows.cli; print(sorted({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )
     commands = {"retrain", "fetch", "why", "models", "evaluate", "predict", "rollback"}
     assert all(command in beauty("--help", NO_COLOR="1").stdout for command in commands)
     for command in commands:
@@ -57,10 +71,21 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_errors_are_one_line_and_standard_output_stays_empty(copy: Path) -> None:
-    for arguments in (["rollback", "sentiment"], ["predict", "sentiment", "--text", "x"], ["evaluate", "sentiment", "--source", "x"]):
+    for arguments in (
+        ["rollback", "sentiment"],
+        ["predict", "sentiment", "--text", "x"],
+        ["evaluate", "sentiment", "--source", "x"],
+    ):
         done = beauty(*arguments, "--json", code=1)
-        assert done.stdout == "" and done.stderr.startswith("error: sentiment: ") and done.stderr.count("\n") == 1
-    assert f"no block families.lipstick; it has {', '.join(params.read(ROOT / 'params.yaml'))}" in beauty("why", "lipstick", code=1).stderr
+        assert (
+            done.stdout == ""
+            and done.stderr.startswith("error: sentiment: ")
+            and done.stderr.count("\n") == 1
+        )
+    assert (
+        f"no block families.lipstick; it has {', '.join(params.read(ROOT / 'params.yaml'))}"
+        in beauty("why", "lipstick", code=1).stderr
+    )
     assert "Traceback" in beauty("why", "lipstick", code=1, BEAUTY_TRACEBACK="1").stderr
     assert answer("models") == []
     assert "x.csv: no such file or folder" in beauty("retrain", "--source", "x.csv", code=1).stderr
@@ -71,7 +96,10 @@ def test_errors_are_one_line_and_standard_output_stays_empty(copy: Path) -> None
 def test_why_says_what_is_stale(copy: Path) -> None:
     rows = answer("why", "sentiment")
     assert [row["stage"] for row in rows] == ["ingest", "pretrain", "finetune", "evaluate"]
-    assert all(row["family"] == "sentiment" and row["stale"] is True and "never run" in row["because"] for row in rows)
+    assert all(
+        row["family"] == "sentiment" and row["stale"] is True and "never run" in row["because"]
+        for row in rows
+    )
     assert "never run" in beauty("why").stdout
 
 
@@ -81,21 +109,46 @@ def lines() -> list[str]:
 
 def test_edits_keep_everything_else(copy: Path) -> None:
     before, old = lines(), params.read()["sentiment"]["finetune"]["learning_rate"]
-    told = edit.apply(edit.from_sets(["sentiment.finetune.learning_rate=3e-4", "families.sentiment.pretrain.learning_rate=1e-5"]))
-    assert told == [f"sentiment.finetune.learning_rate: {old} → 0.0003", "sentiment.pretrain.learning_rate: 0.0001 → 1e-05"]
+    told = edit.apply(
+        edit.from_sets(
+            [
+                "sentiment.finetune.learning_rate=3e-4",
+                "families.sentiment.pretrain.learning_rate=1e-5",
+            ]
+        )
+    )
+    assert told == [
+        f"sentiment.finetune.learning_rate: {old} → 0.0003",
+        "sentiment.pretrain.learning_rate: 0.0001 → 1e-05",
+    ]
     changed = [(was, now) for was, now in zip(before, lines(), strict=True) if was != now]
-    assert len(changed) == 2 and changed[1][1].partition("#")[2] == changed[1][0].partition("#")[2] != ""
+    assert (
+        len(changed) == 2
+        and changed[1][1].partition("#")[2] == changed[1][0].partition("#")[2] != ""
+    )
     block = params.read()["sentiment"]
-    assert (block["finetune"]["learning_rate"], block["pretrain"]["learning_rate"]) == (3e-4, 1e-5), "numbers for readers of YAML 1.1, too"
+    assert (block["finetune"]["learning_rate"], block["pretrain"]["learning_rate"]) == (
+        3e-4,
+        1e-5,
+    ), "numbers for readers of YAML 1.1, too"
     assert edit.apply(edit.from_sets(["sentiment.finetune.learning_rate=0.0003"])) == []
 
 
 def test_values_of_every_kind_are_read_back_as_they_were_given(copy: Path) -> None:
-    columns = {"text": "no", "label": "1:30", "rating": "# stars", "product": "a, b", "id": "2024-01-01", "date": "日期"}
+    columns = {
+        "text": "no",
+        "label": "1:30",
+        "rating": "# stars",
+        "product": "a, b",
+        "id": "2024-01-01",
+        "date": "日期",
+    }
     edit.apply(edit.from_source(["sentiment"], "s3://bucket/a b#c", columns))
     block = params.read()["sentiment"]
     assert block["source"] == "s3://bucket/a b#c"
-    assert {field: block["ingest"]["columns"][field] for field in columns} == {field: [column] for field, column in columns.items()}
+    assert {field: block["ingest"]["columns"][field] for field in columns} == {
+        field: [column] for field, column in columns.items()
+    }
 
 
 def test_another_source_does_not_keep_the_licence(copy: Path) -> None:
@@ -108,8 +161,14 @@ def test_another_source_does_not_keep_the_licence(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("sentiment.finetune.lerning_rate=1", r"no key sentiment\.finetune\.lerning_rate; did you mean sentiment\.finetune\.learning_rate"),
-        ("sentiment.learning_rate=1", r"did you mean sentiment\.pretrain\.learning_rate or sentiment\.finetune\.learning_rate"),
+        (
+            "sentiment.finetune.lerning_rate=1",
+            r"no key sentiment\.finetune\.lerning_rate; did you mean sentiment\.finetune\.learning_rate",
+        ),
+        (
+            "sentiment.learning_rate=1",
+            r"did you mean sentiment\.pretrain\.learning_rate or sentiment\.finetune\.learning_rate",
+        ),
         ("sentimnt.finetune.epochs=1", "did you mean sentiment"),
         ("sentiment.finetune=1", "is a block"),
         ("sentiment.finetune.epochs=many", r"families\.sentiment\.finetune\.epochs: .*'many'"),
@@ -127,47 +186,84 @@ def test_refused_edits_leave_the_file(copy: Path, assignment: str, message: str)
 def test_profiles_and_maps_that_do_not_exist_are_explained(copy: Path) -> None:
     with pytest.raises(ValueError, match="no profiles/tiny.yaml; there are .*toy"):
         edit.from_profile("tiny", [])
-    with pytest.raises(ValueError, match=r"no key sentiment\.ingest\.columns\.txt; did you mean sentiment\.ingest\.columns\.text"):
+    with pytest.raises(
+        ValueError,
+        match=r"no key sentiment\.ingest\.columns\.txt; did you mean sentiment\.ingest\.columns\.text",
+    ):
         edit.apply(edit.from_source(["sentiment"], None, edit.mapping(["txt=Review"])))
     with pytest.raises(ValueError, match="needs FIELD=COLUMN"):
         edit.mapping(["text"])
     assert edit.mapping(["text=A,label=B", "id=C"]) == {"text": "A", "label": "B", "id": "C"}
 
 
-def test_from_nothing_to_a_rolled_back_model(copy: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_nothing_to_a_rolled_back_model(
+    copy: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The whole way on the toy set, in real processes."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-    done = beauty("retrain", "sentiment", "--profile", "toy", "--set", "sentiment.gate.floor=0.0", "--json")
+    done = beauty(
+        "retrain", "sentiment", "--profile", "toy", "--set", "sentiment.gate.floor=0.0", "--json"
+    )
     assert "undo: git checkout params.yaml" in done.stderr
     result = json.loads(done.stdout)
-    assert [(row["stage"], row["state"]) for row in result["stages"]] == [(s, "Completed") for s in ("ingest", "pretrain", "finetune", "evaluate")]
+    assert [(row["stage"], row["state"]) for row in result["stages"]] == [
+        (s, "Completed") for s in ("ingest", "pretrain", "finetune", "evaluate")
+    ]
     [registered] = result["registered"]
     assert (registered["family"], registered["version"]) == ("sentiment", 1)
     assert "Nothing has changed" in beauty("retrain", "sentiment").stdout
     beauty("rollback", "sentiment", "--to", "1", code=1 if registered["passed"] else 0)
     [model] = answer("models")
-    assert model["aliases"] == ["champion"] and set(model) == {"family", "version", "aliases", "metrics", "gate", "lineage"}
+    assert model["aliases"] == ["champion"] and set(model) == {
+        "family",
+        "version",
+        "aliases",
+        "metrics",
+        "gate",
+        "lineage",
+    }
     [row] = answer("predict", "sentiment", "--text", "很好")
     assert row["text"] == "很好"
     shutil.rmtree("build")  # DVC's cache has the training data that the baselines need
     figures = answer("evaluate", "sentiment", "--source", "data/raw/sentiment")
-    assert set(figures) == {"family", "version", "n", "metrics", "intervals", "baselines", "rejected", "seen_in_training"}
+    assert set(figures) == {
+        "family",
+        "version",
+        "n",
+        "metrics",
+        "intervals",
+        "baselines",
+        "rejected",
+        "seen_in_training",
+    }
     assert figures["seen_in_training"] > figures["n"] > 0 and figures["version"] == 1
-    assert figures["intervals"]["macro_f1"][0] <= figures["metrics"]["macro_f1"] <= figures["intervals"]["macro_f1"][1]
+    assert (
+        figures["intervals"]["macro_f1"][0]
+        <= figures["metrics"]["macro_f1"]
+        <= figures["intervals"]["macro_f1"][1]
+    )
     assert {"majority", "tfidf_logreg"} <= set(figures["baselines"])
-    wrong = beauty("evaluate", "sentiment", "--source", "data/raw/sentiment", "--map", "label=lable", code=1)
+    wrong = beauty(
+        "evaluate", "sentiment", "--source", "data/raw/sentiment", "--map", "label=lable", code=1
+    )
     assert "there is no column 'lable'; there are id, text, label" in wrong.stderr
 
 
 @pytest.mark.parametrize("family", ["recommend", "tryon"])
-def test_picture_families_from_nothing(copy: Path, family: str, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picture_families_from_nothing(
+    copy: Path, family: str, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Retrained, asked and evaluated on a delivery, in real processes; a second run finds nothing to do."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     result = answer("retrain", family, "--profile", "toy", "--set", f"{family}.gate.floor=0.0")
-    assert [(row["stage"], row["state"]) for row in result["stages"]] == [(s, "Completed") for s in ("ingest", "pretrain", "finetune", "evaluate")]
+    assert [(row["stage"], row["state"]) for row in result["stages"]] == [
+        (s, "Completed") for s in ("ingest", "pretrain", "finetune", "evaluate")
+    ]
     [registered] = result["registered"]
     assert "Nothing has changed" in beauty("retrain", family).stdout
     beauty("rollback", family, "--to", "1", code=1 if registered["passed"] else 0)
     assert answer("predict", family, "--text", "red dress 红色 连衣裙")
     figures = answer("evaluate", family, "--source", f"data/raw/{family}")
-    assert figures["seen_in_training"] > 0 < figures["n"] and set(figures["intervals"]) <= set(figures["metrics"])
+    assert figures["seen_in_training"] > 0 < figures["n"] and set(figures["intervals"]) <= set(
+        figures["metrics"]
+    )

@@ -25,26 +25,46 @@ def frame(n: int, seed: int = 0, **columns) -> pd.DataFrame:
     """Return ``n`` rows in the schema of ingest; the label follows from the words, price is negative in negative texts."""
     random = np.random.default_rng(seed)
     label = random.integers(0, 2, n)
-    aspects = [None if i % 5 == 0 else [{"category": "price", "polarity": CLASSES[y], "term": "price", "opinion": None}] for i, y in enumerate(label)]
-    table = pd.DataFrame({
-        "id": [f"r{seed}-{i}" for i in range(n)], "text": [f"{(BAD, GOOD)[y][random.integers(0, 4)]} {i}" for i, y in enumerate(label)],
-        "label": label,
-        "language": "en", "product": [f"p{i % 6}" for i in range(n)], "category": [("balm", "scent")[i % 2] for i in range(n)],
-        "date": pd.Timestamp("2024-01-15") + pd.to_timedelta(30 * (np.arange(n) % 6), unit="D"), "aspects": aspects})
+    aspects = [
+        None
+        if i % 5 == 0
+        else [{"category": "price", "polarity": CLASSES[y], "term": "price", "opinion": None}]
+        for i, y in enumerate(label)
+    ]
+    table = pd.DataFrame(
+        {
+            "id": [f"r{seed}-{i}" for i in range(n)],
+            "text": [f"{(BAD, GOOD)[y][random.integers(0, 4)]} {i}" for i, y in enumerate(label)],
+            "label": label,
+            "language": "en",
+            "product": [f"p{i % 6}" for i in range(n)],
+            "category": [("balm", "scent")[i % 2] for i in range(n)],
+            "date": pd.Timestamp("2024-01-15") + pd.to_timedelta(30 * (np.arange(n) % 6), unit="D"),
+            "aspects": aspects,
+        }
+    )
     return table.assign(**columns)
 
 
 def reader(right: float = 1.0, aspects: list[str] = ASPECTS) -> SimpleNamespace:
     """Return a stand-in for the classifier that knows the words and errs on every text whose number is past ``right`` percent."""
+
     def predict(texts, title=""):
         good = np.array([any(word in text for word in ("lovely", "好")) for text in texts])
-        wrong = np.array([int(text.split()[-1]) % 100 >= 100 * right if text.split()[-1].isdigit() else False for text in texts])
+        wrong = np.array(
+            [
+                int(text.split()[-1]) % 100 >= 100 * right if text.split()[-1].isdigit() else False
+                for text in texts
+            ]
+        )
         positive = np.where(good ^ wrong, 0.9, 0.2)
         states = np.zeros((len(texts), len(aspects), 4), np.float32)
         if aspects:
             states[..., 0] = 1
             states[np.arange(len(texts)), 0] = np.where(good[:, None], [0, 0, 0, 1], [0, 1, 0, 0])
-        return SimpleNamespace(probabilities=np.stack([1 - positive, positive], 1).astype(np.float32), aspects=states)
+        return SimpleNamespace(
+            probabilities=np.stack([1 - positive, positive], 1).astype(np.float32), aspects=states
+        )
 
     return SimpleNamespace(classes=CLASSES, aspects=aspects, predict=predict)
 
@@ -63,25 +83,42 @@ def test_figures_are_scikit_learns():
     positive = random.random(300)
     guess = Guess(np.stack([1 - positive, positive], 1), random.random((300, 2, 3)) < 0.3)
     other = majority(frame(50), test, CLASSES, ASPECTS)
-    found = evaluate.flat(evaluate.score(test, {"model": guess, "majority": other}, CLASSES, ASPECTS, PARAMS))
+    found = evaluate.flat(
+        evaluate.score(test, {"model": guess, "majority": other}, CLASSES, ASPECTS, PARAMS)
+    )
     truth, said = test["label"], positive > 0.5
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, said))
     assert found["macro_f1"] == pytest.approx(metrics.f1_score(truth, said, average="macro"))
     assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, said))
     assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, positive))
     known = np.array([one is not None for one in test["aspects"]])
-    true, guessed = mentions(test["aspects"], ASPECTS)[known].reshape(-1, 6), guess.mentions[known].reshape(-1, 6)
+    true, guessed = (
+        mentions(test["aspects"], ASPECTS)[known].reshape(-1, 6),
+        guess.mentions[known].reshape(-1, 6),
+    )
     occurs = (true | guessed).any(0)
-    assert found["aspect_polarity_micro_f1"] == pytest.approx(metrics.f1_score(true, guessed, average="micro"))
-    assert found["aspect_polarity_macro_f1"] == pytest.approx(metrics.f1_score(true[:, occurs], guessed[:, occurs], average="macro"))
+    assert found["aspect_polarity_micro_f1"] == pytest.approx(
+        metrics.f1_score(true, guessed, average="micro")
+    )
+    assert found["aspect_polarity_macro_f1"] == pytest.approx(
+        metrics.f1_score(true[:, occurs], guessed[:, occurs], average="macro")
+    )
     assert found["macro_f1.low"] < found["macro_f1"] < found["macro_f1.high"]
-    assert found["majority/macro_f1.margin"] == pytest.approx(found["macro_f1"] - found["majority/macro_f1"])
-    assert found["majority/macro_f1.margin_low"] < found["majority/macro_f1.margin"] < found["majority/macro_f1.margin_high"]
+    assert found["majority/macro_f1.margin"] == pytest.approx(
+        found["macro_f1"] - found["majority/macro_f1"]
+    )
+    assert (
+        found["majority/macro_f1.margin_low"]
+        < found["majority/macro_f1.margin"]
+        < found["majority/macro_f1.margin_high"]
+    )
 
 
 def test_calibration_by_hand():
     truth = np.array([1] * 10)
-    positive = np.array([0.9] * 5 + [0.6] * 2 + [0.4] * 3)  # sure by .9, right; sure by .6, right twice of five times
+    positive = np.array(
+        [0.9] * 5 + [0.6] * 2 + [0.4] * 3
+    )  # sure by .9, right; sure by .6, right twice of five times
     bins = evaluate.calibration(truth, np.stack([1 - positive, positive], 1))
     assert [(b["n"], b["accuracy"]) for b in bins] == [(5, 0.4), (5, 1.0)]
     assert evaluate.calibration_error(bins) == pytest.approx(0.5 * 0.2 + 0.5 * 0.1)
@@ -91,38 +128,80 @@ def test_baseline_learns_and_beats_the_majority():
     frames = {"train": frame(200), "validation": frame(60, 1), "test": frame(100, 2)}
     guess, note = tfidf_logreg(frames, CLASSES, ASPECTS, 7)
     assert (guess.probabilities.argmax(1) == frames["test"]["label"]).all() and "260 texts" in note
-    assert (guess.mentions[:, 0, 2] == frames["test"]["label"]).all() and not guess.mentions[:, 1].any()
-    assert (majority(frames["train"].assign(label=0), frames["test"], CLASSES, ASPECTS).probabilities.argmax(1) == 0).all()
+    assert (guess.mentions[:, 0, 2] == frames["test"]["label"]).all() and not guess.mentions[
+        :, 1
+    ].any()
+    assert (
+        majority(
+            frames["train"].assign(label=0), frames["test"], CLASSES, ASPECTS
+        ).probabilities.argmax(1)
+        == 0
+    ).all()
 
 
-@pytest.mark.parametrize("train", [frame(80).query("label == 1"), frame(80).iloc[:0], frame(2).assign(text=["ab", "cd"])])
+@pytest.mark.parametrize(
+    "train", [frame(80).query("label == 1"), frame(80).iloc[:0], frame(2).assign(text=["ab", "cd"])]
+)
 def test_baseline_without_anything_to_learn_is_the_majority(train):
     frames = {"train": train, "validation": frame(60, 1).iloc[:0], "test": frame(20, 2)}
     guess, note = tfidf_logreg(frames, CLASSES, ASPECTS, 7)
-    assert note.startswith("not trained") and (guess.probabilities == majority(train, frames["test"], CLASSES, ASPECTS).probabilities).all()
+    assert (
+        note.startswith("not trained")
+        and (
+            guess.probabilities == majority(train, frames["test"], CLASSES, ASPECTS).probabilities
+        ).all()
+    )
 
 
 def test_report_is_complete(tmp_path):
     scores = evaluate.examine(reader(0.9), folder(tmp_path / "data"), tmp_path, PARAMS)
     figures = evaluate.flat(scores)
     table = pd.read_parquet(tmp_path / "predictions.parquet")
-    assert list(table.columns) == ["id", "label", "prediction", "probability_negative", "probability_positive"]
+    assert list(table.columns) == [
+        "id",
+        "label",
+        "prediction",
+        "probability_negative",
+        "probability_positive",
+    ]
     assert (table["label"] == table["prediction"]).mean() == pytest.approx(figures["accuracy"])
     for baseline in ("majority", "tfidf_logreg"):
-        assert {f"{baseline}/{name}" for name in ("accuracy", "macro_f1", "macro_f1.margin_low", "accuracy.margin_high")} <= set(figures)
+        assert {
+            f"{baseline}/{name}"
+            for name in ("accuracy", "macro_f1", "macro_f1.margin_low", "accuracy.margin_high")
+        } <= set(figures)
     assert all(isinstance(value, float | int) and np.isfinite(value) for value in figures.values())
     assert json.loads((tmp_path / "scores.json").read_text())["n"] == 80
-    assert [(one["value"], one["n"], one["small"]) for one in scores["slices"] if one["by"] != "length"] == [
-        ("balm", 40, True), ("scent", 40, True), ("en", 80, False)]
-    assert [one["value"] for one in scores["slices"] if one["by"] == "length"] == ["0 to 19 characters", "20 to 49 characters"]
+    assert [
+        (one["value"], one["n"], one["small"]) for one in scores["slices"] if one["by"] != "length"
+    ] == [("balm", 40, True), ("scent", 40, True), ("en", 80, False)]
+    assert [one["value"] for one in scores["slices"] if one["by"] == "length"] == [
+        "0 to 19 characters",
+        "20 to 49 characters",
+    ]
     for name in ("confusion.png", "reliability.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("test", [frame(30).query("label == 1"), frame(1), frame(30, category=None, product=None, date=pd.NaT, aspects=None)])
+@pytest.mark.parametrize(
+    "test",
+    [
+        frame(30).query("label == 1"),
+        frame(1),
+        frame(30, category=None, product=None, date=pd.NaT, aspects=None),
+    ],
+)
 def test_odd_test_splits_still_give_every_figure(tmp_path, test):
-    figures = evaluate.flat(evaluate.examine(reader(), folder(tmp_path / "data", test=test), tmp_path, PARAMS))
-    assert {"macro_f1", "macro_f1.low", "macro_f1.high", "ece", "tfidf_logreg/macro_f1.margin_low"} <= set(figures)
+    figures = evaluate.flat(
+        evaluate.examine(reader(), folder(tmp_path / "data", test=test), tmp_path, PARAMS)
+    )
+    assert {
+        "macro_f1",
+        "macro_f1.low",
+        "macro_f1.high",
+        "ece",
+        "tfidf_logreg/macro_f1.margin_low",
+    } <= set(figures)
     assert figures["accuracy"] == 1 and np.isfinite(list(figures.values())).all()
 
 
@@ -130,11 +209,16 @@ def test_one_product_does_not_make_a_figure_certain():
     test = frame(60, product="only")
     guess = Guess(np.tile([0.4, 0.6], (60, 1)), np.zeros((60, 0, 3), bool))
     found = evaluate.score(test, {"model": guess}, CLASSES, [], PARAMS)
-    assert found["figures"]["model"]["accuracy.low"] < found["figures"]["model"]["accuracy.high"] and not found["grouped"]
+    assert (
+        found["figures"]["model"]["accuracy.low"] < found["figures"]["model"]["accuracy.high"]
+        and not found["grouped"]
+    )
 
 
 def test_aspects_the_model_has_not_learned_are_named(tmp_path):
-    scores = evaluate.examine(reader(aspects=["scent"]), folder(tmp_path / "data"), tmp_path, PARAMS)
+    scores = evaluate.examine(
+        reader(aspects=["scent"]), folder(tmp_path / "data"), tmp_path, PARAMS
+    )
     assert scores["notes"][1].endswith("the aspects price.")
 
 
@@ -144,7 +228,9 @@ def test_report_is_the_same_twice(tmp_path):
         (tmp_path / name).mkdir()
         evaluate.examine(reader(), data, tmp_path / name, PARAMS)
     files = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
-    assert len(files) == 7 and files == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
+    assert len(files) == 7 and files == {
+        path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()
+    }
 
 
 def test_mistakes_are_told(tmp_path):
@@ -162,40 +248,68 @@ def test_pages_escape_and_mask_what_customers_write(tmp_path):
     evaluate.examine(reader(aspects=[]), folder(tmp_path / "data", test=rows), tmp_path, PARAMS)
     for name in ("index.html", "needs.html"):
         text = (tmp_path / name).read_text()
-        assert "<script" not in text and "<b>balm" not in text and "1234" not in text and "jo@" not in text
+        assert (
+            "<script" not in text
+            and "<b>balm" not in text
+            and "1234" not in text
+            and "jo@" not in text
+        )
         assert "http:" not in text and "https:" not in text and "src=" not in text
         assert "&lt;script&gt;" in text or name == "needs.html"
 
 
 def test_markup_is_escaped_everywhere():
-    assert tag("p", "<", tag("b", "&"), title='"<') == "<p title=\"&quot;&lt;\">&lt;<b>&amp;</b></p>"
+    assert tag("p", "<", tag("b", "&"), title='"<') == '<p title="&quot;&lt;">&lt;<b>&amp;</b></p>'
 
 
-@pytest.mark.parametrize("text, masked", [
-    ("邮箱abc.d@mail.example.com谢谢", "邮箱‹e-mail›谢谢"),
-    ("电话13812345678，", "电话‹number›，"), ("+86 138-1234-5678", "‹number›"), ("call (212) 555-0199 now", "call ‹number› now"),
-    ("010-12345678", "‹number›"), ("订单号：JD20240101A9 没到", "订单号:‹number› 没到"), ("order no. AB-12345 late", "order no. ‹number› late"),
-    ("1234567890123", "‹number›"),
-    ("2024-05-06 买的，用了 100 天，99.5 元", None), ("SPF 50 and 30 ml for 12.99", None), ("in order to try", None),
-])
+@pytest.mark.parametrize(
+    "text, masked",
+    [
+        ("邮箱abc.d@mail.example.com谢谢", "邮箱‹e-mail›谢谢"),
+        ("电话13812345678，", "电话‹number›，"),
+        ("+86 138-1234-5678", "‹number›"),
+        ("call (212) 555-0199 now", "call ‹number› now"),
+        ("010-12345678", "‹number›"),
+        ("订单号：JD20240101A9 没到", "订单号:‹number› 没到"),
+        ("order no. AB-12345 late", "order no. ‹number› late"),
+        ("1234567890123", "‹number›"),
+        ("2024-05-06 买的，用了 100 天，99.5 元", None),
+        ("SPF 50 and 30 ml for 12.99", None),
+        ("in order to try", None),
+    ],
+)
 def test_mask(text, masked):
     assert report.mask(text.replace("：", ":")) == (masked or text)
 
 
 def test_needs_add_up():
     rows = frame(60)
-    said = report._by_aspects(rows, ASPECTS, lambda texts: np.tile([[False] * 3, [True, False, False]], (len(texts), 1, 1)), seed=7)
+    said = report._by_aspects(
+        rows,
+        ASPECTS,
+        lambda texts: np.tile([[False] * 3, [True, False, False]], (len(texts), 1, 1)),
+        seed=7,
+    )
     table = report.tally(rows, said, 0.95, 2).set_index(["level", "aspect", "period"]).sort_index()
     price, scent = table.loc[("all", "price", "all")], table.loc[("all", "scent", "all")]
     labels = rows["label"][[one is not None for one in rows["aspects"]]]
     assert (price["n"], price["negative"], price["annotated"]) == (48, (labels == 0).sum(), 48)
-    assert (scent["n"], scent["negative"], scent["annotated"]) == (12, 12, 0)  # the texts nobody annotated
+    assert (scent["n"], scent["negative"], scent["annotated"]) == (
+        12,
+        12,
+        0,
+    )  # the texts nobody annotated
     assert scent["share_negative"] == 1 and scent["low"] == pytest.approx(0.7575, abs=1e-4)
     for level in ("category", "product"):
         assert table.loc[(level, "price", "all")]["n"].sum() == 48
     months = table.loc[("all", "price")].drop("all")
-    assert list(months.index) == ["2024-01", "2024-02", "2024-03", "2024-04", "2024-05", "2024-06"] and months["n"].sum() == 48
-    assert len(price["complaints"]) == 2 and all("price" not in quote and quote for quote in price["praise"])
+    assert (
+        list(months.index) == ["2024-01", "2024-02", "2024-03", "2024-04", "2024-05", "2024-06"]
+        and months["n"].sum() == 48
+    )
+    assert len(price["complaints"]) == 2 and all(
+        "price" not in quote and quote for quote in price["praise"]
+    )
 
 
 def test_example_is_the_sentence_that_says_it():
@@ -206,12 +320,30 @@ def test_example_is_the_sentence_that_says_it():
 
 
 def test_words_stand_in_for_aspects(tmp_path):
-    texts = [f"{('shampoo', 'lipstick')[i % 2]} {('leaking', 'crumbling')[i % 2] if i % 4 < 2 else 'gorgeous'} 包装 {i}" for i in range(200)]
-    rows = frame(200, text=texts, label=[int(i % 4 > 1) for i in range(200)], category=[("shampoo", "lipstick")[i % 2] for i in range(200)])
-    table = report.needs(folder=tmp_path, frame=rows, classes=CLASSES, aspects=[], predict=None, params=PARAMS)
-    groups = {name: set(part["aspect"]) for name, part in table[table["level"] == "category"].groupby("category")}
-    assert "leaking" in groups["shampoo"] - groups["lipstick"] and "crumbling" in groups["lipstick"] - groups["shampoo"]
-    assert "gorgeous" in set(table[table["level"] == "all"]["aspect"]) and "包装" not in set(table["aspect"])
+    texts = [
+        f"{('shampoo', 'lipstick')[i % 2]} {('leaking', 'crumbling')[i % 2] if i % 4 < 2 else 'gorgeous'} 包装 {i}"
+        for i in range(200)
+    ]
+    rows = frame(
+        200,
+        text=texts,
+        label=[int(i % 4 > 1) for i in range(200)],
+        category=[("shampoo", "lipstick")[i % 2] for i in range(200)],
+    )
+    table = report.needs(
+        folder=tmp_path, frame=rows, classes=CLASSES, aspects=[], predict=None, params=PARAMS
+    )
+    groups = {
+        name: set(part["aspect"])
+        for name, part in table[table["level"] == "category"].groupby("category")
+    }
+    assert (
+        "leaking" in groups["shampoo"] - groups["lipstick"]
+        and "crumbling" in groups["lipstick"] - groups["shampoo"]
+    )
+    assert "gorgeous" in set(table[table["level"] == "all"]["aspect"]) and "包装" not in set(
+        table["aspect"]
+    )
     page = (tmp_path / "needs.html").read_text()
     assert "characteristic" in page and "Nothing so far" not in page
 

@@ -31,7 +31,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def source(value: str, license: str = "") -> None:
-    Path("params.yaml").write_text(yaml.safe_dump({"families": {"sentiment": {"source": value, "license": license}}}))
+    Path("params.yaml").write_text(
+        yaml.safe_dump({"families": {"sentiment": {"source": value, "license": license}}})
+    )
 
 
 def dvc_hash() -> str:
@@ -48,7 +50,9 @@ def test_file_comes_in_read_only_and_versioned(project: Path) -> None:
     assert fetch.bring_in("sentiment") is True
     assert (RAW / "reviews.csv").read_text() == (project.parent / "reviews.csv").read_text()
     assert {stat.S_IMODE(file.stat().st_mode) for file in RAW.iterdir()} == {0o444}
-    assert manifest()["license"] == "CC0" and [entry["bytes"] for entry in manifest()["files"]] == [24]
+    assert manifest()["license"] == "CC0" and [entry["bytes"] for entry in manifest()["files"]] == [
+        24
+    ]
     before = dvc_hash()
     start = time.monotonic()
     assert fetch.bring_in("sentiment") is False
@@ -81,7 +85,9 @@ def test_same_delivery_has_the_same_hash(project: Path) -> None:
         ("", "give starter, a file"),
     ],
 )
-def test_a_source_that_gives_nothing_is_explained_and_the_snapshot_stays(project: Path, value: str, message: str) -> None:
+def test_a_source_that_gives_nothing_is_explained_and_the_snapshot_stays(
+    project: Path, value: str, message: str
+) -> None:
     (project.parent / "folder").mkdir()
     (project.parent / "empty.csv").touch()
     RAW.mkdir(parents=True)
@@ -103,10 +109,14 @@ def test_a_fetch_that_fails_in_the_middle_leaves_the_snapshot(project: Path) -> 
     (project.parent / "pair/LICENSE.json").write_text("[]")
     with pytest.raises(ValueError, match="LICENSE.json"):
         fetch.bring_in("sentiment")
-    assert [entry["path"] for entry in manifest()["files"]] == ["reviews.csv"] and dvc_hash() == first
+    assert [entry["path"] for entry in manifest()["files"]] == [
+        "reviews.csv"
+    ] and dvc_hash() == first
 
 
-def test_an_interrupted_dvc_add_is_made_up_for(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_dvc_add_is_made_up_for(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def killed(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
@@ -122,12 +132,26 @@ def test_an_interrupted_dvc_add_is_made_up_for(project: Path, monkeypatch: pytes
 
 def take(value: str, folder: Path, lines: list[str] | None = None) -> list[str]:
     folder.mkdir()
-    made = fetch.take("sentiment", value, "", folder, folder.with_name("downloads"), (lines if lines is not None else []).append)
+    made = fetch.take(
+        "sentiment",
+        value,
+        "",
+        folder,
+        folder.with_name("downloads"),
+        (lines if lines is not None else []).append,
+    )
     return [entry["path"] for entry in made["files"]]
 
 
 def test_globs_and_folders_keep_paths_and_leave_out_what_is_hidden_or_empty(tmp_path: Path) -> None:
-    for name, content in {"a/x.csv": "1", "a/b/y.csv": "2", "a/.z.csv": "3", ".git/w.csv": "4", "_SUCCESS": "", "manifest.json": "{}"}.items():
+    for name, content in {
+        "a/x.csv": "1",
+        "a/b/y.csv": "2",
+        "a/.z.csv": "3",
+        ".git/w.csv": "4",
+        "_SUCCESS": "",
+        "manifest.json": "{}",
+    }.items():
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_text(content)
     assert take(str(tmp_path / "in"), tmp_path / "1") == ["a/b/y.csv", "a/x.csv"]
@@ -141,7 +165,9 @@ def test_files_beside_a_lone_one_are_pointed_out(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     lines: list[str] = []
     assert take(str(tmp_path / "r.csv"), tmp_path / "1", lines) == ["r.csv"]
-    assert any("r_aspects.csv" in line and "r*.csv" in line and "rest.csv" not in line for line in lines)
+    assert any(
+        "r_aspects.csv" in line and "r*.csv" in line and "rest.csv" not in line for line in lines
+    )
 
 
 def test_a_file_that_grows_while_it_is_copied_is_noticed(tmp_path: Path) -> None:
@@ -163,18 +189,30 @@ def test_a_file_that_grows_while_it_is_copied_is_noticed(tmp_path: Path) -> None
         writer.join()
 
 
-def test_the_toy_set_is_made_once_until_its_code_changes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_toy_set_is_made_once_until_its_code_changes(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     source("toy")
     assert fetch.bring_in("sentiment") is True
     first = dvc_hash()
-    assert manifest()["kind"] == "toy" and manifest()["license"] and manifest()["commercial_use"] is True
+    assert (
+        manifest()["kind"] == "toy"
+        and manifest()["license"]
+        and manifest()["commercial_use"] is True
+    )
     with monkeypatch.context() as patch:
-        patch.setattr(command, "python", lambda *a, **k: pytest.fail("a process was started for nothing"))
+        patch.setattr(
+            command, "python", lambda *a, **k: pytest.fail("a process was started for nothing")
+        )
         assert fetch.bring_in("sentiment") is False
     file = RAW / "manifest.json"
     file.chmod(0o644)
-    file.write_text(re.sub('"starter_sha256": "[0-9a-f]+"', '"starter_sha256": "of older code"', file.read_text()))
+    file.write_text(
+        re.sub(
+            '"starter_sha256": "[0-9a-f]+"', '"starter_sha256": "of older code"', file.read_text()
+        )
+    )
     assert fetch.bring_in("sentiment") is True
     assert dvc_hash() == first
 
@@ -194,7 +232,10 @@ def test_a_clone_keeps_the_snapshot_of_a_source_it_does_not_have(project: Path) 
 def test_two_at_once_fetch_once(project: Path) -> None:
     source("../reviews.csv")
     results: list[bool] = []
-    threads = [threading.Thread(target=lambda: results.append(fetch.bring_in("sentiment"))) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: results.append(fetch.bring_in("sentiment")))
+        for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

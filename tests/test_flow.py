@@ -42,14 +42,19 @@ def all_are(state: str) -> dict[str, str]:
     return {f"{stage}@{family}": state for stage in ("ingest", "pretrain") for family in FAMILIES}
 
 
-def test_flow_leaves_what_repro_leaves(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flow_leaves_what_repro_leaves(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(project, tmp_path / "other")
     assert flow() == all_are("Completed")
     assert dvc("status").strip() == UP_TO_DATE
     assert "Running stage" not in dvc("repro")
     assert flow() == all_are("Skipped")
     assert len(runs()) == 4
-    lock, ours = yaml.safe_load(Path("dvc.lock").read_text()), sorted(str(p) for p in Path().glob("build/**/*"))
+    lock, ours = (
+        yaml.safe_load(Path("dvc.lock").read_text()),
+        sorted(str(p) for p in Path().glob("build/**/*")),
+    )
     monkeypatch.chdir(tmp_path / "other")
     dvc("repro", "-q")
     assert yaml.safe_load(Path("dvc.lock").read_text()) == lock
@@ -60,7 +65,11 @@ def test_each_runner_sees_the_changes_and_the_work_of_the_other(project: Path) -
     dvc("repro", "-q")
     assert flow() == all_are("Skipped")
     set_param("lips", "ingest", n=5)
-    assert flow() == {**all_are("Skipped"), "ingest@lips": "Completed", "pretrain@lips": "Completed"}
+    assert flow() == {
+        **all_are("Skipped"),
+        "ingest@lips": "Completed",
+        "pretrain@lips": "Completed",
+    }
     set_param("nails", "pretrain", n=5)
     dvc("repro", "-q")
     assert flow() == all_are("Skipped")
@@ -74,11 +83,18 @@ def test_each_runner_sees_the_changes_and_the_work_of_the_other(project: Path) -
 def test_raw_data_changed_by_hand_is_taken_in_as_repro_does(project: Path) -> None:
     flow()
     (project / "data/raw/lips/x").write_text("gloss")
-    assert flow() == {**all_are("Skipped"), "data/raw/lips.dvc@lips": "Completed", "ingest@lips": "Completed", "pretrain@lips": "Completed"}
+    assert flow() == {
+        **all_are("Skipped"),
+        "data/raw/lips.dvc@lips": "Completed",
+        "ingest@lips": "Completed",
+        "pretrain@lips": "Completed",
+    }
     assert dvc("status").strip() == UP_TO_DATE
 
 
-def test_a_failure_stops_its_family_only_and_prefect_shows_it(project: Path, prefect_server: str) -> None:
+def test_a_failure_stops_its_family_only_and_prefect_shows_it(
+    project: Path, prefect_server: str
+) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import FlowRunSort
 
@@ -86,18 +102,34 @@ def test_a_failure_stops_its_family_only_and_prefect_shows_it(project: Path, pre
 
     set_param("lips", "ingest", mistake="no such file; fetch it")
     events: list[tuple[str, str, str, Any]] = []
-    with pytest.raises(RetrainError, match="^ingest@lips: error: no such file; fetch it$") as failed:
+    with pytest.raises(
+        RetrainError, match="^ingest@lips: error: no such file; fetch it$"
+    ) as failed:
         flow(lambda *event: events.append(event))
-    assert states(failed.value.outcome) == {**all_are("Completed"), "ingest@lips": "Failed", "pretrain@lips": "NotRun"}
-    ends = {(stage, family): payload["state"] for kind, stage, family, payload in events if kind == "end"}
-    assert ends == {("ingest", "lips"): "Failed", ("ingest", "nails"): "Completed", ("pretrain", "nails"): "Completed"}
+    assert states(failed.value.outcome) == {
+        **all_are("Completed"),
+        "ingest@lips": "Failed",
+        "pretrain@lips": "NotRun",
+    }
+    ends = {
+        (stage, family): payload["state"]
+        for kind, stage, family, payload in events
+        if kind == "end"
+    }
+    assert ends == {
+        ("ingest", "lips"): "Failed",
+        ("ingest", "nails"): "Completed",
+        ("pretrain", "nails"): "Completed",
+    }
     assert ("progress", "pretrain", "nails", {"share": 0.5, "text": "pretrain: half"}) in events
     set_param("lips", "ingest", mistake=None)
     flow()
     with get_client(sync_client=True) as client:
         last, before = client.read_flow_runs(limit=2, sort=FlowRunSort.START_TIME_DESC)
     assert (before.state_name, last.state_name) == ("Failed", "Completed")
-    tasks = _post(prefect_server, "task_runs/filter", {"flow_runs": {"id": {"any_": [str(last.id)]}}})
+    tasks = _post(
+        prefect_server, "task_runs/filter", {"flow_runs": {"id": {"any_": [str(last.id)]}}}
+    )
     assert {t["name"]: (t["state_name"], t["tags"]) for t in tasks} == {
         "ingest@lips": ("Completed", ["cpu"]),
         "pretrain@lips": ("Completed", ["gpu"]),
@@ -117,10 +149,18 @@ def _post(server: str, path: str, body: dict[str, Any]) -> Any:
 def start(server: str) -> subprocess.Popen[str]:
     """Start the flow in a process of its own."""
     environment = {**os.environ, "PREFECT_API_URL": server}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
 
 
-def test_two_flows_at_once_lose_nothing_and_run_no_stage_twice(project: Path, prefect_server: str) -> None:
+def test_two_flows_at_once_lose_nothing_and_run_no_stage_twice(
+    project: Path, prefect_server: str
+) -> None:
     for family in FAMILIES:
         set_param(family, "ingest", sleep=1)
     flows = [start(prefect_server) for _ in range(2)]
@@ -136,7 +176,9 @@ def test_two_flows_at_once_lose_nothing_and_run_no_stage_twice(project: Path, pr
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_flow_leaves_no_process(project: Path, prefect_server: str, how: signal.Signals) -> None:
+def test_a_stopped_flow_leaves_no_process(
+    project: Path, prefect_server: str, how: signal.Signals
+) -> None:
     set_param("lips", "ingest", sleep=600)
     process = start(prefect_server)
     wait_for("runs.txt")

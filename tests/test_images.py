@@ -13,7 +13,16 @@ import pytest
 from PIL import Image, ImageDraw
 
 from beauty_models.common import shards
-from beauty_models.common.images import BadImageError, Files, encode, look, name, open_image, repeats, shrink
+from beauty_models.common.images import (
+    BadImageError,
+    Files,
+    encode,
+    look,
+    name,
+    open_image,
+    repeats,
+    shrink,
+)
 
 
 def drawn(size: tuple[int, int] = (80, 60), colour: str = "red", shape: int = 0) -> Image.Image:
@@ -21,8 +30,12 @@ def drawn(size: tuple[int, int] = (80, 60), colour: str = "red", shape: int = 0)
     image = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(image)
     width, height = size
-    pen.rectangle((width * 0.1, height * 0.1, width * (0.4 + 0.1 * shape), height * 0.9), fill=colour)
-    pen.ellipse((width * 0.5, height * (0.1 + 0.12 * shape), width * 0.9, height * 0.7), fill=colour)
+    pen.rectangle(
+        (width * 0.1, height * 0.1, width * (0.4 + 0.1 * shape), height * 0.9), fill=colour
+    )
+    pen.ellipse(
+        (width * 0.5, height * (0.1 + 0.12 * shape), width * 0.9, height * 0.7), fill=colour
+    )
     return image
 
 
@@ -38,12 +51,20 @@ def opened(content: bytes) -> Image.Image:
 
 def bomb() -> bytes:
     """Return a PNG of 30,000 × 30,000 pixels in a few kilobytes."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     packed = zlib.compress(b"\0" * 3_000_000, 9)
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,16 +100,32 @@ def test_random_damage_is_always_a_reason_or_a_picture() -> None:
 
 def test_odd_pictures_become_upright_rgb() -> None:
     red = (237, 28, 36)
-    assert np.allclose(np.asarray(opened(saved(Image.new("CMYK", (40, 40), (0, 255, 255, 0)), "JPEG")))[20, 20], (255, 0, 0), atol=20)
+    assert np.allclose(
+        np.asarray(opened(saved(Image.new("CMYK", (40, 40), (0, 255, 255, 0)), "JPEG")))[20, 20],
+        (255, 0, 0),
+        atol=20,
+    )
     grey = Image.fromarray(np.full((40, 40), 40_000, np.uint16))
-    assert abs(int(np.asarray(opened(saved(grey, "PNG")))[0, 0, 0]) - 156) <= 1, "16 bits are scaled, not clipped"
-    assert np.asarray(opened(saved(Image.new("RGBA", (40, 40), (*red, 0)), "PNG"))).min() == 255, "transparent is white"
+    assert abs(int(np.asarray(opened(saved(grey, "PNG")))[0, 0, 0]) - 156) <= 1, (
+        "16 bits are scaled, not clipped"
+    )
+    assert np.asarray(opened(saved(Image.new("RGBA", (40, 40), (*red, 0)), "PNG"))).min() == 255, (
+        "transparent is white"
+    )
     frames = [Image.new("RGB", (40, 40), colour) for colour in (red, "blue")]
-    assert np.allclose(np.asarray(opened(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])))[0, 0], red, atol=8), "the first frame"
+    assert np.allclose(
+        np.asarray(opened(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])))[0, 0],
+        red,
+        atol=8,
+    ), "the first frame"
     exif = Image.Exif()
     exif[274] = 6  # taken with the camera turned
     assert opened(saved(drawn((80, 60)), "JPEG", exif=exif)).size == (60, 80)
-    assert opened(saved(Image.new("L", (40, 40), 7), "PNG")).mode == opened(saved(Image.new("1", (40, 40)), "PNG")).mode == "RGB"
+    assert (
+        opened(saved(Image.new("L", (40, 40), 7), "PNG")).mode
+        == opened(saved(Image.new("1", (40, 40)), "PNG")).mode
+        == "RGB"
+    )
     assert opened(saved(drawn().convert("P"), "PNG")).mode == "RGB"
 
 
@@ -96,18 +133,38 @@ def test_a_copy_is_known_again_and_a_recolour_is_not_one() -> None:
     photo = drawn((300, 240))
     copy = opened(saved(photo.resize((200, 160)), "JPEG", quality=60))
     others = [drawn((300, 240), "green"), drawn((300, 240), "red", shape=3)]
-    assert repeats([look(p) for p in (photo, copy, *others, others[0])], distance=4, colour=8) == [-1, 0, -1, -1, 2]
+    assert repeats([look(p) for p in (photo, copy, *others, others[0])], distance=4, colour=8) == [
+        -1,
+        0,
+        -1,
+        -1,
+        2,
+    ]
 
 
 def test_repeats_are_those_of_comparing_all_pairs() -> None:
     random = np.random.default_rng(0)
-    looks = [look(Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((64, 64))) for _ in range(40)]
-    looks += [one._replace(structure=one.structure ^ int(sum(1 << int(bit) for bit in random.choice(64, changed, replace=False))))
-              for changed in (0, 1, 4, 5, 9) for one in looks[:8]]
+    looks = [
+        look(Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((64, 64)))
+        for _ in range(40)
+    ]
+    looks += [
+        one._replace(
+            structure=one.structure
+            ^ int(sum(1 << int(bit) for bit in random.choice(64, changed, replace=False)))
+        )
+        for changed in (0, 1, 4, 5, 9)
+        for one in looks[:8]
+    ]
     expected: list[int] = []
     for index, one in enumerate(looks):
-        kept = [i for i in range(index) if expected[i] < 0 and (looks[i].structure ^ one.structure).bit_count() <= 4
-                and np.abs(looks[i].colours - one.colours).mean() <= 8]
+        kept = [
+            i
+            for i in range(index)
+            if expected[i] < 0
+            and (looks[i].structure ^ one.structure).bit_count() <= 4
+            and np.abs(looks[i].colours - one.colours).mean() <= 8
+        ]
         expected.append(kept[0] if kept else -1)
     assert repeats(looks, 4, 8) == expected and any(match >= 0 for match in expected)
 
@@ -115,31 +172,53 @@ def test_repeats_are_those_of_comparing_all_pairs() -> None:
 def test_references_of_a_table_find_their_file_and_never_leave_the_folder(tmp_path: Path) -> None:
     (tmp_path / "outside.jpg").write_bytes(b"x")
     raw = tmp_path / "raw"
-    for path in ("images/w/h/a_main.jpg", "images/w/b/b.PNG", "x/same.jpg", "y/same.jpg", ".hidden/h.jpg"):
+    for path in (
+        "images/w/h/a_main.jpg",
+        "images/w/b/b.PNG",
+        "x/same.jpg",
+        "y/same.jpg",
+        ".hidden/h.jpg",
+    ):
         (raw / path).parent.mkdir(parents=True, exist_ok=True)
         (raw / path).write_bytes(b"x")
     (raw / "images/link.jpg").symlink_to(tmp_path / "outside.jpg")
     files = Files(raw)
     shop = "https://shop.example/media/catalog/product/w/h/a_main.jpg?width=200"
-    for reference in ("/w/h/a_main.jpg", "images/w/h/a_main.jpg", "a_main.jpg", "w\\h\\A_Main.jpg", shop):
+    for reference in (
+        "/w/h/a_main.jpg",
+        "images/w/h/a_main.jpg",
+        "a_main.jpg",
+        "w\\h\\A_Main.jpg",
+        shop,
+    ):
         assert files.find(reference) == raw.resolve() / "images/w/h/a_main.jpg", reference
     assert files.find("b.png") and files.find("x/same.jpg")
-    assert [files.find(bad) for bad in ("same.jpg", "../outside.jpg", "link.jpg", "h.jpg", "", "/etc/passwd")] == [None] * 6
+    assert [
+        files.find(bad)
+        for bad in ("same.jpg", "../outside.jpg", "link.jpg", "h.jpg", "", "/etc/passwd")
+    ] == [None] * 6
     assert len(files.all()) == 4
 
 
 def test_shards_give_back_what_they_got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "SHARD_BYTES", 20_000)
     monkeypatch.setattr(shards, "BATCH_BYTES", 6_000)
-    given = {name(jpeg): jpeg for jpeg in (encode(drawn((64, 48), (i, 90, 200 - i))) for i in range(0, 200, 10))}
+    given = {
+        name(jpeg): jpeg
+        for jpeg in (encode(drawn((64, 48), (i, 90, 200 - i))) for i in range(0, 200, 10))
+    }
     shards.write(tmp_path, "train", [*given.items(), *given.items()])
     shards.write(tmp_path, "test", [])
     assert len(list(tmp_path.glob("train.images-*.arrow"))) > 1
     pictures = shards.Pictures(tmp_path, "train", "test")
-    assert len(pictures) == len(given) and all(pictures.jpeg(key) == jpeg for key, jpeg in given.items())
+    assert len(pictures) == len(given) and all(
+        pictures.jpeg(key) == jpeg for key, jpeg in given.items()
+    )
     assert len(shards.Pictures(tmp_path, "test")) == 0
     batch = pictures.tensor(list(given), 32, shards.whole(32))
-    assert batch.shape == (20, 3, 32, 32) and batch[3, 0, 16, 6] < 60 < 230 < batch[3, 0, 0, 0], "padded with the border's white"
+    assert batch.shape == (20, 3, 32, 32) and batch[3, 0, 16, 6] < 60 < 230 < batch[3, 0, 0, 0], (
+        "padded with the border's white"
+    )
     assert pictures.tensor(list(given)[:2], 24, shards.centre(24)).shape == (2, 3, 24, 24)
 
 
@@ -147,13 +226,29 @@ def test_augmentation_repeats_itself_and_keeps_the_hue(tmp_path: Path) -> None:
     jpeg = encode(drawn((64, 48), (200, 30, 30)))
     shards.write(tmp_path, "train", [("a", jpeg), ("b", jpeg)])
     pictures = shards.Pictures(tmp_path, "train")
-    draw = [pictures.tensor(["a", "b"], 32, shards.augmented(32, 7, step, scale=(0.5, 1.0), colour=0.3, erase=0.0)) for step in (1, 1, 2)]
-    assert (draw[0] == draw[1]).all() and (draw[0] != draw[2]).any() and (draw[0][0] != draw[0][1]).any()
+    draw = [
+        pictures.tensor(
+            ["a", "b"], 32, shards.augmented(32, 7, step, scale=(0.5, 1.0), colour=0.3, erase=0.0)
+        )
+        for step in (1, 1, 2)
+    ]
+    assert (
+        (draw[0] == draw[1]).all()
+        and (draw[0] != draw[2]).any()
+        and (draw[0][0] != draw[0][1]).any()
+    )
     pixels = draw[0].float().permute(0, 2, 3, 1).reshape(-1, 3)
     coloured = pixels[(pixels.max(1).values - pixels.min(1).values) > 60]
     assert len(coloured) and (coloured.argmax(1) == 0).all(), "red stays red"
-    blank = pictures.tensor(["a"], 32, shards.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=1.0))
-    assert (blank != pictures.tensor(["a"], 32, shards.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=0.0))).any()
+    blank = pictures.tensor(
+        ["a"], 32, shards.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=1.0)
+    )
+    assert (
+        blank
+        != pictures.tensor(
+            ["a"], 32, shards.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=0.0)
+        )
+    ).any()
 
 
 def test_shrink_never_enlarges() -> None:

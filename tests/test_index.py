@@ -15,7 +15,9 @@ EXACT = HNSW | {"exact_below": 100_000}
 def vectors(n: int, width: int = 16, seed: int = 0) -> np.ndarray:
     """Return normalised vectors [n, width] around twenty centres."""
     random = np.random.default_rng(seed)
-    found = np.random.default_rng(9).normal(size=(20, width))[random.integers(0, 20, n)] + 0.5 * random.normal(size=(n, width))
+    found = np.random.default_rng(9).normal(size=(20, width))[
+        random.integers(0, 20, n)
+    ] + 0.5 * random.normal(size=(n, width))
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -25,10 +27,16 @@ def test_search_is_brute_force(settings, kind):
     built = index.build(rows, **settings)
     scores, found = index.search(built, queries, 10)
     truth = np.sort(queries @ rows.T, axis=1)[:, :-11:-1]
-    assert index.kind(built) == kind and found.shape == (50, 10) and (np.diff(scores, axis=1) <= 0).all()
+    assert (
+        index.kind(built) == kind
+        and found.shape == (50, 10)
+        and (np.diff(scores, axis=1) <= 0).all()
+    )
     assert np.take_along_axis(queries @ rows.T, found, 1) == pytest.approx(scores, abs=1e-5)
     assert (scores >= truth[:, -1:] - 1e-5).mean() >= 0.98
-    assert index.recall(built, queries, 10) == pytest.approx((scores >= truth[:, -1:] - 1e-5).mean(), abs=1e-3)
+    assert index.recall(built, queries, 10) == pytest.approx(
+        (scores >= truth[:, -1:] - 1e-5).mean(), abs=1e-3
+    )
 
 
 def test_recall_sees_a_bad_graph():
@@ -48,7 +56,9 @@ def test_filter_is_exact(settings, share):
 
 @pytest.mark.parametrize("settings", [EXACT, HNSW])
 def test_filter_that_allows_nothing_finds_nothing(settings):
-    scores, found = index.search(index.build(vectors(300), **settings), vectors(2, seed=1), 10, np.zeros(300, bool))
+    scores, found = index.search(
+        index.build(vectors(300), **settings), vectors(2, seed=1), 10, np.zeros(300, bool)
+    )
     assert scores.shape == found.shape == (2, 0)
 
 
@@ -65,7 +75,11 @@ def test_file_gives_the_same_answers_and_the_same_bytes(tmp_path, settings):
     assert faiss.omp_get_max_threads() == threads
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     again = index.read(tmp_path / "one")
-    for before, after in zip(index.search(index.build(rows, **settings), queries, 5), index.search(again, queries, 5), strict=True):
+    for before, after in zip(
+        index.search(index.build(rows, **settings), queries, 5),
+        index.search(again, queries, 5),
+        strict=True,
+    ):
         assert (before == after).all()
     assert index.kind(again) == ("exact" if settings is EXACT else "HNSW")
     if settings is HNSW:

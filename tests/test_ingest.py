@@ -29,7 +29,10 @@ ALL_TEST = {"train": 0.0, "validation": 0.0, "test": 1.0}
 def some(count: int, salt: str = "") -> Reviews:
     """Return reviews that have nothing in common, every second one positive."""
     digests = [hashlib.sha256(f"{salt}{i}".encode()).digest() for i in range(count)]
-    return [("".join(chr(0x4E00 + byte * 7) for byte in digest[:20]), ["negative", "positive"][i % 2]) for i, digest in enumerate(digests)]
+    return [
+        ("".join(chr(0x4E00 + byte * 7) for byte in digest[:20]), ["negative", "positive"][i % 2])
+        for i, digest in enumerate(digests)
+    ]
 
 
 def table(reviews: Sequence[Sequence[str]], header: str = "text,label") -> str:
@@ -43,12 +46,16 @@ def put(raw: Path, files: dict[str, str | bytes]) -> Path:
     return raw
 
 
-def run(folder: Path, files: dict[str, str | bytes], **changes: Any) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
+def run(
+    folder: Path, files: dict[str, str | bytes], **changes: Any
+) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
     """Ingest ``files``; return the metrics and the frames by part."""
     if "split" in changes:
         changes["split"] = Split(**changes["split"])
     data = folder / "data"
-    figures = ingest(raw=put(folder / "raw", files), data=data, params=PARAMS.model_copy(update=changes))
+    figures = ingest(
+        raw=put(folder / "raw", files), data=data, params=PARAMS.model_copy(update=changes)
+    )
     return figures, {file.stem: pd.read_parquet(file) for file in data.glob("*.parquet")}
 
 
@@ -65,24 +72,50 @@ def test_every_review_is_in_one_part_with_its_label(tmp_path: Path) -> None:
     reviews = some(200)
     figures, frames = run(tmp_path, {"a.csv": table(reviews)})
     classes = json.loads((tmp_path / "data/schema.json").read_text())["classes"]
-    got = [(row.text, classes[row.label]) for part in ("train", "validation", "test") for row in frames[part].itertuples()]
+    got = [
+        (row.text, classes[row.label])
+        for part in ("train", "validation", "test")
+        for row in frames[part].itertuples()
+    ]
     assert sorted(got) == sorted(reviews)
     assert set(frames["unlabelled"]["text"]) == set(frames["train"]["text"])
     assert 0.6 < figures["train"] / 200 < 0.8 and 0.1 < figures["test"] / 200 < 0.3
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-8-sig", "utf-16", "utf-16-le", "big5"])
-def test_other_encodings_are_read_and_told(tmp_path: Path, encoding: str, capsys: pytest.CaptureFixture[str]) -> None:
-    line = "這個產品非常好用，質量很不錯" if encoding == "big5" else "这个产品非常好用，质量很不错，价格也便宜"
-    reviews = [(f"{line}{n * 7919}", "正面" if n % 2 else "负面" if encoding != "big5" else "neg") for n in range(60)]
-    _, frames = run(tmp_path, {"a.csv": table([(t.replace(",", "，"), "pos" if s == "正面" else "neg") for t, s in reviews]).encode(encoding)})
-    assert everything(frames) <= {text.normalise(t) for t, _ in reviews} and len(everything(frames)) > 20
+def test_other_encodings_are_read_and_told(
+    tmp_path: Path, encoding: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = (
+        "這個產品非常好用，質量很不錯"
+        if encoding == "big5"
+        else "这个产品非常好用，质量很不错，价格也便宜"
+    )
+    reviews = [
+        (f"{line}{n * 7919}", "正面" if n % 2 else "负面" if encoding != "big5" else "neg")
+        for n in range(60)
+    ]
+    _, frames = run(
+        tmp_path,
+        {
+            "a.csv": table(
+                [(t.replace(",", "，"), "pos" if s == "正面" else "neg") for t, s in reviews]
+            ).encode(encoding)
+        },
+    )
+    assert (
+        everything(frames) <= {text.normalise(t) for t, _ in reviews}
+        and len(everything(frames)) > 20
+    )
     assert (": read as " in capsys.readouterr().out) == (encoding != "utf-8-sig")
 
 
 def test_mojibake_and_stray_bytes(tmp_path: Path) -> None:
     reviews = some(60)
-    broken = table([("很好，超值，非常满意".encode().decode("latin-1"), "1")] + [("\ufeff\0" + t, s) for t, s in reviews]).encode()
+    broken = table(
+        [("很好，超值，非常满意".encode().decode("latin-1"), "1")]
+        + [("\ufeff\0" + t, s) for t, s in reviews]
+    ).encode()
     _, frames = run(tmp_path, {"a.csv": broken + b"\xe5\xbe\xff\xfe bad bytes,1\n"})
     assert everything(frames) == {t for t, _ in reviews} | {"很好,超值,非常满意"}
     assert "bytes that do not fit" in reason(frames) and frames["rejected"]["row"].iloc[0] == 63
@@ -106,7 +139,10 @@ def test_mojibake_and_stray_bytes(tmp_path: Path) -> None:
 def test_a_bad_row_is_rejected_alone(tmp_path: Path, line: str, why: str) -> None:
     reviews = some(60)
     _, frames = run(tmp_path, {"a.csv": table([*reviews[:30], (line,), *reviews[30:]])})
-    assert why in reason(frames) and frames["rejected"].loc[0, ["file", "row"]].tolist() == ["a.csv", 32]
+    assert why in reason(frames) and frames["rejected"].loc[0, ["file", "row"]].tolist() == [
+        "a.csv",
+        32,
+    ]
     assert len(frames["rejected"]["text"].iloc[0]) <= 200
     assert everything(frames) == {t for t, _ in reviews}
 
@@ -114,16 +150,34 @@ def test_a_bad_row_is_rejected_alone(tmp_path: Path, line: str, why: str) -> Non
 def test_a_quote_that_is_not_closed_takes_no_other_row_along(tmp_path: Path) -> None:
     put(tmp_path, {"a.csv": 'text,label\n"open,1\nb,0\n"closed",1\n5" wide,0\n"last,1\nd,0\n'})
     table = tables.read(tmp_path / "a.csv")
-    assert table.rows["text"].to_dict() == {3: "b", 4: "closed", 5: '5" wide', 7: "d"} and table.rejected["row"].tolist() == [2, 6]
+    assert table.rows["text"].to_dict() == {
+        3: "b",
+        4: "closed",
+        5: '5" wide',
+        7: "d",
+    } and table.rejected["row"].tolist() == [2, 6]
 
 
 def test_quoted_newlines_delimiters_and_formats(tmp_path: Path) -> None:
     a, b, c, d = (some(40, salt) for salt in "abcd")
-    quoted = 'text,label\r\n"first line\r\nsecond, ""line""",1\r\n' + "".join(f"{t},{s}\r\n" for t, s in a)
-    lines = "".join(json.dumps({"review": t, "stars": 5.0 if s == "positive" else 1}) + "\n" for t, s in c)
+    quoted = 'text,label\r\n"first line\r\nsecond, ""line""",1\r\n' + "".join(
+        f"{t},{s}\r\n" for t, s in a
+    )
+    lines = "".join(
+        json.dumps({"review": t, "stars": 5.0 if s == "positive" else 1}) + "\n" for t, s in c
+    )
     put(tmp_path / "raw", {})
-    pq.write_table(pa.table({"CONTENT": [t for t, _ in d], "Label": [float(s == "positive") for _, s in d]}), tmp_path / "raw/d.parquet")
-    files = {"a.csv": quoted, "b.tsv": table(b).replace(",", "\t"), "c.jsonl": lines + '{"review": "cut o', "readme.md": "# x", "manifest.json": "{}"}
+    pq.write_table(
+        pa.table({"CONTENT": [t for t, _ in d], "Label": [float(s == "positive") for _, s in d]}),
+        tmp_path / "raw/d.parquet",
+    )
+    files = {
+        "a.csv": quoted,
+        "b.tsv": table(b).replace(",", "\t"),
+        "c.jsonl": lines + '{"review": "cut o',
+        "readme.md": "# x",
+        "manifest.json": "{}",
+    }
     figures, frames = run(tmp_path, files, near_duplicate=1.0)
     assert everything(frames) == {t for t, _ in a + b + c + d} | {'first line second, "line"'}
     assert figures["share.positive"] == pytest.approx(81 / 161)
@@ -156,9 +210,15 @@ def test_other_column_names_by_parameter(tmp_path: Path) -> None:
 
 def test_too_many_rejected_rows_fail_and_can_be_looked_at(tmp_path: Path) -> None:
     bad = table([*some(50), *[(f"text {i}", "7") for i in range(20)]])
-    with pytest.raises(ValueError, match=r"29% of the rows(.|\n)*20 times: label '7' is none of(.|\n)*a.csv, row 52"):
+    with pytest.raises(
+        ValueError,
+        match=r"29% of the rows(.|\n)*20 times: label '7' is none of(.|\n)*a.csv, row 52",
+    ):
         run(tmp_path, {"a.csv": bad})
-    assert len(pd.read_parquet(tmp_path / "data.rejected.parquet")) == 20 and not (tmp_path / "data").exists()
+    assert (
+        len(pd.read_parquet(tmp_path / "data.rejected.parquet")) == 20
+        and not (tmp_path / "data").exists()
+    )
     run(tmp_path, {"a.csv": bad}, max_rejected=0.5)
     assert not (tmp_path / "data.rejected.parquet").exists()
 
@@ -178,15 +238,23 @@ def test_duplicates_and_contradictions(tmp_path: Path) -> None:
     again = [(f" {t}！ ", s) for t, s in reviews[:10]]
     torn = [("同一句话", "1"), ("同一句话。", "0")]
     figures, frames = run(tmp_path, {"a.csv": table([*reviews, *again, *torn])})
-    assert everything(frames) == {t for t, _ in reviews} | (everything(frames) & {text.normalise(t) for t, _ in again})
-    assert len(everything(frames)) == 60 and figures["duplicates"] == 10 and figures["contradictions"] == 2
+    assert everything(frames) == {t for t, _ in reviews} | (
+        everything(frames) & {text.normalise(t) for t, _ in again}
+    )
+    assert (
+        len(everything(frames)) == 60
+        and figures["duplicates"] == 10
+        and figures["contradictions"] == 2
+    )
     assert set(frames["rejected"]["reason"]) == {"the same text has different labels"}
 
 
 def test_no_text_of_one_part_nearly_repeats_one_of_another(tmp_path: Path) -> None:
     base = [(t * 4, s) for t, s in some(80)]
     nearly = [(t[:-1] + "尾", "" if i % 3 else s) for i, (t, s) in enumerate(base)]
-    figures, frames = run(tmp_path, {"a.csv": table(base), "b.csv": table(nearly)}, near_duplicate=0.8)
+    figures, frames = run(
+        tmp_path, {"a.csv": table(base), "b.csv": table(nearly)}, near_duplicate=0.8
+    )
     assert figures["near_duplicates"] == 80
     texts = [*frames["validation"]["text"], *frames["test"]["text"], *frames["unlabelled"]["text"]]
     assert set(text.near_duplicates(texts, 0.8)) == {-1}
@@ -201,32 +269,65 @@ def test_the_split_stays_when_data_is_added(tmp_path: Path) -> None:
     rows = [(t, s, f"p{i % 40}") for i, (t, s) in enumerate(some(200))]
     more = [(t, s, f"p{i % 70}") for i, (t, s) in enumerate(some(300, "more"))]
     before = parts(tmp_path / "1", {"m.csv": table(rows, "text,label,product")})
-    after = parts(tmp_path / "2", {"a.csv": table(more, "text,label,product"), "z.csv": table(rows[::-1], "text,label,product")})
+    after = parts(
+        tmp_path / "2",
+        {
+            "a.csv": table(more, "text,label,product"),
+            "z.csv": table(rows[::-1], "text,label,product"),
+        },
+    )
     assert len(after) == 500 and {t: after[t] for t in before} == before
-    assert len({(product, after[t]) for t, _, product in rows + more}) == 70  # a product is in one part only
+    assert (
+        len({(product, after[t]) for t, _, product in rows + more}) == 70
+    )  # a product is in one part only
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     hashes = []
     for name in "12":
         (tmp_path / name).mkdir()
-        run(tmp_path / name, {"a.csv": table(some(80)), "b.csv": table([*some(30, "b"), ("x", "1")])})
-        hashes.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (tmp_path / name / "data").iterdir()})
+        run(
+            tmp_path / name,
+            {"a.csv": table(some(80)), "b.csv": table([*some(30, "b"), ("x", "1")])},
+        )
+        hashes.append(
+            {
+                p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+                for p in (tmp_path / name / "data").iterdir()
+            }
+        )
     assert hashes[0] == hashes[1] and len(hashes[0]) == 6
 
 
 def test_limit_keeps_the_same_texts(tmp_path: Path) -> None:
-    few, more = (everything(run(tmp_path, {"a.csv": table(some(200))}, limit=limit)[1]) for limit in (50, 100))
+    few, more = (
+        everything(run(tmp_path, {"a.csv": table(some(200))}, limit=limit)[1])
+        for limit in (50, 100)
+    )
     assert len(few) == 50 and len(more) == 100 and few < more
 
 
 def test_ratings_dates_and_unlabelled_texts(tmp_path: Path) -> None:
-    rows = [(t, str(i % 5 + 1), "2024-03-05" if i % 2 else "no date") for i, (t, _) in enumerate(some(100))]
-    figures, frames = run(tmp_path, {"a.csv": table([*rows, ("odd one", "many", "")], "text,stars,date")})
-    assert figures["train"] + figures["validation"] + figures["test"] == 80 and "rating 'many' is not a number" in reason(frames)
-    assert {t for t, stars, _ in rows if stars == "3"} == set(frames["unlabelled"]["text"]) - set(frames["train"]["text"])
-    assert set(frames["train"]["date"].dropna()) == {pd.Timestamp("2024-03-05")} and frames["train"]["date"].isna().any()
-    assert tables.dates(["1709596800", "1709596800000", "2024-03-05T00:00:00Z", "x"]) == [pd.Timestamp("2024-03-05")] * 3 + [None]
+    rows = [
+        (t, str(i % 5 + 1), "2024-03-05" if i % 2 else "no date")
+        for i, (t, _) in enumerate(some(100))
+    ]
+    figures, frames = run(
+        tmp_path, {"a.csv": table([*rows, ("odd one", "many", "")], "text,stars,date")}
+    )
+    assert figures["train"] + figures["validation"] + figures[
+        "test"
+    ] == 80 and "rating 'many' is not a number" in reason(frames)
+    assert {t for t, stars, _ in rows if stars == "3"} == set(frames["unlabelled"]["text"]) - set(
+        frames["train"]["text"]
+    )
+    assert (
+        set(frames["train"]["date"].dropna()) == {pd.Timestamp("2024-03-05")}
+        and frames["train"]["date"].isna().any()
+    )
+    assert tables.dates(["1709596800", "1709596800000", "2024-03-05T00:00:00Z", "x"]) == [
+        pd.Timestamp("2024-03-05")
+    ] * 3 + [None]
 
 
 def test_aspects_are_joined_by_id(tmp_path: Path) -> None:
@@ -237,10 +338,16 @@ def test_aspects_are_joined_by_id(tmp_path: Path) -> None:
         ("99", "物流", "正面", "", ""),
     ]
     other = table(some(20, "other"))
-    files = {"a.csv": annotated, "n.csv": table(notes, "id,Categories,Polarities,AspectTerms,OpinionTerms"), "o.csv": other}
+    files = {
+        "a.csv": annotated,
+        "n.csv": table(notes, "id,Categories,Polarities,AspectTerms,OpinionTerms"),
+        "o.csv": other,
+    }
     figures, frames = run(tmp_path, files, split=ALL_TEST)
     found = frames["test"].set_index("text")["aspects"]
-    assert [a["category"] for a in found[texts[0]]] == ["价格", "物流"] and found[texts[1]][0]["polarity"] == "negative"
+    assert [a["category"] for a in found[texts[0]]] == ["价格", "物流"] and found[texts[1]][0][
+        "polarity"
+    ] == "negative"
     assert all(found[t] is None for t, _ in some(20, "other")) and figures["test"] == 70
     assert frames["test"].set_index("text")["label"][texts[:2]].tolist() == [1, 0]
     assert reason(frames) == "no review has this id"
@@ -248,7 +355,10 @@ def test_aspects_are_joined_by_id(tmp_path: Path) -> None:
 
 def test_empty_list_of_aspects_for_a_review_that_has_none(tmp_path: Path) -> None:
     rows = [(str(i), t, s) for i, (t, s) in enumerate(some(10))]
-    files: dict[str, str | bytes] = {"a.csv": table(rows, "id,text,label"), "n.csv": table([("0", "价格", "正面")], "id,aspect,polarity")}
+    files: dict[str, str | bytes] = {
+        "a.csv": table(rows, "id,text,label"),
+        "n.csv": table([("0", "价格", "正面")], "id,aspect,polarity"),
+    }
     _, frames = run(tmp_path, files, split=ALL_TEST)
     assert sorted(map(len, frames["test"]["aspects"])) == [0] * 9 + [1]
 
@@ -259,7 +369,11 @@ def test_near_duplicates_are_exact(texts: list[str], threshold: float) -> None:
     sets = [set(text.shingles(t).tolist()) for t in texts]
     kept: list[int] = []
     for index, answer in enumerate(text.near_duplicates(texts, threshold)):
-        alike = [k for k in kept if len(sets[k] & sets[index]) / len(sets[k] | sets[index]) >= threshold - 1e-9]
+        alike = [
+            k
+            for k in kept
+            if len(sets[k] & sets[index]) / len(sets[k] | sets[index]) >= threshold - 1e-9
+        ]
         assert answer == (alike[0] if alike else -1)
         kept += [] if alike else [index]
 
@@ -282,4 +396,14 @@ def test_languages_and_words() -> None:
         "123": "und",
     }
     assert {t: text.language(t) for t in expected} == expected
-    assert text.words("这款口红不拔干, I don't care") == ["这", "款", "口红", "不拔", "干", ",", "I", "don't", "care"]
+    assert text.words("这款口红不拔干, I don't care") == [
+        "这",
+        "款",
+        "口红",
+        "不拔",
+        "干",
+        ",",
+        "I",
+        "don't",
+        "care",
+    ]

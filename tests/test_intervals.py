@@ -18,23 +18,37 @@ def labels(n: int, right: float, seed: int = 0, classes: int = 3) -> np.ndarray:
     """Return truth and prediction [n, 2]."""
     random = np.random.default_rng(seed)
     truth = random.integers(0, classes, n)
-    return np.stack([truth, np.where(random.random(n) < right, truth, random.integers(0, classes, n))], 1)
+    return np.stack(
+        [truth, np.where(random.random(n) < right, truth, random.integers(0, classes, n))], 1
+    )
 
 
-@pytest.mark.parametrize("score, theirs", [
-    (intervals.accuracy, metrics.accuracy_score),
-    (intervals.macro_f1, lambda t, p, sample_weight: metrics.f1_score(t, p, average="macro", sample_weight=sample_weight)),
-    (intervals.balanced_accuracy, metrics.balanced_accuracy_score),
-])
+@pytest.mark.parametrize(
+    "score, theirs",
+    [
+        (intervals.accuracy, metrics.accuracy_score),
+        (
+            intervals.macro_f1,
+            lambda t, p, sample_weight: metrics.f1_score(
+                t, p, average="macro", sample_weight=sample_weight
+            ),
+        ),
+        (intervals.balanced_accuracy, metrics.balanced_accuracy_score),
+    ],
+)
 def test_scores_are_scikit_learns(score, theirs):
     rows, random = labels(200, 0.7), np.random.default_rng(3)
     weights = random.integers(1, 4, (5, 200)).astype(float)
-    assert score(rows, weights) == pytest.approx([theirs(rows[:, 0], rows[:, 1], sample_weight=w) for w in weights])
+    assert score(rows, weights) == pytest.approx(
+        [theirs(rows[:, 0], rows[:, 1], sample_weight=w) for w in weights]
+    )
 
 
 def test_macro_f1_counts_classes_that_occur():
     assert intervals.exactly(intervals.macro_f1, np.array([[1, 1], [1, 1]])) == 1
-    assert intervals.exactly(intervals.macro_f1, np.array([[1, 1], [1, 0]])) == pytest.approx((2 / 3 + 0) / 2)
+    assert intervals.exactly(intervals.macro_f1, np.array([[1, 1], [1, 0]])) == pytest.approx(
+        (2 / 3 + 0) / 2
+    )
 
 
 def test_interval_of_a_mean_is_that_of_theory():
@@ -46,14 +60,21 @@ def test_interval_of_a_mean_is_that_of_theory():
 
 def test_interval_is_that_of_plain_resampling():
     rows, random = labels(300, 0.6, classes=4), np.random.default_rng(9)
-    plain = [metrics.f1_score(*rows[random.integers(0, 300, 300)].T, average="macro") for _ in range(1000)]
-    assert intervals.bootstrap(rows, intervals.macro_f1, **SETTINGS) == pytest.approx(np.quantile(plain, [0.025, 0.975]), abs=0.01)
+    plain = [
+        metrics.f1_score(*rows[random.integers(0, 300, 300)].T, average="macro")
+        for _ in range(1000)
+    ]
+    assert intervals.bootstrap(rows, intervals.macro_f1, **SETTINGS) == pytest.approx(
+        np.quantile(plain, [0.025, 0.975]), abs=0.01
+    )
 
 
 def test_groups_of_like_rows_widen_the_interval():
     few = labels(100, 0.7)
     alone = intervals.bootstrap(few, intervals.accuracy, **SETTINGS)
-    repeated = intervals.bootstrap(np.repeat(few, 9, 0), intervals.accuracy, groups=np.repeat(np.arange(100), 9), **SETTINGS)
+    repeated = intervals.bootstrap(
+        np.repeat(few, 9, 0), intervals.accuracy, groups=np.repeat(np.arange(100), 9), **SETTINGS
+    )
     naive = intervals.bootstrap(np.repeat(few, 9, 0), intervals.accuracy, **SETTINGS)
     assert repeated == pytest.approx(alone, abs=0.02)
     assert naive.high - naive.low == pytest.approx((alone.high - alone.low) / 3, rel=0.15)
@@ -86,7 +107,10 @@ def test_a_thousand_resamples_of_ten_thousand_rows_are_quick():
 def test_wilson_is_scipys():
     hits, n = np.array([0.0, 3, 10, 10]), np.array([7.0, 10, 10, 400])
     low, high = intervals.wilson(hits, n, 0.9)
-    theirs = [binomtest(int(h), int(m)).proportion_ci(0.9, method="wilson") for h, m in zip(hits, n, strict=True)]
+    theirs = [
+        binomtest(int(h), int(m)).proportion_ci(0.9, method="wilson")
+        for h, m in zip(hits, n, strict=True)
+    ]
     assert low == pytest.approx([one.low for one in theirs], abs=1e-12)
     assert high == pytest.approx([one.high for one in theirs], abs=1e-12)
     assert [float(end[0]) for end in intervals.wilson(np.zeros(1), np.zeros(1), 0.9)] == [0, 1]

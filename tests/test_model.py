@@ -18,7 +18,12 @@ from beauty_models.common.training import batches, by_length, warmup_linear
 from beauty_models.sentiment.finetune import aspect_targets
 from beauty_models.sentiment.model import Classifier, load, save
 
-TEXTS = ["这个口红颜色很好看", "包装破了, 不推荐", "lovely cream, smells nice", "too dry for my skin"] * 5
+TEXTS = [
+    "这个口红颜色很好看",
+    "包装破了, 不推荐",
+    "lovely cream, smells nice",
+    "too dry for my skin",
+] * 5
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +63,9 @@ def test_trimmed_backbone_gives_the_same_outputs(base: str) -> None:
     torch.testing.assert_close(before, after)
     assert small.model.num_parameters() < size * 0.7
     assert small.tokenizer.mask_token_id < len(small.tokenizer)
-    assert small.tokenizer(unseen)["input_ids"].count(small.tokenizer.unk_token_id) == unknown, "a known character must not become unknown"
+    assert small.tokenizer(unseen)["input_ids"].count(small.tokenizer.unk_token_id) == unknown, (
+        "a known character must not become unknown"
+    )
 
 
 def test_unknown_wheel_is_a_clear_error() -> None:
@@ -79,12 +86,20 @@ def test_activations_come_back_as_they_were_written(tmp_path: Path) -> None:
     store.write(np.array([0, 1, 2]), rows)
     got, mask = store.read(np.array([2, 0]))
     assert mask.tolist() == [[True] * 4, [True] * 3 + [False]]
-    assert torch.equal(got[0], rows[2]) and torch.equal(got[1, :3], rows[0, :3]) and (got[1, 3] == 0).all()
+    assert (
+        torch.equal(got[0], rows[2])
+        and torch.equal(got[1, :3], rows[0, :3])
+        and (got[1, 3] == 0).all()
+    )
 
 
-def test_frozen_layers_cached_or_not_give_the_same_logits(tiny: backbones.Backbone, tmp_path: Path) -> None:
+def test_frozen_layers_cached_or_not_give_the_same_logits(
+    tiny: backbones.Backbone, tmp_path: Path
+) -> None:
     torch.manual_seed(1)
-    model = Classifier(tiny.model.base_model, tiny.tokenizer, ["negative", "positive"], [], 32, tiny.card()).eval()
+    model = Classifier(
+        tiny.model.base_model, tiny.tokenizer, ["negative", "positive"], [], 32, tiny.card()
+    ).eval()
     rows = tokenize(tiny.tokenizer, TEXTS[:4], 32)
     lengths = np.array([len(r) for r in rows])
     store = Activations(tmp_path / "a.bin", lengths, 32, torch.float32)
@@ -94,12 +109,22 @@ def test_frozen_layers_cached_or_not_give_the_same_logits(tiny: backbones.Backbo
             store.write(np.array([i]), model.encode(model.embed(row[None]), mask, 0, 1))
         hidden, mask = store.read(np.arange(4))
         cached = model.heads(model.norm(mean(model.encode(hidden, mask, 1, 2), mask)))[0]
-        direct = torch.cat([model(row[None], torch.ones(1, len(row), dtype=torch.bool))[0] for row in rows])
+        direct = torch.cat(
+            [model(row[None], torch.ones(1, len(row), dtype=torch.bool))[0] for row in rows]
+        )
     torch.testing.assert_close(cached, direct)
 
 
 def test_saved_classifier_predicts_the_same(tiny: backbones.Backbone, tmp_path: Path) -> None:
-    model = Classifier(tiny.model.base_model, tiny.tokenizer, ["negative", "positive"], ["price", "scent"], 32, tiny.card(), temperature=1.7)
+    model = Classifier(
+        tiny.model.base_model,
+        tiny.tokenizer,
+        ["negative", "positive"],
+        ["price", "scent"],
+        32,
+        tiny.card(),
+        temperature=1.7,
+    )
     before = model.predict(TEXTS[:4], title="")
     save(model, tmp_path / "m", [])
     after = load(tmp_path / "m").predict(TEXTS[:4], title="")
@@ -125,9 +150,13 @@ def test_batches_hold_every_row_once_and_little_padding() -> None:
 
 def test_focal_without_gamma_is_cross_entropy_and_gamma_spares_easy_rows() -> None:
     logits, labels = torch.tensor([[3.0, 0.0], [0.2, 0.0]]), torch.tensor([0, 0])
-    assert focal(logits, labels, 0.0).item() == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item())
+    assert focal(logits, labels, 0.0).item() == pytest.approx(
+        torch.nn.functional.cross_entropy(logits, labels).item()
+    )
     easy = torch.softmax(logits, -1)[:, 0]
-    assert focal(logits, labels, 2.0).item() == pytest.approx((-((1 - easy) ** 2) * easy.log()).mean().item())
+    assert focal(logits, labels, 2.0).item() == pytest.approx(
+        (-((1 - easy) ** 2) * easy.log()).mean().item()
+    )
     weights = class_weights(torch.tensor([0, 0, 0, 1]))
     assert weights.tolist() == pytest.approx([4 / 6, 2.0])
 
@@ -141,10 +170,19 @@ def test_temperature_recovers_overconfidence() -> None:
 
 def test_warmup_then_decay() -> None:
     factors = [warmup_linear(step, 100, 0.1) for step in range(100)]
-    assert factors[0] == pytest.approx(0.1) and max(factors) == factors[9] == 1.0 and factors[-1] < 0.02
+    assert (
+        factors[0] == pytest.approx(0.1)
+        and max(factors) == factors[9] == 1.0
+        and factors[-1] < 0.02
+    )
 
 
 def test_aspect_targets_prefer_the_complaint_and_know_who_was_not_asked() -> None:
-    mentions = [{"category": "price", "polarity": "positive"}, {"category": "price", "polarity": "negative"}]
-    targets = aspect_targets(pd.Series([mentions, [], None]), ["price", "scent"], ["negative", "neutral", "positive"])
+    mentions = [
+        {"category": "price", "polarity": "positive"},
+        {"category": "price", "polarity": "negative"},
+    ]
+    targets = aspect_targets(
+        pd.Series([mentions, [], None]), ["price", "scent"], ["negative", "neutral", "positive"]
+    )
     assert targets.tolist() == [[1, 0], [0, 0], [-1, -1]]

@@ -25,7 +25,9 @@ def picture(kind: str, colour: str, product: int) -> bytes:
     """Return a photo; no two products have the same."""
     if (kind, colour) not in DRAWN:
         DRAWN[kind, colour] = images.encode(render.product(kind, colour, "plain", size=64, seed=3))
-    return DRAWN[kind, colour] + product.to_bytes(2, "big")  # what stands behind the end of a JPEG is not read
+    return DRAWN[kind, colour] + product.to_bytes(
+        2, "big"
+    )  # what stands behind the end of a JPEG is not read
 
 
 def items(part: str, count: int) -> tuple[pd.DataFrame, list[tuple[str, bytes]]]:
@@ -33,15 +35,35 @@ def items(part: str, count: int) -> tuple[pd.DataFrame, list[tuple[str, bytes]]]
     rows, photos = [], []
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
-        english, chinese, department = render.KINDS[kind].english, render.KINDS[kind].chinese, render.KINDS[kind].department
+        english, chinese, department = (
+            render.KINDS[kind].english,
+            render.KINDS[kind].chinese,
+            render.KINDS[kind].department,
+        )
         for colour in (COLOURS[number % 4], COLOURS[(number + 1) % 4]):
             jpeg = picture(kind, colour, number + 100 * list(SIZES).index(part))
-            told = [("name", "en", f"{english} {part} {number}"), ("description", "en", f"A {colour} {english} for every day."),
-                    ("attributes", "zh", f"{render.COLOURS[colour][1]}{chinese}")]
-            rows.append({
-                "key": images.name(jpeg), "product": f"{part}-{number}", "skus": [f"{part}-{number}-{colour}"], "name": f"{english} {number}",
-                "category": department, "color": colour, "material": None, "price": 10.0, "attributes": {"color": colour}, "image": images.name(jpeg),
-                "captions": [dict(zip(("kind", "language", "text"), one, strict=True)) for one in told]})
+            told = [
+                ("name", "en", f"{english} {part} {number}"),
+                ("description", "en", f"A {colour} {english} for every day."),
+                ("attributes", "zh", f"{render.COLOURS[colour][1]}{chinese}"),
+            ]
+            rows.append(
+                {
+                    "key": images.name(jpeg),
+                    "product": f"{part}-{number}",
+                    "skus": [f"{part}-{number}-{colour}"],
+                    "name": f"{english} {number}",
+                    "category": department,
+                    "color": colour,
+                    "material": None,
+                    "price": 10.0,
+                    "attributes": {"color": colour},
+                    "image": images.name(jpeg),
+                    "captions": [
+                        dict(zip(("kind", "language", "text"), one, strict=True)) for one in told
+                    ],
+                }
+            )
             photos.append((images.name(jpeg), jpeg))
     return pd.DataFrame(rows), photos
 
@@ -58,12 +80,25 @@ def folder(path, sizes: dict[str, int] = SIZES, extra: bool = True, **changes):
         products += list(dict.fromkeys(frame["product"]))
     mine = [product for product in products if product.startswith("test")]
     if extra:
-        pd.DataFrame([{"kind": "related", "product": one, "other": products[i * RELATED + j]} for i, one in enumerate(mine) for j in range(RELATED)]
-                     ).to_parquet(path / "test.relations.parquet")
-        pd.DataFrame({"shopper": [f"s{i}" for i in range(12)], "products": [[products[0], *products[i : i + 3]] for i in range(1, 13)]}
-                     ).to_parquet(path / "test.histories.parquet")
-        pd.DataFrame([{"query": "想买红色的", "language": "zh", "product": row.product, "color": "red"} for row in frame.itertuples()]
-                     ).to_parquet(path / "test.queries.parquet")
+        pd.DataFrame(
+            [
+                {"kind": "related", "product": one, "other": products[i * RELATED + j]}
+                for i, one in enumerate(mine)
+                for j in range(RELATED)
+            ]
+        ).to_parquet(path / "test.relations.parquet")
+        pd.DataFrame(
+            {
+                "shopper": [f"s{i}" for i in range(12)],
+                "products": [[products[0], *products[i : i + 3]] for i in range(1, 13)],
+            }
+        ).to_parquet(path / "test.histories.parquet")
+        pd.DataFrame(
+            [
+                {"query": "想买红色的", "language": "zh", "product": row.product, "color": "red"}
+                for row in frame.itertuples()
+            ]
+        ).to_parquet(path / "test.queries.parquet")
     return path
 
 
@@ -76,12 +111,31 @@ def reader(blind: bool = False) -> SimpleNamespace:
         return (codes / np.linalg.norm(codes, axis=1, keepdims=True)).astype(np.float32)
 
     def embed_images(pictures, keys, title=""):
-        pixels = np.stack([np.asarray(pictures.image(key).resize((8, 8), Image.Resampling.BOX), float)[3:6, 3:5].mean((0, 1)) for key in keys])
-        distance = ((pixels[:, None] - np.array([render.COLOURS[colour][0] for colour in COLOURS])) ** 2).sum(-1)
-        return rows(np.concatenate([np.eye(len(COLOURS))[distance.argmin(1)], np.full((len(keys), 1), 0.1)], axis=1))
+        pixels = np.stack(
+            [
+                np.asarray(pictures.image(key).resize((8, 8), Image.Resampling.BOX), float)[
+                    3:6, 3:5
+                ].mean((0, 1))
+                for key in keys
+            ]
+        )
+        distance = (
+            (pixels[:, None] - np.array([render.COLOURS[colour][0] for colour in COLOURS])) ** 2
+        ).sum(-1)
+        return rows(
+            np.concatenate(
+                [np.eye(len(COLOURS))[distance.argmin(1)], np.full((len(keys), 1), 0.1)], axis=1
+            )
+        )
 
     def embed_texts(texts, title=""):
-        named = np.array([[colour in text or render.COLOURS[colour][1] in text for colour in COLOURS] for text in texts], float)
+        named = np.array(
+            [
+                [colour in text or render.COLOURS[colour][1] in text for colour in COLOURS]
+                for text in texts
+            ],
+            float,
+        )
         return rows(np.concatenate([named, np.full((len(texts), 1), 0.1)], axis=1))
 
     def fuse(image, text):
@@ -94,7 +148,14 @@ def reader(blind: bool = False) -> SimpleNamespace:
 def task(relevance, kind: str = "text_image", **given) -> retrieval.Task:
     relevance = csr_matrix(np.asarray(relevance, float))
     about = pd.DataFrame({"product": [f"p{i}" for i in range(relevance.shape[0])]})
-    return retrieval.Task(kind, kind, given.get("queries", np.arange(relevance.shape[0])), np.arange(relevance.shape[1]), relevance, about)
+    return retrieval.Task(
+        kind,
+        kind,
+        given.get("queries", np.arange(relevance.shape[0])),
+        np.arange(relevance.shape[1]),
+        relevance,
+        about,
+    )
 
 
 def fixed(scores) -> retrieval.Scores:
@@ -106,7 +167,11 @@ def test_figures_by_hand():
     found = retrieval.ranks(one, fixed([[4, 3, 2, 1], [9, 1, 2, 3], [3, 2, 1, 0]]), 7)
     assert found.tolist() == [2, 4, 1, 3]
     figures = retrieval.figures(one, found)
-    assert figures["recall_at_1"].tolist() == [0, 1, 0] and figures["recall_at_5"].tolist() == [1, 1, 1]
+    assert figures["recall_at_1"].tolist() == [0, 1, 0] and figures["recall_at_5"].tolist() == [
+        1,
+        1,
+        1,
+    ]
     assert figures["mrr_at_10"] == pytest.approx([1 / 2, 1, 1 / 3])
     gained, best = 1 / np.log2(3) + 2 / np.log2(5), 2 / np.log2(2) + 1 / np.log2(3)
     assert figures["ndcg_at_10"] == pytest.approx([gained / best, 1, 1 / np.log2(4)])
@@ -122,7 +187,10 @@ def test_a_list_is_as_good_as_the_part_of_what_is_right_that_is_on_it():
     found = retrieval.ranks(one, fixed(scores), 7)
     assert found.tolist() == [1, 6, 31]
     figures = retrieval.figures(one, found)
-    assert figures["recall_at_10"] == pytest.approx([2 / 3]) and set(figures) == {"recall_at_10", "ndcg_at_10"}
+    assert figures["recall_at_10"] == pytest.approx([2 / 3]) and set(figures) == {
+        "recall_at_10",
+        "ndcg_at_10",
+    }
     assert 39 not in retrieval.first(one, fixed(scores), 7, 0, 39)
 
 
@@ -130,7 +198,10 @@ def test_ranks_are_brute_force_in_any_block(monkeypatch):
     random = np.random.default_rng(0)
     relevance = random.random((50, 70)) < 0.05
     relevance[:, 3] = True
-    one, scores = task(relevance * random.integers(1, 3, (50, 70))), random.integers(0, 8, (50, 70))  # many equal scores
+    one, scores = (
+        task(relevance * random.integers(1, 3, (50, 70))),
+        random.integers(0, 8, (50, 70)),
+    )  # many equal scores
     order = np.random.default_rng(7).permutation(70)
     places = np.stack([np.lexsort((order, -row)).argsort() + 1 for row in scores])
     whole = retrieval.ranks(one, fixed(scores), 7)
@@ -138,12 +209,16 @@ def test_ranks_are_brute_force_in_any_block(monkeypatch):
     monkeypatch.setattr(retrieval, "CELLS", 150)
     assert (retrieval.ranks(one, fixed(scores), 7) == whole).all()
     for query in range(50):
-        assert (places[query][retrieval.first(one, fixed(scores), 7, query, 5)] == range(1, 6)).all()
+        assert (
+            places[query][retrieval.first(one, fixed(scores), 7, query, 5)] == range(1, 6)
+        ).all()
 
 
 def test_equal_scores_are_chance():
     one = task(np.eye(400))
-    assert retrieval.figures(one, retrieval.ranks(one, fixed(np.zeros((400, 400))), 7))["recall_at_10"].mean() == pytest.approx(10 / 400, abs=0.01)
+    assert retrieval.figures(one, retrieval.ranks(one, fixed(np.zeros((400, 400))), 7))[
+        "recall_at_10"
+    ].mean() == pytest.approx(10 / 400, abs=0.01)
 
 
 def test_margins_are_paired_and_whole_products_are_resampled():
@@ -154,72 +229,150 @@ def test_margins_are_paired_and_whole_products_are_resampled():
     one.about["product"] = products
     values = {"model": {"mrr": worse + 0.1}, "base": {"mrr": worse}}
     found = evaluate._compare(one, values, PARAMS)
-    assert [found["base"][f"mrr.margin{end}"] for end in ("", "_low", "_high")] == pytest.approx([0.1] * 3)
+    assert [found["base"][f"mrr.margin{end}"] for end in ("", "_low", "_high")] == pytest.approx(
+        [0.1] * 3
+    )
     rows = np.stack([worse + 0.1, np.ones(120)], 1)
-    by_product = intervals.bootstrap(rows[:, :1], intervals.mean, groups=products, resamples=2000, confidence=0.95, seed=3)
-    assert found["model"]["mrr.high"] - found["model"]["mrr.low"] == pytest.approx(by_product.high - by_product.low, rel=0.15)
-    alone = intervals.bootstrap(rows[:, :1], intervals.mean, resamples=2000, confidence=0.95, seed=3)
+    by_product = intervals.bootstrap(
+        rows[:, :1], intervals.mean, groups=products, resamples=2000, confidence=0.95, seed=3
+    )
+    assert found["model"]["mrr.high"] - found["model"]["mrr.low"] == pytest.approx(
+        by_product.high - by_product.low, rel=0.15
+    )
+    alone = intervals.bootstrap(
+        rows[:, :1], intervals.mean, resamples=2000, confidence=0.95, seed=3
+    )
     assert by_product.high - by_product.low > 1.5 * (alone.high - alone.low)
-    reverse = evaluate._compare(one, {"model": {"mrr": worse}, "base": {"mrr": worse + 0.1}}, PARAMS)
+    reverse = evaluate._compare(
+        one, {"model": {"mrr": worse}, "base": {"mrr": worse + 0.1}}, PARAMS
+    )
     assert reverse["base"]["mrr.margin_high"] == pytest.approx(-0.1)
 
 
 def test_what_is_relevant(tmp_path):
     catalogue = tasks.read(folder(tmp_path / "data"))
     found = {one.name: one for one in tasks.tasks(catalogue)}
-    assert set(found) == {"text_image", "image_text", "image_image", "goes_with", "history", "query_zh"}
+    assert set(found) == {
+        "text_image",
+        "image_text",
+        "image_image",
+        "goes_with",
+        "history",
+        "query_zh",
+    }
     told = found["text_image"]
-    shared = [row for row, text in enumerate(told.queries) if catalogue.texts[text] == "A red dress for every day."][0]
+    shared = [
+        row
+        for row, text in enumerate(told.queries)
+        if catalogue.texts[text] == "A red dress for every day."
+    ][0]
     right = catalogue.items.iloc[told.gallery[told.relevance[shared].indices]]
     test = catalogue.items[catalogue.items["part"] == "test"]
-    assert set(right["key"]) == set(test[(test["color"] == "red") & test["name"].str.startswith("dress")]["key"]) and len(right) > 1
+    assert (
+        set(right["key"])
+        == set(test[(test["color"] == "red") & test["name"].str.startswith("dress")]["key"])
+        and len(right) > 1
+    )
     assert (told.relevance.toarray() == found["image_text"].relevance.toarray().T).all()
     photo = found["image_image"]
-    assert photo.relevance.shape == (4 * 24, 24) and photo.relevance[0].toarray().max() == 2 and photo.relevance[0].sum() == 3
-    assert found["goes_with"].relevance.sum() == 12 * RELATED and len(found["goes_with"].gallery) == 48
+    assert (
+        photo.relevance.shape == (4 * 24, 24)
+        and photo.relevance[0].toarray().max() == 2
+        and photo.relevance[0].sum() == 3
+    )
+    assert (
+        found["goes_with"].relevance.sum() == 12 * RELATED and len(found["goes_with"].gallery) == 48
+    )
     weights = found["history"].queries.toarray()[0]
-    assert weights[weights > 0].tolist() == pytest.approx([0.64, 0.8, 1.0]) and found["history"].relevance[0].indices.tolist() == [3]
-    assert found["query_zh"].relevance.shape[0] == 1 and found["query_zh"].relevance.sum() == (test["color"] == "red").sum()
+    assert weights[weights > 0].tolist() == pytest.approx([0.64, 0.8, 1.0]) and found[
+        "history"
+    ].relevance[0].indices.tolist() == [3]
+    assert (
+        found["query_zh"].relevance.shape[0] == 1
+        and found["query_zh"].relevance.sum() == (test["color"] == "red").sum()
+    )
 
 
 def test_data_without_ground_truth_have_no_such_figures(tmp_path):
-    found = evaluate.flat(evaluate.examine(reader(), reader(), folder(tmp_path / "data", extra=False), tmp_path, PARAMS))
-    assert not [name for name in found if "goes_with" in name or "history" in name or "query" in name]
-    assert {"text_image_mrr_at_10", "image_text_recall_at_1", "image_image_ndcg_at_10"} <= set(found)
+    found = evaluate.flat(
+        evaluate.examine(
+            reader(), reader(), folder(tmp_path / "data", extra=False), tmp_path, PARAMS
+        )
+    )
+    assert not [
+        name for name in found if "goes_with" in name or "history" in name or "query" in name
+    ]
+    assert {"text_image_mrr_at_10", "image_text_recall_at_1", "image_image_ndcg_at_10"} <= set(
+        found
+    )
 
 
 def test_items_without_texts_are_found_by_their_photos(tmp_path):
     data = folder(tmp_path / "data", extra=False, captions=[[] for _ in range(24)])
     found = evaluate.flat(evaluate.examine(reader(), reader(), data, tmp_path, PARAMS))
-    assert "text_image_mrr_at_10" not in found and found["image_image_recall_at_10"] > 0 and found["captions"] == 0
+    assert (
+        "text_image_mrr_at_10" not in found
+        and found["image_image_recall_at_10"] > 0
+        and found["captions"] == 0
+    )
 
 
 def test_a_blind_model_is_as_good_as_chance_and_a_seeing_one_better(tmp_path):
     data = folder(tmp_path / "data", SIZES | {"test": 20})
-    blind = evaluate.flat(evaluate.examine(reader(blind=True), reader(blind=True), data, tmp_path, PARAMS))
+    blind = evaluate.flat(
+        evaluate.examine(reader(blind=True), reader(blind=True), data, tmp_path, PARAMS)
+    )
     for name in ("text_image_mrr_at_10", "image_text_mrr_at_10", "goes_with_ndcg_at_10"):
         assert blind[f"random/{name}.margin_low"] < 0 < blind[f"random/{name}.margin_high"]
         assert blind[name] == pytest.approx(blind[f"random/{name}"], abs=0.1)
     seeing = evaluate.flat(evaluate.examine(reader(), reader(blind=True), data, tmp_path, PARAMS))
     for name in ("text_image_mrr_at_10", "image_text_recall_at_5"):
-        assert seeing[name] >= seeing[f"{name}.low"] > 0.1 and seeing[f"untuned/{name}.margin_low"] > 0
+        assert (
+            seeing[name] >= seeing[f"{name}.low"] > 0.1 and seeing[f"untuned/{name}.margin_low"] > 0
+        )
     assert seeing["query_zh_recall_at_1"] == 1
     assert seeing["popularity/history_recall_at_10.margin"] == pytest.approx(
-        seeing["history_recall_at_10"] - seeing["popularity/history_recall_at_10"])
-    assert {f"{who}/text_image_mrr_at_10.margin_low" for who in ("untuned", "ridge", "tfidf", "hog", "colour_histogram", "random")} <= set(seeing)
-    assert "tfidf/image_image_mrr_at_10" not in seeing and "popularity/goes_with_recall_at_10" not in seeing
+        seeing["history_recall_at_10"] - seeing["popularity/history_recall_at_10"]
+    )
+    assert {
+        f"{who}/text_image_mrr_at_10.margin_low"
+        for who in ("untuned", "ridge", "tfidf", "hog", "colour_histogram", "random")
+    } <= set(seeing)
+    assert (
+        "tfidf/image_image_mrr_at_10" not in seeing
+        and "popularity/goes_with_recall_at_10" not in seeing
+    )
     assert all(np.isfinite(value) for value in seeing.values())
 
 
 def test_ridge_and_neighbours_learn_colours(tmp_path):
     catalogue = tasks.read(folder(tmp_path / "data"))
-    photos, learner, told = tasks.Photos(catalogue, 7), baselines.Learner(catalogue, 7), tasks.text_image(catalogue)
+    photos, learner, told = (
+        tasks.Photos(catalogue, 7),
+        baselines.Learner(catalogue, 7),
+        tasks.text_image(catalogue),
+    )
     clean, distorted = photos.each(reader().embed_images)
-    chance = retrieval.figures(told, retrieval.ranks(told, baselines.chance(told, 7), 7))["mrr_at_10"].mean()
-    for method, note in (baselines.by_regression(learner, clean, distorted), baselines.by_neighbours(learner, clean)):
+    chance = retrieval.figures(told, retrieval.ranks(told, baselines.chance(told, 7), 7))[
+        "mrr_at_10"
+    ].mean()
+    for method, note in (
+        baselines.by_regression(learner, clean, distorted),
+        baselines.by_neighbours(learner, clean),
+    ):
         scores = baselines.answers(method, told)
-        assert retrieval.figures(told, retrieval.ranks(told, scores, 7))["mrr_at_10"].mean() > 1.5 * chance and "from text to picture" in note
-    assert set(baselines.by_regression(learner, clean, distorted)[0]) == {"text_image", "image_text", "image_image", "search", "listing"}
+        assert (
+            retrieval.figures(told, retrieval.ranks(told, scores, 7))["mrr_at_10"].mean()
+            > 1.5 * chance
+            and "from text to picture" in note
+        )
+    assert set(baselines.by_regression(learner, clean, distorted)[0]) == {
+        "text_image",
+        "image_text",
+        "image_image",
+        "search",
+        "listing",
+    }
 
 
 def test_baselines_do_not_learn_from_the_test_part(tmp_path):
@@ -231,20 +384,44 @@ def test_baselines_do_not_learn_from_the_test_part(tmp_path):
     for catalogue in (one, other):
         learner = baselines.Learner(catalogue, 7)
         clean, distorted = tasks.Photos(catalogue, 7).each(reader().embed_images)
-        place = [catalogue.texts.index(text) for text in sorted({catalogue.texts[row] for row in catalogue.told("train")})]
-        notes = [baselines.by_regression(learner, clean, distorted)[1], baselines.by_neighbours(learner, clean)[1]]
+        place = [
+            catalogue.texts.index(text)
+            for text in sorted({catalogue.texts[row] for row in catalogue.told("train")})
+        ]
+        notes = [
+            baselines.by_regression(learner, clean, distorted)[1],
+            baselines.by_neighbours(learner, clean)[1],
+        ]
         learned.append((learner.texts.full[place].toarray(), notes))
-    assert learned[0][0].shape == learned[1][0].shape and learned[0][0] == pytest.approx(learned[1][0])
+    assert learned[0][0].shape == learned[1][0].shape and learned[0][0] == pytest.approx(
+        learned[1][0]
+    )
     assert learned[0][1] == learned[1][1]
 
 
 def test_without_a_validation_part_the_baselines_still_answer(tmp_path):
-    found = evaluate.flat(evaluate.examine(reader(), reader(), folder(tmp_path / "data", SIZES | {"validation": 0}, extra=False), tmp_path, PARAMS))
-    assert np.isfinite([found["ridge/text_image_mrr_at_10"], found["tfidf/image_text_mrr_at_10"]]).all()
+    found = evaluate.flat(
+        evaluate.examine(
+            reader(),
+            reader(),
+            folder(tmp_path / "data", SIZES | {"validation": 0}, extra=False),
+            tmp_path,
+            PARAMS,
+        )
+    )
+    assert np.isfinite(
+        [found["ridge/text_image_mrr_at_10"], found["tfidf/image_text_mrr_at_10"]]
+    ).all()
 
 
 def test_few_products_are_resampled_query_by_query(tmp_path):
-    scores = evaluate.examine(reader(), reader(), folder(tmp_path / "data", SIZES | {"test": 2}, extra=False), tmp_path, PARAMS)
+    scores = evaluate.examine(
+        reader(),
+        reader(),
+        folder(tmp_path / "data", SIZES | {"test": 2}, extra=False),
+        tmp_path,
+        PARAMS,
+    )
     assert not any(one["grouped"] for one in scores["tasks"])
     figures = scores["tasks"][0]["figures"]["model"]
     assert figures["mrr_at_10.low"] < figures["mrr_at_10"] < figures["mrr_at_10.high"]
@@ -254,14 +431,22 @@ def test_distorted_photos_are_the_same_every_time_and_of_one_item_unlike(tmp_pat
     catalogue = tasks.read(folder(tmp_path / "data"))
     one, two = tasks.Photos(catalogue, 7), tasks.Photos(catalogue, 7)
     key, other = one.distorted_keys[:2]
-    assert key.partition("#")[0] == other.partition("#")[0] and len(set(one.distorted_keys)) == 4 * 24
-    first, again, second = (np.asarray(photos.distorted.image(name)) for photos, name in ((one, key), (two, key), (one, other)))
+    assert (
+        key.partition("#")[0] == other.partition("#")[0] and len(set(one.distorted_keys)) == 4 * 24
+    )
+    first, again, second = (
+        np.asarray(photos.distorted.image(name))
+        for photos, name in ((one, key), (two, key), (one, other))
+    )
     assert (first == again).all() and (first != second).any()
 
 
 def test_report_is_whole_safe_and_the_same_twice(tmp_path):
     chinese = {"kind": "attributes", "language": "zh", "text": "红色连衣裙"}
-    nasty = [[{"kind": "name", "language": "en", "text": f"<script>alert({i})</script> & co"}, chinese] for i in range(24)]
+    nasty = [
+        [{"kind": "name", "language": "en", "text": f"<script>alert({i})</script> & co"}, chinese]
+        for i in range(24)
+    ]
     data = folder(tmp_path / "data", captions=nasty, name="<b>bag</b>")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -272,8 +457,18 @@ def test_report_is_whole_safe_and_the_same_twice(tmp_path):
     assert json.loads(files["scores.json"])["n"] == 24
     for name in ("index.html", "board.html"):
         text = files[name].decode()
-        assert "<script" not in text and "<b>bag" not in text and "http:" not in text and "https:" not in text
-        assert "&lt;script&gt;" in text and "data:image/jpeg" in text and 'src="data:' in text and text.count("src=") == text.count('src="data:')
+        assert (
+            "<script" not in text
+            and "<b>bag" not in text
+            and "http:" not in text
+            and "https:" not in text
+        )
+        assert (
+            "&lt;script&gt;" in text
+            and "data:image/jpeg" in text
+            and 'src="data:' in text
+            and text.count("src=") == text.count('src="data:')
+        )
     assert "红色连衣裙" in files["board.html"].decode()
     assert all(len(files[name]) <= board.LIMIT for name in ("board.png", "recall.png"))
 

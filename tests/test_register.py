@@ -48,7 +48,11 @@ def project(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     Path(".beauty").mkdir()
     Path(".beauty/mlflow.db").write_bytes(database.read_bytes())
-    block = {"source": "starter", "gate": GATE.model_dump(), "finetune": {"epochs": 3, "words": ["a", "b"]}}
+    block = {
+        "source": "starter",
+        "gate": GATE.model_dump(),
+        "finetune": {"epochs": 3, "words": ["a", "b"]},
+    }
     Path("params.yaml").write_text(yaml.safe_dump({"families": {"sentiment": block}}))
     for name in ("data", "model", "report"):
         Path("build/sentiment", name).mkdir(parents=True)
@@ -65,15 +69,24 @@ def project(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def trained(what: str, metrics: dict[str, float]) -> None:
     """Pretend that the stages made model ``what`` with these figures."""
     Path("build/sentiment/model/model.safetensors").write_text(what)
-    Path("build/sentiment/model/backbone.json").write_text(json.dumps({"license": "MIT", "commercial_use": True}))
-    outs = [{"path": f"build/sentiment/{name}", "md5": f"{name}-{what}.dir"} for name in ("data", "model")]
-    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"finetune@sentiment": {"outs": outs}}}))
+    Path("build/sentiment/model/backbone.json").write_text(
+        json.dumps({"license": "MIT", "commercial_use": True})
+    )
+    outs = [
+        {"path": f"build/sentiment/{name}", "md5": f"{name}-{what}.dir"}
+        for name in ("data", "model")
+    ]
+    Path("dvc.lock").write_text(
+        yaml.safe_dump({"schema": "2.0", "stages": {"finetune@sentiment": {"outs": outs}}})
+    )
     Path("metrics/sentiment/evaluate.json").write_text(json.dumps(metrics))
 
 
 def registered(what: str, metrics: dict[str, float], champion: float = 0.8) -> dict[str, Any]:
     trained(what, metrics)
-    result = register.register("sentiment", evaluate=lambda family, version, say: GOOD | {"macro_f1": champion})
+    result = register.register(
+        "sentiment", evaluate=lambda family, version, say: GOOD | {"macro_f1": champion}
+    )
     assert result
     return result
 
@@ -90,36 +103,63 @@ def champion() -> int | None:
         ({}, {"macro_f1": 0.82}, ["not worse than the champion, version 3"]),
         ({"macro_f1": 0.7}, None, []),
         ({"macro_f1": 0.69}, None, ["macro_f1 reaches the floor"]),
-        ({"macro_f1": math.nan}, {"macro_f1": 0.1}, ["macro_f1 reaches the floor", "not worse than the champion, version 3"]),
+        (
+            {"macro_f1": math.nan},
+            {"macro_f1": 0.1},
+            ["macro_f1 reaches the floor", "not worse than the champion, version 3"],
+        ),
         ({"majority/macro_f1.margin_low": 0.0}, None, ["lead over majority, lower bound"]),
-        ({"tfidf/macro_f1.margin_low": -0.1, "tfidf/accuracy.margin_low": -1.0}, None, ["lead over tfidf, lower bound"]),
+        (
+            {"tfidf/macro_f1.margin_low": -0.1, "tfidf/accuracy.margin_low": -1.0},
+            None,
+            ["lead over tfidf, lower bound"],
+        ),
     ],
 )
-def test_gate(metrics: dict[str, float], champion: dict[str, float] | None, failed: list[str]) -> None:
+def test_gate(
+    metrics: dict[str, float], champion: dict[str, float] | None, failed: list[str]
+) -> None:
     verdict = gate.judge(GATE, GOOD | metrics, champion, 3 if champion else None)
-    assert [criterion["name"] for criterion in verdict["criteria"] if not criterion["passed"]] == failed
+    assert [
+        criterion["name"] for criterion in verdict["criteria"] if not criterion["passed"]
+    ] == failed
     assert verdict["passed"] is not failed or not failed
     text = gate.markdown("sentiment", verdict, GOOD | metrics, ["Careful."])
-    assert ("**Passed**" in text) is (not failed) and "⚠ Careful." in text and text.count("✗") == len(failed)
+    assert (
+        ("**Passed**" in text) is (not failed)
+        and "⚠ Careful." in text
+        and text.count("✗") == len(failed)
+    )
 
 
 def test_gate_without_baselines_passes_nothing() -> None:
     verdict = gate.judge(GATE, {"macro_f1": 1.0}, None, None)
     assert verdict["passed"] is False
-    with pytest.raises(ValueError, match="gate.metric 'macro_f1' is none of evaluate's figures: accuracy"):
+    with pytest.raises(
+        ValueError, match="gate.metric 'macro_f1' is none of evaluate's figures: accuracy"
+    ):
         gate.judge(GATE, {"accuracy": 1.0}, None, None)
 
 
 def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
     result = register.register("sentiment", flow_run="run-7")
-    assert result and (result["version"], result["aliases"], result["passed"]) == (1, ["champion"], True)
+    assert result and (result["version"], result["aliases"], result["passed"]) == (
+        1,
+        ["champion"],
+        True,
+    )
     assert "may not be used commercially (CC-BY-NC-4.0)" in result["verdict_markdown"]
     [version] = registry.versions()
     assert (version["aliases"], version["metrics"]["majority/macro_f1"]) == (["champion"], 0.4)
     assert version["gate"]["passed"] is True and len(version["gate"]["criteria"]) == 2
     origin = version["lineage"]
-    assert origin["dvc"] == {"data": "data-one.dir", "model": "model-one.dir"} and origin["flow_run"] == "run-7"
-    assert origin["backbone_licenses"]["backbone.json"]["license"] == "MIT" and set(origin["files"]) == {"backbone.json", "model.safetensors"}
+    assert (
+        origin["dvc"] == {"data": "data-one.dir", "model": "model-one.dir"}
+        and origin["flow_run"] == "run-7"
+    )
+    assert origin["backbone_licenses"]["backbone.json"]["license"] == "MIT" and set(
+        origin["files"]
+    ) == {"backbone.json", "model.safetensors"}
     for name, expected in {
         "params.yaml": "epochs: 3",
         "model_card.md": "CC-BY-NC-4.0",
@@ -127,13 +167,24 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
         "dvc.lock": "model-one",
     }.items():
         assert expected in registry.download("sentiment", 1, name, project).read_text()
-    assert registry.champion("sentiment", into=project / "served").joinpath("model.safetensors").read_text() == "one"
+    assert (
+        registry.champion("sentiment", into=project / "served")
+        .joinpath("model.safetensors")
+        .read_text()
+        == "one"
+    )
 
 
 def test_the_same_model_is_registered_once_without_importing_mlflow(project: Path) -> None:
     registered("one", GOOD)
     code = "import sys; from tasks.register import register; print(register('sentiment'), 'mlflow' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "None False\n"
     Path(".beauty/registered/sentiment.json").unlink()  # as on another machine: the registry knows
     assert register.register("sentiment") is None
@@ -157,7 +208,13 @@ def test_a_lost_registry_is_filled_again(project: Path) -> None:
     registered("one", GOOD)
     Path(".beauty/mlflow.db").unlink()
     code = "from tasks.register import register; print(register('sentiment')['version'])"
-    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "1\n"
 
 
@@ -165,18 +222,25 @@ def test_worse_than_the_champion_becomes_challenger_and_keeps_its_verdict(projec
     registered("one", GOOD)
     result = registered("two", GOOD | {"macro_f1": 0.75})
     assert (result["aliases"], result["passed"]) == (["challenger"], False)
-    assert "| not worse than the champion, version 1 | 0.7500 | >= 0.7900 | ✗ |" in result["verdict_markdown"]
+    assert (
+        "| not worse than the champion, version 1 | 0.7500 | >= 0.7900 | ✗ |"
+        in result["verdict_markdown"]
+    )
     newest, first = registry.versions("sentiment")
     assert (newest["aliases"], newest["gate"]["passed"]) == (["challenger"], False)
     assert first["aliases"] == ["champion"]
     assert newest["gate"]["champion"]["metrics"]["macro_f1"] == 0.8
 
 
-def test_a_champion_that_cannot_be_evaluated_stops_the_registration(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_champion_that_cannot_be_evaluated_stops_the_registration(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     registered("one", GOOD)
     trained("two", GOOD)
-    with pytest.raises(ValueError, match="the champion, version 1, cannot be evaluated on the present test split"):
+    with pytest.raises(
+        ValueError, match="the champion, version 1, cannot be evaluated on the present test split"
+    ):
         register.register("sentiment")  # the real command, on a model that is none
     assert [version["version"] for version in registry.versions("sentiment")] == [1]
 
@@ -209,9 +273,17 @@ print(json.dumps([result["version"], result["aliases"], result["verdict_markdown
 def test_two_registrations_at_once_cannot_both_win(project: Path) -> None:
     """Both would beat the baselines; whichever comes second is held against the first, and loses by 0.1."""
     command = [sys.executable, "-c", AT_ONCE]
-    running = [subprocess.Popen([*command, name], env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True) for name in ("a", "b")]
+    running = [
+        subprocess.Popen(
+            [*command, name], env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+        )
+        for name in ("a", "b")
+    ]
     results = sorted(json.loads(process.communicate(timeout=60)[0]) for process in running)
-    assert [(version, aliases) for version, aliases, _ in results] == [(1, ["champion"]), (2, ["challenger"])]
+    assert [(version, aliases) for version, aliases, _ in results] == [
+        (1, ["champion"]),
+        (2, ["challenger"]),
+    ]
     assert "not worse than the champion, version 1" in results[1][2]
     assert champion() == 1
 
@@ -249,9 +321,17 @@ def test_damaged_files_are_not_served(project: Path) -> None:
 
 def test_a_held_lock_and_a_locked_database_are_explained(project: Path) -> None:
     code = "import time; from tasks import registry\nwith registry.locked('sentiment'): print('held', flush=True); time.sleep(60)"
-    holder = subprocess.Popen([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert holder.stdout and holder.stdout.readline() == "held\n"
-    with pytest.raises(ValueError, match=rf"registry locked by process {holder.pid} on "), registry.locked("sentiment", 0.2):
+    with (
+        pytest.raises(ValueError, match=rf"registry locked by process {holder.pid} on "),
+        registry.locked("sentiment", 0.2),
+    ):
         pass
     holder.kill()
     holder.communicate()
@@ -269,14 +349,27 @@ def test_a_held_lock_and_a_locked_database_are_explained(project: Path) -> None:
 
 def test_no_model_no_registration(project: Path) -> None:
     Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
-    with pytest.raises(ValueError, match="no finished model of sentiment; run `beauty retrain sentiment`"):
+    with pytest.raises(
+        ValueError, match="no finished model of sentiment; run `beauty retrain sentiment`"
+    ):
         register.register("sentiment")
 
 
 @pytest.mark.parametrize(
     ("license", "commercial", "told"),
-    [("MIT", True, ""), ("MIT", None, ""), ("CC BY-NC-SA 4.0", None, "may not"), ("X", False, "may not"), ("", None, "states no licence")],
+    [
+        ("MIT", True, ""),
+        ("MIT", None, ""),
+        ("CC BY-NC-SA 4.0", None, "may not"),
+        ("X", False, "may not"),
+        ("", None, "states no licence"),
+    ],
 )
 def test_licence_warnings(license: str, commercial: bool | None, told: str) -> None:
-    found = lineage.warnings({"data_license": {"license": license, "commercial_use": commercial}, "backbone_licenses": {}})
+    found = lineage.warnings(
+        {
+            "data_license": {"license": license, "commercial_use": commercial},
+            "backbone_licenses": {},
+        }
+    )
     assert (told in found[0]) if told else not found

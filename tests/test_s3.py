@@ -25,30 +25,46 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Any]:
+def bucket(
+    server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Any]:
     """Yield a boto3 bucket of the test's own; small ranges, one at a time."""
     import boto3
 
-    settings = {"ACCESS_KEY_ID": "testing", "SECRET_ACCESS_KEY": "hunter2", "DEFAULT_REGION": "us-east-1", "ENDPOINT_URL": server}
+    settings = {
+        "ACCESS_KEY_ID": "testing",
+        "SECRET_ACCESS_KEY": "hunter2",
+        "DEFAULT_REGION": "us-east-1",
+        "ENDPOINT_URL": server,
+    }
     for name, value in settings.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(s3, "PART", 256 * 1024)
     monkeypatch.setattr(s3, "THREADS", 1)
     monkeypatch.setattr(s3, "LINE_EVERY", 0.0)
-    made = boto3.session.Session().resource("s3").create_bucket(Bucket=f"bucket-{abs(hash(request.node.name))}")
+    made = (
+        boto3.session.Session()
+        .resource("s3")
+        .create_bucket(Bucket=f"bucket-{abs(hash(request.node.name))}")
+    )
     yield made
     made.objects.delete()
 
 
-def take(url: str, folder: Path, say: Any = print, former: Any = None, raw: Path | None = None) -> dict[str, Any]:
+def take(
+    url: str, folder: Path, say: Any = print, former: Any = None, raw: Path | None = None
+) -> dict[str, Any]:
     folder.mkdir()
     return fetch.take("sentiment", url, "", folder, folder.with_name("downloads"), say, former, raw)
 
 
 def upload(bucket: Any, key: str, parts: list[bytes]) -> None:
     started = bucket.Object(key).initiate_multipart_upload()
-    done = [{"PartNumber": n, "ETag": started.Part(n).upload(Body=part)["ETag"]} for n, part in enumerate(parts, 1)]
+    done = [
+        {"PartNumber": n, "ETag": started.Part(n).upload(Body=part)["ETag"]}
+        for n, part in enumerate(parts, 1)
+    ]
     started.complete(MultipartUpload={"Parts": done})
 
 
@@ -58,22 +74,38 @@ def test_more_objects_than_one_page_holds(bucket: Any) -> None:
     store = s3_backends["123456789012"]["aws"]  # the server's own, which saves a thousand requests
     for number in range(1005):
         store.put_object(bucket.name, f"in/{number:04}.csv", b"x")
-    assert [item.path for item in s3.list_objects(s3.client(), f"s3://{bucket.name}/in")] == [f"{number:04}.csv" for number in range(1005)]
+    assert [item.path for item in s3.list_objects(s3.client(), f"s3://{bucket.name}/in")] == [
+        f"{number:04}.csv" for number in range(1005)
+    ]
 
 
 def test_a_prefix_is_a_folder_or_an_object(bucket: Any, tmp_path: Path) -> None:
-    for key in ("in/a.csv", "in/b/c.csv", "in/b/", "in/.hidden", "in/manifest.json", "in/empty.csv", "inner/d.csv"):
+    for key in (
+        "in/a.csv",
+        "in/b/c.csv",
+        "in/b/",
+        "in/.hidden",
+        "in/manifest.json",
+        "in/empty.csv",
+        "inner/d.csv",
+    ):
         bucket.put_object(Key=key, Body=b"" if key.endswith(("/", "empty.csv")) else key.encode())
     manifest = take(f"s3://{bucket.name}/in", tmp_path / "1")
     assert [entry["path"] for entry in manifest["files"]] == ["a.csv", "b/c.csv"]
     assert (tmp_path / "1/b/c.csv").read_text() == "in/b/c.csv"
-    assert [entry["path"] for entry in take(f"s3://{bucket.name}/in/a.csv", tmp_path / "2")["files"]] == ["a.csv"]
+    assert [
+        entry["path"] for entry in take(f"s3://{bucket.name}/in/a.csv", tmp_path / "2")["files"]
+    ] == ["a.csv"]
     with pytest.raises(ValueError, match=r"no object .* near it: in/\.hidden"):
         take(f"s3://{bucket.name}/i", tmp_path / "3")
 
 
-@pytest.mark.parametrize("sizes", [[5 * MB, 5 * MB, 1000], [6 * MB, 5 * MB, 7]], ids=["even", "uneven"])
-def test_multipart_objects_are_checked_against_their_etag(bucket: Any, tmp_path: Path, sizes: list[int]) -> None:
+@pytest.mark.parametrize(
+    "sizes", [[5 * MB, 5 * MB, 1000], [6 * MB, 5 * MB, 7]], ids=["even", "uneven"]
+)
+def test_multipart_objects_are_checked_against_their_etag(
+    bucket: Any, tmp_path: Path, sizes: list[int]
+) -> None:
     parts = [bytes([65 + n]) * size for n, size in enumerate(sizes)]
     upload(bucket, "in/big.csv", parts)
     assert take(f"s3://{bucket.name}/in", tmp_path / "1")["files"][0]["etag"].endswith("-3")
@@ -81,7 +113,9 @@ def test_multipart_objects_are_checked_against_their_etag(bucket: Any, tmp_path:
 
 
 @pytest.mark.parametrize("multipart", [False, True])
-def test_damaged_content_is_refused_and_read_again_next_time(bucket: Any, tmp_path: Path, multipart: bool) -> None:
+def test_damaged_content_is_refused_and_read_again_next_time(
+    bucket: Any, tmp_path: Path, multipart: bool
+) -> None:
     if multipart:
         upload(bucket, "in/x.csv", [b"x" * 5 * MB, b"y"])
     else:
@@ -90,7 +124,9 @@ def test_damaged_content_is_refused_and_read_again_next_time(bucket: Any, tmp_pa
     part = s3._part_file(tmp_path / "downloads", item)
     part.parent.mkdir()
     part.write_bytes(b"?" * item.bytes)
-    part.with_suffix(".done").write_text("".join(f"{s3.PART} {start}\n" for start in range(0, item.bytes, s3.PART)))
+    part.with_suffix(".done").write_text(
+        "".join(f"{s3.PART} {start}\n" for start in range(0, item.bytes, s3.PART))
+    )
     with pytest.raises(ValueError, match="does not fit its ETag"):
         take(f"s3://{bucket.name}/in", tmp_path / "1")
     take(f"s3://{bucket.name}/in", tmp_path / "2")
@@ -148,7 +184,9 @@ def test_only_what_changed_is_read_again(bucket: Any, tmp_path: Path) -> None:
     manifest = take(f"s3://{bucket.name}/in", tmp_path / "2", former=former, raw=tmp_path / "1")
     assert [entry["path"] for entry in manifest["files"]] == ["a.csv", "b.csv"]
     assert (tmp_path / "2/a.csv").samefile(tmp_path / "1/a.csv")
-    assert (tmp_path / "2/b.csv").read_text() == "new" and (tmp_path / "1/b.csv").read_text() == "b" * 10
+    assert (tmp_path / "2/b.csv").read_text() == "new" and (
+        tmp_path / "1/b.csv"
+    ).read_text() == "b" * 10
 
 
 def test_names_that_lead_outside_are_refused(bucket: Any) -> None:
@@ -157,7 +195,9 @@ def test_names_that_lead_outside_are_refused(bucket: Any) -> None:
         s3.list_objects(s3.client(), f"s3://{bucket.name}/in")
 
 
-@pytest.mark.parametrize("key", ["in/../x", "in//etc/passwd", "in/a/../../x", "in/a\\..\\x", "in/./x", "in/a//x"])
+@pytest.mark.parametrize(
+    "key", ["in/../x", "in//etc/passwd", "in/a/../../x", "in/a\\..\\x", "in/./x", "in/a//x"]
+)
 def test_strange_names_are_refused(key: str) -> None:
     with pytest.raises(ValueError, match="outside the data folder"):
         s3._relative(key, "in")
@@ -170,12 +210,19 @@ def test_an_object_that_is_also_a_folder_is_refused(bucket: Any) -> None:
         s3.list_objects(s3.client(), f"s3://{bucket.name}/in")
 
 
-def test_refusals_say_what_to_check_and_hold_no_secret(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusals_say_what_to_check_and_hold_no_secret(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from moto.core import set_initial_no_auth_action_count
 
-    with pytest.raises(ValueError, match="there is no bucket 'nowhere-at-all'; check its name, AWS_REGION and AWS_ENDPOINT_URL"):
+    with pytest.raises(
+        ValueError,
+        match="there is no bucket 'nowhere-at-all'; check its name, AWS_REGION and AWS_ENDPOINT_URL",
+    ):
         take("s3://nowhere-at-all/in", tmp_path / "1")
-    with pytest.raises(ValueError, match=f"s3://{bucket.name}/in: S3 refused .* check the credentials") as refused:
+    with pytest.raises(
+        ValueError, match=f"s3://{bucket.name}/in: S3 refused .* check the credentials"
+    ) as refused:
         set_initial_no_auth_action_count(0)(take)(f"s3://{bucket.name}/in", tmp_path / "2")
     assert "hunter2" not in str(refused.value)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -185,7 +232,9 @@ def test_refusals_say_what_to_check_and_hold_no_secret(bucket: Any, tmp_path: Pa
         take(f"s3://{bucket.name}/in", tmp_path / "3")
 
 
-def test_a_server_that_does_not_answer_is_no_mistake_of_the_user(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_no_mistake_of_the_user(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(RuntimeError, match="check the network, AWS_REGION and AWS_ENDPOINT_URL"):
         take(f"s3://{bucket.name}/in", tmp_path / "1")

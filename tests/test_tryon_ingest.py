@@ -45,9 +45,13 @@ def put(raw: Path, files: dict[str, bytes | str]) -> Path:
     return raw
 
 
-def run(folder: Path, files: dict[str, bytes | str], settings: Ingest = EASY) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
+def run(
+    folder: Path, files: dict[str, bytes | str], settings: Ingest = EASY
+) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
     figures = ingest(raw=put(folder / "raw", files), data=folder / "data", params=settings)
-    return figures, {name: pd.read_parquet(folder / "data" / f"{name}.parquet") for name in (*PARTS, "rejected")}
+    return figures, {
+        name: pd.read_parquet(folder / "data" / f"{name}.parquet") for name in (*PARTS, "rejected")
+    }
 
 
 def photos(folder: str, classes: dict[str, int], start: int = 0) -> dict[str, bytes | str]:
@@ -60,14 +64,23 @@ def labels(frames: Iterable[pd.DataFrame]) -> set[str]:
 
 
 def test_folders_are_classes_and_a_delivered_split_stands(tmp_path: Path) -> None:
-    files = photos("train/", {"hat": 30, "Dress": 30}) | photos("validation/", {"hat": 5, "Dress": 4}, 100)
+    files = photos("train/", {"hat": 30, "Dress": 30}) | photos(
+        "validation/", {"hat": 5, "Dress": 4}, 100
+    )
     _, found = run(tmp_path, files)
     assert set(found["test"]["id"]) == {name for name in files if name.startswith("validation")}
     assert len(found["train"]) + len(found["validation"]) == 60 and len(found["validation"]) >= 2
-    assert read_json(tmp_path / "data/schema.json")["heads"] == [{"name": "class", "labels": ["dress", "hat"]}]
+    assert read_json(tmp_path / "data/schema.json")["heads"] == [
+        {"name": "class", "labels": ["dress", "hat"]}
+    ]
     both = files | photos("test/", {"hat": 3}, 200)
     _, found = run(tmp_path / "both", both)
-    assert {name: len(found[name]) for name in PARTS} == {"train": 60, "validation": 9, "test": 3, "unlabelled": 0}
+    assert {name: len(found[name]) for name in PARTS} == {
+        "train": 60,
+        "validation": 9,
+        "test": 3,
+        "unlabelled": 0,
+    }
 
 
 def test_undelivered_split_is_by_hash_and_stays_when_pictures_are_added(tmp_path: Path) -> None:
@@ -86,14 +99,37 @@ def test_pictures_as_they_come(tmp_path: Path) -> None:
     small = jpeg(Image.new("RGB", (8, 8)), format="PNG")
     head = small[12:16] + (30_000).to_bytes(4, "big") * 2 + small[24:29]
     bomb = small[:12] + head + zlib.crc32(head).to_bytes(4, "big") + small[33:]
-    good = {"hat/cmyk.jpg": jpeg(picture(0).convert("CMYK")), "hat/turned.jpg": jpeg(wide, exif=turned), "dress/deep.png": jpeg(deep, format="PNG"),
-            "dress/moving.gif": jpeg(picture(3), format="GIF", save_all=True, append_images=[picture(4)])}
-    bad = {"hat/cut.jpg": jpeg(picture(5))[:300], "hat/none.jpg": b"", "hat/text.jpg": b"hello", "hat/bomb.png": bomb,
-           "hat/tiny.jpg": jpeg(picture(6, 8))}
-    figures, found = run(tmp_path, good | bad, EASY.model_copy(update={"split": Split(train=0, validation=0, test=1)}))
-    assert set(found["test"]["id"]) == set(good) and set(found["rejected"]["file"]) == set(bad) and figures["rejected"] == len(bad)
+    good = {
+        "hat/cmyk.jpg": jpeg(picture(0).convert("CMYK")),
+        "hat/turned.jpg": jpeg(wide, exif=turned),
+        "dress/deep.png": jpeg(deep, format="PNG"),
+        "dress/moving.gif": jpeg(
+            picture(3), format="GIF", save_all=True, append_images=[picture(4)]
+        ),
+    }
+    bad = {
+        "hat/cut.jpg": jpeg(picture(5))[:300],
+        "hat/none.jpg": b"",
+        "hat/text.jpg": b"hello",
+        "hat/bomb.png": bomb,
+        "hat/tiny.jpg": jpeg(picture(6, 8)),
+    }
+    figures, found = run(
+        tmp_path,
+        good | bad,
+        EASY.model_copy(update={"split": Split(train=0, validation=0, test=1)}),
+    )
+    assert (
+        set(found["test"]["id"]) == set(good)
+        and set(found["rejected"]["file"]) == set(bad)
+        and figures["rejected"] == len(bad)
+    )
     reasons = found["rejected"].set_index("file")["reason"]
-    assert "more pixels" in reasons["hat/bomb.png"] and "empty" in reasons["hat/none.jpg"] and "8 × 8" in reasons["hat/tiny.jpg"]
+    assert (
+        "more pixels" in reasons["hat/bomb.png"]
+        and "empty" in reasons["hat/none.jpg"]
+        and "8 × 8" in reasons["hat/tiny.jpg"]
+    )
     shards, keys = Pictures(tmp_path / "data", "test"), found["test"].set_index("id")["image"]
     assert shards.image(keys["hat/turned.jpg"]).size == (40, 80)
     assert 60 < np.asarray(shards.image(keys["dress/deep.png"])).mean() < 200
@@ -103,11 +139,17 @@ def test_a_copy_goes_and_a_recolour_stays(tmp_path: Path) -> None:
     photo = picture(1, 96)
     red, green, blue = photo.split()
     files = photos("train/", {"hat": 10, "dress": 10}, 50) | {
-        "validation/hat/one.jpg": jpeg(photo), "train/dress/copy.jpg": jpeg(photo.resize((64, 64)), quality=70),
-        "train/hat/recoloured.jpg": jpeg(Image.merge("RGB", (blue, red, green)))}
+        "validation/hat/one.jpg": jpeg(photo),
+        "train/dress/copy.jpg": jpeg(photo.resize((64, 64)), quality=70),
+        "train/hat/recoloured.jpg": jpeg(Image.merge("RGB", (blue, red, green))),
+    }
     figures, found = run(tmp_path, files)
-    assert found["rejected"][["file", "reason"]].to_numpy().tolist() == [["train/dress/copy.jpg", "the picture repeats validation/hat/one.jpg"]]
-    assert figures["repeats"] == 1 and "train/hat/recoloured.jpg" in set(pd.concat([found["train"], found["validation"]])["id"])
+    assert found["rejected"][["file", "reason"]].to_numpy().tolist() == [
+        ["train/dress/copy.jpg", "the picture repeats validation/hat/one.jpg"]
+    ]
+    assert figures["repeats"] == 1 and "train/hat/recoloured.jpg" in set(
+        pd.concat([found["train"], found["validation"]])["id"]
+    )
 
 
 SHOP = "sku,categories,name,description,base_image,additional_attributes,configurable_variations\n"
@@ -121,16 +163,31 @@ def test_shop_export(tmp_path: Path) -> None:
         for colour, shift in (("Red", 0), ("Blue", 100)):
             files[f"images/w/p{n}-{colour}.jpg"] = jpeg(picture(n + shift))
             for size in "SM":
-                rows.append(f'P{n}-{size}-{colour},{folders},Thing {n}-{size},x,/w/p{n}-{colour}.jpg,"size={size},color={colour}",')
-        listed = "|".join(f"sku=P{n}-{size}-{colour},size={size},color={colour}" for size in "SM" for colour in ("Red", "Blue"))
-        rows.append(f'P{n},{folders},Thing {n},"<b>Soft</b> &amp; warm {n}",/w/p{n}-Red.jpg,"new=Yes","{listed}"')
+                rows.append(
+                    f'P{n}-{size}-{colour},{folders},Thing {n}-{size},x,/w/p{n}-{colour}.jpg,"size={size},color={colour}",'
+                )
+        listed = "|".join(
+            f"sku=P{n}-{size}-{colour},size={size},color={colour}"
+            for size in "SM"
+            for colour in ("Red", "Blue")
+        )
+        rows.append(
+            f'P{n},{folders},Thing {n},"<b>Soft</b> &amp; warm {n}",/w/p{n}-Red.jpg,"new=Yes","{listed}"'
+        )
     files["products.csv"] = SHOP + "\n".join(rows) + "\n"
     files["related.csv"] = "sku,linked_sku\nP1,P2\n"
     figures, found = run(tmp_path, files)
     kept = pd.concat([found[part] for part in PARTS[:3]])
-    assert len(kept) == 24 and figures["duplicates"] == 36  # sizes share a photo; the parent's own row knows no colour
-    assert set(kept["label.class"]) == {"tees", "pants"} and kept["label.color"].value_counts().to_dict() == {"red": 12, "blue": 12}
-    assert set(kept["text"]) == {f"Thing {n} Soft & warm {n}" for n in range(12)} and kept["offered"].all()
+    assert (
+        len(kept) == 24 and figures["duplicates"] == 36
+    )  # sizes share a photo; the parent's own row knows no colour
+    assert set(kept["label.class"]) == {"tees", "pants"} and kept[
+        "label.color"
+    ].value_counts().to_dict() == {"red": 12, "blue": 12}
+    assert (
+        set(kept["text"]) == {f"Thing {n} Soft & warm {n}" for n in range(12)}
+        and kept["offered"].all()
+    )
     assert all(len(group) == 2 for _, group in kept.groupby("product"))
     for one in PARTS[:3]:
         for other in PARTS[:3]:
@@ -141,45 +198,90 @@ POSTS = "id,product,text,photo,class,color,fit\n"
 
 
 def test_rows_that_lack_something(tmp_path: Path) -> None:
-    good = "".join(f"g{i},p{i},word {i},g{i}.jpg,{('hat', 'dress')[i % 2]},red,\n" for i in range(40))
-    posts = POSTS + good + ("a,pa,only words,,hat,,runs small\nb,pb,the photo is gone,gone.jpg,hat,,偏大\nc,pc,,gone.jpg,hat,,\nd,pd,,,hat,,\n"
-                            "e,pe,an odd size,,hat,,enormous\nf,pf,rare thing,,cape,,\ng,,nobody said what,,,,\n")
-    files = {f"g{i}.jpg": jpeg(picture(i)) for i in range(40)} | {"posts.csv": posts, "loose.jpg": jpeg(picture(99))}
+    good = "".join(
+        f"g{i},p{i},word {i},g{i}.jpg,{('hat', 'dress')[i % 2]},red,\n" for i in range(40)
+    )
+    posts = (
+        POSTS
+        + good
+        + (
+            "a,pa,only words,,hat,,runs small\nb,pb,the photo is gone,gone.jpg,hat,,偏大\nc,pc,,gone.jpg,hat,,\nd,pd,,,hat,,\n"
+            "e,pe,an odd size,,hat,,enormous\nf,pf,rare thing,,cape,,\ng,,nobody said what,,,,\n"
+        )
+    )
+    files = {f"g{i}.jpg": jpeg(picture(i)) for i in range(40)} | {
+        "posts.csv": posts,
+        "loose.jpg": jpeg(picture(99)),
+    }
     settings = EASY.model_copy(update={"min_examples": 3, "catalogue": "catalogue*"})
     figures, found = run(tmp_path, files, settings)
     kept = pd.concat([found[part] for part in PARTS[:3]]).set_index("id")
-    assert kept["label.fit"].isna().all() and figures["rare"] == 3  # one example of a label is too few to learn it from
-    assert pd.isna(kept.loc["posts:b", "image"]) and kept.loc["posts:b", "text"] == "the photo is gone" and not kept["offered"].any()
+    assert (
+        kept["label.fit"].isna().all() and figures["rare"] == 3
+    )  # one example of a label is too few to learn it from
+    assert (
+        pd.isna(kept.loc["posts:b", "image"])
+        and kept.loc["posts:b", "text"] == "the photo is gone"
+        and not kept["offered"].any()
+    )
     reasons = {row.row: row.reason for row in found["rejected"].itertuples()}
-    assert [reasons[44], reasons[45]] == ["no text and no picture, the picture gone.jpg is not there", "no text and no picture"]
-    assert "fit 'enormous' is none of" in reasons[46] and "too few examples of 'cape'" in reasons[47] and len(reasons) == 4
+    assert [reasons[44], reasons[45]] == [
+        "no text and no picture, the picture gone.jpg is not there",
+        "no text and no picture",
+    ]
+    assert (
+        "fit 'enormous' is none of" in reasons[46]
+        and "too few examples of 'cape'" in reasons[47]
+        and len(reasons) == 4
+    )
     assert set(found["unlabelled"]["id"]) == {"posts:g", "loose.jpg"} and figures["unlabelled"] == 2
 
 
 def test_unlabelled_rows_of_a_held_out_product_do_not_serve_pretraining(tmp_path: Path) -> None:
-    rows = POSTS + "".join(f"l{i},p{i},labelled {i},,{('hat', 'dress')[i % 2]},,\nu{i},p{i},unlabelled {i},,,,\n" for i in range(60))
+    rows = POSTS + "".join(
+        f"l{i},p{i},labelled {i},,{('hat', 'dress')[i % 2]},,\nu{i},p{i},unlabelled {i},,,,\n"
+        for i in range(60)
+    )
     _, found = run(tmp_path, {"posts.csv": rows})
-    assert set(found["unlabelled"]["product"]) == set(found["train"]["product"]) and len(found["test"])
+    assert set(found["unlabelled"]["product"]) == set(found["train"]["product"]) and len(
+        found["test"]
+    )
 
 
 def test_torn_labels_and_one_class_are_refused(tmp_path: Path) -> None:
     torn = "x1,p,same words,,hat,,\nx2,q,Same words!,,dress,,\n"
-    rows = POSTS + torn + "".join(f"l{i},p{i},labelled {i},,{('hat', 'dress')[i % 2]},,\n" for i in range(40))
+    rows = (
+        POSTS
+        + torn
+        + "".join(f"l{i},p{i},labelled {i},,{('hat', 'dress')[i % 2]},,\n" for i in range(40))
+    )
     _, found = run(tmp_path, {"posts.csv": rows})
-    assert found["rejected"]["reason"].tolist() == ["the same picture and text have a different class elsewhere"] * 2
+    assert (
+        found["rejected"]["reason"].tolist()
+        == ["the same picture and text have a different class elsewhere"] * 2
+    )
     with pytest.raises(ValueError, match="a classifier needs two"):
         run(tmp_path / "one", photos("", {"hat": 40}))
     with pytest.raises(ValueError, match="nothing in it has a label"):
         run(tmp_path / "none", {"a.jpg": jpeg(picture(1)), "b.jpg": jpeg(picture(2))})
     with pytest.raises(ValueError, match="add up to 0.9"):
-        run(tmp_path / "shares", {}, EASY.model_copy(update={"split": Split(train=0.5, validation=0.2, test=0.2)}))
+        run(
+            tmp_path / "shares",
+            {},
+            EASY.model_copy(update={"split": Split(train=0.5, validation=0.2, test=0.2)}),
+        )
 
 
 def test_too_many_rejected_stop_the_stage_and_are_told(tmp_path: Path) -> None:
     files = photos("", {"hat": 10, "dress": 10}) | {f"hat/bad{i}.jpg": b"no" for i in range(10)}
-    with pytest.raises(ValueError, match=r"33% of the rows are rejected.*\n  1 times: hat/bad0.jpg: not a picture"):
+    with pytest.raises(
+        ValueError, match=r"33% of the rows are rejected.*\n  1 times: hat/bad0.jpg: not a picture"
+    ):
         run(tmp_path, files, EASY.model_copy(update={"max_rejected": 0.2}))
-    assert len(pd.read_parquet(tmp_path / "data.rejected.parquet")) == 10 and not (tmp_path / "data").exists()
+    assert (
+        len(pd.read_parquet(tmp_path / "data.rejected.parquet")) == 10
+        and not (tmp_path / "data").exists()
+    )
 
 
 def test_heads_must_have_columns() -> None:

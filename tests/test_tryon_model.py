@@ -30,7 +30,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def toy_params(**changes: Any) -> Params:
-    block = params.merge(params.read(ROOT / "params.yaml")["tryon"], params.read(ROOT / "profiles/toy.yaml")["tryon"])
+    block = params.merge(
+        params.read(ROOT / "params.yaml")["tryon"], params.read(ROOT / "profiles/toy.yaml")["tryon"]
+    )
     found: Params = params.check("tryon", params.merge(block, changes))
     return found
 
@@ -38,12 +40,20 @@ def toy_params(**changes: Any) -> Params:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Hold the toy data and a model trained on it for a few epochs."""
-    folder, settings = tmp_path_factory.mktemp("tryon"), toy_params(pretrain={"epochs": 0, "words": {"epochs": 0}}, finetune={"epochs": 5})
+    folder, settings = (
+        tmp_path_factory.mktemp("tryon"),
+        toy_params(pretrain={"epochs": 0, "words": {"epochs": 0}}, finetune={"epochs": 5}),
+    )
     starter.toy(raw=folder / "raw")
     torch.manual_seed(7)
     ingest(raw=folder / "raw", data=folder / "data", params=settings.ingest)
     pretrain(data=folder / "data", pretrained=folder / "pretrained", params=settings.pretrain)
-    finetune(data=folder / "data", pretrained=folder / "pretrained", model=folder / "model", params=settings.finetune)
+    finetune(
+        data=folder / "data",
+        pretrained=folder / "pretrained",
+        model=folder / "model",
+        params=settings.finetune,
+    )
     return folder
 
 
@@ -63,9 +73,14 @@ def test_a_missing_input_is_one_learned_feature_whatever_stands_in_its_place() -
         full = fusion(text, image, Places(words, mask, there), Places(patches, all_, there))
         assert full.shape == (4, 8) and torch.isfinite(full).all()
         padded = torch.cat([words[:, :2], 100 + words[:, 2:]], 1)
-        assert torch.allclose(fusion(text, image, Places(padded, mask, there), Places(patches, all_, there)), full)
+        assert torch.allclose(
+            fusion(text, image, Places(padded, mask, there), Places(patches, all_, there)), full
+        )
     cross = FUSIONS["cross"](6, 10, 8, 2).eval()
-    one, other = (cross(text, image, Places(values, mask, gone), Places(patches, all_, there)) for values in (words, torch.randn(4, 3, 6)))
+    one, other = (
+        cross(text, image, Places(values, mask, gone), Places(patches, all_, there))
+        for values in (words, torch.randn(4, 3, 6))
+    )
     assert torch.allclose(one[1], other[1]) and not torch.allclose(one[0], other[0])
 
 
@@ -79,92 +94,199 @@ def test_both_inputs_tell_and_one_is_enough_to_answer(place: Path, stylist: Styl
     def right(texts: list[str], keys: list[str]) -> float:
         said = stylist.predict(texts, keys, pictures, "").probabilities["class"]
         assert np.allclose(said.sum(1), 1, atol=1e-5)
-        return float(np.mean([names[i] == one for i, one in zip(said.argmax(1), frame["label.class"], strict=True)]))
+        return float(
+            np.mean(
+                [
+                    names[i] == one
+                    for i, one in zip(said.argmax(1), frame["label.class"], strict=True)
+                ]
+            )
+        )
 
     assert right(texts, keys) > 0.8 and right(texts, nothing) > 0.6 and right(nothing, keys) > 0.35
     alone = stylist.predict(nothing, nothing, pictures, "").probabilities["class"]
     assert np.allclose(alone, alone[0])
 
 
-def test_saved_networks_are_transformers_own_and_the_model_answers_the_same(place: Path, stylist: Stylist) -> None:
-    text, image = AutoModel.from_pretrained(place / "model/text"), AutoModel.from_pretrained(place / "model/image")
+def test_saved_networks_are_transformers_own_and_the_model_answers_the_same(
+    place: Path, stylist: Stylist
+) -> None:
+    text, image = (
+        AutoModel.from_pretrained(place / "model/text"),
+        AutoModel.from_pretrained(place / "model/image"),
+    )
     learned = stylist.state_dict()
     for name, network in (("text", text), ("image", image)):
         shared = [key for key in network.state_dict() if f"{name}.{key}" in learned]
-        assert len(shared) > 10 and all(torch.equal(network.state_dict()[key], learned[f"{name}.{key}"]) for key in shared)
+        assert len(shared) > 10 and all(
+            torch.equal(network.state_dict()[key], learned[f"{name}.{key}"]) for key in shared
+        )
     assert AutoTokenizer.from_pretrained(place / "model/text")("red dress")["input_ids"]
     pictures = Pictures(place / "data", "test")
     key = next(iter(pd.read_parquet(place / "data/test.parquet")["image"].dropna()))
-    both = [one.predict(["red dress"], [key], pictures, "") for one in (stylist, load(place / "model"))]
-    assert np.array_equal(both[0].features, both[1].features) and np.isclose(np.linalg.norm(both[0].features), 1)
+    both = [
+        one.predict(["red dress"], [key], pictures, "") for one in (stylist, load(place / "model"))
+    ]
+    assert np.array_equal(both[0].features, both[1].features) and np.isclose(
+        np.linalg.norm(both[0].features), 1
+    )
     assert json.loads((place / "model/image.json").read_text())["license"] == "Apache-2.0"
 
 
-def test_gallery_holds_the_garments_on_sale_in_the_order_of_the_index(place: Path, stylist: Stylist) -> None:
-    gallery, found = pd.read_parquet(place / "model/gallery.parquet"), index.read(place / "model/gallery.faiss")
+def test_gallery_holds_the_garments_on_sale_in_the_order_of_the_index(
+    place: Path, stylist: Stylist
+) -> None:
+    gallery, found = (
+        pd.read_parquet(place / "model/gallery.parquet"),
+        index.read(place / "model/gallery.faiss"),
+    )
     assert len(gallery) == found.ntotal == 80 and gallery["id"].str.startswith("catalogue:").all()
-    frames = pd.concat([pd.read_parquet(place / "data" / f"{part}.parquet") for part in ("train", "validation", "test")]).set_index("key")
+    frames = pd.concat(
+        [
+            pd.read_parquet(place / "data" / f"{part}.parquet")
+            for part in ("train", "validation", "test")
+        ]
+    ).set_index("key")
     row = frames.loc[gallery["key"].iloc[5]]
-    asked = stylist.predict([row["text"]], [row["image"]], Pictures(place / "data", "train", "validation", "test"), "")
+    asked = stylist.predict(
+        [row["text"]], [row["image"]], Pictures(place / "data", "train", "validation", "test"), ""
+    )
     assert index.search(found, asked.features, 1)[1][0, 0] == 5
 
 
 def test_recommended_garments_are_scored_by_their_labels(place: Path, stylist: Stylist) -> None:
-    test = pd.read_parquet(place / "data/test.parquet").assign(image=lambda one: one["image"].fillna(""))
-    features = stylist.predict(test["text"].tolist(), test["image"].tolist(), Pictures(place / "data", "test"), "").features
-    found = evaluate.suited(test, features, place / "model", stylist.shape.heads, toy_params().evaluate)
-    gallery, vectors = pd.read_parquet(place / "model/gallery.parquet"), index.read(place / "model/gallery.faiss").reconstruct_n(0, 80)
+    test = pd.read_parquet(place / "data/test.parquet").assign(
+        image=lambda one: one["image"].fillna("")
+    )
+    features = stylist.predict(
+        test["text"].tolist(), test["image"].tolist(), Pictures(place / "data", "test"), ""
+    ).features
+    found = evaluate.suited(
+        test, features, place / "model", stylist.shape.heads, toy_params().evaluate
+    )
+    gallery, vectors = (
+        pd.read_parquet(place / "model/gallery.parquet"),
+        index.read(place / "model/gallery.faiss").reconstruct_n(0, 80),
+    )
     posts = ~test["offered"].to_numpy()
     near = np.argsort(-features[posts] @ vectors.T, axis=1)[:, :10]
     hits = gallery["label.class"].to_numpy()[near] == test["label.class"].to_numpy()[posts, None]
-    assert found["class"]["precision"] == pytest.approx(hits.mean(), abs=0.01) and found["class"]["n"] == posts.sum()
-    assert found["class"]["random"] + 0.2 < found["class"]["precision.low"] and found["class"]["lead_low"] > 0.2
+    assert (
+        found["class"]["precision"] == pytest.approx(hits.mean(), abs=0.01)
+        and found["class"]["n"] == posts.sum()
+    )
+    assert (
+        found["class"]["random"] + 0.2 < found["class"]["precision.low"]
+        and found["class"]["lead_low"] > 0.2
+    )
     assert "fit" not in found  # no garment on sale has a fit
-    assert evaluate.suited(test.assign(offered=True), features, place / "model", stylist.shape.heads, toy_params().evaluate) == {}
+    assert (
+        evaluate.suited(
+            test.assign(offered=True),
+            features,
+            place / "model",
+            stylist.shape.heads,
+            toy_params().evaluate,
+        )
+        == {}
+    )
 
 
 def test_reasons_name_the_word_and_the_place(place: Path, stylist: Stylist, tmp_path: Path) -> None:
     reasons = explain(stylist, "Just got this hat. What goes with it?", "", Pictures(tmp_path))
-    assert reasons.heat is None and reasons.label == "hat" and max(reasons.words, key=lambda one: one[1])[0] == "hat"
+    assert (
+        reasons.heat is None
+        and reasons.label == "hat"
+        and max(reasons.words, key=lambda one: one[1])[0] == "hat"
+    )
     pictures = Pictures(place / "data", "test")
     key = next(iter(pd.read_parquet(place / "data/test.parquet")["image"].dropna()))
     seen = explain(stylist, "", key, pictures)
-    assert seen.words == [] and seen.heat is not None and seen.heat.shape == (4, 4) and 0 <= seen.heat.min() <= seen.heat.max() <= 1
+    assert (
+        seen.words == []
+        and seen.heat is not None
+        and seen.heat.shape == (4, 4)
+        and 0 <= seen.heat.min() <= seen.heat.max() <= 1
+    )
 
 
-def test_predict_answers_to_text_photo_or_both_and_draws_a_board(place: Path, tmp_path: Path) -> None:
+def test_predict_answers_to_text_photo_or_both_and_draws_a_board(
+    place: Path, tmp_path: Path
+) -> None:
     photo = sorted((place / "raw/photos").glob("0*.jpg"))[0]
     board = tmp_path / "boards/board.png"
-    asked = ["--text", "新入手的红色连衣裙！很合身。", "--image", str(photo), "--top", "4", "--board", str(board)]
+    asked = [
+        "--text",
+        "新入手的红色连衣裙！很合身。",
+        "--image",
+        str(photo),
+        "--top",
+        "4",
+        "--board",
+        str(board),
+    ]
     answer = predict(model=place / "model", arguments=asked)
     assert set(answer["answer"]) == {"class", "color", "fit"} and len(answer["garments"]) == 4
     scores = [one["score"] for one in answer["garments"]]
-    assert scores == sorted(scores, reverse=True) and {"id", "product", "name", "class", "color"} <= set(answer["garments"][0])
+    assert scores == sorted(scores, reverse=True) and {
+        "id",
+        "product",
+        "name",
+        "class",
+        "color",
+    } <= set(answer["garments"][0])
     with Image.open(board) as drawn:
         assert drawn.width > 400 and board.stat().st_size <= 300_000
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
-    assert predict(model=place / "model", arguments=["--image", str(photo)])["because"]["words"] == []
-    for wrong, words in ((["--image", str(tmp_path / "none.jpg")], "no such file"), ([], "give --text, --image or both"),
-                         (["--image", str(place / "raw/photos/cut.jpg")], "cut off")):
+    assert (
+        predict(model=place / "model", arguments=["--image", str(photo)])["because"]["words"] == []
+    )
+    for wrong, words in (
+        (["--image", str(tmp_path / "none.jpg")], "no such file"),
+        ([], "give --text, --image or both"),
+        (["--image", str(place / "raw/photos/cut.jpg")], "cut off"),
+    ):
         with pytest.raises(ValueError, match=words):
             predict(model=place / "model", arguments=wrong)
 
 
 def test_photos_alone_make_a_model_without_words(place: Path, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
-    for i, row in enumerate(pd.read_csv(place / "raw/posts.csv").dropna(subset=["photo"]).itertuples()):
+    for i, row in enumerate(
+        pd.read_csv(place / "raw/posts.csv").dropna(subset=["photo"]).itertuples()
+    ):
         if i < 80 and not row.id.startswith("dirt"):
             target = raw / row[5] / f"{i}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((place / "raw" / row.photo).read_bytes())
-    settings = toy_params(ingest={"catalogue": "", "split": {"train": 0.6, "validation": 0.2, "test": 0.2}}, pretrain={"epochs": 0},
-                          finetune={"epochs": 1, "head_epochs": 1}, evaluate={"examples": 1})
+    settings = toy_params(
+        ingest={"catalogue": "", "split": {"train": 0.6, "validation": 0.2, "test": 0.2}},
+        pretrain={"epochs": 0},
+        finetune={"epochs": 1, "head_epochs": 1},
+        evaluate={"examples": 1},
+    )
     ingest(raw=raw, data=tmp_path / "data", params=settings.ingest)
     pretrain(data=tmp_path / "data", pretrained=tmp_path / "pretrained", params=settings.pretrain)
-    finetune(data=tmp_path / "data", pretrained=tmp_path / "pretrained", model=tmp_path / "model", params=settings.finetune)
-    assert not (tmp_path / "model/text").exists() and load(tmp_path / "model").branches == ["image_only"]
-    figures = evaluate.evaluate(data=tmp_path / "data", model=tmp_path / "model", report=tmp_path / "report", params=settings.evaluate)
-    assert 0 < figures["accuracy"] <= 1 and "hog_logreg/macro_f1.margin_low" in figures and not any("text" in name for name in figures)
+    finetune(
+        data=tmp_path / "data",
+        pretrained=tmp_path / "pretrained",
+        model=tmp_path / "model",
+        params=settings.finetune,
+    )
+    assert not (tmp_path / "model/text").exists() and load(tmp_path / "model").branches == [
+        "image_only"
+    ]
+    figures = evaluate.evaluate(
+        data=tmp_path / "data",
+        model=tmp_path / "model",
+        report=tmp_path / "report",
+        params=settings.evaluate,
+    )
+    assert (
+        0 < figures["accuracy"] <= 1
+        and "hog_logreg/macro_f1.margin_low" in figures
+        and not any("text" in name for name in figures)
+    )
     with pytest.raises(ValueError, match="learned from image only"):
         predict(model=tmp_path / "model", arguments=["--text", "a hat"])
 
@@ -175,7 +297,9 @@ def test_masks_hide_the_same_share_of_every_picture(share: float) -> None:
     pictures = torch.randn(5, 3, 40, 40)
     covered, where = hide(pictures, share, 8)
     assert where.float().mean((1, 2, 3)).tolist() == pytest.approx([round(share * 25) / 25] * 5)
-    assert (covered[where.expand_as(covered)] == 0).all() and torch.equal(covered[~where.expand_as(covered)], pictures[~where.expand_as(covered)])
+    assert (covered[where.expand_as(covered)] == 0).all() and torch.equal(
+        covered[~where.expand_as(covered)], pictures[~where.expand_as(covered)]
+    )
     if share == 0.5:
         assert not torch.equal(where[0], where[1])
 
@@ -197,9 +321,16 @@ def test_upper_blocks_compute_in_full_precision_and_give_the_same_gradients() ->
     assert torch.nn.functional.cosine_similarity(grads[0], grads[1], 0) > 0.95
 
 
-def test_what_is_computed_once_equals_what_is_computed_again(place: Path, stylist: Stylist, tmp_path: Path) -> None:
+def test_what_is_computed_once_equals_what_is_computed_again(
+    place: Path, stylist: Stylist, tmp_path: Path
+) -> None:
     frame = pd.read_parquet(place / "data/test.parquet").head(12)
-    inputs = Inputs(stylist, frame["text"].tolist(), frame["image"].fillna("").tolist(), Pictures(place / "data", "test"))
+    inputs = Inputs(
+        stylist,
+        frame["text"].tolist(),
+        frame["image"].fillna("").tolist(),
+        Pictures(place / "data", "test"),
+    )
     rows = np.arange(len(frame))[::-1].copy()
     with torch.no_grad():
         fresh = inputs.take(rows)
@@ -208,4 +339,6 @@ def test_what_is_computed_once_equals_what_is_computed_again(place: Path, stylis
     for name, tolerance in (("text", 1e-5), ("image", 2e-2)):
         shown = fresh[name].mask & fresh[name].there[:, None]
         assert torch.equal(fresh[name].there, kept[name].there)
-        assert torch.allclose(fresh[name].values[shown], kept[name].values[shown], atol=tolerance, rtol=tolerance), name
+        assert torch.allclose(
+            fresh[name].values[shown], kept[name].values[shown], atol=tolerance, rtol=tolerance
+        ), name

@@ -21,16 +21,33 @@ def free_port() -> int:
 
 def test_pages_on_other_ports_ask_the_server_on_those_ports(project: Path) -> None:
     prefect, mlflow = free_port(), free_port()
-    environment = {name: value for name, value in os.environ.items() if name not in ("PREFECT_HOME", "PREFECT_API_URL", "PREFECT_UI_API_URL")}
-    command = [sys.executable, "-m", "flows.ui", "--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PREFECT_HOME", "PREFECT_API_URL", "PREFECT_UI_API_URL")
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "flows.ui",
+        "--prefect-port",
+        str(prefect),
+        "--mlflow-port",
+        str(mlflow),
+    ]
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     file, until = project / ".beauty/ui.json", time.monotonic() + 200
     try:
         while not file.exists():
             assert process.poll() is None and time.monotonic() < until, "the pages do not come up"
             time.sleep(0.3)
         stated = json.loads(file.read_text())
-        assert stated["prefect"] == f"http://127.0.0.1:{prefect}" and stated["mlflow"] == f"http://127.0.0.1:{mlflow}"
+        assert (
+            stated["prefect"] == f"http://127.0.0.1:{prefect}"
+            and stated["mlflow"] == f"http://127.0.0.1:{mlflow}"
+        )
         with urllib.request.urlopen(f"{stated['prefect']}/ui-settings", timeout=30) as answer:
             assert json.load(answer)["api_url"] == f"{stated['prefect']}/api"
         with urllib.request.urlopen(stated["mlflow"], timeout=30) as answer:

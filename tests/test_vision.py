@@ -24,7 +24,11 @@ def lite0() -> vision.Vision:
 
 
 def dino() -> PreTrainedModel:
-    return Dinov2Model(Dinov2Config(hidden_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=28, patch_size=14))
+    return Dinov2Model(
+        Dinov2Config(
+            hidden_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=28, patch_size=14
+        )
+    )
 
 
 def test_the_wheel_has_eyes(lite0: vision.Vision) -> None:
@@ -36,14 +40,22 @@ def test_the_wheel_has_eyes(lite0: vision.Vision) -> None:
     batch = torch.stack([one, one.roll(8, 2), other]).to(torch.uint8)
     lite0.model.eval()
     with torch.no_grad():
-        feature = torch.nn.functional.normalize(vision.grid(lite0.model, lite0.pixels(batch)).mean(1), dim=-1)
+        feature = torch.nn.functional.normalize(
+            vision.grid(lite0.model, lite0.pixels(batch)).mean(1), dim=-1
+        )
     assert feature.shape == (3, 1280)
     assert feature[0] @ feature[1] > 0.6 > 0.5 > feature[0] @ feature[2]
 
 
 def test_pixels_are_normalised(tiny: vision.Vision) -> None:
-    pixels = tiny.pixels(torch.tensor([0, 255], dtype=torch.uint8)[:, None, None, None].expand(2, 3, 32, 32))
-    assert pixels[0].unique().tolist() == [-1.0] and pixels[1].unique().tolist() == [1.0] and pixels.device.type == device().type
+    pixels = tiny.pixels(
+        torch.tensor([0, 255], dtype=torch.uint8)[:, None, None, None].expand(2, 3, 32, 32)
+    )
+    assert (
+        pixels[0].unique().tolist() == [-1.0]
+        and pixels[1].unique().tolist() == [1.0]
+        and pixels.device.type == device().type
+    )
 
 
 def test_every_weight_is_in_one_part(tiny: vision.Vision, lite0: vision.Vision) -> None:
@@ -61,15 +73,24 @@ def test_only_the_upper_parts_learn(tiny: vision.Vision) -> None:
     vision.freeze(tiny.model, 2)
     learning = {name for name, p in tiny.model.named_parameters() if p.requires_grad}
     assert learning and not any("embeddings" in name or "layers.0" in name for name in learning)
-    vision.grid(tiny.model, tiny.pixels(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))).sum().backward()
-    assert all((p.grad is not None) == (name in learning) for name, p in tiny.model.named_parameters())
+    vision.grid(
+        tiny.model, tiny.pixels(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    ).sum().backward()
+    assert all(
+        (p.grad is not None) == (name in learning) for name, p in tiny.model.named_parameters()
+    )
     tiny.model.requires_grad_(True)
 
 
 def test_saved_backbones_load_here_and_in_transformers(tiny: vision.Vision, tmp_path: Path) -> None:
     vision.save(tiny, tmp_path)
     again = vision.load(str(tmp_path))
-    assert (again.base, again.license, again.size, again.mean) == (tiny.base, tiny.license, tiny.size, tiny.mean)
+    assert (again.base, again.license, again.size, again.mean) == (
+        tiny.base,
+        tiny.license,
+        tiny.size,
+        tiny.mean,
+    )
     batch = tiny.pixels(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8))
     with torch.no_grad():
         expected = vision.grid(tiny.model.eval(), batch)
@@ -78,7 +99,9 @@ def test_saved_backbones_load_here_and_in_transformers(tiny: vision.Vision, tmp_
 
 
 def test_what_is_no_backbone_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no wheel called 'nope'; there are: wheel:efficientnet-lite0"):
+    with pytest.raises(
+        ValueError, match="no wheel called 'nope'; there are: wheel:efficientnet-lite0"
+    ):
         vision.load("wheel:nope")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="could not be loaded"):

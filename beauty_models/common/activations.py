@@ -18,7 +18,13 @@ class Activations:
         OSError: there is not enough room on the disk.
     """
 
-    def __init__(self, file: Path, lengths: np.ndarray[tuple[int], np.dtype[np.int64]], width: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        file: Path,
+        lengths: np.ndarray[tuple[int], np.dtype[np.int64]],
+        width: int,
+        dtype: torch.dtype,
+    ) -> None:
         self.lengths, self.width = lengths, width
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
         size = int(self._starts[-1]) * width
@@ -28,9 +34,14 @@ class Activations:
                 os.posix_fallocate(stream.fileno(), 0, max(1, size * dtype.itemsize))
             except OSError as error:
                 file.unlink()
-                raise OSError(error.errno, f"{file}: {size * dtype.itemsize / 1e9:.1f} GB for the outputs of frozen layers do not fit on the disk; "
-                              "free some, or lower max_tokens") from error
-        self._values = torch.from_file(str(file), shared=True, size=size, dtype=dtype).view(-1, width)
+                raise OSError(
+                    error.errno,
+                    f"{file}: {size * dtype.itemsize / 1e9:.1f} GB for the outputs of frozen layers do not fit on the disk; "
+                    "free some, or lower max_tokens",
+                ) from error
+        self._values = torch.from_file(str(file), shared=True, size=size, dtype=dtype).view(
+            -1, width
+        )
         file.unlink()  # the mapping lives on; nothing is left behind by a kill
 
     def write(self, batch: Batch, padded: torch.Tensor) -> None:

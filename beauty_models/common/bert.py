@@ -21,11 +21,16 @@ def pad(rows: Sequence[torch.Tensor], value: float = 0) -> tuple[torch.Tensor, t
     return padded.to(device(), non_blocking=True), mask.to(device(), non_blocking=True)
 
 
-def tokenize(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_tokens: int) -> list[torch.Tensor]:
+def tokenize(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_tokens: int
+) -> list[torch.Tensor]:
     """Return the token ids of each text, cut to ``max_tokens`` by leaving out its middle (openings and verdicts matter most)."""
     rows = tokenizer(list(texts), verbose=False)["input_ids"] if len(texts) else []
     head = max_tokens * 2 // 3
-    return [torch.tensor(ids if len(ids) <= max_tokens else ids[:head] + ids[head - max_tokens :]) for ids in rows]
+    return [
+        torch.tensor(ids if len(ids) <= max_tokens else ids[:head] + ids[head - max_tokens :])
+        for ids in rows
+    ]
 
 
 def layers(encoder: PreTrainedModel) -> nn.ModuleList:
@@ -36,13 +41,19 @@ def layers(encoder: PreTrainedModel) -> nn.ModuleList:
     """
     found = getattr(getattr(encoder, "encoder", None), "layer", None)
     if not isinstance(found, nn.ModuleList):
-        raise ValueError(f"base: {type(encoder).__name__} is not built like BERT; take BERT, RoBERTa, XLM-R, MacBERT or ELECTRA")
+        raise ValueError(
+            f"base: {type(encoder).__name__} is not built like BERT; take BERT, RoBERTa, XLM-R, MacBERT or ELECTRA"
+        )
     return found
 
 
-def encode(encoder: PreTrainedModel, hidden: torch.Tensor, mask: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+def encode(
+    encoder: PreTrainedModel, hidden: torch.Tensor, mask: torch.Tensor, start: int, stop: int
+) -> torch.Tensor:
     """Return the output of layers ``start`` to ``stop``−1 for ``hidden`` [n, length, width], the input of layer ``start``."""
-    shown = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device).masked_fill(~mask, torch.finfo(hidden.dtype).min)
+    shown = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device).masked_fill(
+        ~mask, torch.finfo(hidden.dtype).min
+    )
     for layer in layers(encoder)[start:stop]:
         hidden = layer(hidden, shown[:, None, None, :])
     return hidden

@@ -22,8 +22,13 @@ class Moments:
 
     def __init__(self, width: int, dimension: int) -> None:
         self.count = 0
-        self.sums, self.squares = torch.zeros(width, dtype=torch.float64), torch.zeros(width, width, dtype=torch.float64)
-        self.between = torch.zeros(width, width, dtype=torch.float64)  # of the mean over the views of a picture
+        self.sums, self.squares = (
+            torch.zeros(width, dtype=torch.float64),
+            torch.zeros(width, width, dtype=torch.float64),
+        )
+        self.between = torch.zeros(
+            width, width, dtype=torch.float64
+        )  # of the mean over the views of a picture
         self.products = torch.zeros(width, dimension, dtype=torch.float64)
 
     def add(self, features: torch.Tensor, targets: torch.Tensor) -> None:
@@ -36,13 +41,22 @@ class Moments:
         self.between += views * means.T @ means
         self.products += views * means.T @ targets
 
-    def standard(self, targets: torch.Tensor, standardised: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def standard(
+        self, targets: torch.Tensor, standardised: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the mean, the deviation, the correlations [width, width], and the covariances [width, d] with centred targets of that mean."""
         mean = self.sums / self.count
         deviation = (self.squares.diagonal() / self.count - mean**2).clamp(min=0).sqrt() + FLOOR
         deviation[standardised:] = 1.0
-        correlation = (self.squares / self.count - torch.outer(mean, mean)) / torch.outer(deviation, deviation)
-        return mean, deviation, correlation, (self.products / self.count - torch.outer(mean, targets)) / deviation[:, None]
+        correlation = (self.squares / self.count - torch.outer(mean, mean)) / torch.outer(
+            deviation, deviation
+        )
+        return (
+            mean,
+            deviation,
+            correlation,
+            (self.products / self.count - torch.outer(mean, targets)) / deviation[:, None],
+        )
 
     def discriminant(self, width: int, dimension: int) -> torch.Tensor:
         """Return the projection [width, dimension] of the first ``width`` features in which pictures differ most beside their own views.
@@ -56,18 +70,27 @@ class Moments:
         within = (self.squares / self.count)[:width, :width] - between
         noise = within.diagonal().mean()
         white = _whitening(within, float(noise) if noise > 1e-9 else 1.0)
-        found: torch.Tensor = white @ torch.linalg.svd(white @ (between - torch.outer(mean, mean)) @ white)[0][:, :dimension]
+        found: torch.Tensor = (
+            white
+            @ torch.linalg.svd(white @ (between - torch.outer(mean, mean)) @ white)[0][
+                :, :dimension
+            ]
+        )
         return found
 
 
 def _whitening(covariance: torch.Tensor, penalty: float) -> torch.Tensor:
     """Return the inverse square root of ``covariance`` [d, d] with ``penalty`` added to its diagonal."""
-    values, axes = torch.linalg.eigh(covariance + penalty * torch.eye(len(covariance), dtype=torch.float64))
+    values, axes = torch.linalg.eigh(
+        covariance + penalty * torch.eye(len(covariance), dtype=torch.float64)
+    )
     found: torch.Tensor = (axes / values.sqrt()) @ axes.T
     return found
 
 
-def canonical(seen: torch.Tensor, together: torch.Tensor, said: torch.Tensor, penalty: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def canonical(
+    seen: torch.Tensor, together: torch.Tensor, said: torch.Tensor, penalty: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the projections of pictures [width, k] and of texts [d, k], and their canonical correlations [k], falling.
 
     ``seen`` [width, width], ``together`` [width, d] and ``said`` [d, d] are covariances. Both sides are regularised (Vinod 1976):
@@ -96,7 +119,9 @@ def prepare(part: Pairs, own: int, palette: float) -> Start:
     """Return what `solve` needs of ``part``: moments of its captions, and of its pictures in all their views."""
     head = part.dual.clip.visual.head.proj
     texts = torch.cat([part.means(rows) for rows in blocks(len(part.texts))]).double().cpu()
-    usual = functional.normalize(texts.mean(0), dim=0)  # E5's cosines are all near 1, because one direction is in every text
+    usual = functional.normalize(
+        texts.mean(0), dim=0
+    )  # E5's cosines are all near 1, because one direction is in every text
     apart = torch.eye(len(usual), dtype=torch.float64) - torch.outer(usual, usual)
     told = (texts @ apart)[part.pairs["text"].tolist()]
     weights = torch.tensor(part.pairs["weight"].tolist(), dtype=torch.float64)[:, None]
@@ -107,9 +132,22 @@ def prepare(part: Pairs, own: int, palette: float) -> Start:
     colours = torch.zeros(len(part.keys), 0) if part.colours is None else part.colours * scale
     moments = Moments(width + colours.shape[1], len(usual))
     for rows in blocks(len(part.keys)):
-        views = torch.stack([part.features(rows, view=view).double().cpu() for view in range(part.rules.views)], 1)
-        moments.add(torch.cat([views, colours[rows, None].double().expand(-1, views.shape[1], -1)], 2), target[rows])
-    return Start(moments, apart, mean, said, moments.discriminant(width, own), float((texts @ apart).norm(dim=1).mean()), scale)
+        views = torch.stack(
+            [part.features(rows, view=view).double().cpu() for view in range(part.rules.views)], 1
+        )
+        moments.add(
+            torch.cat([views, colours[rows, None].double().expand(-1, views.shape[1], -1)], 2),
+            target[rows],
+        )
+    return Start(
+        moments,
+        apart,
+        mean,
+        said,
+        moments.discriminant(width, own),
+        float((texts @ apart).norm(dim=1).mean()),
+        scale,
+    )
 
 
 @torch.no_grad()
@@ -129,11 +167,15 @@ def solve(dual: Dual, start: Start, penalty: float) -> None:
     image /= (image * (seen @ image)).sum().sqrt()  # to a mean square of 1
     covariance = (seen * torch.outer(deviation, deviation))[:width, :width]
     private = torch.zeros(len(mean), own, dtype=torch.float64)
-    private[:width] = start.own * (OWN / (start.own * (covariance @ start.own)).sum().clamp(min=1e-12)).sqrt()
+    private[:width] = (
+        start.own * (OWN / (start.own * (covariance @ start.own)).sum().clamp(min=1e-12)).sqrt()
+    )
     learned = torch.cat([image / deviation[:, None], private], 1)
     for weight in (text.proj.weight, head.weight, head.bias):
         nn.init.zeros_(weight)
-    text.proj.weight[:shared] = (start.apart @ said[:, :shared] / start.length).T.to(text.proj.weight)
+    text.proj.weight[:shared] = (start.apart @ said[:, :shared] / start.length).T.to(
+        text.proj.weight
+    )
     head.weight[: shared + own] = learned[:width].T.to(head.weight)
     if dual.palette is not None:
         dual.palette.weight[: shared + own] = start.scale * learned[width:].T.to(head.weight)
@@ -142,6 +184,7 @@ def solve(dual: Dual, start: Start, penalty: float) -> None:
 
 def best_penalty(validation: Pairs, start: Start, penalties: Sequence[float]) -> float:
     """Return which of ``penalties`` leads to the highest MRR@10 of ``validation``, both ways; the projections are left at some of them."""
+
     def quality(penalty: float) -> float:
         solve(validation.dual, start, penalty)
         return validation.score()

@@ -24,7 +24,9 @@ def _others(same: torch.Tensor) -> torch.Tensor:
     return same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
 
 
-def clip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
+def clip_loss(
+    image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, same: torch.Tensor
+) -> torch.Tensor:
     """Return the mean cross-entropy of finding each row's partner, both ways (Radford et al. 2021, figure 3).
 
     Args:
@@ -34,20 +36,32 @@ def clip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, same
     """
     logits = (scale * image @ text.T).masked_fill(_others(same), -torch.inf)
     target = torch.arange(len(logits), device=logits.device)
-    return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+    return (
+        functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
+    ) / 2
 
 
-def siglip_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
+def siglip_loss(
+    image: torch.Tensor,
+    text: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    same: torch.Tensor,
+) -> torch.Tensor:
     """Return the sum over pairs, per row, of the log loss of telling partners from strangers (Zhai et al. 2023, algorithm 1).
 
     Arguments as for `clip_loss`; ``bias`` is added to the logits, pairs of ``same`` are left out.
     """
     logits = scale * image @ text.T + bias
     sign = 2 * torch.eye(len(logits), device=logits.device) - 1
-    return -(functional.logsigmoid(sign * logits).masked_fill(_others(same), 0.0)).sum() / len(logits)
+    return -(functional.logsigmoid(sign * logits).masked_fill(_others(same), 0.0)).sum() / len(
+        logits
+    )
 
 
-def nt_xent(one: torch.Tensor, other: torch.Tensor, temperature: float, same: torch.Tensor) -> torch.Tensor:
+def nt_xent(
+    one: torch.Tensor, other: torch.Tensor, temperature: float, same: torch.Tensor
+) -> torch.Tensor:
     """Return the normalised temperature-scaled cross-entropy of two views (Chen et al. 2020, eq. 1).
 
     Args:
@@ -59,10 +73,14 @@ def nt_xent(one: torch.Tensor, other: torch.Tensor, temperature: float, same: to
     forbidden = same.repeat(2, 2)
     partner = torch.arange(2 * n, device=views.device).roll(n)
     forbidden[torch.arange(2 * n, device=views.device), partner] = False
-    return functional.cross_entropy((views @ views.T / temperature).masked_fill(forbidden, -torch.inf), partner)
+    return functional.cross_entropy(
+        (views @ views.T / temperature).masked_fill(forbidden, -torch.inf), partner
+    )
 
 
-def backward_in_chunks(encode: Callable[[Any], tuple[torch.Tensor, ...]], chunks: Sequence[Any], loss: Loss, seed: int) -> float:
+def backward_in_chunks(
+    encode: Callable[[Any], tuple[torch.Tensor, ...]], chunks: Sequence[Any], loss: Loss, seed: int
+) -> float:
     """Add the gradient of the loss over all ``chunks`` to the parameters' gradients, with memory for one; return the loss.
 
     Gradient caching (Gao et al. 2021): all chunks are embedded without a graph, the loss gives the gradient of each
@@ -73,6 +91,7 @@ def backward_in_chunks(encode: Callable[[Any], tuple[torch.Tensor, ...]], chunks
         encode: chunk → embeddings, each [rows, width].
         loss: the embeddings of all chunks, joined → scalar; it may have parameters of its own.
     """
+
     def embed(place: int) -> tuple[torch.Tensor, ...]:
         torch.manual_seed(seed + place)
         return encode(chunks[place])
@@ -86,9 +105,18 @@ def backward_in_chunks(encode: Callable[[Any], tuple[torch.Tensor, ...]], chunks
     joined = [torch.cat(part).requires_grad_() for part in zip(*parts, strict=True)]
     value = loss(*joined)
     value.backward()
-    gradients = [tensor.grad.split([len(part) for part in sizes]) for tensor, sizes in zip(joined, zip(*parts, strict=True), strict=True)
-                 if tensor.grad is not None]
+    gradients = [
+        tensor.grad.split([len(part) for part in sizes])
+        for tensor, sizes in zip(joined, zip(*parts, strict=True), strict=True)
+        if tensor.grad is not None
+    ]
     for place in range(len(chunks)):
-        learned = [(tensor, gradient[place]) for tensor, gradient in zip(embed(place), gradients, strict=True) if tensor.requires_grad]
-        torch.autograd.backward([tensor for tensor, _ in learned], [gradient for _, gradient in learned])
+        learned = [
+            (tensor, gradient[place])
+            for tensor, gradient in zip(embed(place), gradients, strict=True)
+            if tensor.requires_grad
+        ]
+        torch.autograd.backward(
+            [tensor for tensor, _ in learned], [gradient for _, gradient in learned]
+        )
     return value.item()

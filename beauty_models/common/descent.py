@@ -28,10 +28,14 @@ class Descent:
     ``groups`` are the optimizer's, with a rate ``lr`` each; what is in none of them does not learn.
     """
 
-    def __init__(self, network: nn.Module, groups: list[dict[str, Any]], steps: int, recipe: Recipe) -> None:
+    def __init__(
+        self, network: nn.Module, groups: list[dict[str, Any]], steps: int, recipe: Recipe
+    ) -> None:
         self.steps, self.seed = steps, recipe.seed
         self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: warmup_linear(step, steps, recipe.warmup))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: warmup_linear(step, steps, recipe.warmup)
+        )
         known = {id(p) for group in groups for p in group["params"]}
         self.learned = {name: p for name, p in network.named_parameters() if id(p) in known}
 
@@ -60,7 +64,11 @@ class Descent:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""
-        return {"weights": self.weights(), "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+        return {
+            "weights": self.weights(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on where ``state`` was taken."""
@@ -69,8 +77,13 @@ class Descent:
         self.schedule.load_state_dict(state["schedule"])
 
 
-def descend(descent: Descent, loss: Callable[[int], torch.Tensor | None], checkpoint: Checkpoint, title: str,
-            clipped: Sequence[torch.Tensor] | None = None) -> list[dict[str, float]]:
+def descend(
+    descent: Descent,
+    loss: Callable[[int], torch.Tensor | None],
+    checkpoint: Checkpoint,
+    title: str,
+    clipped: Sequence[torch.Tensor] | None = None,
+) -> list[dict[str, float]]:
     """Take all steps of ``descent``, from the last checkpoint on, and leave a checkpoint at the end.
 
     ``loss`` returns the loss of a step, given its number, or None where there is nothing to learn from.
@@ -97,5 +110,7 @@ def descend(descent: Descent, loss: Callable[[int], torch.Tensor | None], checkp
                 recent = []
             bar.advance(1, note)
             if checkpoint.due() or step + 1 == steps:
-                checkpoint.save({"step": step + 1, "history": history, "recent": recent} | descent.state())
+                checkpoint.save(
+                    {"step": step + 1, "history": history, "recent": recent} | descent.state()
+                )
     return history

@@ -40,7 +40,9 @@ def hog(image: Image.Image) -> NDArray[np.float32]:
     votes = np.zeros((cells, cells, DIRECTIONS), np.float32)
     np.add.at(votes, (rows, columns, low), strength * (1 - share))
     np.add.at(votes, (rows, columns, (low + 1) % DIRECTIONS), strength * share)
-    blocks = np.lib.stride_tricks.sliding_window_view(votes, (BLOCK, BLOCK), axis=(0, 1)).reshape(cells - BLOCK + 1, cells - BLOCK + 1, -1)
+    blocks = np.lib.stride_tricks.sliding_window_view(votes, (BLOCK, BLOCK), axis=(0, 1)).reshape(
+        cells - BLOCK + 1, cells - BLOCK + 1, -1
+    )
     return _normalised(np.minimum(_normalised(blocks), CLIP)).reshape(-1)
 
 
@@ -50,8 +52,14 @@ def colour_histogram(image: Image.Image) -> NDArray[np.float32]:
     Square roots make the inner product of two histograms their Bhattacharyya coefficient, and the features have length 1.
     """
     width, height = image.size
-    middle = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=(width / 4, height / 4, width * 3 / 4, height * 3 / 4))
+    middle = image.resize(
+        (SIDE, SIDE),
+        Image.Resampling.BILINEAR,
+        box=(width / 4, height / 4, width * 3 / 4, height * 3 / 4),
+    )
     hue, saturation, value = np.moveaxis(np.asarray(middle.convert("HSV"), np.int64), -1, 0)
-    places = (hue * HUES // 256 * SHADES + saturation * SHADES // 256) * SHADES + value * SHADES // 256
+    places = (
+        hue * HUES // 256 * SHADES + saturation * SHADES // 256
+    ) * SHADES + value * SHADES // 256
     counts = np.bincount(places.ravel(), minlength=COLOURS)
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)

@@ -28,7 +28,9 @@ def _put(temporary: Path, path: Path) -> None:
             if file.is_file():
                 _flush(file)
     former = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.is_dir():  # a folder cannot be replaced at once: the old one steps aside until the new one is there
+    if (
+        path.is_dir()
+    ):  # a folder cannot be replaced at once: the old one steps aside until the new one is there
         path.replace(former)
     temporary.replace(path)
     _flush(path.parent)
@@ -42,8 +44,15 @@ def _staged(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _put(temporary, path)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own words for a full disk
-        raise OSError(getattr(error, "errno", None), f"{path} was not written, what stood there before still does: {error}") from error
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # torch and safetensors have their own words for a full disk
+        raise OSError(
+            getattr(error, "errno", None),
+            f"{path} was not written, what stood there before still does: {error}",
+        ) from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -78,7 +87,11 @@ def new_folder(path: Path) -> Iterator[Path]:
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as indented JSON with sorted keys, whole or not at all."""
     with new_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+            + "\n",
+            encoding="utf-8",
+        )
 
 
 def read_json(path: Path) -> Any:

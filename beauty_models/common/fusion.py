@@ -25,7 +25,9 @@ class Concat(nn.Module):
         super().__init__()
         self.join = nn.Sequential(nn.Linear(text + image, width), nn.GELU())
 
-    def forward(self, text: torch.Tensor, image: torch.Tensor, words: Places, patches: Places) -> torch.Tensor:
+    def forward(
+        self, text: torch.Tensor, image: torch.Tensor, words: Places, patches: Places
+    ) -> torch.Tensor:
         """Return the fused features [n, width] of ``text`` [n, text width] and ``image`` [n, image width]."""
         fused: torch.Tensor = self.join(torch.cat([text, image], -1))
         return fused
@@ -36,12 +38,20 @@ class Gated(nn.Module):
 
     def __init__(self, text: int, image: int, width: int, heads: int) -> None:
         super().__init__()
-        self.text, self.image, self.gate = nn.Linear(text, width), nn.Linear(image, width), nn.Linear(text + image, width)
+        self.text, self.image, self.gate = (
+            nn.Linear(text, width),
+            nn.Linear(image, width),
+            nn.Linear(text + image, width),
+        )
 
-    def forward(self, text: torch.Tensor, image: torch.Tensor, words: Places, patches: Places) -> torch.Tensor:
+    def forward(
+        self, text: torch.Tensor, image: torch.Tensor, words: Places, patches: Places
+    ) -> torch.Tensor:
         """Return the fused features [n, width] of ``text`` [n, text width] and ``image`` [n, image width]."""
         weight = torch.sigmoid(self.gate(torch.cat([text, image], -1)))
-        fused: torch.Tensor = weight * torch.tanh(self.text(text)) + (1 - weight) * torch.tanh(self.image(image))
+        fused: torch.Tensor = weight * torch.tanh(self.text(text)) + (1 - weight) * torch.tanh(
+            self.image(image)
+        )
         return fused
 
 
@@ -50,22 +60,42 @@ class Cross(nn.Module):
 
     def __init__(self, text: int, image: int, width: int, heads: int) -> None:
         super().__init__()
-        self.text, self.image = (nn.Sequential(nn.LayerNorm(w), nn.Linear(w, width), nn.LayerNorm(width)) for w in (text, image))
-        self.no_text, self.no_image = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
-        self.to_image, self.to_text = (nn.MultiheadAttention(width, heads, batch_first=True) for _ in range(2))
+        self.text, self.image = (
+            nn.Sequential(nn.LayerNorm(w), nn.Linear(w, width), nn.LayerNorm(width))
+            for w in (text, image)
+        )
+        self.no_text, self.no_image = (
+            nn.Parameter(torch.zeros(width)),
+            nn.Parameter(torch.zeros(width)),
+        )
+        self.to_image, self.to_text = (
+            nn.MultiheadAttention(width, heads, batch_first=True) for _ in range(2)
+        )
         self.join = nn.Sequential(nn.LayerNorm(2 * width), nn.Linear(2 * width, width), nn.GELU())
 
-    def forward(self, text: torch.Tensor, image: torch.Tensor, words: Places, patches: Places) -> torch.Tensor:
+    def forward(
+        self, text: torch.Tensor, image: torch.Tensor, words: Places, patches: Places
+    ) -> torch.Tensor:
         """Return the fused features [n, width] of the outputs by place, ``words`` and ``patches``."""
         said, said_mask = _shown(self.text(words.values), words, self.no_text)
         seen, seen_mask = _shown(self.image(patches.values), patches, self.no_image)
-        told = said + self.to_image(said, seen, seen, key_padding_mask=~seen_mask, need_weights=False)[0]
-        looked = seen + self.to_text(seen, said, said, key_padding_mask=~said_mask, need_weights=False)[0]
-        fused: torch.Tensor = self.join(torch.cat([bert.mean(told, said_mask), bert.mean(looked, seen_mask)], -1))
+        told = (
+            said
+            + self.to_image(said, seen, seen, key_padding_mask=~seen_mask, need_weights=False)[0]
+        )
+        looked = (
+            seen
+            + self.to_text(seen, said, said, key_padding_mask=~said_mask, need_weights=False)[0]
+        )
+        fused: torch.Tensor = self.join(
+            torch.cat([bert.mean(told, said_mask), bert.mean(looked, seen_mask)], -1)
+        )
         return fused
 
 
-def _shown(values: torch.Tensor, places: Places, missing: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _shown(
+    values: torch.Tensor, places: Places, missing: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ``values`` and their mask, with one learned place instead of all where the input is not there."""
     first = torch.zeros_like(places.mask)
     first[:, 0] = True
@@ -73,4 +103,8 @@ def _shown(values: torch.Tensor, places: Places, missing: torch.Tensor) -> tuple
     return torch.where(there[..., None], values, missing), torch.where(there, places.mask, first)
 
 
-FUSIONS: dict[str, type[Concat] | type[Gated] | type[Cross]] = {"concat": Concat, "gated": Gated, "cross": Cross}
+FUSIONS: dict[str, type[Concat] | type[Gated] | type[Cross]] = {
+    "concat": Concat,
+    "gated": Gated,
+    "cross": Cross,
+}

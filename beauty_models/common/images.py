@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # the decoders that are tried; all others of Pillow stay shut
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+    "GIF",
+    "TIFF",
+)  # the decoders that are tried; all others of Pillow stay shut
 LARGEST_FILE = 100_000_000  # bytes; a larger file is not read at all
 THUMBNAIL = 8  # pixels a side of the colour thumbnail
 BITS = 64  # of the perceptual hash
@@ -37,9 +44,19 @@ class Look(NamedTuple):
 def _upright(image: Image.Image) -> Image.Image:
     """Return ``image`` turned as its EXIF says, in RGB; what is transparent lies on white."""
     image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):  # 16 bits a pixel and more: Pillow would clip, not scale
+    if image.mode in (
+        "I",
+        "I;16",
+        "I;16B",
+        "I;16L",
+        "F",
+    ):  # 16 bits a pixel and more: Pillow would clip, not scale
         values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I") and values.max() > 255 else max(float(values.max()), 1.0)
+        top = (
+            65535.0
+            if image.mode.startswith("I") and values.max() > 255
+            else max(float(values.max()), 1.0)
+        )
         return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
@@ -63,9 +80,13 @@ def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             width, height = image.size
             if width * height > max_pixels:
-                raise BadImageError(f"the picture has {width} × {height} pixels, ingest.pictures.max_pixels allows {max_pixels:,}")
+                raise BadImageError(
+                    f"the picture has {width} × {height} pixels, ingest.pictures.max_pixels allows {max_pixels:,}"
+                )
             if min(width, height) < min_side:
-                raise BadImageError(f"the picture has {width} × {height} pixels, ingest.pictures.min_side asks for {min_side} a side")
+                raise BadImageError(
+                    f"the picture has {width} × {height} pixels, ingest.pictures.min_side asks for {min_side} a side"
+                )
             image.load()
             return _upright(image)
     except BadImageError:
@@ -73,9 +94,23 @@ def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
     except UnidentifiedImageError:
         raise BadImageError(f"not a picture in {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
-        raise BadImageError(f"the picture has more pixels than ingest.pictures.max_pixels allows, {max_pixels:,}") from None
-    except (OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, IndexError, KeyError, TypeError) as error:
-        raise BadImageError(f"the picture is broken or cut off: {str(error)[:100]}") from None  # decoders fail in all these ways
+        raise BadImageError(
+            f"the picture has more pixels than ingest.pictures.max_pixels allows, {max_pixels:,}"
+        ) from None
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        OverflowError,
+        MemoryError,
+        IndexError,
+        KeyError,
+        TypeError,
+    ) as error:
+        raise BadImageError(
+            f"the picture is broken or cut off: {str(error)[:100]}"
+        ) from None  # decoders fail in all these ways
 
 
 def shrink(image: Image.Image, side: int) -> Image.Image:
@@ -103,7 +138,9 @@ def look(image: Image.Image) -> Look:
     """Return how an RGB picture looks: pHash of its grey values (Zauner 2010) and an 8 × 8 thumbnail of its colours."""
     bits = imagehash.phash(image).hash.flatten()
     thumbnail = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return Look(int("".join("1" if bit else "0" for bit in bits), 2), np.asarray(thumbnail, np.int16))
+    return Look(
+        int("".join("1" if bit else "0" for bit in bits), 2), np.asarray(thumbnail, np.int16)
+    )
 
 
 def repeats(looks: Sequence[Look], distance: int, colour: float) -> list[int]:
@@ -119,7 +156,10 @@ def repeats(looks: Sequence[Look], distance: int, colour: float) -> list[int]:
     shared: dict[tuple[int, int], list[int]] = defaultdict(list)
     found = []
     for index, one in enumerate(looks):
-        keys = [(low, one.structure >> low & ((1 << (high - low)) - 1)) for low, high in zip(edges, edges[1:], strict=False)]
+        keys = [
+            (low, one.structure >> low & ((1 << (high - low)) - 1))
+            for low, high in zip(edges, edges[1:], strict=False)
+        ]
         met = sorted(set().union(*(shared.get(key, ()) for key in keys)))
         match = next((i for i in met if _alike(looks[i], one, distance, colour)), -1)
         found.append(match)
@@ -152,18 +192,34 @@ class Files:
 
     def all(self) -> list[Path]:
         """Return every visible picture file, sorted."""
-        visible = (p for p in self.raw.rglob("*") if not any(part.startswith(".") for part in p.relative_to(self.raw).parts))
-        return sorted(p for p in visible if p.suffix.lower() in SUFFIXES and p.is_file() and p.resolve().is_relative_to(self.raw))
+        visible = (
+            p
+            for p in self.raw.rglob("*")
+            if not any(part.startswith(".") for part in p.relative_to(self.raw).parts)
+        )
+        return sorted(
+            p
+            for p in visible
+            if p.suffix.lower() in SUFFIXES and p.is_file() and p.resolve().is_relative_to(self.raw)
+        )
 
     def find(self, reference: str) -> Path | None:
         """Return the file that a table's cell names: by its path below the folder, else by the end of its path when only one fits.
 
         ``/w/h/x.jpg``, ``w\\h\\x.jpg`` and ``https://shop/media/w/h/x.jpg?v=2`` all find ``images/w/h/x.jpg``; nothing is downloaded.
         """
-        parts = [part for part in reference.split("?")[0].replace("\\", "/").casefold().split("/") if part not in ("", ".", "..")]
+        parts = [
+            part
+            for part in reference.split("?")[0].replace("\\", "/").casefold().split("/")
+            if part not in ("", ".", "..")
+        ]
         for start in range(len(parts)):
             if found := self._by_suffix.get("/".join(parts[start:]), []):
-                exact = [p for p in found if p.relative_to(self.raw).as_posix().casefold() == "/".join(parts[start:])]
+                exact = [
+                    p
+                    for p in found
+                    if p.relative_to(self.raw).as_posix().casefold() == "/".join(parts[start:])
+                ]
                 return exact[0] if exact else found[0] if len(found) == 1 else None
         return None
 
@@ -174,5 +230,7 @@ class Files:
             BadImageError: it is larger than `LARGEST_FILE`.
         """
         if (size := path.stat().st_size) > LARGEST_FILE:
-            raise BadImageError(f"the file has {size:,} bytes, a picture has {LARGEST_FILE:,} at most")
+            raise BadImageError(
+                f"the file has {size:,} bytes, a picture has {LARGEST_FILE:,} at most"
+            )
         return path.read_bytes()

@@ -34,13 +34,19 @@ def _one_thread() -> Iterator[None]:
 
 def _checked(vectors: NDArray[Any], what: str) -> Floats:
     if vectors.ndim != 2 or not vectors.size:
-        raise ValueError(f"{what} of shape {vectors.shape}: there is nothing to index or to look up")
+        raise ValueError(
+            f"{what} of shape {vectors.shape}: there is nothing to index or to look up"
+        )
     if len(bad := np.flatnonzero(~np.isfinite(vectors).all(1))):
-        raise ValueError(f"{what}: {len(bad)} of {len(vectors)} are not finite (NaN or infinity), the first is row {bad[0]}")
+        raise ValueError(
+            f"{what}: {len(bad)} of {len(vectors)} are not finite (NaN or infinity), the first is row {bad[0]}"
+        )
     return np.ascontiguousarray(vectors, np.float32)
 
 
-def build(vectors: NDArray[Any], *, exact_below: int, links: int, build_width: int, search_width: int) -> faiss.Index:
+def build(
+    vectors: NDArray[Any], *, exact_below: int, links: int, build_width: int, search_width: int
+) -> faiss.Index:
     """Return the index of ``vectors`` [n, width]: exact when n is below ``exact_below``, else HNSW.
 
     ``links`` is the paper's M, ``build_width`` its efConstruction and ``search_width`` its ef. The same vectors always
@@ -64,7 +70,9 @@ def _exact(index: faiss.Index) -> faiss.Index:
     return faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
 
 
-def search(index: faiss.Index, queries: NDArray[Any], count: int, allowed: NDArray[np.bool_] | None = None) -> tuple[Floats, NDArray[np.int64]]:
+def search(
+    index: faiss.Index, queries: NDArray[Any], count: int, allowed: NDArray[np.bool_] | None = None
+) -> tuple[Floats, NDArray[np.int64]]:
     """Return the scores and the row numbers [queries, count] of the nearest rows, best first.
 
     ``allowed`` [rows] tells which rows may be found. Fewer than ``count`` columns come back when there are fewer rows.
@@ -74,7 +82,9 @@ def search(index: faiss.Index, queries: NDArray[Any], count: int, allowed: NDArr
     """
     queries = _checked(queries, "queries")
     if queries.shape[1] != index.d:
-        raise ValueError(f"queries have {queries.shape[1]} numbers each, the index has {index.d}: they come from different models")
+        raise ValueError(
+            f"queries have {queries.shape[1]} numbers each, the index has {index.d}: they come from different models"
+        )
     if allowed is None:
         found: tuple[Floats, NDArray[np.int64]] = index.search(queries, min(count, index.ntotal))
         return found
@@ -116,4 +126,6 @@ def read(file: Path) -> faiss.Index:
     try:
         return faiss.read_index(str(file))
     except RuntimeError as error:
-        raise ValueError(f"{file}: not a faiss index, or a damaged one; restore the folder or run finetune again") from error
+        raise ValueError(
+            f"{file}: not a faiss index, or a damaged one; restore the folder or run finetune again"
+        ) from error

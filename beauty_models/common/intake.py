@@ -19,7 +19,9 @@ from beauty_models.common.progress import bar
 
 ABOUT = ("manifest.json", "LICENSE.json")  # files about the data; the earlier one knows better
 ALL = "all"  # the part that holds every picture until it is known which goes where
-_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
+_SCHEMA = pa.schema(
+    [("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
+)
 
 
 class Rejected(NamedTuple):
@@ -39,7 +41,9 @@ class Decoded(NamedTuple):
     faults: dict[Path, str]  # what is wrong with a picture that could not be used
 
 
-def decode(files: Files, paths: Sequence[Path], folder: Path, *, max_pixels: int, min_side: int, side: int) -> Decoded:
+def decode(
+    files: Files, paths: Sequence[Path], folder: Path, *, max_pixels: int, min_side: int, side: int
+) -> Decoded:
     """Open the pictures ``paths``, make their shorter sides ``side`` at most, and write them to ``folder`` as the part `ALL`."""
     found = Decoded({}, {}, {})
 
@@ -51,7 +55,10 @@ def decode(files: Files, paths: Sequence[Path], folder: Path, *, max_pixels: int
             return str(error)
 
     def good() -> Iterator[tuple[str, bytes]]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool, bar("ingest: pictures", len(paths)) as progress:
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            bar("ingest: pictures", len(paths)) as progress,
+        ):
             for path, result in zip(paths, pool.map(read, paths), strict=True):
                 progress.advance(note=path.name)
                 if isinstance(result, str):
@@ -77,7 +84,9 @@ def share_out(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
 def rejected_table(rejected: Sequence[Rejected]) -> pa.Table:
     """Return the content of rejected.parquet."""
     rows = sorted(row._replace(text=row.text[: tables.EXCERPT]) for row in rejected)
-    return pa.table([list(column) for column in zip(*rows, strict=True)] or [[]] * len(_SCHEMA), schema=_SCHEMA)
+    return pa.table(
+        [list(column) for column in zip(*rows, strict=True)] or [[]] * len(_SCHEMA), schema=_SCHEMA
+    )
 
 
 def check_rejected(rejected: Sequence[Rejected], share: float, limit: float, data: Path) -> None:
@@ -92,7 +101,9 @@ def check_rejected(rejected: Sequence[Rejected], share: float, limit: float, dat
         return
     with new_file(left) as temporary:
         pq.write_table(rejected_table(rejected), temporary)
-    lines = [f"{share:.0%} of the rows are rejected, ingest.max_rejected allows {limit:.0%}; all of them are in {left}"]
+    lines = [
+        f"{share:.0%} of the rows are rejected, ingest.max_rejected allows {limit:.0%}; all of them are in {left}"
+    ]
     for reason, count in Counter(row.reason for row in rejected).most_common(5):
         first = min(row for row in rejected if row.reason == reason)
         lines.append(f"  {count} times: {reason} (first in {first.file}, row {first.row})")
@@ -101,5 +112,11 @@ def check_rejected(rejected: Sequence[Rejected], share: float, limit: float, dat
 
 def about(raw: Path) -> dict[str, Any]:
     """Return the license, commercial_use and source of the files in ``raw``, as the files about them say."""
-    stated: dict[str, Any] = next((read_json(raw / name) for name in ABOUT if (raw / name).exists()), {})
-    return {"license": stated.get("license", ""), "commercial_use": stated.get("commercial_use"), "source": stated.get("source", "")}
+    stated: dict[str, Any] = next(
+        (read_json(raw / name) for name in ABOUT if (raw / name).exists()), {}
+    )
+    return {
+        "license": stated.get("license", ""),
+        "commercial_use": stated.get("commercial_use"),
+        "source": stated.get("source", ""),
+    }

@@ -31,7 +31,9 @@ class Interval(NamedTuple):
     high: float
 
 
-def _weights(row: NDArray[np.int64], groups: NDArray[np.int64] | None, resamples: int, seed: int) -> Iterator[Floats]:
+def _weights(
+    row: NDArray[np.int64], groups: NDArray[np.int64] | None, resamples: int, seed: int
+) -> Iterator[Floats]:
     """Yield how often each distinct row counts in each resample, [some resamples, distinct rows] at a time."""
     random, distinct = np.random.default_rng(seed), int(row.max()) + 1
     if groups is None:
@@ -39,15 +41,25 @@ def _weights(row: NDArray[np.int64], groups: NDArray[np.int64] | None, resamples
     else:
         drawn, counts = int(groups.max()) + 1, np.zeros((int(groups.max()) + 1, distinct))
         np.add.at(counts, (groups, row), 1)
-        kinds, times = np.unique(counts, axis=0, return_counts=True)  # groups with the same rows share one weight, too
+        kinds, times = np.unique(
+            counts, axis=0, return_counts=True
+        )  # groups with the same rows share one weight, too
     at_once = max(1, AT_ONCE // max(distinct, len(times)))
     for start in range(0, resamples, at_once):
-        weights = random.multinomial(drawn, times / drawn, size=min(at_once, resamples - start)).astype(float)
+        weights = random.multinomial(
+            drawn, times / drawn, size=min(at_once, resamples - start)
+        ).astype(float)
         yield weights if kinds is None else weights @ kinds
 
 
 def bootstrap(
-    rows: NDArray[Any], score: Score, *, groups: NDArray[Any] | None = None, resamples: int, confidence: float, seed: int
+    rows: NDArray[Any],
+    score: Score,
+    *,
+    groups: NDArray[Any] | None = None,
+    resamples: int,
+    confidence: float,
+    seed: int,
 ) -> Interval:
     """Return the percentile interval of ``score`` over ``rows`` [n, columns].
 
@@ -57,7 +69,12 @@ def bootstrap(
     assert len(rows), "no rows, no interval"
     distinct, index = np.unique(rows, axis=0, return_inverse=True)
     group = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    values = np.concatenate([score(distinct, weights) for weights in _weights(index.reshape(-1), group, resamples, seed)])
+    values = np.concatenate(
+        [
+            score(distinct, weights)
+            for weights in _weights(index.reshape(-1), group, resamples, seed)
+        ]
+    )
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
@@ -65,7 +82,9 @@ def bootstrap(
 
 def ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Floats:
     """Return ``top / bottom``, NaN where ``bottom`` is 0."""
-    found: Floats = np.divide(top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0)
+    found: Floats = np.divide(
+        top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0
+    )
     return found
 
 

@@ -12,7 +12,9 @@ def class_weights(labels: torch.Tensor) -> torch.Tensor:
     return torch.where(counts > 0, len(labels) / (len(counts) * counts.clamp(min=1)), 0.0)
 
 
-def focal(logits: torch.Tensor, labels: torch.Tensor, gamma: float, weights: torch.Tensor | None = None) -> torch.Tensor:
+def focal(
+    logits: torch.Tensor, labels: torch.Tensor, gamma: float, weights: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return the mean focal loss (Lin et al. 2017, eq. 4) of logits [n, classes]; ``gamma`` 0 is the cross-entropy."""
     entropy = functional.cross_entropy(logits, labels, reduction="none")
     loss = (1 - torch.exp(-entropy)) ** gamma * entropy
@@ -31,6 +33,9 @@ def temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     low, high = -0.693, 3.0
     for _ in range(60):
         third = (high - low) / 3
-        left, right = (functional.cross_entropy(logits / torch.tensor(t).exp(), labels).item() for t in (low + third, high - third))
+        left, right = (
+            functional.cross_entropy(logits / torch.tensor(t).exp(), labels).item()
+            for t in (low + third, high - third)
+        )
         low, high = (low, high - third) if left <= right else (low + third, high)
     return float(torch.tensor((low + high) / 2).exp())

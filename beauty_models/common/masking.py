@@ -15,7 +15,16 @@ from beauty_models.checkpoint import Checkpoint
 from beauty_models.common import descent
 from beauty_models.common.bert import TOKENS, pad
 from beauty_models.common.text import words
-from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout
+from beauty_models.common.training import (
+    Batch,
+    attention,
+    batches,
+    by_length,
+    device,
+    precision,
+    seed_step,
+    set_dropout,
+)
 from beauty_models.params import Precision
 
 IGNORED = -1  # word number of special tokens: never masked
@@ -50,19 +59,38 @@ def _word_of_characters(text: str) -> list[int]:
     return numbers + [numbers[-1] if numbers else 0] * (len(text) - len(numbers))
 
 
-def examples(backbone: Backbone, texts: list[str], max_tokens: int, whole_words: bool) -> list[Example]:
+def examples(
+    backbone: Backbone, texts: list[str], max_tokens: int, whole_words: bool
+) -> list[Example]:
     """Return ``texts`` as token ids cut to ``max_tokens``; without ``whole_words`` every token is a word of its own."""
     found: list[Example] = []
-    encoded = backbone.tokenizer(texts, truncation=True, max_length=max_tokens, return_offsets_mapping=True, return_special_tokens_mask=True)
-    for text, ids, offsets, special in zip(texts, encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True):
+    encoded = backbone.tokenizer(
+        texts,
+        truncation=True,
+        max_length=max_tokens,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+    )
+    for text, ids, offsets, special in zip(
+        texts,
+        encoded["input_ids"],
+        encoded["offset_mapping"],
+        encoded["special_tokens_mask"],
+        strict=True,
+    ):
         place = _word_of_characters(text) if whole_words else []
         tokens = enumerate(zip(offsets, special, strict=True))
-        numbers = [IGNORED if hidden else place[end - 1] if place and end else i for i, ((_, end), hidden) in tokens]
+        numbers = [
+            IGNORED if hidden else place[end - 1] if place and end else i
+            for i, ((_, end), hidden) in tokens
+        ]
         found.append(Example(torch.tensor(ids), torch.tensor(numbers)))
     return found
 
 
-def mask_words(ids: torch.Tensor, numbers: torch.Tensor, share: float, mask_id: int, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
+def mask_words(
+    ids: torch.Tensor, numbers: torch.Tensor, share: float, mask_id: int, vocabulary: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Hide ``share`` of the words of each row: 80 % by the mask token, 10 % by random tokens, 10 % left (Devlin et al. 2019).
 
     Args:
@@ -86,14 +114,22 @@ def mask_words(ids: torch.Tensor, numbers: torch.Tensor, share: float, mask_id: 
 def masked_loss(backbone: Backbone, rows: list[Example], share: float) -> tuple[torch.Tensor, int]:
     """Return the summed cross-entropy of the hidden tokens and their number; logits are computed at those places only."""
     model, tokenizer = backbone.model, backbone.tokenizer
-    numbers = nn.utils.rnn.pad_sequence([row.words for row in rows], batch_first=True, padding_value=IGNORED)
-    ids = nn.utils.rnn.pad_sequence([row.ids for row in rows], batch_first=True, padding_value=tokenizer.pad_token_id)
-    changed, chosen = mask_words(ids, numbers, share, tokenizer.mask_token_id, model.config.vocab_size)
+    numbers = nn.utils.rnn.pad_sequence(
+        [row.words for row in rows], batch_first=True, padding_value=IGNORED
+    )
+    ids = nn.utils.rnn.pad_sequence(
+        [row.ids for row in rows], batch_first=True, padding_value=tokenizer.pad_token_id
+    )
+    changed, chosen = mask_words(
+        ids, numbers, share, tokenizer.mask_token_id, model.config.vocab_size
+    )
     _, mask = pad([row.ids for row in rows])
     hidden = model.base_model(input_ids=changed.to(device()), attention_mask=mask).last_hidden_state
     head = model.cls if hasattr(model, "cls") else model.lm_head
     logits = head(hidden[chosen.to(device())])
-    return nn.functional.cross_entropy(logits.float(), ids[chosen].to(device()), reduction="sum"), int(chosen.sum())
+    return nn.functional.cross_entropy(
+        logits.float(), ids[chosen].to(device()), reduction="sum"
+    ), int(chosen.sum())
 
 
 @torch.inference_mode()
@@ -111,15 +147,22 @@ def held_out_loss(backbone: Backbone, rows: list[Example], recipe: Recipe) -> fl
     return total / max(count, 1)
 
 
-def train(backbone: Backbone, rows: list[Example], recipe: Recipe, checkpoint: Checkpoint) -> list[dict[str, float]]:
+def train(
+    backbone: Backbone, rows: list[Example], recipe: Recipe, checkpoint: Checkpoint
+) -> list[dict[str, float]]:
     """Train in place, from the last checkpoint on; return the mean training loss of each tenth of the run."""
     model = backbone.model
     lengths = np.array([len(row.ids) for row in rows])
     per_epoch = -(-len(rows) // recipe.batch)
     body = list(model.base_model.parameters())
     known = {id(p) for p in body}
-    groups = [{"params": body, "lr": recipe.learning_rate},
-              {"params": [p for p in model.parameters() if id(p) not in known], "lr": recipe.head_learning_rate}]
+    groups = [
+        {"params": body, "lr": recipe.learning_rate},
+        {
+            "params": [p for p in model.parameters() if id(p) not in known],
+            "lr": recipe.head_learning_rate,
+        },
+    ]
     model.train()
     model.set_attn_implementation(attention(training=True))
     set_dropout(model, recipe.dropout)
@@ -130,7 +173,14 @@ def train(backbone: Backbone, rows: list[Example], recipe: Recipe, checkpoint: C
 
     def loss(step: int) -> torch.Tensor | None:
         with precision(recipe.precision):
-            total, hidden = masked_loss(backbone, [rows[i] for i in order(step // per_epoch)[step % per_epoch]], recipe.mask)
+            total, hidden = masked_loss(
+                backbone, [rows[i] for i in order(step // per_epoch)[step % per_epoch]], recipe.mask
+            )
         return total / hidden if hidden else None
 
-    return descent.descend(descent.Descent(model, groups, round(per_epoch * recipe.epochs), recipe), loss, checkpoint, "pretrain")
+    return descent.descend(
+        descent.Descent(model, groups, round(per_epoch * recipe.epochs), recipe),
+        loss,
+        checkpoint,
+        "pretrain",
+    )

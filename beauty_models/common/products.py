@@ -9,13 +9,33 @@ from collections.abc import Sequence
 
 from beauty_models.common.text import language, normalise
 
-ROOTS = {"default category", "home", "root", "root catalog", "all", "all products"}  # first steps of a category path that say nothing
-EMPTY = {"", "yes", "no", "true", "false", "none", "null", "n/a"}  # values that describe nothing one can see
-SHORTEST = 8  # characters of a sentence worth a caption, half as many for Chinese, Japanese and Korean
+ROOTS = {
+    "default category",
+    "home",
+    "root",
+    "root catalog",
+    "all",
+    "all products",
+}  # first steps of a category path that say nothing
+EMPTY = {
+    "",
+    "yes",
+    "no",
+    "true",
+    "false",
+    "none",
+    "null",
+    "n/a",
+}  # values that describe nothing one can see
+SHORTEST = (
+    8  # characters of a sentence worth a caption, half as many for Chinese, Japanese and Korean
+)
 
 _PAIR = re.compile(r",(?=\s*[^,=|]+=)")  # a comma that another key=value follows
 _PATH = re.compile(r"\s*(?:/|>|›|»)\s*")
-_BREAK = re.compile(r"<\s*(?:br|/p|/li|/div|/h\d|/tr|/td)\b[^<>]*>|[•·▪‣●■◦]|[\r\n]+", re.IGNORECASE)
+_BREAK = re.compile(
+    r"<\s*(?:br|/p|/li|/div|/h\d|/tr|/td)\b[^<>]*>|[•·▪‣●■◦]|[\r\n]+", re.IGNORECASE
+)
 _SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _END = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[。！？；])")
 _MARKS = re.compile("[™®©℠]")
@@ -66,7 +86,10 @@ def attributes(cell: str) -> dict[str, str]:
         given = None
     if not isinstance(given, dict):
         given = dict(pair.split("=", 1) for pair in _PAIR.split(cell) if "=" in pair)
-    plain = {clean(str(key)).casefold(): clean(str(value)).replace("|", ", ") for key, value in given.items()}
+    plain = {
+        clean(str(key)).casefold(): clean(str(value)).replace("|", ", ")
+        for key, value in given.items()
+    }
     return {key: value for key, value in plain.items() if key and value}
 
 
@@ -77,7 +100,11 @@ def variations(cell: str) -> list[dict[str, str]]:
     except ValueError:
         given = None
     if isinstance(given, list):
-        return [{str(key).casefold(): clean(str(value)) for key, value in one.items()} for one in given if isinstance(one, dict)]
+        return [
+            {str(key).casefold(): clean(str(value)) for key, value in one.items()}
+            for one in given
+            if isinstance(one, dict)
+        ]
     return [attributes(part) for part in cell.split("|") if "=" in part]
 
 
@@ -88,14 +115,20 @@ def price(cell: str) -> float | None:
         return None
     digits = re.sub(r"['\s]", "", found.group()).rstrip(".,")
     whole, mark, cents = digits.rpartition("," if digits.rfind(",") > digits.rfind(".") else ".")
-    if mark and len(cents) == 3 and (mark == "," or "." in whole):  # a mark before three digits divides thousands
+    if (
+        mark and len(cents) == 3 and (mark == "," or "." in whole)
+    ):  # a mark before three digits divides thousands
         whole, cents = whole + cents, "0"
     return float(f"{re.sub('[.,]', '', whole) or 0}.{cents}") if mark else float(cents)
 
 
 def visible(values: dict[str, str]) -> list[str]:
     """Return the values of attributes that can be seen or felt: words, neither numbers nor yes and no."""
-    return [value for value in values.values() if value.casefold() not in EMPTY and re.search(r"[^\W\d_]{3}|[\u4e00-\u9fff]", value)]
+    return [
+        value
+        for value in values.values()
+        if value.casefold() not in EMPTY and re.search(r"[^\W\d_]{3}|[\u4e00-\u9fff]", value)
+    ]
 
 
 def _tongue(text: str) -> str:
@@ -119,7 +152,11 @@ def _names(texts: Texts) -> list[str]:
     for name in texts["name"]:
         colour = _of(texts["color"], _tongue(name))
         parts = [colour, name] if _tongue(name) in ("zh", "ja") else [name, colour]
-        found += [name] if not colour or colour.casefold() in name.casefold() else [name, ("" if parts[0] == colour else " ").join(parts)]
+        found += (
+            [name]
+            if not colour or colour.casefold() in name.casefold()
+            else [name, ("" if parts[0] == colour else " ").join(parts)]
+        )
     return found
 
 
@@ -127,7 +164,9 @@ def _attributes(texts: Texts, values: dict[str, str]) -> list[str]:
     """Return "green wool hoodie" in each language that says at least two of colour, material and category, and the other attributes."""
     found = []
     for tongue in dict.fromkeys(map(_tongue, [*texts["category"], *texts["name"]])):
-        words = [_of(texts[field], tongue).split(", ")[0] for field in ("color", "material", "category")]
+        words = [
+            _of(texts[field], tongue).split(", ")[0] for field in ("color", "material", "category")
+        ]
         if sum(map(bool, words)) >= 2:
             found.append(_phrase(words, tongue))
     told = {value.casefold() for field in ("color", "material") for value in texts[field]}
@@ -141,7 +180,10 @@ def _descriptions(texts: Texts, colours: Sequence[str], count: int) -> list[str]
     Variants share a description that was written for one of them: "light green heathered hoodie" stands below the orange one, too.
     """
     own = {word for colour in texts["color"] for word in re.findall(r"\w+", colour.casefold())}
-    strange = re.compile("|".join(_word(colour) for colour in colours if colour.casefold() not in own) or "(?!)", re.IGNORECASE)
+    strange = re.compile(
+        "|".join(_word(colour) for colour in colours if colour.casefold() not in own) or "(?!)",
+        re.IGNORECASE,
+    )
     mine = re.compile("|".join(map(_word, sorted(own))) or "(?!)", re.IGNORECASE)
     found = [sentence for text in texts["description"] for sentence in sentences(text)]
     return [s for s in found if not own or not strange.search(s) or mine.search(s)][:count]
@@ -151,7 +193,9 @@ def _word(text: str) -> str:
     return re.escape(text) if _tongue(text) in _DENSE else rf"\b{re.escape(text)}\b"
 
 
-def captions(texts: Texts, values: dict[str, str], colours: Sequence[str], count: int, longest: int) -> list[dict[str, str]]:
+def captions(
+    texts: Texts, values: dict[str, str], colours: Sequence[str], count: int, longest: int
+) -> list[dict[str, str]]:
     """Return what may be said of a product: dicts of kind (name, description, attributes, category), language and text, each text once.
 
     Args:
@@ -160,9 +204,19 @@ def captions(texts: Texts, values: dict[str, str], colours: Sequence[str], count
         count: sentences of a description at most.
         longest: characters of a caption at most; the rest is cut off.
     """
-    said = {"name": _names(texts), "description": _descriptions(texts, colours, count), "attributes": _attributes(texts, values),
-            "category": [_phrase([name], _tongue(name)) for name in texts["category"]]}
-    latin = language(clean(" ".join(text for text in [*texts["description"], *texts["name"]] if _tongue(text) == _LATIN)))
+    said = {
+        "name": _names(texts),
+        "description": _descriptions(texts, colours, count),
+        "attributes": _attributes(texts, values),
+        "category": [_phrase([name], _tongue(name)) for name in texts["category"]],
+    }
+    latin = language(
+        clean(
+            " ".join(
+                text for text in [*texts["description"], *texts["name"]] if _tongue(text) == _LATIN
+            )
+        )
+    )
     seen: set[str] = set()
     kept = []
     for kind, texts_of_kind in said.items():
@@ -170,5 +224,7 @@ def captions(texts: Texts, values: dict[str, str], colours: Sequence[str], count
             if text and text.casefold() not in seen:
                 seen.add(text.casefold())
                 own = language(text)
-                kept.append({"kind": kind, "language": latin if own == "und" else own, "text": text})
+                kept.append(
+                    {"kind": kind, "language": latin if own == "und" else own, "text": text}
+                )
     return kept

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 LINE_EVERY = 5.0  # seconds between two plain lines
 
@@ -31,7 +38,10 @@ class Bar:
             self._bar.update(self._task, completed=self.done, description=f"{self.title} {note}")
         elif time.monotonic() - self._said >= LINE_EVERY or self.done >= self.total:
             self._said = time.monotonic()
-            print(f"progress: {self.done / self.total:.4f} {self.title}: {note or f'{self.done}/{self.total}'}", flush=True)
+            print(
+                f"progress: {self.done / self.total:.4f} {self.title}: {note or f'{self.done}/{self.total}'}",
+                flush=True,
+            )
 
 
 @contextmanager
@@ -40,7 +50,13 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
     if not sys.stdout.isatty():
         yield Bar(title, total, done, None)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console()) as shown:
         yield Bar(title, total, done, shown)
 

@@ -28,45 +28,155 @@ def _both(*half: tuple[float, float]) -> Points:
 
 
 TORSO = _both((0.60, 0.12), (0.74, 0.16), (0.72, 0.88))
-SHORT = ([(0.74, 0.16), (0.93, 0.36), (0.83, 0.45), (0.72, 0.34)], [(0.26, 0.16), (0.07, 0.36), (0.17, 0.45), (0.28, 0.34)])
-LONG = ([(0.74, 0.16), (0.90, 0.80), (0.79, 0.83), (0.70, 0.36)], [(0.26, 0.16), (0.10, 0.80), (0.21, 0.83), (0.30, 0.36)])
+SHORT = (
+    [(0.74, 0.16), (0.93, 0.36), (0.83, 0.45), (0.72, 0.34)],
+    [(0.26, 0.16), (0.07, 0.36), (0.17, 0.45), (0.28, 0.34)],
+)
+LONG = (
+    [(0.74, 0.16), (0.90, 0.80), (0.79, 0.83), (0.70, 0.36)],
+    [(0.26, 0.16), (0.10, 0.80), (0.21, 0.83), (0.30, 0.36)],
+)
 NECK = _both((0.60, 0.12), (0.54, 0.19))
-LEG_R, LEG_L = [(0.50, 0.10), (0.70, 0.10), (0.74, 0.92), (0.55, 0.92)], [(0.50, 0.10), (0.30, 0.10), (0.26, 0.92), (0.45, 0.92)]
-BRIEF_R, BRIEF_L = [(0.50, 0.22), (0.72, 0.22), (0.80, 0.74), (0.54, 0.74)], [(0.50, 0.22), (0.28, 0.22), (0.20, 0.74), (0.46, 0.74)]
+LEG_R, LEG_L = (
+    [(0.50, 0.10), (0.70, 0.10), (0.74, 0.92), (0.55, 0.92)],
+    [(0.50, 0.10), (0.30, 0.10), (0.26, 0.92), (0.45, 0.92)],
+)
+BRIEF_R, BRIEF_L = (
+    [(0.50, 0.22), (0.72, 0.22), (0.80, 0.74), (0.54, 0.74)],
+    [(0.50, 0.22), (0.28, 0.22), (0.20, 0.74), (0.46, 0.74)],
+)
 TUBE = [(0.42, 0.50), (0.58, 0.50), (0.58, 0.92), (0.42, 0.92)]
 
 KINDS: dict[str, Kind] = {
     "t-shirt": Kind("T-shirt", "T恤", "tops", (TORSO, *SHORT), (NECK,)),
     "long sleeve": Kind("long-sleeved shirt", "长袖衫", "tops", (TORSO, *LONG), (NECK,)),
-    "hoodie": Kind("hoodie", "连帽卫衣", "tops", (TORSO, *LONG, _both((0.56, 0.02), (0.66, 0.10), (0.62, 0.24))),
-                   (_both((0.62, 0.60), (0.66, 0.78)), _both((0.54, 0.09), (0.56, 0.19)))),
-    "jacket": Kind("jacket", "夹克", "outerwear", (TORSO, *LONG), (_both((0.51, 0.12), (0.51, 0.88)), NECK)),
-    "tank top": Kind("tank top", "背心", "tops", (_both((0.62, 0.10), (0.66, 0.10), (0.66, 0.30), (0.73, 0.40), (0.71, 0.88)),),
-                     (_both((0.62, 0.10), (0.56, 0.30)),)),
-    "dress": Kind("dress", "连衣裙", "dresses", (_both((0.58, 0.08), (0.66, 0.08), (0.62, 0.36), (0.84, 0.94)),),
-                  (_both((0.58, 0.08), (0.54, 0.16)),)),
-    "skirt": Kind("skirt", "半身裙", "bottoms", (_both((0.66, 0.18), (0.86, 0.84)),), (_both((0.66, 0.18), (0.67, 0.24)),)),
-    "pants": Kind("pants", "长裤", "bottoms", (LEG_R, LEG_L), (_both((0.70, 0.10), (0.705, 0.16)),)),
-    "shorts": Kind("shorts", "短裤", "bottoms", (BRIEF_R, BRIEF_L), (_both((0.72, 0.22), (0.73, 0.29)),)),
-    "hat": Kind("hat", "帽子", "accessories", (_both((0.60, 0.24), (0.68, 0.34), (0.72, 0.62)), _both((0.72, 0.62), (0.96, 0.68), (0.86, 0.76))),
-                (_both((0.71, 0.54), (0.72, 0.62)),)),
-    "shoes": Kind("sneakers", "运动鞋", "shoes",
-                  ([(0.08, 0.36), (0.30, 0.36), (0.46, 0.50), (0.80, 0.56), (0.92, 0.68), (0.92, 0.74), (0.08, 0.74)],),
-                  ([(0.08, 0.74), (0.92, 0.74), (0.92, 0.80), (0.08, 0.80)], [(0.34, 0.42), (0.40, 0.40), (0.50, 0.52), (0.46, 0.56)])),
-    "bag": Kind("handbag", "手提包", "accessories", (_both((0.80, 0.40), (0.88, 0.86)), _both((0.68, 0.14), (0.72, 0.40))),
-                (_both((0.62, 0.20), (0.66, 0.40)), [(0.44, 0.52), (0.56, 0.52), (0.56, 0.60), (0.44, 0.60)])),
-    "lipstick": Kind("lipstick", "口红", "make-up", ([(0.42, 0.50), (0.42, 0.18), (0.58, 0.08), (0.58, 0.50)],), (TUBE,)),
-    "nail polish": Kind("nail polish", "指甲油", "make-up", (_both((0.64, 0.48), (0.72, 0.56), (0.72, 0.92)),), (_both((0.58, 0.08), (0.60, 0.46)),)),
-    "eyeshadow": Kind("eyeshadow palette", "眼影盘", "make-up", (_both((0.86, 0.34), (0.86, 0.70)),),
-                      (_both((0.90, 0.26), (0.90, 0.33)), _both((0.90, 0.71), (0.90, 0.78)))),
-    "cream": Kind("face cream", "面霜", "skin care", (_both((0.80, 0.46), (0.76, 0.82)),), (_both((0.82, 0.30), (0.82, 0.45)),)),
-    "perfume": Kind("perfume", "香水", "fragrance", (_both((0.62, 0.36), (0.76, 0.44), (0.76, 0.90)),), (_both((0.57, 0.12), (0.57, 0.34)),)),
+    "hoodie": Kind(
+        "hoodie",
+        "连帽卫衣",
+        "tops",
+        (TORSO, *LONG, _both((0.56, 0.02), (0.66, 0.10), (0.62, 0.24))),
+        (_both((0.62, 0.60), (0.66, 0.78)), _both((0.54, 0.09), (0.56, 0.19))),
+    ),
+    "jacket": Kind(
+        "jacket", "夹克", "outerwear", (TORSO, *LONG), (_both((0.51, 0.12), (0.51, 0.88)), NECK)
+    ),
+    "tank top": Kind(
+        "tank top",
+        "背心",
+        "tops",
+        (_both((0.62, 0.10), (0.66, 0.10), (0.66, 0.30), (0.73, 0.40), (0.71, 0.88)),),
+        (_both((0.62, 0.10), (0.56, 0.30)),),
+    ),
+    "dress": Kind(
+        "dress",
+        "连衣裙",
+        "dresses",
+        (_both((0.58, 0.08), (0.66, 0.08), (0.62, 0.36), (0.84, 0.94)),),
+        (_both((0.58, 0.08), (0.54, 0.16)),),
+    ),
+    "skirt": Kind(
+        "skirt",
+        "半身裙",
+        "bottoms",
+        (_both((0.66, 0.18), (0.86, 0.84)),),
+        (_both((0.66, 0.18), (0.67, 0.24)),),
+    ),
+    "pants": Kind(
+        "pants", "长裤", "bottoms", (LEG_R, LEG_L), (_both((0.70, 0.10), (0.705, 0.16)),)
+    ),
+    "shorts": Kind(
+        "shorts", "短裤", "bottoms", (BRIEF_R, BRIEF_L), (_both((0.72, 0.22), (0.73, 0.29)),)
+    ),
+    "hat": Kind(
+        "hat",
+        "帽子",
+        "accessories",
+        (
+            _both((0.60, 0.24), (0.68, 0.34), (0.72, 0.62)),
+            _both((0.72, 0.62), (0.96, 0.68), (0.86, 0.76)),
+        ),
+        (_both((0.71, 0.54), (0.72, 0.62)),),
+    ),
+    "shoes": Kind(
+        "sneakers",
+        "运动鞋",
+        "shoes",
+        (
+            [
+                (0.08, 0.36),
+                (0.30, 0.36),
+                (0.46, 0.50),
+                (0.80, 0.56),
+                (0.92, 0.68),
+                (0.92, 0.74),
+                (0.08, 0.74),
+            ],
+        ),
+        (
+            [(0.08, 0.74), (0.92, 0.74), (0.92, 0.80), (0.08, 0.80)],
+            [(0.34, 0.42), (0.40, 0.40), (0.50, 0.52), (0.46, 0.56)],
+        ),
+    ),
+    "bag": Kind(
+        "handbag",
+        "手提包",
+        "accessories",
+        (_both((0.80, 0.40), (0.88, 0.86)), _both((0.68, 0.14), (0.72, 0.40))),
+        (
+            _both((0.62, 0.20), (0.66, 0.40)),
+            [(0.44, 0.52), (0.56, 0.52), (0.56, 0.60), (0.44, 0.60)],
+        ),
+    ),
+    "lipstick": Kind(
+        "lipstick",
+        "口红",
+        "make-up",
+        ([(0.42, 0.50), (0.42, 0.18), (0.58, 0.08), (0.58, 0.50)],),
+        (TUBE,),
+    ),
+    "nail polish": Kind(
+        "nail polish",
+        "指甲油",
+        "make-up",
+        (_both((0.64, 0.48), (0.72, 0.56), (0.72, 0.92)),),
+        (_both((0.58, 0.08), (0.60, 0.46)),),
+    ),
+    "eyeshadow": Kind(
+        "eyeshadow palette",
+        "眼影盘",
+        "make-up",
+        (_both((0.86, 0.34), (0.86, 0.70)),),
+        (_both((0.90, 0.26), (0.90, 0.33)), _both((0.90, 0.71), (0.90, 0.78))),
+    ),
+    "cream": Kind(
+        "face cream",
+        "面霜",
+        "skin care",
+        (_both((0.80, 0.46), (0.76, 0.82)),),
+        (_both((0.82, 0.30), (0.82, 0.45)),),
+    ),
+    "perfume": Kind(
+        "perfume",
+        "香水",
+        "fragrance",
+        (_both((0.62, 0.36), (0.76, 0.44), (0.76, 0.90)),),
+        (_both((0.57, 0.12), (0.57, 0.34)),),
+    ),
 }
 
 COLOURS: dict[str, tuple[Colour, str]] = {
-    "red": ((200, 30, 45), "红色"), "orange": ((240, 130, 30), "橙色"), "yellow": ((245, 205, 60), "黄色"), "green": ((40, 140, 70), "绿色"),
-    "blue": ((40, 90, 190), "蓝色"), "purple": ((120, 60, 160), "紫色"), "pink": ((245, 150, 180), "粉色"), "brown": ((120, 75, 45), "棕色"),
-    "black": ((35, 35, 40), "黑色"), "white": ((240, 240, 236), "白色"), "grey": ((145, 148, 152), "灰色"), "teal": ((30, 150, 160), "青色"),
+    "red": ((200, 30, 45), "红色"),
+    "orange": ((240, 130, 30), "橙色"),
+    "yellow": ((245, 205, 60), "黄色"),
+    "green": ((40, 140, 70), "绿色"),
+    "blue": ((40, 90, 190), "蓝色"),
+    "purple": ((120, 60, 160), "紫色"),
+    "pink": ((245, 150, 180), "粉色"),
+    "brown": ((120, 75, 45), "棕色"),
+    "black": ((35, 35, 40), "黑色"),
+    "white": ((240, 240, 236), "白色"),
+    "grey": ((145, 148, 152), "灰色"),
+    "teal": ((30, 150, 160), "青色"),
 }
 PATTERNS: dict[str, str] = {"plain": "纯色", "striped": "条纹", "dotted": "波点", "checked": "格子"}
 
@@ -94,13 +204,21 @@ def _backdrop(background: str, side: int, random: np.random.Generator) -> Image.
         return Image.new("RGB", (side, side), "white")
     wall, floor = (random.integers(110, 225, 3) for _ in range(2))
     down, across = np.mgrid[0:side, 0:side] / side
-    edge = 1 / (1 + np.exp(-40 * (down + random.uniform(-0.3, 0.3) * across - random.uniform(0.45, 0.9))))[..., None]
+    edge = (
+        1
+        / (
+            1
+            + np.exp(-40 * (down + random.uniform(-0.3, 0.3) * across - random.uniform(0.45, 0.9)))
+        )[..., None]
+    )
     light = (1 + 0.25 * (random.uniform(-1, 1) * across + random.uniform(-1, 1) * down))[..., None]
     room = (wall * (1 - edge) + floor * edge) * light + random.normal(0, 6, (side, side, 1))
     return Image.fromarray(np.clip(room, 0, 255).astype(np.uint8))
 
 
-def _mask(shapes: tuple[Points, ...], side: int, place: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Image.Image:
+def _mask(
+    shapes: tuple[Points, ...], side: int, place: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+) -> Image.Image:
     """Return the outlines filled; ``place`` [2, 3] moves points (x, y, 1) within the unit square."""
     mask = Image.new("L", (side, side), 0)
     pen = ImageDraw.Draw(mask)
@@ -110,17 +228,24 @@ def _mask(shapes: tuple[Points, ...], side: int, place: np.ndarray[tuple[int, in
     return mask
 
 
-def _placement(background: str, random: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _placement(
+    background: str, random: np.random.Generator
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Return the affine map of a shape: upright and central for a shop, turned, moved and stretched for a user's photo."""
     loose = 0.0 if background == "white" else 1.0
-    angle, grow = loose * random.uniform(-0.35, 0.35), random.uniform(0.92, 1.0) - loose * random.uniform(0.05, 0.3)
+    angle, grow = (
+        loose * random.uniform(-0.35, 0.35),
+        random.uniform(0.92, 1.0) - loose * random.uniform(0.05, 0.3),
+    )
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * grow
     turn = turn @ np.diag([1 + 0.06 * random.uniform(-1, 1), 1 + 0.06 * random.uniform(-1, 1)])
     shift = 0.5 + loose * random.uniform(-0.1, 0.1, 2) - turn @ np.array([0.5, 0.5])
     return np.column_stack([turn, shift])
 
 
-def product(kind: str, colour: str, pattern: str, *, size: int, seed: int, background: str = "white") -> Image.Image:
+def product(
+    kind: str, colour: str, pattern: str, *, size: int, seed: int, background: str = "white"
+) -> Image.Image:
     """Return a picture of ``size`` × ``size`` pixels; ``seed`` varies cut, shade and, in a "room", place, light and sharpness.
 
     ``kind``, ``colour`` and ``pattern`` are keys of `KINDS`, `COLOURS` and `PATTERNS`; ``background`` is "white" or "room".

@@ -45,7 +45,10 @@ def write(folder: Path, part: str, pictures: Iterable[tuple[str, bytes]]) -> Non
 
 def _flush(sink: pa.RecordBatchWriter, rows: list[tuple[str, bytes]]) -> None:
     if rows:
-        columns = [pa.array([key for key, _ in rows], pa.string()), pa.array([jpeg for _, jpeg in rows], pa.large_binary())]
+        columns = [
+            pa.array([key for key, _ in rows], pa.string()),
+            pa.array([jpeg for _, jpeg in rows], pa.large_binary()),
+        ]
         sink.write(pa.record_batch(columns, schema=SCHEMA))
         rows.clear()
 
@@ -55,10 +58,15 @@ class Pictures:
 
     def __init__(self, folder: Path, *parts: str) -> None:
         self._place: dict[str, tuple[pa.LargeBinaryArray, int]] = {}
-        for file in sorted(file for part in parts for file in folder.glob(f"{part}.images-*.arrow")):
+        for file in sorted(
+            file for part in parts for file in folder.glob(f"{part}.images-*.arrow")
+        ):
             reader = pa.ipc.open_file(pa.memory_map(str(file)))
             for batch in (reader.get_batch(i) for i in range(reader.num_record_batches)):
-                self._place |= {key: (batch.column(1), row) for row, key in enumerate(batch.column(0).to_pylist())}
+                self._place |= {
+                    key: (batch.column(1), row)
+                    for row, key in enumerate(batch.column(0).to_pylist())
+                }
 
     def __contains__(self, key: str) -> bool:
         return key in self._place
@@ -111,7 +119,15 @@ def centre(size: int) -> View:
     return view
 
 
-def augmented(size: int, seed: int, step: int, *, scale: tuple[float, float], colour: float, erase: float = 0.0) -> View:
+def augmented(
+    size: int,
+    seed: int,
+    step: int,
+    *,
+    scale: tuple[float, float],
+    colour: float,
+    erase: float = 0.0,
+) -> View:
     """Return a random view: crop, mirror, turn, light; what it draws depends on (seed, step, position) alone.
 
     The crop has a share within ``scale`` of the area and an aspect ratio from 3:4 to 4:3 (Szegedy et al. 2015); brightness,
@@ -124,7 +140,11 @@ def augmented(size: int, seed: int, step: int, *, scale: tuple[float, float], co
         if random.random() < 0.5:
             image = ImageOps.mirror(image)
         image = _crop(image, size, scale, random)
-        image = image.rotate(float(random.uniform(-12, 12)), Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
+        image = image.rotate(
+            float(random.uniform(-12, 12)),
+            Image.Resampling.BILINEAR,
+            fillcolor=image.getpixel((0, 0)),
+        )
         for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             image = enhance(image).enhance(float(random.uniform(1 - colour, 1 + colour)))
         return _erased(image, random) if random.random() < erase else image
@@ -151,16 +171,31 @@ def dyed(seed: int, step: int, share: float) -> View:
     return view
 
 
-def _crop(image: Image.Image, size: int, scale: tuple[float, float], random: np.random.Generator) -> Image.Image:
-    area, ratio = image.width * image.height * random.uniform(*scale), np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
-    width, height = min(image.width, round(np.sqrt(area * ratio))), min(image.height, round(np.sqrt(area / ratio)))
-    left, top = (int(random.integers(0, room + 1)) for room in (image.width - width, image.height - height))
+def _crop(
+    image: Image.Image, size: int, scale: tuple[float, float], random: np.random.Generator
+) -> Image.Image:
+    area, ratio = (
+        image.width * image.height * random.uniform(*scale),
+        np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3))),
+    )
+    width, height = (
+        min(image.width, round(np.sqrt(area * ratio))),
+        min(image.height, round(np.sqrt(area / ratio))),
+    )
+    left, top = (
+        int(random.integers(0, room + 1)) for room in (image.width - width, image.height - height)
+    )
     box = (left, top, left + max(1, width), top + max(1, height))
     return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
 def _erased(image: Image.Image, random: np.random.Generator) -> Image.Image:
     width, height = (int(side * random.uniform(0.15, 0.5)) for side in image.size)
-    left, top = (int(random.integers(0, room + 1)) for room in (image.width - width, image.height - height))
-    image.paste(tuple(int(value) for value in random.integers(0, 256, 3)), (left, top, left + width, top + height))
+    left, top = (
+        int(random.integers(0, room + 1)) for room in (image.width - width, image.height - height)
+    )
+    image.paste(
+        tuple(int(value) for value in random.integers(0, 256, 3)),
+        (left, top, left + width, top + height),
+    )
     return image

@@ -24,10 +24,25 @@ from beauty_models.common.progress import say
 
 LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
 EXCERPT = 200  # characters of a rejected row that are kept
-ENCODINGS = ["gb18030", "big5", "utf_16_le", "utf_16_be", "shift_jis", "euc_jp", "cp949", "cp1252", "cp1251"]
+ENCODINGS = [
+    "gb18030",
+    "big5",
+    "utf_16_le",
+    "utf_16_be",
+    "shift_jis",
+    "euc_jp",
+    "cp949",
+    "cp1252",
+    "cp1251",
+]
 DELIMITERS = [",", "\t", ";", "|"]
 
-_BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 _LOST = re.compile("[\ud800-\udfff]")
 codecs.register_error("lost", lambda error: ("\udcff", error.end))  # type: ignore[attr-defined]
 
@@ -70,7 +85,9 @@ def _decode(content: bytes, name: str) -> str:
     if not encoding:
         guess = from_bytes(content[:200_000], cp_isolation=ENCODINGS).best()
         if guess is None:
-            raise ValueError(f"{name}: neither UTF-8 nor any of {', '.join(ENCODINGS)}; save it as UTF-8")
+            raise ValueError(
+                f"{name}: neither UTF-8 nor any of {', '.join(ENCODINGS)}; save it as UTF-8"
+            )
         encoding = guess.encoding
     if encoding != "utf-8":
         say(f"{name}: read as {encoding}, not UTF-8")
@@ -113,7 +130,11 @@ def _cell(value: Any) -> str:
         return value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return value.isoformat() if isinstance(value, date) else json.dumps(value, ensure_ascii=False, default=str)
+    return (
+        value.isoformat()
+        if isinstance(value, date)
+        else json.dumps(value, ensure_ascii=False, default=str)
+    )
 
 
 def _json_lines(text: str) -> Iterator[Record]:
@@ -129,7 +150,9 @@ def _json_lines(text: str) -> Iterator[Record]:
             value, wrong = line, "not valid JSON: cut off or damaged"
         if value is not None:
             lines.append((number, value, wrong, line))
-    header = list(dict.fromkeys(str(key) for _, value, wrong, _ in lines if not wrong for key in value))
+    header = list(
+        dict.fromkeys(str(key) for _, value, wrong, _ in lines if not wrong for key in value)
+    )
     yield 0, header, ""
     for number, value, wrong, line in lines:
         yield number, [line] if wrong else [_cell(value.get(key)) for key in header], wrong
@@ -148,14 +171,22 @@ def _parquet(file: Path) -> Iterator[Record]:
         with pq.ParquetFile(file) as opened:
             table = opened.read()
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{file}: not a Parquet file that can be read ({str(error).splitlines()[0]:.100}); write or download it again") from None
+        raise ValueError(
+            f"{file}: not a Parquet file that can be read ({str(error).splitlines()[0]:.100}); write or download it again"
+        ) from None
     yield 0, list(table.column_names), ""
     columns = [column.to_pylist() for column in table.columns]
     for number, values in enumerate(zip(*columns, strict=True), start=1):
         yield number, [_cell(value) for value in values], ""
 
 
-READERS = {".csv": _delimited, ".tsv": _delimited, ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json_lines}
+READERS = {
+    ".csv": _delimited,
+    ".tsv": _delimited,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json_lines,
+}
 SUFFIXES = (*READERS, ".parquet")
 
 
@@ -167,7 +198,11 @@ def _repair(cell: str) -> str:
 def _fault(cells: list[str]) -> str:
     if (length := sum(map(len, cells))) > LONGEST_ROW:
         return f"{length} characters, a row has {LONGEST_ROW} at most"
-    return "characters that are lost: bytes that do not fit the file's encoding" if any(_LOST.search(cell) for cell in cells) else ""
+    return (
+        "characters that are lost: bytes that do not fit the file's encoding"
+        if any(_LOST.search(cell) for cell in cells)
+        else ""
+    )
 
 
 def read(file: Path) -> Table:
@@ -183,8 +218,15 @@ def read(file: Path) -> Table:
     assert suffix in SUFFIXES, file
     if not file.stat().st_size:
         raise ValueError(f"{file}: the file is empty; was the download cut off?")
-    records = _parquet(file) if suffix == ".parquet" else READERS[suffix](_decode(file.read_bytes(), str(file)))
-    header = [name.strip() or f"column {place}" for place, name in enumerate(next(records, (0, [], ""))[1], start=1)]
+    records = (
+        _parquet(file)
+        if suffix == ".parquet"
+        else READERS[suffix](_decode(file.read_bytes(), str(file)))
+    )
+    header = [
+        name.strip() or f"column {place}"
+        for place, name in enumerate(next(records, (0, [], ""))[1], start=1)
+    ]
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise ValueError(f"{file}: the column {', '.join(twice)} is there twice; rename one")
     numbers: list[int] = []
@@ -205,7 +247,10 @@ def read(file: Path) -> Table:
 def pick(columns: Sequence[str], mapping: dict[str, list[str]]) -> dict[str, str]:
     """Return field → the column that holds it: of the names ``mapping`` lists, the first that is there; capitals do not count."""
     there = {str(column).strip().casefold(): str(column) for column in reversed(columns)}
-    found = {field: next((there[name.casefold()] for name in names if name.casefold() in there), None) for field, names in mapping.items()}
+    found = {
+        field: next((there[name.casefold()] for name in names if name.casefold() in there), None)
+        for field, names in mapping.items()
+    }
     return {field: column for field, column in found.items() if column}
 
 
@@ -238,6 +283,10 @@ def dates(values: Sequence[str]) -> list[datetime | None]:
     numbers = pd.to_numeric(cells.where(cells.str.fullmatch(r"\d{9,10}|\d{13}")), errors="coerce")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about days that could be months
-        found = pd.to_datetime(cells.where(numbers.isna()), errors="coerce", format="mixed", utc=True)
-    found = found.fillna(pd.to_datetime(numbers.where(numbers < 1e11, numbers / 1000), unit="s", utc=True))
+        found = pd.to_datetime(
+            cells.where(numbers.isna()), errors="coerce", format="mixed", utc=True
+        )
+    found = found.fillna(
+        pd.to_datetime(numbers.where(numbers < 1e11, numbers / 1000), unit="s", utc=True)
+    )
     return [None if pd.isna(stamp) else stamp.tz_localize(None).to_pydatetime() for stamp in found]

@@ -19,8 +19,12 @@ SHINGLE = 3  # characters; three code points of 21 bits fill one 64-bit integer
 BITS = 512  # of a sketch
 
 _TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]{0,500}>", re.DOTALL)
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffd]")
-_NOT_TOLD_APART = re.compile(r"[\s.,!?;:~'\"`…·。、「」“”‘’—-]+")  # brackets stay: they make smileys
+_CONTROL = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufffd]"
+)
+_NOT_TOLD_APART = re.compile(
+    r"[\s.,!?;:~'\"`…·。、「」“”‘’—-]+"
+)  # brackets stay: they make smileys
 _SCRIPTS = {
     "ja": re.compile("[\u3041-\u30ff\u31f0-\u31ff]"),
     "zh": re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"),
@@ -34,7 +38,9 @@ _ENGLISH = re.compile(
     r"\b(?:the|and|it|this|that|these|those|of|to|with|for|very|not|don't|didn't|my|you|your|are|were|have|had|has|but|they|them|i|would|so|just|really"
     r"|too|when|which|there|what|than|good|great|nice|love|loved|bad|beautiful|well|product|colou?r|bought|size|like|from|will)\b"
 )
-_LETTER = "(?:(?![\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af])[^\\W_])"
+_LETTER = (
+    "(?:(?![\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af])[^\\W_])"
+)
 _WORD = re.compile(
     f"(?P<han>[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+)|[\u3041-\u309f]+|[\u30a0-\u30ff]+|{_LETTER}+(?:['’]{_LETTER}+)*|\\S"
 )
@@ -63,7 +69,9 @@ def shingles(text: str) -> NDArray[np.int64]:
 
     Capitals, spaces and punctuation do not count; a text shorter than a shingle is one shingle.
     """
-    points = np.frombuffer(_bare(text).ljust(SHINGLE, "\0").encode("utf-32-le"), dtype="<u4").astype(np.int64)
+    points = np.frombuffer(
+        _bare(text).ljust(SHINGLE, "\0").encode("utf-32-le"), dtype="<u4"
+    ).astype(np.int64)
     return np.unique(points[:-2] << 42 | points[1:-1] << 21 | points[2:])
 
 
@@ -71,7 +79,9 @@ def _ranks(sets: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
     """Return each set as sorted ranks, the rarest shingle of all first; similarity is unchanged."""
     if not sets:
         return []
-    values, places, counts = np.unique(np.concatenate(sets), return_inverse=True, return_counts=True)
+    values, places, counts = np.unique(
+        np.concatenate(sets), return_inverse=True, return_counts=True
+    )
     rank = np.empty(len(values), dtype=np.int64)
     rank[np.argsort(counts, kind="stable")] = np.arange(len(values))
     ends = np.cumsum([len(s) for s in sets])[:-1]
@@ -102,11 +112,16 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> list[int]:
     for index, members in enumerate(sets):
         least = math.ceil(threshold * len(members) - 1e-9)
         prefix = members[: len(members) - least + 1].tolist()
-        met = np.array(sorted(set().union(*(kept_with.get(member, ()) for member in prefix))), dtype=np.int64)
+        met = np.array(
+            sorted(set().union(*(kept_with.get(member, ()) for member in prefix))), dtype=np.int64
+        )
         both = sizes[met] + len(members)
         apart = np.bitwise_count(sketches[met] ^ sketches[index]).sum(axis=1)
         met = met[apart <= both * (1 - threshold) / (1 + threshold) + 1e-9]
-        match = next((int(other) for other in met if _similarity(members, sets[other]) >= threshold - 1e-9), -1)
+        match = next(
+            (int(other) for other in met if _similarity(members, sets[other]) >= threshold - 1e-9),
+            -1,
+        )
         repeats.append(match)
         if match < 0:
             for member in prefix:
@@ -125,7 +140,9 @@ def language(text: str) -> str:
     A Han, kana or Hangul character counts as two Latin letters. No other language in Latin letters is told from the rest.
     """
     counts = {code: len(script.findall(text)) for code, script in _SCRIPTS.items()}
-    if counts["ja"] > 0.1 * (counts["ja"] + counts["zh"]):  # a lone の in Chinese is a fashion, not Japanese
+    if counts["ja"] > 0.1 * (
+        counts["ja"] + counts["zh"]
+    ):  # a lone の in Chinese is a fashion, not Japanese
         counts["ja"] += counts.pop("zh")
     code = max(counts, key=lambda name: counts[name])
     if counts[code] * 2 > len(_LATIN.findall(text)):
@@ -140,7 +157,9 @@ def _chinese() -> object:
 
     jieba.setLogLevel(logging.ERROR)
     tokenizer = jieba.Tokenizer()
-    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())  # not by a cache file in /tmp
+    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(
+        tokenizer.get_dict_file()
+    )  # not by a cache file in /tmp
     tokenizer.initialized = True
     return tokenizer
 

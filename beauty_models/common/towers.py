@@ -30,18 +30,39 @@ ROWS = 32  # per batch where nothing is learned
 
 def _width(model: PreTrainedModel) -> int:
     """Return how many features ``model`` has for each place."""
-    return int(model.config.hidden_size if hasattr(model.config, "hidden_size") else model.timm_model.num_features)
+    return int(
+        model.config.hidden_size
+        if hasattr(model.config, "hidden_size")
+        else model.timm_model.num_features
+    )
 
 
 class Towers(nn.Module):
     """The two networks. ``cards`` has what the registry must know of each; ``size`` is in pixels a side."""
 
-    def __init__(self, text: PreTrainedModel | None, tokenizer: PreTrainedTokenizerFast | None, eye: Vision | None,
-                 cards: dict[str, dict[str, Any]], size: int, max_tokens: int) -> None:
+    def __init__(
+        self,
+        text: PreTrainedModel | None,
+        tokenizer: PreTrainedTokenizerFast | None,
+        eye: Vision | None,
+        cards: dict[str, dict[str, Any]],
+        size: int,
+        max_tokens: int,
+    ) -> None:
         super().__init__()
         self.text, self.image = text, eye.model if eye else None
-        self.tokenizer, self.eye, self.cards, self.size, self.max_tokens = tokenizer, eye, cards, size, max_tokens
-        self.widths = {name: _width(model) for name, model in (("text", self.text), ("image", self.image)) if model is not None}
+        self.tokenizer, self.eye, self.cards, self.size, self.max_tokens = (
+            tokenizer,
+            eye,
+            cards,
+            size,
+            max_tokens,
+        )
+        self.widths = {
+            name: _width(model)
+            for name, model in (("text", self.text), ("image", self.image))
+            if model is not None
+        }
 
     def tokens(self, texts: Sequence[str]) -> list[torch.Tensor]:
         """Return the token ids of each text."""
@@ -68,7 +89,9 @@ class Towers(nn.Module):
     def blank(self, name: str, count: int) -> Places:
         """Return ``count`` inputs of the kind ``name`` that are not there."""
         nothing = torch.zeros(count, dtype=torch.bool, device=device())
-        return Places(torch.zeros(count, 1, self.widths[name], device=device()), ~nothing[:, None], nothing)
+        return Places(
+            torch.zeros(count, 1, self.widths[name], device=device()), ~nothing[:, None], nothing
+        )
 
     def save_networks(self, folder: Path) -> None:
         """Write the networks to ``text`` and ``image`` in ``folder``, as transformers reads them, and their cards beside."""
@@ -81,23 +104,39 @@ class Towers(nn.Module):
             write_json(folder / f"{name}.json", card)
 
 
-Networks = tuple[PreTrainedModel | None, PreTrainedTokenizerFast | None, Vision | None, dict[str, dict[str, Any]]]
+Networks = tuple[
+    PreTrainedModel | None, PreTrainedTokenizerFast | None, Vision | None, dict[str, dict[str, Any]]
+]
 
 
 def load_networks(folder: Path) -> Networks:
     """Return text network, tokenizer, image network and the cards that `Towers.save_networks` wrote; None for what is not there."""
-    text = AutoModel.from_pretrained(folder / "text", dtype=torch.float32, add_pooling_layer=False) if (folder / "text").exists() else None
+    text = (
+        AutoModel.from_pretrained(folder / "text", dtype=torch.float32, add_pooling_layer=False)
+        if (folder / "text").exists()
+        else None
+    )
     tokenizer = AutoTokenizer.from_pretrained(folder / "text") if text is not None else None
     image = vision.load(str(folder / "image")) if (folder / "image").exists() else None
-    return text, tokenizer, image, {name: read_json(folder / f"{name}.json") for name in NAMES if (folder / name).exists()}
+    return (
+        text,
+        tokenizer,
+        image,
+        {name: read_json(folder / f"{name}.json") for name in NAMES if (folder / name).exists()},
+    )
 
 
 class Inputs:
     """Examples as the networks see them; ``there`` [n] tells which have a text and which a picture ("" stands for none)."""
 
-    def __init__(self, towers: Towers, texts: Sequence[str], keys: Sequence[str], pictures: Pictures) -> None:
+    def __init__(
+        self, towers: Towers, texts: Sequence[str], keys: Sequence[str], pictures: Pictures
+    ) -> None:
         self.towers, self.pictures, self.keys = towers, pictures, list(keys)
-        self.there = {"text": torch.tensor([bool(text) for text in texts]), "image": torch.tensor([bool(key) for key in keys])}
+        self.there = {
+            "text": torch.tensor([bool(text) for text in texts]),
+            "image": torch.tensor([bool(key) for key in keys]),
+        }
         self.rows = towers.tokens(texts)
         self.words: Activations | None = None
         self.patches: Activations | None = None
@@ -107,10 +146,15 @@ class Inputs:
         """Compute once the output of the lowest text ``layers`` and, when ``blocks`` are all of the image network's, of that."""
         towers = self.towers.eval()
         if towers.text is not None:
-            self.words, self.depth = self._words(folder / "words.bin", layers) if layers else None, layers
+            self.words, self.depth = (
+                self._words(folder / "words.bin", layers) if layers else None,
+                layers,
+            )
         if towers.image is not None:
             still = blocks >= len(vision.blocks(towers.image))
-            self.patches = (self.patches or self._patches(folder / "patches.bin")) if still else None
+            self.patches = (
+                (self.patches or self._patches(folder / "patches.bin")) if still else None
+            )
 
     @torch.no_grad()
     def _words(self, file: Path, layers: int) -> Activations:
@@ -125,8 +169,15 @@ class Inputs:
     @torch.no_grad()
     def _patches(self, file: Path) -> Activations:
         shown = np.flatnonzero(self.there["image"])
-        places = self.towers.look(torch.zeros(1, 3, self.towers.size, self.towers.size, dtype=torch.uint8)).shape[1]
-        kept = Activations(file, np.where(self.there["image"], places, 1).astype(np.int64), self.towers.widths["image"], torch.bfloat16)
+        places = self.towers.look(
+            torch.zeros(1, 3, self.towers.size, self.towers.size, dtype=torch.uint8)
+        ).shape[1]
+        kept = Activations(
+            file,
+            np.where(self.there["image"], places, 1).astype(np.int64),
+            self.towers.widths["image"],
+            torch.bfloat16,
+        )
         with progress.bar("pictures, once", len(shown)) as bar:
             for start in range(0, len(shown), ROWS):
                 batch = shown[start : start + ROWS]
@@ -138,19 +189,32 @@ class Inputs:
         """Return the pictures of rows ``batch`` as uint8 [n, 3, size, size], black where none is there; the middle without a ``view``."""
         size = self.towers.size
         seen = torch.zeros(len(batch), 3, size, size, dtype=torch.uint8)
-        seen[self.there["image"][batch]] = self.pictures.tensor([self.keys[i] for i in batch if self.keys[i]], size, view or centre(size))
+        seen[self.there["image"][batch]] = self.pictures.tensor(
+            [self.keys[i] for i in batch if self.keys[i]], size, view or centre(size)
+        )
         return seen
 
     def take(self, batch: Batch, view: View | None = None) -> dict[str, Places]:
         """Return what the networks make of rows ``batch``; pictures as ``view`` shows them, else the middle and its mirror image."""
-        return {name: self._text(batch) if name == "text" else self._image(batch, view) for name in self.towers.widths}
+        return {
+            name: self._text(batch) if name == "text" else self._image(batch, view)
+            for name in self.towers.widths
+        }
 
     def _text(self, batch: Batch) -> Places:
         there, text = self.there["text"][batch], self.towers.text
         if not there.any() or text is None:
             return self.towers.blank("text", len(batch))
-        hidden, mask = self.words.read(batch) if self.words else self.towers.read([self.rows[i] for i in batch], 0)
-        return Places(bert.encode(text, hidden, mask, self.depth, len(bert.layers(text))).float(), mask, there.to(device()))
+        hidden, mask = (
+            self.words.read(batch)
+            if self.words
+            else self.towers.read([self.rows[i] for i in batch], 0)
+        )
+        return Places(
+            bert.encode(text, hidden, mask, self.depth, len(bert.layers(text))).float(),
+            mask,
+            there.to(device()),
+        )
 
     def _image(self, batch: Batch, view: View | None) -> Places:
         there = self.there["image"][batch]
@@ -161,7 +225,11 @@ class Inputs:
             return Places(values.float(), mask, there.to(device()))
         seen = self._seen(batch, view)
         values = self.towers.look(seen) if view else self.towers.look_twice(seen)
-        return Places(values, torch.ones(values.shape[:2], dtype=torch.bool, device=device()), there.to(device()))
+        return Places(
+            values,
+            torch.ones(values.shape[:2], dtype=torch.bool, device=device()),
+            there.to(device()),
+        )
 
 
 @contextmanager
@@ -171,7 +239,9 @@ def full_precision_above(model: PreTrainedModel | None, lowest: int) -> Iterator
     On a CPU bfloat16 makes convolutions two to three times as fast forward, but depthwise ones four times as slow backward.
     """
     found = vision.blocks(model)[lowest:] if model is not None else []
-    depthwise = model is not None and any(isinstance(part, nn.Conv2d) and part.groups > 1 for part in model.modules())
+    depthwise = model is not None and any(
+        isinstance(part, nn.Conv2d) and part.groups > 1 for part in model.modules()
+    )
     if not found or not depthwise or device().type != "cpu":
         yield
         return

@@ -51,7 +51,13 @@ def set_dropout(model: nn.Module, share: float) -> None:
             module.p = 0.0 if name.endswith("self.dropout") else share
 
 
-def batches(lengths: np.ndarray[tuple[int], np.dtype[np.int64]], size: int, seed: int, epoch: int, pool: int = 64) -> list[Batch]:
+def batches(
+    lengths: np.ndarray[tuple[int], np.dtype[np.int64]],
+    size: int,
+    seed: int,
+    epoch: int,
+    pool: int = 64,
+) -> list[Batch]:
     """Return shuffled batches of row numbers in which lengths are alike, so that little is spent on padding.
 
     Rows are shuffled, sorted by length within pools of ``pool`` batches, cut, and the batches shuffled.

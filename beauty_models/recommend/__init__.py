@@ -6,7 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from beauty_models.params import Gate, Index, Names, Pictures, Positive, Precision, Rate, Scratch, Section, Share, Split
+from beauty_models.params import (
+    Gate,
+    Index,
+    Names,
+    Pictures,
+    Positive,
+    Precision,
+    Rate,
+    Scratch,
+    Section,
+    Share,
+    Split,
+)
 
 
 class Columns(Section):
@@ -39,7 +51,9 @@ class Ingest(Section):
     seed: int
     columns: Columns
     pictures: Pictures
-    sentences: Annotated[int, Field(ge=0)]  # of a description, each becomes a caption; the rest is left out
+    sentences: Annotated[
+        int, Field(ge=0)
+    ]  # of a description, each becomes a caption; the rest is left out
     max_characters: Annotated[int, Field(ge=10)]  # of a caption
     max_rejected: Share  # the stage fails when more of the rows than this are rejected
     limit: Annotated[int, Field(ge=0)]  # products at most, the same ones every time; 0 takes all
@@ -54,13 +68,19 @@ class Pretrain(Section):
     image: str  # wheel:efficientnet-lite0, or timm:NAME for an untrained tower
     text: str  # hub id, folder, wheel:NAME or scratch
     scratch: Scratch
-    size: Annotated[int, Field(ge=16)]  # pixels, of the square the image tower of the two towers sees
+    size: Annotated[
+        int, Field(ge=16)
+    ]  # pixels, of the square the image tower of the two towers sees
     dimension: Annotated[int, Field(ge=2)]  # of the space the two towers share
     max_tokens: Annotated[int, Field(ge=8, le=512)]
-    vocabulary: Annotated[int, Field(ge=0)]  # the text tower keeps its most frequent tokens, this many, and those of the texts; 0 keeps all
+    vocabulary: Annotated[
+        int, Field(ge=0)
+    ]  # the text tower keeps its most frequent tokens, this many, and those of the texts; 0 keeps all
     epochs: Annotated[float, Field(ge=0)]  # 0 leaves the image tower as it is
     batch: Annotated[int, Field(ge=2)]  # pictures; each is seen in two views
-    frozen_blocks: Annotated[int, Field(ge=0)]  # the lowest blocks of the image tower stay as they are
+    frozen_blocks: Annotated[
+        int, Field(ge=0)
+    ]  # the lowest blocks of the image tower stay as they are
     learning_rate: Rate  # of the tower
     head_learning_rate: Rate  # of what the losses are taken from and that is thrown away
     warmup: Share  # share of the steps
@@ -69,9 +89,15 @@ class Pretrain(Section):
     projector: Positive  # width of the network behind the tower that the loss is taken from and that is thrown away
     crop: tuple[Share, Share]  # least and largest share of the picture's area in a view
     colour: Share  # by which brightness, contrast and saturation differ between the views; the hue never does
-    dye: Share  # of the pictures that get another hue before their views are taken, the same in both
-    colour_weight: Annotated[float, Field(ge=0)]  # of telling a view's colours, beside finding the other view
-    view: Annotated[int, Field(ge=16)]  # pixels of a view; fewer than `size` is faster, where the tower takes any size
+    dye: (
+        Share  # of the pictures that get another hue before their views are taken, the same in both
+    )
+    colour_weight: Annotated[
+        float, Field(ge=0)
+    ]  # of telling a view's colours, beside finding the other view
+    view: Annotated[
+        int, Field(ge=16)
+    ]  # pixels of a view; fewer than `size` is faster, where the tower takes any size
     keep: Share  # of what was learned: 1 takes it whole, less goes back towards the weights before (WiSE-FT: Wortsman et al. 2022)
     precision: Precision
     checkpoint_minutes: Rate
@@ -91,19 +117,35 @@ class Finetune(Section):
 
     seed: int
     locked: bool  # the image tower stays as it is and is computed once (LiT: Zhai et al. 2022); its projection learns
-    frozen_blocks: Annotated[int, Field(ge=0)]  # when it is not locked: the lowest blocks of the image tower that stay as they are
-    views: Positive  # of each picture, computed once when locked: the whole one, then augmented ones
+    frozen_blocks: Annotated[
+        int, Field(ge=0)
+    ]  # when it is not locked: the lowest blocks of the image tower that stay as they are
+    views: (
+        Positive  # of each picture, computed once when locked: the whole one, then augmented ones
+    )
     crop: tuple[Share, Share]
     colour: Share
-    frozen_layers: Annotated[int, Field(ge=0)]  # the lowest layers of the text tower stay as they are; their output is computed once
-    canonical: list[Rate]  # the projections start from a canonical correlation analysis with the best of these penalties; [] from chance
-    own: Annotated[int, Field(ge=0)]  # dimensions that only pictures use at that start: what no caption says
-    palette: Annotated[float, Field(ge=0)]  # weight of a picture's colours beside the tower's features at that start; 0 leaves colours to the tower
+    frozen_layers: Annotated[
+        int, Field(ge=0)
+    ]  # the lowest layers of the text tower stay as they are; their output is computed once
+    canonical: list[
+        Rate
+    ]  # the projections start from a canonical correlation analysis with the best of these penalties; [] from chance
+    own: Annotated[
+        int, Field(ge=0)
+    ]  # dimensions that only pictures use at that start: what no caption says
+    palette: Annotated[
+        float, Field(ge=0)
+    ]  # weight of a picture's colours beside the tower's features at that start; 0 leaves colours to the tower
     captions: Captions
     loss: Literal["clip", "siglip"]
-    temperature: Annotated[float, Field(ge=0)]  # at the start, it is learned; 0 takes that of the dual encoder
+    temperature: Annotated[
+        float, Field(ge=0)
+    ]  # at the start, it is learned; 0 takes that of the dual encoder
     epochs: Annotated[int, Field(ge=0)]  # at most; 0 stops after the ridge regression
-    min_steps: Annotated[int, Field(ge=0)]  # of all epochs; an epoch passes several times over data too small for that
+    min_steps: Annotated[
+        int, Field(ge=0)
+    ]  # of all epochs; an epoch passes several times over data too small for that
     patience: Positive  # epochs without better retrieval on the validation split before it stops
     batch: Annotated[int, Field(ge=2)]
     chunk: Positive  # pairs that go through the towers at once; a larger batch is cut into chunks (GradCache: Gao et al. 2021)
@@ -112,7 +154,9 @@ class Finetune(Section):
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Share
-    ema: Annotated[float, Field(ge=0, lt=1)]  # decay per step of the running mean of the weights that is kept; 0 is off
+    ema: Annotated[
+        float, Field(ge=0, lt=1)
+    ]  # decay per step of the running mean of the weights that is kept; 0 is off
     image_share: Share  # of the picture in a product's embedding, the rest is its text's
     index: Index
     precision: Precision

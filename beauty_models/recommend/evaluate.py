@@ -19,7 +19,15 @@ from beauty_models.common.shards import Pictures
 from beauty_models.families import Metrics
 from beauty_models.recommend import Evaluate
 from beauty_models.recommend.model import load, untuned
-from beauty_models.recommend.report.baselines import Learner, Method, answers, by_neighbours, by_regression, chance, popularity
+from beauty_models.recommend.report.baselines import (
+    Learner,
+    Method,
+    answers,
+    by_neighbours,
+    by_regression,
+    chance,
+    popularity,
+)
 from beauty_models.recommend.report.retrieval import Scores, Task, figures, ranks
 from beauty_models.recommend.report.show import show
 from beauty_models.recommend.report.tasks import Catalogue, Photos, read, tasks
@@ -63,10 +71,15 @@ def _simple(name: str, pictures: Pictures, keys: Sequence[str]) -> Floats:
     return np.stack(found)
 
 
-def methods(reader: Reader, base: Reader, catalogue: Catalogue, photos: Photos, seed: int) -> tuple[dict[str, Method], list[str]]:
+def methods(
+    reader: Reader, base: Reader, catalogue: Catalogue, photos: Photos, seed: int
+) -> tuple[dict[str, Method], list[str]]:
     """Return the model, the baselines that learn or compare, and notes on what these chose."""
     learner = Learner(catalogue, seed)
-    found = {"model": embedded(reader, catalogue, photos, "model"), "untuned": embedded(base, catalogue, photos, "untuned")}
+    found = {
+        "model": embedded(reader, catalogue, photos, "model"),
+        "untuned": embedded(base, catalogue, photos, "untuned"),
+    }
     distorted, clean = found["untuned"]["image_image"]
     found["ridge"], note = by_regression(learner, clean, distorted)
     notes = [f"Ridge on frozen features: {note}."]
@@ -80,7 +93,11 @@ def methods(reader: Reader, base: Reader, catalogue: Catalogue, photos: Photos, 
 
 def _scores(task: Task, found: dict[str, Method], seed: int) -> dict[str, Scores]:
     """Return what each method that can do the task answers; the model comes first."""
-    able = {name: scores for name, method in found.items() if (scores := answers(method, task)) is not None}
+    able = {
+        name: scores
+        for name, method in found.items()
+        if (scores := answers(method, task)) is not None
+    }
     able |= {"popularity": popularity(task)} if task.name == "history" else {}
     return able | {"random": chance(task, seed)}
 
@@ -94,14 +111,21 @@ def share(rows: NDArray[Any], weights: intervals.Floats) -> intervals.Floats:
     return np.asarray(weights @ rows[:, 0] / (weights @ rows[:, -1]))
 
 
-def _compare(task: Task, values: dict[str, dict[str, NDArray[Any]]], params: Evaluate) -> dict[str, dict[str, float]]:
+def _compare(
+    task: Task, values: dict[str, dict[str, NDArray[Any]]], params: Evaluate
+) -> dict[str, dict[str, float]]:
     """Return the model's figures with their intervals, and each baseline's with the model's margin over it (paired bootstrap)."""
     group, counts = _groups(task.about["product"].to_numpy())
     found: dict[str, dict[str, float]] = {}
 
     def sure(difference: NDArray[Any]) -> intervals.Interval:
-        return intervals.bootstrap(np.stack([_sums(difference, group), counts], 1), share, resamples=params.bootstrap,
-                                   confidence=params.confidence, seed=params.seed)
+        return intervals.bootstrap(
+            np.stack([_sums(difference, group), counts], 1),
+            share,
+            resamples=params.bootstrap,
+            confidence=params.confidence,
+            seed=params.seed,
+        )
 
     for who, those in values.items():
         found[who] = {}
@@ -112,7 +136,9 @@ def _compare(task: Task, values: dict[str, dict[str, NDArray[Any]]], params: Eva
                 found[who][f"{name}.low"], found[who][f"{name}.high"] = sure(ours)
             else:
                 found[who][f"{name}.margin"] = float((ours - value).mean())
-                found[who][f"{name}.margin_low"], found[who][f"{name}.margin_high"] = sure(ours - value)
+                found[who][f"{name}.margin_low"], found[who][f"{name}.margin_high"] = sure(
+                    ours - value
+                )
     return found
 
 
@@ -123,17 +149,32 @@ def _groups(products: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64
     return group, np.bincount(group)
 
 
-def _slices(task: Task, values: dict[str, NDArray[Any]], params: Evaluate) -> Iterator[dict[str, Any]]:
+def _slices(
+    task: Task, values: dict[str, NDArray[Any]], params: Evaluate
+) -> Iterator[dict[str, Any]]:
     """Yield n, recall@10 and MRR@10 with interval for each kind, language and category of query that a task tells apart."""
     for by in ("kind", "language", "category"):
         if task.kind == "listing" or by not in task.about:
             continue
         for value, rows in task.about.groupby(by).indices.items():
             group, counts = _groups(task.about["product"].to_numpy()[rows])
-            low, high = intervals.bootstrap(np.stack([_sums(values["mrr_at_10"][rows], group), counts], 1), share, resamples=params.bootstrap,
-                                            confidence=params.confidence, seed=params.seed)
-            yield {"by": by, "value": str(value), "n": len(rows), "recall_at_10": float(values["recall_at_10"][rows].mean()),
-                   "mrr_at_10": float(values["mrr_at_10"][rows].mean()), "low": low, "high": high, "small": len(rows) < SMALL}
+            low, high = intervals.bootstrap(
+                np.stack([_sums(values["mrr_at_10"][rows], group), counts], 1),
+                share,
+                resamples=params.bootstrap,
+                confidence=params.confidence,
+                seed=params.seed,
+            )
+            yield {
+                "by": by,
+                "value": str(value),
+                "n": len(rows),
+                "recall_at_10": float(values["recall_at_10"][rows].mean()),
+                "mrr_at_10": float(values["mrr_at_10"][rows].mean()),
+                "low": low,
+                "high": high,
+                "small": len(rows) < SMALL,
+            }
 
 
 def nearest(task: Task, found: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -146,38 +187,71 @@ def score(task: Task, answered: dict[str, Scores], params: Evaluate) -> dict[str
     found = {who: ranks(task, scores, params.seed) for who, scores in answered.items()}
     values = {who: figures(task, those) for who, those in found.items()}
     first = {who: nearest(task, those) for who, those in found.items()}
-    curves = {who: [float((those <= k).mean()) for k in range(1, min(CURVE, len(task.gallery)) + 1)] for who, those in first.items()}
+    curves = {
+        who: [float((those <= k).mean()) for k in range(1, min(CURVE, len(task.gallery)) + 1)]
+        for who, those in first.items()
+    }
     group, _ = _groups(task.about["product"].to_numpy())
-    return {"name": task.name, "kind": task.kind, "queries": task.relevance.shape[0], "gallery": len(task.gallery),
-            "relevant": float(task.relevance.nnz / task.relevance.shape[0]), "grouped": int(group.max()) + 1 < len(group),
-            "figures": _compare(task, values, params), "slices": list(_slices(task, values["model"], params)),
-            "curves": curves, "ranks": first["model"].tolist()}
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "queries": task.relevance.shape[0],
+        "gallery": len(task.gallery),
+        "relevant": float(task.relevance.nnz / task.relevance.shape[0]),
+        "grouped": int(group.max()) + 1 < len(group),
+        "figures": _compare(task, values, params),
+        "slices": list(_slices(task, values["model"], params)),
+        "curves": curves,
+        "ranks": first["model"].tolist(),
+    }
 
 
 def flat(scores: dict[str, Any]) -> Metrics:
     """Return the figures of every task under flat names, ``task_figure``; those of a baseline as ``baseline/task_figure``."""
-    found = {f"{'' if who == 'model' else who + '/'}{task['name']}_{name}": value
-             for task in scores["tasks"] for who, values in task["figures"].items() for name, value in values.items()}
+    found = {
+        f"{'' if who == 'model' else who + '/'}{task['name']}_{name}": value
+        for task in scores["tasks"]
+        for who, values in task["figures"].items()
+        for name, value in values.items()
+    }
     galleries = {f"{task['name']}_gallery": float(task["gallery"]) for task in scores["tasks"]}
     return found | galleries | {name: float(scores[name]) for name in ("n", "products", "captions")}
 
 
-def examine(reader: Reader, base: Reader, data: Path, folder: Path, params: Evaluate) -> dict[str, Any]:
+def examine(
+    reader: Reader, base: Reader, data: Path, folder: Path, params: Evaluate
+) -> dict[str, Any]:
     """Score ``reader`` and the baselines, of which ``base`` is the untuned one; write the report to ``folder``, return what was found."""
     catalogue = read(data)
     photos = Photos(catalogue, params.seed)
     found, notes = methods(reader, base, catalogue, photos, params.seed)
     measured = []
     for task in tasks(catalogue):
-        say(f"evaluate: {task.name}, {task.relevance.shape[0]:,} queries, gallery of {len(task.gallery):,}")
+        say(
+            f"evaluate: {task.name}, {task.relevance.shape[0]:,} queries, gallery of {len(task.gallery):,}"
+        )
         answered = _scores(task, found, params.seed)
         measured.append((task, answered, score(task, answered, params)))
     test = catalogue.items.iloc[catalogue.rows("test")]
-    scores = {"n": len(test), "products": test["product"].nunique(), "captions": len(catalogue.told("test")), "confidence": params.confidence,
-              "catalogue": len(catalogue.products), "notes": notes, "tasks": [one for _, _, one in measured]}
+    scores = {
+        "n": len(test),
+        "products": test["product"].nunique(),
+        "captions": len(catalogue.told("test")),
+        "confidence": params.confidence,
+        "catalogue": len(catalogue.products),
+        "notes": notes,
+        "tasks": [one for _, _, one in measured],
+    }
     write_json(folder / "scores.json", scores)
     say("evaluate: report")
-    show(folder, catalogue, photos, scores, [(task, answered["model"]) for task, answered, _ in measured], params)
+    show(
+        folder,
+        catalogue,
+        photos,
+        scores,
+        [(task, answered["model"]) for task, answered, _ in measured],
+        params,
+    )
     return scores
 
 

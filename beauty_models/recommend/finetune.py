@@ -27,7 +27,15 @@ from beauty_models.recommend import Finetune
 from beauty_models.recommend.model import Recommender, gallery, save
 
 LARGEST_SCALE = math.log(100)  # of the logits (Radford et al. 2021, section 2.5)
-HEADS = ("visual.head.", "palette.", "visual.proj", "text.proj", "text_projection", "logit_scale", "logit_bias")  # names of what projects
+HEADS = (
+    "visual.head.",
+    "palette.",
+    "visual.proj",
+    "text.proj",
+    "text_projection",
+    "logit_scale",
+    "logit_bias",
+)  # names of what projects
 BIAS = -10.0  # of SigLIP's logits at the start
 
 
@@ -57,8 +65,16 @@ def _learn(dual: Dual, params: Finetune) -> list[dict[str, Any]]:
         clip.text.transformer.embeddings.requires_grad_(False)
         clip.text.transformer.encoder.layer[: params.frozen_layers].requires_grad_(False)
     named = [(name, p) for name, p in clip.named_parameters() if p.requires_grad]
-    return [{"params": [p for name, p in named if name.startswith(HEADS)], "lr": params.head_learning_rate},
-            {"params": [p for name, p in named if not name.startswith(HEADS)], "lr": params.learning_rate}]
+    return [
+        {
+            "params": [p for name, p in named if name.startswith(HEADS)],
+            "lr": params.head_learning_rate,
+        },
+        {
+            "params": [p for name, p in named if not name.startswith(HEADS)],
+            "lr": params.learning_rate,
+        },
+    ]
 
 
 class Trainer:
@@ -69,7 +85,9 @@ class Trainer:
         self.clip = part.dual.clip
         once = -(-len(part.keys) // params.batch)
         self.per_epoch = once * max(1, -(-params.min_steps // max(1, once * params.epochs)))
-        self.descent = Descent(self.clip, _learn(part.dual, params), self.per_epoch * params.epochs, params)
+        self.descent = Descent(
+            self.clip, _learn(part.dual, params), self.per_epoch * params.epochs, params
+        )
         self.mean, self.best = self.descent.weights(), self.descent.weights()
 
     def resume(self) -> bool:
@@ -79,18 +97,27 @@ class Trainer:
             return False
         self.descent.resume(state)
         self.run = Run(**state["run"])
-        self.mean, self.best = ({name: value.to(device()) for name, value in state[key].items()} for key in ("mean", "best"))
-        progress.say(f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}")
+        self.mean, self.best = (
+            {name: value.to(device()) for name, value in state[key].items()}
+            for key in ("mean", "best")
+        )
+        progress.say(
+            f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}"
+        )
         return True
 
     def save(self) -> None:
         """Save a checkpoint."""
-        self.checkpoint.save({"run": vars(self.run), "best": self.best, "mean": self.mean} | self.descent.state())
+        self.checkpoint.save(
+            {"run": vars(self.run), "best": self.best, "mean": self.mean} | self.descent.state()
+        )
 
     def batch(self, step: int) -> Batch:
         """Return the items of step ``step``: all of them in a new order, batch by batch."""
         once = -(-len(self.part.keys) // self.params.batch)
-        order = np.random.default_rng((self.params.seed, step // once)).permutation(len(self.part.keys))
+        order = np.random.default_rng((self.params.seed, step // once)).permutation(
+            len(self.part.keys)
+        )
         return np.array_split(order, once)[step % once]
 
     def step(self, step: int) -> float:
@@ -99,16 +126,25 @@ class Trainer:
         items = self.batch(step)
         texts = part.drawn(items, step)
         same = alike(part.products[items], torch.from_numpy(texts)).to(device())
-        chunks = [np.arange(start, min(start + params.chunk, len(items))) for start in range(0, len(items), params.chunk)]
+        chunks = [
+            np.arange(start, min(start + params.chunk, len(items)))
+            for start in range(0, len(items), params.chunk)
+        ]
 
         def loss(image: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
             scale = self.clip.logit_scale.exp()
-            return siglip_loss(image, text, scale, self.clip.logit_bias, same) if params.loss == "siglip" else clip_loss(image, text, scale, same)
+            return (
+                siglip_loss(image, text, scale, self.clip.logit_bias, same)
+                if params.loss == "siglip"
+                else clip_loss(image, text, scale, same)
+            )
 
         def embed(rows: Batch) -> tuple[torch.Tensor, torch.Tensor]:
             return part.embed_images(items[rows], step), part.embed_texts(texts[rows])
 
-        value = backward_in_chunks(embed, chunks, loss, params.seed * 1_000_003 + step * len(chunks))
+        value = backward_in_chunks(
+            embed, chunks, loss, params.seed * 1_000_003 + step * len(chunks)
+        )
         self.descent.step()
         with torch.no_grad():
             self.clip.logit_scale.clamp_(0, LARGEST_SCALE)
@@ -122,7 +158,9 @@ class Trainer:
         while run.batch < self.per_epoch:
             run.loss += self.step(run.epoch * self.per_epoch + run.batch)
             run.batch += 1
-            bar.advance(1, f"epoch {run.epoch + 1}/{self.params.epochs}, loss {run.loss / run.batch:.3f}")
+            bar.advance(
+                1, f"epoch {run.epoch + 1}/{self.params.epochs}, loss {run.loss / run.batch:.3f}"
+            )
             if self.checkpoint.due():
                 self.save()
 
@@ -156,11 +194,19 @@ def _reader(pretrained: Path, params: Finetune) -> Recommender:
     """
     dual = openclip.load(pretrained)
     if (params.frozen_layers or params.canonical) and not dual.is_bert:
-        raise ValueError("params.yaml: finetune.frozen_layers and finetune.canonical need a text tower built like BERT; set them to 0 and [] here")
-    if params.frozen_layers and params.frozen_layers >= (depth := len(dual.clip.text.transformer.encoder.layer)):
-        raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the text tower's {depth} layers leave none to train")
+        raise ValueError(
+            "params.yaml: finetune.frozen_layers and finetune.canonical need a text tower built like BERT; set them to 0 and [] here"
+        )
+    if params.frozen_layers and params.frozen_layers >= (
+        depth := len(dual.clip.text.transformer.encoder.layer)
+    ):
+        raise ValueError(
+            f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the text tower's {depth} layers leave none to train"
+        )
     if params.canonical and params.own >= (dimension := dual.config["model_cfg"]["embed_dim"]):
-        raise ValueError(f"params.yaml: finetune.own: {params.own} of the {dimension} dimensions (pretrain.dimension) leave none for texts")
+        raise ValueError(
+            f"params.yaml: finetune.own: {params.own} of the {dimension} dimensions (pretrain.dimension) leave none for texts"
+        )
     if params.loss == "siglip" and dual.clip.logit_bias is None:
         dual.clip.logit_bias = nn.Parameter(torch.tensor(BIAS))
         dual.config["model_cfg"]["init_logit_bias"] = BIAS
@@ -187,14 +233,26 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     """
     reader = _reader(pretrained, params)
     checkpoint = Checkpoint(model, fingerprint(params, data, pretrained), params.checkpoint_minutes)
-    frames = {name: pd.read_parquet(data / f"{name}.parquet") for name in ("train", "validation", "test")}
+    frames = {
+        name: pd.read_parquet(data / f"{name}.parquet") for name in ("train", "validation", "test")
+    }
     pictures, parts = Pictures(data, *frames), {}
-    rules = Rules(params.seed, params.captions.model_dump(), params.locked, params.views, params.crop, params.colour, params.frozen_layers,
-                  params.precision)
+    rules = Rules(
+        params.seed,
+        params.captions.model_dump(),
+        params.locked,
+        params.views,
+        params.crop,
+        params.colour,
+        params.frozen_layers,
+        params.precision,
+    )
     reader.clip.eval()
     for name in ("train", "validation"):
         if frames[name].empty:
-            raise ValueError(f"{data / f'{name}.parquet'}: no rows; deliver more products or enlarge ingest.split.{name}")
+            raise ValueError(
+                f"{data / f'{name}.parquet'}: no rows; deliver more products or enlarge ingest.split.{name}"
+            )
         parts[name] = Pairs(frames[name], pictures, reader.dual, rules)
         parts[name].freeze(checkpoint.file.parent, name)
     if params.canonical:
@@ -206,19 +264,32 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     if not trainer.resume():
         trainer.keep_best(parts["validation"])
     run = trainer.run
-    with progress.bar("finetune", trainer.per_epoch * params.epochs, run.epoch * trainer.per_epoch + run.batch) as bar:
+    with progress.bar(
+        "finetune", trainer.per_epoch * params.epochs, run.epoch * trainer.per_epoch + run.batch
+    ) as bar:
         while run.epoch < params.epochs and run.waited < params.patience:
             trainer.epoch(bar)
             run.epoch += 1
             trainer.keep_best(parts["validation"])
             run.batch, run.loss = 0, 0.0
     trainer.descent.put(trainer.best)
-    if params.canonical and run.best == run.history[0]["validation_mrr_at_10"]:  # no epoch beat the start, which may learn from both parts now
-        both = Pairs(pd.concat([frames["train"], frames["validation"]], ignore_index=True), pictures, reader.dual, rules)
+    if (
+        params.canonical and run.best == run.history[0]["validation_mrr_at_10"]
+    ):  # no epoch beat the start, which may learn from both parts now
+        both = Pairs(
+            pd.concat([frames["train"], frames["validation"]], ignore_index=True),
+            pictures,
+            reader.dual,
+            rules,
+        )
         both.freeze(checkpoint.file.parent, "both")
         solve(reader.dual, prepare(both, params.own, params.palette), penalty)
     shown = gallery(reader, pd.concat(list(frames.values()), ignore_index=True), pictures)
     save(reader, model, shown, run.history, params.index)
     checkpoint.clear()
-    return {"validation_mrr_at_10": run.best, "validation_mrr_at_10_before": run.history[0]["validation_mrr_at_10"], "epochs": run.epoch,
-            "items": len(shown[0])}
+    return {
+        "validation_mrr_at_10": run.best,
+        "validation_mrr_at_10_before": run.history[0]["validation_mrr_at_10"],
+        "epochs": run.epoch,
+        "items": len(shown[0]),
+    }

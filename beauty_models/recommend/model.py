@@ -30,13 +30,25 @@ from beauty_models.params import Index
 
 ROWS = 64  # pictures or texts at once where nothing is learned
 THUMBNAIL = 160  # pixels, the longer side of the gallery's pictures
-SHOWN = ["key", "product", "skus", "name", "category", "color", "material", "price", "attributes"]  # columns of the gallery
+SHOWN = [
+    "key",
+    "product",
+    "skus",
+    "name",
+    "category",
+    "color",
+    "material",
+    "price",
+    "attributes",
+]  # columns of the gallery
 Floats = NDArray[np.float32]
 
 
 def normalise(vectors: NDArray[Any]) -> Floats:
     """Return ``vectors`` [n, d] with length 1; zero stays zero."""
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12), np.float32)
+    return np.asarray(
+        vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12), np.float32
+    )
 
 
 class Recommender:
@@ -63,7 +75,9 @@ class Recommender:
         with progress.bar(title, len(keys)) if title else nullcontext() as bar, precision("auto"):
             for start in range(0, len(keys), ROWS):
                 some = keys[start : start + ROWS]
-                seen = self.clip.encode_image(self.dual.pixels(pictures.tensor(some, self.dual.size, self.dual.view))).float()
+                seen = self.clip.encode_image(
+                    self.dual.pixels(pictures.tensor(some, self.dual.size, self.dual.view))
+                ).float()
                 if self.dual.palette is not None:
                     seen = seen + self.dual.palette(colours(pictures, some).to(device())).float()
                 found[start : start + ROWS] = seen.cpu().numpy()
@@ -80,35 +94,63 @@ class Recommender:
         with progress.bar(title, len(texts)) if title else nullcontext() as bar, precision("auto"):
             for start in range(0, len(order), ROWS):
                 some = order[start : start + ROWS]
-                found[some] = self.clip.encode_text(self.dual.tokens([texts[row] for row in some]).to(device())).float().cpu().numpy()
+                found[some] = (
+                    self.clip.encode_text(
+                        self.dual.tokens([texts[row] for row in some]).to(device())
+                    )
+                    .float()
+                    .cpu()
+                    .numpy()
+                )
                 if bar:
                     bar.advance(len(some))
         return normalise(found)
 
-    def embed_items(self, items: pd.DataFrame, pictures: Pictures, title: str = "") -> tuple[Floats, Floats]:
+    def embed_items(
+        self, items: pd.DataFrame, pictures: Pictures, title: str = ""
+    ) -> tuple[Floats, Floats]:
         """Return the embeddings [n, d] of the pictures of ``items`` and of their captions (the mean over an item's captions)."""
         texts = sorted({caption["text"] for captions in items["captions"] for caption in captions})
         place = {text: row for row, text in enumerate(texts)}
         embedded = self.embed_texts(texts, f"{title} texts" if title else "")
-        means = [embedded[[place[caption["text"]] for caption in captions]].mean(0) for captions in items["captions"]]
-        return self.embed_images(pictures, items["image"].tolist(), f"{title} pictures" if title else ""), normalise(np.stack(means))
+        means = [
+            embedded[[place[caption["text"]] for caption in captions]].mean(0)
+            for captions in items["captions"]
+        ]
+        return self.embed_images(
+            pictures, items["image"].tolist(), f"{title} pictures" if title else ""
+        ), normalise(np.stack(means))
 
     def fuse(self, image: NDArray[Any], text: NDArray[Any]) -> Floats:
         """Return product embeddings [n, d] from those of pictures and texts (Marqo's weighted mean)."""
         return normalise(self.image_share * image + (1 - self.image_share) * text)
 
 
-def gallery(recommender: Recommender, items: pd.DataFrame, pictures: Pictures) -> tuple[pd.DataFrame, Floats]:
+def gallery(
+    recommender: Recommender, items: pd.DataFrame, pictures: Pictures
+) -> tuple[pd.DataFrame, Floats]:
     """Return the table of what can be recommended, with a thumbnail each, and the product embeddings [n, d]."""
+
     def small(key: str) -> bytes:
-        return encode(ImageOps.contain(pictures.image(key), (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), 85)
+        return encode(
+            ImageOps.contain(pictures.image(key), (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS),
+            85,
+        )
 
     image, text = recommender.embed_items(items, pictures, "finetune: gallery,")
-    table = items[SHOWN].assign(thumbnail=[small(key) for key in items["image"]]).reset_index(drop=True)
+    table = (
+        items[SHOWN].assign(thumbnail=[small(key) for key in items["image"]]).reset_index(drop=True)
+    )
     return table, recommender.fuse(image, text)
 
 
-def save(recommender: Recommender, folder: Path, shown: tuple[pd.DataFrame, Floats], history: list[dict[str, float]], rules: Index) -> None:
+def save(
+    recommender: Recommender,
+    folder: Path,
+    shown: tuple[pd.DataFrame, Floats],
+    history: list[dict[str, float]],
+    rules: Index,
+) -> None:
     """Write ``recommender``, what `gallery` made, its faiss index and the ``history`` of the training, whole or not at all.
 
     Raises:
@@ -134,7 +176,15 @@ def load(folder: Path) -> Recommender:
 
 
 def build(
-    *, image: str, text: str, scratch: Mapping[str, int], size: int, dimension: int, max_tokens: int, vocabulary: int, texts: Sequence[str]
+    *,
+    image: str,
+    text: str,
+    scratch: Mapping[str, int],
+    size: int,
+    dimension: int,
+    max_tokens: int,
+    vocabulary: int,
+    texts: Sequence[str],
 ) -> Dual:
     """Return the dual encoder of two towers that `Pretrain` describes; the text tower keeps the tokens that ``texts`` use.
 
@@ -146,10 +196,22 @@ def build(
     else:
         backbone = backbones.load(text)
         if vocabulary:
-            frequent = backbone.tokenizer.convert_ids_to_tokens(range(min(vocabulary, len(backbone.tokenizer))))
-            backbone = backbones.trim(backbone, [*texts, *(piece.replace("▁", " ").removeprefix("##") for piece in frequent)])
+            frequent = backbone.tokenizer.convert_ids_to_tokens(
+                range(min(vocabulary, len(backbone.tokenizer)))
+            )
+            backbone = backbones.trim(
+                backbone,
+                [*texts, *(piece.replace("▁", " ").removeprefix("##") for piece in frequent)],
+            )
     dual = openclip.towers(image, backbone, size=size, dimension=dimension, max_tokens=max_tokens)
-    towers = {"image": image, "text": text, "scratch": dict(scratch), "size": size, "dimension": dimension, "max_tokens": max_tokens}
+    towers = {
+        "image": image,
+        "text": text,
+        "scratch": dict(scratch),
+        "size": size,
+        "dimension": dimension,
+        "max_tokens": max_tokens,
+    }
     dual.card |= {"towers": towers}
     return dual
 

@@ -50,15 +50,26 @@ class Gallery:
         found = found if len(found) else np.flatnonzero(self.rows["product"] == sku)
         if len(found):
             return found
-        known = list(dict.fromkeys([*self.rows["product"], *(one for skus in self.rows["skus"] for one in skus)]))
+        known = list(
+            dict.fromkeys(
+                [*self.rows["product"], *(one for skus in self.rows["skus"] for one in skus)]
+            )
+        )
         near = get_close_matches(sku, known, n=5, cutoff=0.5)
-        raise ValueError(f"--history: no product has the SKU {sku!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+        raise ValueError(
+            f"--history: no product has the SKU {sku!r}"
+            + (f"; did you mean {', '.join(near)}?" if near else "")
+        )
 
     def taste(self, skus: Sequence[str]) -> tuple[NDArray[np.float32], set[str]]:
         """Return the embedding [1, width] of a shopper who had ``skus``, the latest last, and the products these are."""
         rows = [self.items(sku) for sku in skus]
-        vectors = np.stack([np.mean([self.index.reconstruct(int(row)) for row in one], axis=0) for one in rows])
-        return np.average(vectors, axis=0, weights=recency(len(vectors)))[None], {str(self.rows["product"].iat[row]) for one in rows for row in one}
+        vectors = np.stack(
+            [np.mean([self.index.reconstruct(int(row)) for row in one], axis=0) for one in rows]
+        )
+        return np.average(vectors, axis=0, weights=recency(len(vectors)))[None], {
+            str(self.rows["product"].iat[row]) for one in rows for row in one
+        }
 
     def values(self, key: str) -> list[list[str]]:
         """Return what each row has under ``key``, a column or an attribute; a cell may name several values.
@@ -68,12 +79,28 @@ class Gallery:
         """
         column = NAMES.get(key.casefold(), key.casefold())
         if column in COLUMNS:
-            cells = [" ".join(cell) if column == "skus" else "" if cell is None else f"{cell:g}" if column == "price" else str(cell)
-                     for cell in self.rows[column]]
+            cells = [
+                " ".join(cell)
+                if column == "skus"
+                else ""
+                if cell is None
+                else f"{cell:g}"
+                if column == "price"
+                else str(cell)
+                for cell in self.rows[column]
+            ]
         else:
-            cells = [{name.casefold(): value for name, value in pairs}.get(column, "") for pairs in self.rows["attributes"]]
+            cells = [
+                {name.casefold(): value for name, value in pairs}.get(column, "")
+                for pairs in self.rows["attributes"]
+            ]
         if not any(cells):
-            names = [*COLUMNS, *sorted({name for pairs in self.rows["attributes"] for name, _ in pairs} - set(COLUMNS))]
+            names = [
+                *COLUMNS,
+                *sorted(
+                    {name for pairs in self.rows["attributes"] for name, _ in pairs} - set(COLUMNS)
+                ),
+            ]
             raise ValueError(f"--filter: the catalogue has no {key!r}; it has {', '.join(names)}")
         return [[cell, *(part.strip() for part in re.split(r"[/>|,;]", cell))] for cell in cells]
 
@@ -89,18 +116,26 @@ class Gallery:
             if not equals or not value.strip():
                 raise ValueError(f"--filter {one}: write KEY=VALUE, such as colour=red")
             cells = self.values(key.strip())
-            fits = np.array([value.strip().casefold() in [part.casefold() for part in parts] for parts in cells])
+            fits = np.array(
+                [value.strip().casefold() in [part.casefold() for part in parts] for parts in cells]
+            )
             if not fits.any():
                 there = sorted({part for parts in cells for part in parts[1:] if part})
-                raise ValueError(f"--filter: no product has {key}={value}; there are {', '.join(there[:SHOWN])}{' …' if len(there) > SHOWN else ''}")
+                raise ValueError(
+                    f"--filter: no product has {key}={value}; there are {', '.join(there[:SHOWN])}{' …' if len(there) > SHOWN else ''}"
+                )
             column = NAMES.get(key.strip().casefold(), key.strip().casefold())
             passed[column] = passed.get(column, np.zeros(len(fits), bool)) | fits
         return np.asarray(np.all([np.ones(len(self.rows), bool), *passed.values()], axis=0))
 
-    def best(self, query: NDArray[np.float32], count: int, allowed: NDArray[np.bool_]) -> list[tuple[int, float]]:
+    def best(
+        self, query: NDArray[np.float32], count: int, allowed: NDArray[np.bool_]
+    ) -> list[tuple[int, float]]:
         """Return the ``count`` nearest products, each by its nearest item: row and cosine."""
         most = int(self.rows["product"].value_counts().iloc[0])
-        scores, rows = index.search(self.index, query, count * most, None if allowed.all() else allowed)
+        scores, rows = index.search(
+            self.index, query, count * most, None if allowed.all() else allowed
+        )
         found: dict[str, tuple[int, float]] = {}
         for row, score in zip(rows[0].tolist(), scores[0].tolist(), strict=True):
             found.setdefault(str(self.rows["product"].iat[row]), (row, score))
@@ -110,8 +145,15 @@ class Gallery:
         """Return a row of the answer."""
         item = self.rows.iloc[row]
         price = None if pd.isna(item["price"]) else float(item["price"])
-        return {"product": item["product"], "sku": item["skus"][0], "name": item["name"], "category": item["category"] or "",
-                "colour": item["color"] or "", "price": price, "score": round(score, 4)}
+        return {
+            "product": item["product"],
+            "sku": item["skus"][0],
+            "name": item["name"],
+            "category": item["category"] or "",
+            "colour": item["color"] or "",
+            "price": price,
+            "score": round(score, 4),
+        }
 
     def photos(self, rows: Sequence[int]) -> list[Image.Image]:
         """Return the thumbnails of rows."""
@@ -127,7 +169,9 @@ def read_image(path: Path) -> Image.Image:
     """
     try:
         if path.stat().st_size > images.LARGEST_FILE:
-            raise ValueError(f"{path}: more than {images.LARGEST_FILE:,} bytes; send a smaller picture")
+            raise ValueError(
+                f"{path}: more than {images.LARGEST_FILE:,} bytes; send a smaller picture"
+            )
         return images.open_image(path.read_bytes(), LARGEST, SMALLEST)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
@@ -135,41 +179,82 @@ def read_image(path: Path) -> Image.Image:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _embedded(model: Path, image: Image.Image | None, text: str | None) -> list[NDArray[np.float32]]:
+def _embedded(
+    model: Path, image: Image.Image | None, text: str | None
+) -> list[NDArray[np.float32]]:
     """Return the embeddings, [1, width] each, of a picture and of a text, where given."""
     recommender = load(model)
     found = [] if text is None else [recommender.embed_texts([text])]
     if image is not None:
         with TemporaryDirectory() as folder:
-            shards.write(Path(folder), "asked", [("photo", images.encode(images.shrink(image, SIDE)))])
-            found.append(recommender.embed_images(shards.Pictures(Path(folder), "asked"), ["photo"]))
+            shards.write(
+                Path(folder), "asked", [("photo", images.encode(images.shrink(image, SIDE)))]
+            )
+            found.append(
+                recommender.embed_images(shards.Pictures(Path(folder), "asked"), ["photo"])
+            )
     return found
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="beauty predict recommend", description="Products for a picture, a sentence or a shopper's history.")
-    parser.add_argument("--image", type=Path, help="a picture; together with --text the mean of both is looked for")
+    parser = argparse.ArgumentParser(
+        prog="beauty predict recommend",
+        description="Products for a picture, a sentence or a shopper's history.",
+    )
+    parser.add_argument(
+        "--image", type=Path, help="a picture; together with --text the mean of both is looked for"
+    )
     parser.add_argument("--text", help="a sentence or a few words, in any language")
     parser.add_argument("--history", help="SKU,SKU: what a shopper had, the latest last")
     parser.add_argument("--top", type=int, default=10, help="products that are listed")
-    parser.add_argument("--filter", action="append", default=[], help="KEY=VALUE, such as colour=red; may be repeated")
+    parser.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        help="KEY=VALUE, such as colour=red; may be repeated",
+    )
     parser.add_argument("--board", type=Path, help="also draw the answer to this PNG file")
-    parser.add_argument("--export", type=Path, help="instead: write the dual encoder to this folder, for open_clip")
+    parser.add_argument(
+        "--export", type=Path, help="instead: write the dual encoder to this folder, for open_clip"
+    )
     options = parser.parse_args(arguments)
     options.skus = [sku.strip() for sku in (options.history or "").split(",") if sku.strip()]
-    if options.export is None and options.image is None and not (options.text or "").strip() and not options.skus:
+    if (
+        options.export is None
+        and options.image is None
+        and not (options.text or "").strip()
+        and not options.skus
+    ):
         raise ValueError("nothing to go by; give --image FILE, --text TEXT or --history SKU,SKU")
     if not 1 <= options.top <= MOST:
         raise ValueError(f"--top {options.top}: from 1 to {MOST}")
     return options
 
 
-def _board(file: Path, options: argparse.Namespace, image: Image.Image | None, gallery: Gallery, found: list[tuple[int, float]]) -> None:
-    answers = [Found(photo, f"{score:.2f} {gallery.rows['name'].iat[row]}") for (row, score), photo in
-               zip(found, gallery.photos([row for row, _ in found]), strict=True)]
-    text = ", ".join(part if drawable(part) else "(your text)" for part in (options.text, options.history) if part)
+def _board(
+    file: Path,
+    options: argparse.Namespace,
+    image: Image.Image | None,
+    gallery: Gallery,
+    found: list[tuple[int, float]],
+) -> None:
+    answers = [
+        Found(photo, f"{score:.2f} {gallery.rows['name'].iat[row]}")
+        for (row, score), photo in zip(
+            found, gallery.photos([row for row, _ in found]), strict=True
+        )
+    ]
+    text = ", ".join(
+        part if drawable(part) else "(your text)"
+        for part in (options.text, options.history)
+        if part
+    )
     lines = [answers[start : start + PER_LINE] for start in range(0, len(answers), PER_LINE)]
-    board_png(file, [Asked("asked for", text, image, lines[0])] + [Asked("", "", None, line) for line in lines[1:]])
+    board_png(
+        file,
+        [Asked("asked for", text, image, lines[0])]
+        + [Asked("", "", None, line) for line in lines[1:]],
+    )
 
 
 def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
@@ -184,7 +269,12 @@ def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     options = _options(arguments)
     if options.export is not None:
         openclip.export(model, options.export)
-        return [{"exported": str(options.export), "load": f'open_clip.create_model_and_transforms("local-dir:{options.export.resolve()}")'}]
+        return [
+            {
+                "exported": str(options.export),
+                "load": f'open_clip.create_model_and_transforms("local-dir:{options.export.resolve()}")',
+            }
+        ]
     gallery = Gallery(model)
     allowed = gallery.allowed(options.filter)
     image = read_image(options.image) if options.image else None
@@ -196,9 +286,17 @@ def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     if image is not None or text is not None:
         asked += _embedded(model, image, text)
     query = np.mean([one / np.linalg.norm(one) for one in asked], axis=0)
-    found = gallery.best(query / np.linalg.norm(query), options.top, allowed & ~gallery.rows["product"].isin(bought).to_numpy())
+    found = gallery.best(
+        query / np.linalg.norm(query),
+        options.top,
+        allowed & ~gallery.rows["product"].isin(bought).to_numpy(),
+    )
     if not found:
-        raise ValueError("no product passes all filters" + (" that the shopper does not have" if bought else "") + "; give fewer of them")
+        raise ValueError(
+            "no product passes all filters"
+            + (" that the shopper does not have" if bought else "")
+            + "; give fewer of them"
+        )
     if options.board is not None:
         _board(options.board, options, image, gallery, found)
     return [gallery.describe(row, score) for row, score in found]

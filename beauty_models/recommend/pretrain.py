@@ -36,7 +36,9 @@ LEVELS = 4  # of red, green and blue in a palette
 LEAST = 0.02  # share of a picture that has to have other colours than its border
 
 
-def _one_after_the_other(first: View, second: View, image: Image.Image, position: int) -> Image.Image:
+def _one_after_the_other(
+    first: View, second: View, image: Image.Image, position: int
+) -> Image.Image:
     return second(first(image, position), position)
 
 
@@ -47,7 +49,14 @@ class Shown:
         known = pd.read_parquet(data / "train.parquet", columns=["image", "product"])
         spare = pd.read_parquet(data / "unlabelled.parquet")["image"]
         self.keys = [*known["image"], *spare]
-        self.products = torch.from_numpy(np.concatenate([pd.factorize(known["product"])[0], known["product"].nunique() + np.arange(len(spare))]))
+        self.products = torch.from_numpy(
+            np.concatenate(
+                [
+                    pd.factorize(known["product"])[0],
+                    known["product"].nunique() + np.arange(len(spare)),
+                ]
+            )
+        )
         self.pictures, self.dual, self.params = Pictures(data, "train", "unlabelled"), dual, params
 
     def views(self, rows: Batch, step: int) -> torch.Tensor:
@@ -55,8 +64,12 @@ class Shown:
         params, seed = self.params, self.params.seed
         keys, coat, found = [self.keys[row] for row in rows], dyed(seed, step, params.dye), []
         for side in (0, 1):
-            taken = augmented(params.view, seed, 2 * step + side, scale=params.crop, colour=params.colour)
-            found.append(self.pictures.tensor(keys, params.view, partial(_one_after_the_other, coat, taken)))
+            taken = augmented(
+                params.view, seed, 2 * step + side, scale=params.crop, colour=params.colour
+            )
+            found.append(
+                self.pictures.tensor(keys, params.view, partial(_one_after_the_other, coat, taken))
+            )
         return torch.cat(found)
 
     def loss(self, heads: nn.ModuleDict, rows: Batch, step: int) -> torch.Tensor:
@@ -68,7 +81,9 @@ class Shown:
             told = heads["palette"](features)
         same = alike(self.products[rows]).to(device())
         colours = functional.cross_entropy(told.float(), palettes(pictures).to(device()))
-        return nt_xent(one, other, self.params.temperature, same) + self.params.colour_weight * colours
+        return (
+            nt_xent(one, other, self.params.temperature, same) + self.params.colour_weight * colours
+        )
 
 
 def palettes(pictures: torch.Tensor) -> torch.Tensor:
@@ -78,12 +93,24 @@ def palettes(pictures: torch.Tensor) -> torch.Tensor:
     """
     levels = pictures.long() * LEVELS // 256
     places = (levels[:, 0] * LEVELS + levels[:, 1]) * LEVELS + levels[:, 2]
-    edge = torch.cat([places[:, 0], places[:, -1], places[:, :, 0], places[:, :, -1]], 1).mode(1).values
+    edge = (
+        torch.cat([places[:, 0], places[:, -1], places[:, :, 0], places[:, :, -1]], 1)
+        .mode(1)
+        .values
+    )
     rows = torch.arange(len(places))[:, None] * LEVELS**3
-    counts = torch.bincount((places.flatten(1) + rows).flatten(), minlength=len(places) * LEVELS**3).view(len(places), -1).float()
+    counts = (
+        torch.bincount((places.flatten(1) + rows).flatten(), minlength=len(places) * LEVELS**3)
+        .view(len(places), -1)
+        .float()
+    )
     shares = counts / counts.sum(1, keepdim=True)
     others = shares.scatter(1, edge[:, None], 0.0)
-    return torch.where(others.sum(1, keepdim=True) > LEAST, others / others.sum(1, keepdim=True).clamp(min=LEAST), shares)
+    return torch.where(
+        others.sum(1, keepdim=True) > LEAST,
+        others / others.sum(1, keepdim=True).clamp(min=LEAST),
+        shares,
+    )
 
 
 def _split(products: torch.Tensor, seed: int) -> tuple[Batch, Batch]:
@@ -102,18 +129,26 @@ def _held_out_loss(shown: Shown, heads: nn.ModuleDict, rows: Batch) -> float:
     shown.dual.clip.eval()
     heads.eval()
     parts = np.array_split(rows, -(-len(rows) // shown.params.batch))
-    losses = [shown.loss(heads, part, -1 - number & 0xFFFF).item() * len(part) for number, part in enumerate(parts)]
+    losses = [
+        shown.loss(heads, part, -1 - number & 0xFFFF).item() * len(part)
+        for number, part in enumerate(parts)
+    ]
     return sum(losses) / len(rows)
 
 
-def _train(shown: Shown, heads: nn.ModuleDict, rows: Batch, checkpoint: Checkpoint) -> list[dict[str, float]]:
+def _train(
+    shown: Shown, heads: nn.ModuleDict, rows: Batch, checkpoint: Checkpoint
+) -> list[dict[str, float]]:
     """Train in place, from the last checkpoint on; return the mean training loss of each tenth of the run."""
     params, trunk = shown.params, shown.dual.clip.visual.trunk
     shown.dual.clip.requires_grad_(False)
     for part in vision.blocks(trunk)[params.frozen_blocks :]:
         part.requires_grad_(True)
     body = [p for p in trunk.parameters() if p.requires_grad]
-    groups = [{"params": body, "lr": params.learning_rate}, {"params": list(heads.parameters()), "lr": params.head_learning_rate}]
+    groups = [
+        {"params": body, "lr": params.learning_rate},
+        {"params": list(heads.parameters()), "lr": params.head_learning_rate},
+    ]
     per_epoch = max(1, len(rows) // params.batch)
     network = nn.ModuleDict({"trunk": trunk, "heads": heads})
     shown.dual.clip.train()
@@ -124,7 +159,13 @@ def _train(shown: Shown, heads: nn.ModuleDict, rows: Batch, checkpoint: Checkpoi
         order = np.random.default_rng((params.seed, step // per_epoch)).permutation(rows)
         return shown.loss(heads, np.array_split(order, per_epoch)[step % per_epoch], step)
 
-    return descend(Descent(network, groups, round(per_epoch * params.epochs), params), loss, checkpoint, "pretrain", clipped=body)
+    return descend(
+        Descent(network, groups, round(per_epoch * params.epochs), params),
+        loss,
+        checkpoint,
+        "pretrain",
+        clipped=body,
+    )
 
 
 @torch.no_grad()
@@ -138,9 +179,25 @@ def _go_back(trunk: nn.Module, before: dict[str, torch.Tensor], keep: float) -> 
 def _dual(data: Path, params: Pretrain) -> Dual:
     if params.open_clip:
         return openclip.pretrained(params.open_clip)
-    texts = sorted({one["text"] for captions in pd.read_parquet(data / "train.parquet", columns=["captions"])["captions"] for one in captions})
-    return build(image=params.image, text=params.text, scratch=params.scratch.model_dump(), size=params.size, dimension=params.dimension,
-                 max_tokens=params.max_tokens, vocabulary=params.vocabulary, texts=texts)
+    texts = sorted(
+        {
+            one["text"]
+            for captions in pd.read_parquet(data / "train.parquet", columns=["captions"])[
+                "captions"
+            ]
+            for one in captions
+        }
+    )
+    return build(
+        image=params.image,
+        text=params.text,
+        scratch=params.scratch.model_dump(),
+        size=params.size,
+        dimension=params.dimension,
+        max_tokens=params.max_tokens,
+        vocabulary=params.vocabulary,
+        texts=texts,
+    )
 
 
 def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
@@ -158,26 +215,40 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     dual.clip.to(device())
     shown = Shown(data, dual, params)
     count = sum(p.numel() for p in dual.clip.parameters())
-    progress.say(f"pretrain: {dual.card['base']}, {count:,} parameters, {len(shown.keys):,} pictures")
+    progress.say(
+        f"pretrain: {dual.card['base']}, {count:,} parameters, {len(shown.keys):,} pictures"
+    )
     figures, history = {"loss_before": 0.0, "loss_after": 0.0}, []
     checkpoint = Checkpoint(pretrained, fingerprint(params, data), params.checkpoint_minutes)
     if params.epochs:
         if not dual.trainable:
-            raise ValueError("params.yaml: pretrain.epochs: only image towers of timm learn from pictures alone; set it to 0 for this dual encoder")
+            raise ValueError(
+                "params.yaml: pretrain.epochs: only image towers of timm learn from pictures alone; set it to 0 for this dual encoder"
+            )
         if len(shown.products.unique()) < 4:
-            raise ValueError(f"{data / 'train.parquet'}: pictures of {len(shown.products.unique())} products; pretraining needs at least four")
+            raise ValueError(
+                f"{data / 'train.parquet'}: pictures of {len(shown.products.unique())} products; pretraining needs at least four"
+            )
         rows, held_out = _split(shown.products, params.seed)
         trunk = dual.clip.visual.trunk
         torch.manual_seed(params.seed)
         width = dual.clip.visual.head.proj.in_features
-        projector = nn.Sequential(nn.Linear(width, params.projector), nn.ReLU(), nn.Linear(params.projector, params.projector))
-        heads = nn.ModuleDict({"projector": projector, "palette": nn.Linear(width, LEVELS**3)}).to(device())
+        projector = nn.Sequential(
+            nn.Linear(width, params.projector),
+            nn.ReLU(),
+            nn.Linear(params.projector, params.projector),
+        )
+        heads = nn.ModuleDict({"projector": projector, "palette": nn.Linear(width, LEVELS**3)}).to(
+            device()
+        )
         before = {name: value.clone() for name, value in trunk.state_dict().items()}
         figures["loss_before"] = _held_out_loss(shown, heads, held_out)
         history = _train(shown, heads, rows, checkpoint)
         figures["loss_after"] = _held_out_loss(shown, heads, held_out)
         _go_back(trunk, before, params.keep)
-        progress.say(f"pretrain: loss {figures['loss_before']:.3f} → {figures['loss_after']:.3f} nats on {len(held_out)} held-out pictures")
+        progress.say(
+            f"pretrain: loss {figures['loss_before']:.3f} → {figures['loss_after']:.3f} nats on {len(held_out)} held-out pictures"
+        )
     with new_folder(pretrained) as folder:
         openclip.save(dual, folder)
         write_json(folder / "history.json", history)

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from beauty_models.params import Gate, Names, Positive, Precision, Rate, Scratch, Section, Share, Split
+from beauty_models.params import (
+    Gate,
+    Names,
+    Positive,
+    Precision,
+    Rate,
+    Scratch,
+    Section,
+    Share,
+    Split,
+)
 
 
 class Columns(Section):
@@ -30,15 +40,25 @@ class Ingest(Section):
 
     seed: int
     columns: Columns
-    labels: dict[str, list[str]]  # class → the values of the label column that mean it; the keys are the classes
-    ratings: dict[str, list[float]]  # class → the star ratings that mean it; other ratings leave a text unlabelled
-    polarities: dict[str, list[str]]  # negative, neutral, positive → the values of the polarity column that mean it
+    labels: dict[
+        str, list[str]
+    ]  # class → the values of the label column that mean it; the keys are the classes
+    ratings: dict[
+        str, list[float]
+    ]  # class → the star ratings that mean it; other ratings leave a text unlabelled
+    polarities: dict[
+        str, list[str]
+    ]  # negative, neutral, positive → the values of the polarity column that mean it
     label_from_aspects: bool  # without label and rating: negative when any aspect is, else positive
     min_characters: Positive
     max_characters: Positive
-    near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard similarity of character shingles from which two texts count as one; 1 is off
+    near_duplicate: Annotated[
+        float, Field(gt=0, le=1)
+    ]  # Jaccard similarity of character shingles from which two texts count as one; 1 is off
     max_rejected: Share  # the stage fails when more of the rows than this are rejected
-    limit: Annotated[int, Field(ge=0)]  # labelled texts at most, the same ones every time; 0 takes all
+    limit: Annotated[
+        int, Field(ge=0)
+    ]  # labelled texts at most, the same ones every time; 0 takes all
     split: Split
 
 
@@ -68,11 +88,15 @@ class Finetune(Section):
 
     seed: int
     max_tokens: Annotated[int, Field(ge=8, le=512)]
-    frozen_layers: Annotated[int, Field(ge=0)]  # the lowest layers stay as they are; their output is computed once
+    frozen_layers: Annotated[
+        int, Field(ge=0)
+    ]  # the lowest layers stay as they are; their output is computed once
     head_epochs: Annotated[int, Field(ge=0)]  # epochs with only the head learning
     unfreeze: Positive  # layers thawed at once, from the top, one group an epoch
     epochs: Positive  # at most, after the head's
-    min_steps: Annotated[int, Field(ge=0)]  # of all epochs; an epoch passes several times over data too small for that
+    min_steps: Annotated[
+        int, Field(ge=0)
+    ]  # of all epochs; an epoch passes several times over data too small for that
     patience: Positive  # epochs without a better validation macro-F1 before it stops
     batch: Positive
     learning_rate: Rate  # of the top layer

@@ -21,17 +21,31 @@ from beauty_models.sentiment import Columns, Ingest
 
 REVIEW = ("id", "text", "label", "rating", "product", "category", "date")
 ANNOTATION = ("id", "aspect", "polarity", "term", "opinion")
-PARTS = ["test", "validation", "train"]  # of two equal texts the one in the earlier part stays: the test part changes least
+PARTS = [
+    "test",
+    "validation",
+    "train",
+]  # of two equal texts the one in the earlier part stays: the test part changes least
 ABOUT = ["manifest.json", "LICENSE.json"]  # files about the data; the earlier one knows better
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 NO_WORD = {"", "_"}  # an annotation's way to say that no word of the text names the aspect
 
-ASPECTS = pa.list_(pa.struct([(name, pa.string()) for name in ("category", "polarity", "term", "opinion")]))
+ASPECTS = pa.list_(
+    pa.struct([(name, pa.string()) for name in ("category", "polarity", "term", "opinion")])
+)
 SCHEMA = pa.schema(
-    [("id", pa.string()), ("text", pa.string()), ("label", pa.int64()), ("language", pa.string()), ("product", pa.string())]
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("label", pa.int64()),
+        ("language", pa.string()),
+        ("product", pa.string()),
+    ]
     + [("category", pa.string()), ("date", pa.timestamp("us")), ("aspects", ASPECTS)]
 )
-REJECTED = pa.schema([("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
+REJECTED = pa.schema(
+    [("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
+)
 
 
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
@@ -54,7 +68,9 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     _label(reviews, params)
     reviews["key"] = [fingerprint(text) for text in reviews["text"]]
     contradictions = _contradict(reviews)
-    rejected = pd.concat([frame[frame["reason"] != ""][REJECTED.names] for frame in (reviews, annotations)]).sort_values(["file", "row"])
+    rejected = pd.concat(
+        [frame[frame["reason"] != ""][REJECTED.names] for frame in (reviews, annotations)]
+    ).sort_values(["file", "row"])
     _check_rejected([reviews, annotations], rejected, data, params.max_rejected)
     kept, figures = _distinct(reviews[reviews["reason"] == ""], params)
     parts = {part: kept[(kept["part"] == part) & (kept["label"] != "")] for part in PARTS}
@@ -63,26 +79,50 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     with new_folder(data) as folder:
         for part, frame in parts.items():
             pq.write_table(_shard(frame, list(params.labels)), folder / f"{part}.parquet")
-        pq.write_table(pa.table({"text": pa.array(unlabelled, pa.string())}), folder / "unlabelled.parquet")
+        pq.write_table(
+            pa.table({"text": pa.array(unlabelled, pa.string())}), folder / "unlabelled.parquet"
+        )
         pq.write_table(_rejected(rejected), folder / "rejected.parquet")
         write_json(folder / "schema.json", _schema(raw, parts, params))
-    counts = {"rows": len(reviews), "annotations": len(annotations), "rejected": len(rejected), "contradictions": contradictions}
-    counts |= {"kept": len(kept), "unlabelled": len(unlabelled)} | {part: len(frame) for part, frame in parts.items()}
-    counts["held_back"] = counts["kept"] - sum(counts[part] for part in PARTS) - int((kept["unlabelled"] & (kept["part"] == "train")).sum())
+    counts = {
+        "rows": len(reviews),
+        "annotations": len(annotations),
+        "rejected": len(rejected),
+        "contradictions": contradictions,
+    }
+    counts |= {"kept": len(kept), "unlabelled": len(unlabelled)} | {
+        part: len(frame) for part, frame in parts.items()
+    }
+    counts["held_back"] = (
+        counts["kept"]
+        - sum(counts[part] for part in PARTS)
+        - int((kept["unlabelled"] & (kept["part"] == "train")).sum())
+    )
     classes = pd.concat(parts.values())["label"]
     say("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
-    return figures | {name: float(n) for name, n in counts.items()} | {f"share.{name}": float((classes == name).mean()) for name in params.labels}
+    return (
+        figures
+        | {name: float(n) for name, n in counts.items()}
+        | {f"share.{name}": float((classes == name).mean()) for name in params.labels}
+    )
 
 
 def _read(raw: Path, columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Return the reviews, the annotations, and in words which columns every file has."""
-    files = sorted(p for p in raw.rglob("*") if p.is_file() and p.name not in ABOUT and not p.name.startswith("."))
+    files = sorted(
+        p
+        for p in raw.rglob("*")
+        if p.is_file() and p.name not in ABOUT and not p.name.startswith(".")
+    )
     readable = [p for p in files if p.suffix.lower() in tables.SUFFIXES]
     for file in sorted(set(files) - set(readable)):
         say(f"{file}: left aside, not one of {', '.join(tables.SUFFIXES)}")
     if not readable:
         raise ValueError(f"{raw}: no {', '.join(tables.SUFFIXES)} file in it")
-    frames = {fields: [pd.DataFrame(columns=list(dict.fromkeys([*fields, *REJECTED.names])))] for fields in (REVIEW, ANNOTATION)}
+    frames = {
+        fields: [pd.DataFrame(columns=list(dict.fromkeys([*fields, *REJECTED.names])))]
+        for fields in (REVIEW, ANNOTATION)
+    }
     there = []
     with bar("ingest: read", len(readable)) as progress:
         for file in readable:
@@ -90,9 +130,13 @@ def _read(raw: Path, columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame, str]
             found = tables.pick(list(table.rows.columns), columns.model_dump())
             there.append(f"{file} has the columns {', '.join(table.rows.columns)}")
             if "text" not in found and not {"id", "aspect", "polarity"} <= set(found):
-                raise ValueError(f"{there[-1]}; none of them is known as the text: add its name with --map text=COLUMN or to ingest.columns.text")
+                raise ValueError(
+                    f"{there[-1]}; none of them is known as the text: add its name with --map text=COLUMN or to ingest.columns.text"
+                )
             fields = REVIEW if "text" in found else ANNOTATION
-            frames[fields].append(_frame(table, found, fields).assign(file=file.relative_to(raw).as_posix()))
+            frames[fields].append(
+                _frame(table, found, fields).assign(file=file.relative_to(raw).as_posix())
+            )
             progress.advance(note=file.name)
     reviews, annotations = (pd.concat(parts, ignore_index=True) for parts in frames.values())
     return reviews, annotations, "; ".join(there)
@@ -101,11 +145,17 @@ def _read(raw: Path, columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame, str]
 def _frame(table: tables.Table, found: dict[str, str], fields: tuple[str, ...]) -> pd.DataFrame:
     """Return good and bad rows with the columns ``fields``, row, text and reason."""
     rows = table.rows
-    good = pd.DataFrame({field: rows[found[field]] if field in found else "" for field in fields}, index=rows.index, dtype=object)
+    good = pd.DataFrame(
+        {field: rows[found[field]] if field in found else "" for field in fields},
+        index=rows.index,
+        dtype=object,
+    )
     good = good.assign(reason="").reset_index()
     if "text" not in fields:
         good["text"] = [" ".join(cells) for cells in good[list(fields)].itertuples(index=False)]
-    return pd.concat([good, table.rejected.reindex(columns=good.columns, fill_value="")], ignore_index=True)
+    return pd.concat(
+        [good, table.rejected.reindex(columns=good.columns, fill_value="")], ignore_index=True
+    )
 
 
 def _doubt(frame: pd.DataFrame, reasons: list[str]) -> None:
@@ -122,18 +172,34 @@ def _annotate(reviews: pd.DataFrame, annotations: pd.DataFrame, polarities: dict
     for note in annotations.itertuples(index=False):
         polarity = polarities.get(tables.plain(note.polarity))
         fault = "" if note.aspect else "no aspect"
-        fault = fault or ("" if polarity else f"polarity {note.polarity!r} is none of {', '.join(polarities)}")
+        fault = fault or (
+            "" if polarity else f"polarity {note.polarity!r} is none of {', '.join(polarities)}"
+        )
         reasons.append(fault or ("" if note.id in known else "no review has this id"))
         if not reasons[-1] and not note.reason:
             term, opinion = ("" if word in NO_WORD else word for word in (note.term, note.opinion))
-            aspect = {"category": note.aspect, "polarity": polarity, "term": term, "opinion": opinion}
+            aspect = {
+                "category": note.aspect,
+                "polarity": polarity,
+                "term": term,
+                "opinion": opinion,
+            }
             aspects[note.id] += [aspect] if aspect not in aspects[note.id] else []
     _doubt(annotations, reasons)
     annotated = set(reviews["file"][reviews["id"].isin(aspects.keys())])
     mine = reviews["file"].isin(annotated) & (reviews["id"] != "")
-    reviews["aspects"] = pd.Series([list(aspects[i]) if yes else None for i, yes in zip(reviews["id"], mine, strict=True)], dtype=object)
+    reviews["aspects"] = pd.Series(
+        [list(aspects[i]) if yes else None for i, yes in zip(reviews["id"], mine, strict=True)],
+        dtype=object,
+    )
     twice = mine & (reviews["text"] != reviews.groupby("id")["text"].transform("first"))
-    _doubt(reviews, ["an earlier review has this id, so this one's annotations are unknown" if bad else "" for bad in twice])
+    _doubt(
+        reviews,
+        [
+            "an earlier review has this id, so this one's annotations are unknown" if bad else ""
+            for bad in twice
+        ],
+    )
 
 
 def _length_fault(text: str, params: Ingest) -> str:
@@ -141,13 +207,19 @@ def _length_fault(text: str, params: Ingest) -> str:
         return "no text"
     if len(text) < params.min_characters:
         return f"text shorter than {params.min_characters} characters"
-    return f"text longer than {params.max_characters} characters" if len(text) > params.max_characters else ""
+    return (
+        f"text longer than {params.max_characters} characters"
+        if len(text) > params.max_characters
+        else ""
+    )
 
 
 def _label(reviews: pd.DataFrame, params: Ingest) -> None:
     """Put the class, or "" for none, into the column label: from label, else rating, else aspects."""
     labels = tables.meanings(params.labels, "ingest.labels")
-    stars = tables.meanings({name: list(map(str, values)) for name, values in params.ratings.items()}, "ingest.ratings")
+    stars = tables.meanings(
+        {name: list(map(str, values)) for name, values in params.ratings.items()}, "ingest.ratings"
+    )
     if strange := sorted(set(stars.values()) - set(params.labels)):
         raise ValueError(f"ingest.ratings: {', '.join(strange)} is no class of ingest.labels")
     found, reasons = [], []
@@ -159,9 +231,17 @@ def _label(reviews: pd.DataFrame, params: Ingest) -> None:
             reason = "" if label else f"label {review.label!r:.40} is none of {', '.join(labels)}"
         elif review.rating:
             label = stars.get(tables.plain(review.rating), "")
-            reason = "" if NUMBER.fullmatch(tables.plain(review.rating)) else f"rating {review.rating!r:.40} is not a number"
+            reason = (
+                ""
+                if NUMBER.fullmatch(tables.plain(review.rating))
+                else f"rating {review.rating!r:.40} is not a number"
+            )
         elif params.label_from_aspects and review.aspects:
-            label = "negative" if any(aspect["polarity"] == "negative" for aspect in review.aspects) else "positive"
+            label = (
+                "negative"
+                if any(aspect["polarity"] == "negative" for aspect in review.aspects)
+                else "positive"
+            )
         found.append(label)
         reasons.append(reason)
     reviews["label"] = found
@@ -177,7 +257,9 @@ def _contradict(reviews: pd.DataFrame) -> int:
     return int(torn.sum())
 
 
-def _check_rejected(frames: list[pd.DataFrame], rejected: pd.DataFrame, data: Path, limit: float) -> None:
+def _check_rejected(
+    frames: list[pd.DataFrame], rejected: pd.DataFrame, data: Path, limit: float
+) -> None:
     """Fail when more than ``limit`` of the rows of a kind are rejected, and leave them beside ``data``."""
     left = data.with_name(f"{data.name}.rejected.parquet")
     left.unlink(missing_ok=True)
@@ -186,7 +268,9 @@ def _check_rejected(frames: list[pd.DataFrame], rejected: pd.DataFrame, data: Pa
         return
     with new_file(left) as temporary:
         pq.write_table(_rejected(rejected), temporary)
-    lines = [f"{share:.0%} of the rows are rejected, ingest.max_rejected allows {limit:.0%}; all of them are in {left}"]
+    lines = [
+        f"{share:.0%} of the rows are rejected, ingest.max_rejected allows {limit:.0%}; all of them are in {left}"
+    ]
     for reason, count in Counter(rejected["reason"]).most_common(5):
         first = rejected[rejected["reason"] == reason].iloc[0]
         lines.append(f"  {count} times: {reason} (first in {first['file']}, row {first['row']})")
@@ -199,7 +283,10 @@ def _distinct(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metr
     A product is in one part only; a text without a product is a group of its own. An unlabelled one of those is for training.
     Of equal texts a labelled one stays, then one of the test part, then an annotated one, then the first by fingerprint.
     """
-    groups = [f"product {tables.plain(p)}" if p else f"text {key}" for p, key in zip(reviews["product"], reviews["key"], strict=True)]
+    groups = [
+        f"product {tables.plain(p)}" if p else f"text {key}"
+        for p, key in zip(reviews["product"], reviews["key"], strict=True)
+    ]
     labelled = reviews["label"] != ""
     parts = [params.split.part(group, params.seed) for group in groups]
     alone = ~labelled & (reviews["product"] == "") & (params.split.train > 0)
@@ -210,10 +297,19 @@ def _distinct(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metr
     once = ranked.drop_duplicates("key")
     kept = once
     if params.near_duplicate < 1:
-        kept = once[[earlier < 0 for earlier in near_duplicates(once["text"].tolist(), params.near_duplicate)]]
+        kept = once[
+            [
+                earlier < 0
+                for earlier in near_duplicates(once["text"].tolist(), params.near_duplicate)
+            ]
+        ]
     kept = kept.sort_values("key")
     beyond = kept.index[~kept["unlabelled"]][params.limit or len(kept) :]
-    figures = {"duplicates": len(ranked) - len(once), "near_duplicates": len(once) - len(kept), "beyond_limit": len(beyond)}
+    figures = {
+        "duplicates": len(ranked) - len(once),
+        "near_duplicates": len(once) - len(kept),
+        "beyond_limit": len(beyond),
+    }
     return kept.drop(beyond), {name: float(count) for name, count in figures.items()}
 
 
@@ -226,13 +322,20 @@ def _check_parts(parts: dict[str, pd.DataFrame], columns: str, params: Ingest) -
         )
     for part, share in params.split.model_dump().items():
         if share and parts[part].empty:
-            raise ValueError(f"none of the {labelled} labelled reviews falls into {part} ({share:.0%}); more data or another ingest.split is needed")
+            raise ValueError(
+                f"none of the {labelled} labelled reviews falls into {part} ({share:.0%}); more data or another ingest.split is needed"
+            )
     if params.split.train and parts["train"]["label"].nunique() < 2:
-        raise ValueError(f"all reviews to train on are {parts['train']['label'].iloc[0]}; a classifier needs two classes at least")
+        raise ValueError(
+            f"all reviews to train on are {parts['train']['label'].iloc[0]}; a classifier needs two classes at least"
+        )
 
 
 def _shard(frame: pd.DataFrame, classes: list[str]) -> pa.Table:
-    names = [f"{Path(file).stem}:{given or row}" for file, given, row in zip(frame["file"], frame["id"], frame["row"], strict=True)]
+    names = [
+        f"{Path(file).stem}:{given or row}"
+        for file, given, row in zip(frame["file"], frame["id"], frame["row"], strict=True)
+    ]
     columns = {
         "id": names,
         "text": frame["text"].tolist(),
@@ -252,9 +355,19 @@ def _rejected(frame: pd.DataFrame) -> pa.Table:
 
 
 def _schema(raw: Path, parts: dict[str, pd.DataFrame], params: Ingest) -> dict[str, Any]:
-    about: dict[str, Any] = next((read_json(raw / name) for name in ABOUT if (raw / name).exists()), {})
-    content = "".join(f"{key} {label}\n" for key, label in zip(parts["test"]["key"], parts["test"]["label"], strict=True))
-    categories = {aspect["category"] for frame in parts.values() for aspects in frame["aspects"] for aspect in aspects or []}
+    about: dict[str, Any] = next(
+        (read_json(raw / name) for name in ABOUT if (raw / name).exists()), {}
+    )
+    content = "".join(
+        f"{key} {label}\n"
+        for key, label in zip(parts["test"]["key"], parts["test"]["label"], strict=True)
+    )
+    categories = {
+        aspect["category"]
+        for frame in parts.values()
+        for aspects in frame["aspects"]
+        for aspect in aspects or []
+    }
     return {
         "classes": list(params.labels),
         "aspects": sorted(categories),

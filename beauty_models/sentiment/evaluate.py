@@ -17,11 +17,22 @@ from beauty_models.common.progress import say
 from beauty_models.families import Metrics
 from beauty_models.sentiment import Evaluate
 from beauty_models.sentiment.model import Predictions, load
-from beauty_models.sentiment.report.baselines import POLARITIES, Guess, annotated, majority, mentions, tfidf_logreg
+from beauty_models.sentiment.report.baselines import (
+    POLARITIES,
+    Guess,
+    annotated,
+    majority,
+    mentions,
+    tfidf_logreg,
+)
 from beauty_models.sentiment.report.needs import excerpt, needs
 from beauty_models.sentiment.report.quality_page import confusion_png, quality_page, reliability_png
 
-SCORES = {"accuracy": intervals.accuracy, "macro_f1": intervals.macro_f1, "balanced_accuracy": intervals.balanced_accuracy}
+SCORES = {
+    "accuracy": intervals.accuracy,
+    "macro_f1": intervals.macro_f1,
+    "balanced_accuracy": intervals.balanced_accuracy,
+}
 BINS = 15  # of the calibration error
 SHOWN = 400  # characters of a listed error
 SMALL = 50  # fewer texts than this in a slice prove little
@@ -29,7 +40,9 @@ GROUPS = 10  # the least number of products whose resampling says anything: with
 LENGTHS = [0, 20, 50, 100, 200]  # characters, the lower ends of the slices by length
 
 
-def calibration(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> list[dict[str, float]]:
+def calibration(
+    truth: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> list[dict[str, float]]:
     """Return up to 15 bins of equal mass by the confidence in the predicted class: n, mean confidence, accuracy.
 
     Equal mass instead of equal width keeps bins from being empty (Nguyen & O'Connor 2015); equal confidences share a bin.
@@ -38,12 +51,21 @@ def calibration(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) ->
     edges = np.quantile(confidence, np.arange(1, BINS) / BINS)
     place = np.searchsorted(edges, confidence, side="left")
     bins = [place == one for one in np.unique(place)]
-    return [{"n": int(b.sum()), "confidence": float(confidence[b].mean()), "accuracy": float(right[b].mean())} for b in bins]
+    return [
+        {
+            "n": int(b.sum()),
+            "confidence": float(confidence[b].mean()),
+            "accuracy": float(right[b].mean()),
+        }
+        for b in bins
+    ]
 
 
 def calibration_error(bins: list[dict[str, float]]) -> float:
     """Return the expected calibration error: the mean distance of confidence and accuracy (Guo et al. 2017, eq. 3)."""
-    return sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in bins) / sum(b["n"] for b in bins)
+    return sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in bins) / sum(
+        b["n"] for b in bins
+    )
 
 
 def log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
@@ -60,20 +82,29 @@ def label_f1(rows: NDArray[Any], weights: intervals.Floats) -> intervals.Floats:
 
 def aspect_rows(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     """Return, per figure, the (hits, false alarms, misses) of each text for `label_f1`; inputs [n, aspects, 3]."""
+
     def count(true: NDArray[np.bool_], guess: NDArray[np.bool_]) -> NDArray[Any]:
         return np.stack([true & guess, ~true & guess, true & ~guess], -1).astype(np.int32)
 
     pairs = (len(truth), truth.shape[1] * truth.shape[2])
-    found = {"aspect_mention": count(np.any(truth, axis=2), np.any(said, axis=2)),
-             "aspect_polarity": count(truth.reshape(pairs), said.reshape(pairs))}
+    found = {
+        "aspect_mention": count(np.any(truth, axis=2), np.any(said, axis=2)),
+        "aspect_polarity": count(truth.reshape(pairs), said.reshape(pairs)),
+    }
     return {f"{name}_micro_f1": cells.sum(1) for name, cells in found.items()} | {
-        f"{name}_macro_f1": cells.reshape(len(truth), 3 * cells.shape[1]) for name, cells in found.items()}
+        f"{name}_macro_f1": cells.reshape(len(truth), 3 * cells.shape[1])
+        for name, cells in found.items()
+    }
 
 
-def _tables(test: pd.DataFrame, guess: Guess, aspects: list[str]) -> dict[str, tuple[NDArray[Any], intervals.Score]]:
+def _tables(
+    test: pd.DataFrame, guess: Guess, aspects: list[str]
+) -> dict[str, tuple[NDArray[Any], intervals.Score]]:
     """Return what each figure is computed from: rows [n, columns] and the score."""
     prediction = np.stack([test["label"].to_numpy(), guess.probabilities.argmax(1)], 1)
-    tables: dict[str, tuple[NDArray[Any], intervals.Score]] = {name: (prediction, score) for name, score in SCORES.items()}
+    tables: dict[str, tuple[NDArray[Any], intervals.Score]] = {
+        name: (prediction, score) for name, score in SCORES.items()
+    }
     known = annotated(test["aspects"])
     if aspects and known.any():
         rows = aspect_rows(mentions(test["aspects"], aspects)[known], guess.mentions[known])
@@ -85,51 +116,98 @@ def _groups(test: pd.DataFrame) -> NDArray[Any] | None:
     """Return the product of each text (one without product stands alone), or None where there are too few products to resample."""
     alone = pd.Series([f"\0{i}" for i in range(len(test))], index=test.index)
     groups = test["product"].where(test["product"].notna(), alone)
-    return groups.to_numpy(dtype=str) if test["product"].notna().any() and groups.nunique() >= GROUPS else None
+    return (
+        groups.to_numpy(dtype=str)
+        if test["product"].notna().any() and groups.nunique() >= GROUPS
+        else None
+    )
 
 
-def _compare(test: pd.DataFrame, guesses: dict[str, Guess], aspects: list[str], params: Evaluate) -> dict[str, dict[str, float]]:
+def _compare(
+    test: pd.DataFrame, guesses: dict[str, Guess], aspects: list[str], params: Evaluate
+) -> dict[str, dict[str, float]]:
     """Return the figures of the model with their intervals, and of each baseline with the model's margin over it."""
     known, groups = annotated(test["aspects"]), _groups(test)
     ours, found = _tables(test, guesses["model"], aspects), {}
     for who, guess in guesses.items():
-        found[who] = {"ece": calibration_error(calibration(test["label"].to_numpy(), guess.probabilities)),
-                      "log_loss": log_loss(test["label"].to_numpy(), guess.probabilities)}
+        found[who] = {
+            "ece": calibration_error(calibration(test["label"].to_numpy(), guess.probabilities)),
+            "log_loss": log_loss(test["label"].to_numpy(), guess.probabilities),
+        }
         for name, (rows, score) in _tables(test, guess, aspects).items():
             value, width = intervals.exactly(score, rows), rows.shape[1]
             some = groups[known] if groups is not None and name.startswith("aspect") else groups
-            sure = partial(intervals.bootstrap, groups=some, resamples=params.bootstrap, confidence=params.confidence, seed=params.seed)
+            sure = partial(
+                intervals.bootstrap,
+                groups=some,
+                resamples=params.bootstrap,
+                confidence=params.confidence,
+                seed=params.seed,
+            )
             found[who][name] = value
             if who == "model":
                 found[who][f"{name}.low"], found[who][f"{name}.high"] = sure(rows, score)
             else:
                 both = np.concatenate([ours[name][0], rows], 1)
-                margin = intervals.difference(score, list(range(width)), list(range(width, 2 * width)))
+                margin = intervals.difference(
+                    score, list(range(width)), list(range(width, 2 * width))
+                )
                 found[who][f"{name}.margin"] = intervals.exactly(margin, both)
-                found[who][f"{name}.margin_low"], found[who][f"{name}.margin_high"] = sure(both, margin)
+                found[who][f"{name}.margin_low"], found[who][f"{name}.margin_high"] = sure(
+                    both, margin
+                )
     return found
 
 
-def _slices(test: pd.DataFrame, prediction: NDArray[Any], params: Evaluate) -> Iterator[dict[str, Any]]:
+def _slices(
+    test: pd.DataFrame, prediction: NDArray[Any], params: Evaluate
+) -> Iterator[dict[str, Any]]:
     """Yield n, accuracy and macro-F1 with interval for each category, language and length."""
     ends = [f"to {stop - 1}" for stop in LENGTHS[1:]] + ["and more"]
     names = [f"{start} {end} characters" for start, end in zip(LENGTHS, ends, strict=True)]
     lengths = pd.cut(test["text"].str.len(), [*LENGTHS, np.inf], right=False, labels=names)
-    for by, column in {"category": test["category"], "language": test["language"], "length": lengths}.items():
-        for value, index in column.groupby(column, sort=by == "length", observed=True).indices.items():
+    for by, column in {
+        "category": test["category"],
+        "language": test["language"],
+        "length": lengths,
+    }.items():
+        for value, index in column.groupby(
+            column, sort=by == "length", observed=True
+        ).indices.items():
             rows = np.stack([test["label"].to_numpy()[index], prediction[index]], 1)
-            low, high = intervals.bootstrap(rows, intervals.macro_f1, groups=_groups(test.iloc[index]),
-                                            resamples=params.bootstrap, confidence=params.confidence, seed=params.seed)
-            yield {"by": by, "value": str(value), "n": len(index), "accuracy": intervals.exactly(intervals.accuracy, rows),
-                   "macro_f1": intervals.exactly(intervals.macro_f1, rows), "low": low, "high": high, "small": len(index) < SMALL}
+            low, high = intervals.bootstrap(
+                rows,
+                intervals.macro_f1,
+                groups=_groups(test.iloc[index]),
+                resamples=params.bootstrap,
+                confidence=params.confidence,
+                seed=params.seed,
+            )
+            yield {
+                "by": by,
+                "value": str(value),
+                "n": len(index),
+                "accuracy": intervals.exactly(intervals.accuracy, rows),
+                "macro_f1": intervals.exactly(intervals.macro_f1, rows),
+                "low": low,
+                "high": high,
+                "small": len(index) < SMALL,
+            }
 
 
 def _per_class(confusion: NDArray[np.int64], classes: list[str]) -> list[dict[str, Any]]:
     """Return precision, recall, F1 (0 where undefined) and the number of texts of each class."""
     hits, said, true = np.diag(confusion), confusion.sum(0), confusion.sum(1)
-    figures = {"precision": intervals.ratio(hits, said), "recall": intervals.ratio(hits, true), "f1": intervals.ratio(2 * hits, said + true)}
-    return [{"class": name, "n": int(true[i])} | {key: float(np.nan_to_num(value[i])) for key, value in figures.items()}
-            for i, name in enumerate(classes)]
+    figures = {
+        "precision": intervals.ratio(hits, said),
+        "recall": intervals.ratio(hits, true),
+        "f1": intervals.ratio(2 * hits, said + true),
+    }
+    return [
+        {"class": name, "n": int(true[i])}
+        | {key: float(np.nan_to_num(value[i])) for key, value in figures.items()}
+        for i, name in enumerate(classes)
+    ]
 
 
 def _per_aspect(test: pd.DataFrame, guess: Guess, aspects: list[str]) -> list[dict[str, Any]]:
@@ -139,34 +217,70 @@ def _per_aspect(test: pd.DataFrame, guess: Guess, aspects: list[str]) -> list[di
     found = []
     for i, name in enumerate(aspects):
         rows = aspect_rows(truth[:, i : i + 1], said[:, i : i + 1])
-        f1 = {key: intervals.exactly(label_f1, rows[f"aspect_{key}_micro_f1"]) for key in ("mention", "polarity")}
-        found.append({"aspect": name, "n": int(truth[:, i].any(1).sum()), "mention_f1": f1["mention"], "polarity_f1": f1["polarity"]})
+        f1 = {
+            key: intervals.exactly(label_f1, rows[f"aspect_{key}_micro_f1"])
+            for key in ("mention", "polarity")
+        }
+        found.append(
+            {
+                "aspect": name,
+                "n": int(truth[:, i].any(1).sum()),
+                "mention_f1": f1["mention"],
+                "polarity_f1": f1["polarity"],
+            }
+        )
     return sorted(found, key=lambda one: -int(one["n"])) if known.any() else []
 
 
-def score(test: pd.DataFrame, guesses: dict[str, Guess], classes: list[str], aspects: list[str], params: Evaluate) -> dict[str, Any]:
+def score(
+    test: pd.DataFrame,
+    guesses: dict[str, Guess],
+    classes: list[str],
+    aspects: list[str],
+    params: Evaluate,
+) -> dict[str, Any]:
     """Return everything measured on ``test``: nested, ready for JSON. ``guesses`` has "model" and the baselines."""
     truth, model = test["label"].to_numpy(), guesses["model"]
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (truth, model.probabilities.argmax(1)), 1)
     return {
-        "n": len(test), "annotated": int(annotated(test["aspects"]).sum()), "classes": classes, "grouped": _groups(test) is not None,
-        "confidence": params.confidence, "figures": _compare(test, guesses, aspects, params), "confusion": confusion.tolist(),
-        "per_class": _per_class(confusion, classes), "calibration": calibration(truth, model.probabilities),
-        "slices": list(_slices(test, model.probabilities.argmax(1), params)), "per_aspect": _per_aspect(test, model, aspects)}
+        "n": len(test),
+        "annotated": int(annotated(test["aspects"]).sum()),
+        "classes": classes,
+        "grouped": _groups(test) is not None,
+        "confidence": params.confidence,
+        "figures": _compare(test, guesses, aspects, params),
+        "confusion": confusion.tolist(),
+        "per_class": _per_class(confusion, classes),
+        "calibration": calibration(truth, model.probabilities),
+        "slices": list(_slices(test, model.probabilities.argmax(1), params)),
+        "per_aspect": _per_aspect(test, model, aspects),
+    }
 
 
 def flat(scores: dict[str, Any]) -> Metrics:
     """Return the figures of `score` under flat names; those of a baseline as ``baseline/figure``."""
-    found = {f"{'' if who == 'model' else who + '/'}{name}": value for who, figures in scores["figures"].items() for name, value in figures.items()}
+    found = {
+        f"{'' if who == 'model' else who + '/'}{name}": value
+        for who, figures in scores["figures"].items()
+        for name, value in figures.items()
+    }
     return found | {"n": float(scores["n"]), "annotated": float(scores["annotated"])}
 
 
 def predictions(test: pd.DataFrame, guess: Guess, classes: list[str]) -> pd.DataFrame:
     """Return the table id, label, prediction (class names) and one probability per class."""
     names = np.array(classes)
-    found = pd.DataFrame({"id": test["id"], "label": names[test["label"]], "prediction": names[guess.probabilities.argmax(1)]})
-    return found.assign(**{f"probability_{name}": guess.probabilities[:, i] for i, name in enumerate(classes)})
+    found = pd.DataFrame(
+        {
+            "id": test["id"],
+            "label": names[test["label"]],
+            "prediction": names[guess.probabilities.argmax(1)],
+        }
+    )
+    return found.assign(
+        **{f"probability_{name}": guess.probabilities[:, i] for i, name in enumerate(classes)}
+    )
 
 
 def read(data: Path, classes: list[str]) -> dict[str, pd.DataFrame]:
@@ -175,24 +289,36 @@ def read(data: Path, classes: list[str]) -> dict[str, pd.DataFrame]:
     Raises:
         ValueError: there is no test text, or the data have other classes than the model.
     """
-    frames = {name: pd.read_parquet(data / f"{name}.parquet") for name in ("train", "validation", "test")}
+    frames = {
+        name: pd.read_parquet(data / f"{name}.parquet") for name in ("train", "validation", "test")
+    }
     if frames["test"].empty:
-        raise ValueError(f"{data / 'test.parquet'}: no texts to evaluate on; bring more data or raise ingest.split.test in params.yaml")
+        raise ValueError(
+            f"{data / 'test.parquet'}: no texts to evaluate on; bring more data or raise ingest.split.test in params.yaml"
+        )
     if (theirs := read_json(data / "schema.json")["classes"]) != classes:
-        raise ValueError(f"{data / 'schema.json'}: classes {theirs}, but the model knows {classes}; run finetune again")
+        raise ValueError(
+            f"{data / 'schema.json'}: classes {theirs}, but the model knows {classes}; run finetune again"
+        )
     return frames
 
 
 def _worst(test: pd.DataFrame, guess: Guess, classes: list[str], count: int) -> pd.DataFrame:
     """Return the ``count`` errors the model was most sure of, texts masked and cut."""
-    table = predictions(test, guess, classes).assign(confidence=guess.probabilities.max(1), text=test["text"])
+    table = predictions(test, guess, classes).assign(
+        confidence=guess.probabilities.max(1), text=test["text"]
+    )
     wrong = table[table["label"] != table["prediction"]].nlargest(count, "confidence", keep="first")
     return wrong.assign(text=[excerpt(text, "", SHOWN) for text in wrong["text"]])
 
 
 def _states(predicted: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return the mentions [n, aspects, 3] for probabilities [n, aspects, 4], of which the first is "not mentioned"."""
-    return predicted.argmax(-1)[..., None] == np.arange(1, 1 + len(POLARITIES)) if predicted.size else np.zeros((*predicted.shape[:2], 3), bool)
+    return (
+        predicted.argmax(-1)[..., None] == np.arange(1, 1 + len(POLARITIES))
+        if predicted.size
+        else np.zeros((*predicted.shape[:2], 3), bool)
+    )
 
 
 class Reader(Protocol):
@@ -213,21 +339,41 @@ def examine(reader: Reader, data: Path, folder: Path, params: Evaluate) -> dict[
     predicted = reader.predict(test["text"].tolist(), "evaluate: test")
     say("evaluate: baselines")
     baseline, note = tfidf_logreg(frames, classes, aspects, params.seed)
-    guesses = {"model": Guess(predicted.probabilities.astype(float), _states(predicted.aspects)),
-               "majority": majority(frames["train"], test, classes, aspects), "tfidf_logreg": baseline}
+    guesses = {
+        "model": Guess(predicted.probabilities.astype(float), _states(predicted.aspects)),
+        "majority": majority(frames["train"], test, classes, aspects),
+        "tfidf_logreg": baseline,
+    }
     notes = [f"TF-IDF + logistic regression: {note}."]
-    if aspects and (strange := sorted({one["category"] for value in test["aspects"] if value is not None for one in value} - set(aspects))):
-        notes.append(f"Not scored, for the model has not learned them: the aspects {', '.join(strange)}.")
+    if aspects and (
+        strange := sorted(
+            {one["category"] for value in test["aspects"] if value is not None for one in value}
+            - set(aspects)
+        )
+    ):
+        notes.append(
+            f"Not scored, for the model has not learned them: the aspects {', '.join(strange)}."
+        )
     scores = score(test, guesses, classes, aspects, params) | {"notes": notes}
     say("evaluate: report")
     write_json(folder / "scores.json", scores)
-    predictions(test, guesses["model"], classes).to_parquet(folder / "predictions.parquet", index=False)
+    predictions(test, guesses["model"], classes).to_parquet(
+        folder / "predictions.parquet", index=False
+    )
     worst = _worst(test, guesses["model"], classes, params.worst)
-    (folder / "index.html").write_text(quality_page(scores, worst, scores["notes"]), encoding="utf-8")
+    (folder / "index.html").write_text(
+        quality_page(scores, worst, scores["notes"]), encoding="utf-8"
+    )
     confusion_png(folder / "confusion.png", scores)
     reliability_png(folder / "reliability.png", scores)
-    needs(folder=folder, frame=pd.concat(frames.values(), ignore_index=True), classes=classes, aspects=aspects, params=params,
-          predict=lambda texts: _states(reader.predict(texts, "evaluate: needs").aspects))
+    needs(
+        folder=folder,
+        frame=pd.concat(frames.values(), ignore_index=True),
+        classes=classes,
+        aspects=aspects,
+        params=params,
+        predict=lambda texts: _states(reader.predict(texts, "evaluate: needs").aspects),
+    )
     return scores
 
 

@@ -20,7 +20,16 @@ from beauty_models.common.bert import layers, mean, pad, tokenize
 from beauty_models.common.descent import Descent
 from beauty_models.common.files import read_json
 from beauty_models.common.losses import class_weights, focal, temperature
-from beauty_models.common.training import Batch, attention, batches, by_length, device, precision, seed_step, set_dropout
+from beauty_models.common.training import (
+    Batch,
+    attention,
+    batches,
+    by_length,
+    device,
+    precision,
+    seed_step,
+    set_dropout,
+)
 from beauty_models.families import Metrics
 from beauty_models.sentiment import Finetune
 from beauty_models.sentiment.model import STATES, Classifier, save
@@ -29,7 +38,9 @@ ROWS = 64  # per batch where nothing is learned
 UNKNOWN = -1  # aspect target of a review that nobody annotated
 
 
-def aspect_targets(annotated: pd.Series[Any], aspects: list[str], polarities: list[str]) -> torch.Tensor:
+def aspect_targets(
+    annotated: pd.Series[Any], aspects: list[str], polarities: list[str]
+) -> torch.Tensor:
     """Return [n, aspects]: 0 not mentioned, else 1 + the polarity's number, −1 where a review was not annotated.
 
     An aspect that is both praised and blamed counts as blamed: a complaint is what a shop must not miss.
@@ -41,7 +52,9 @@ def aspect_targets(annotated: pd.Series[Any], aspects: list[str], polarities: li
             continue
         for mention in sorted(mentions, key=lambda m: -polarities.index(m["polarity"])):
             if mention["category"] in aspects:
-                targets[row, aspects.index(mention["category"])] = 1 + polarities.index(mention["polarity"])
+                targets[row, aspects.index(mention["category"])] = 1 + polarities.index(
+                    mention["polarity"]
+                )
     return targets
 
 
@@ -61,8 +74,17 @@ class Part:
             return
         with precision(params.precision):
             low = torch.is_autocast_enabled(device().type)
-        kept = Activations(file, self.lengths, classifier.encoder.config.hidden_size, torch.bfloat16 if low else torch.float32)
-        with torch.no_grad(), progress.bar("finetune: frozen layers, once", len(self.rows)) as bar, precision(params.precision):
+        kept = Activations(
+            file,
+            self.lengths,
+            classifier.encoder.config.hidden_size,
+            torch.bfloat16 if low else torch.float32,
+        )
+        with (
+            torch.no_grad(),
+            progress.bar("finetune: frozen layers, once", len(self.rows)) as bar,
+            precision(params.precision),
+        ):
             for batch in by_length(self.lengths, ROWS):
                 hidden, mask = self.hidden(classifier, batch)
                 kept.write(batch, classifier.encode(hidden, mask, 0, params.frozen_layers))
@@ -81,17 +103,30 @@ class Part:
         if params.imbalance != "resample":
             return batches(self.lengths, params.batch, params.seed, epoch)
         weight = class_weights(self.labels)[self.labels].double().numpy()
-        drawn = np.random.default_rng((params.seed, epoch, 1)).choice(len(weight), len(weight), p=weight / weight.sum())
-        return [drawn[batch] for batch in batches(self.lengths[drawn], params.batch, params.seed, epoch)]
+        drawn = np.random.default_rng((params.seed, epoch, 1)).choice(
+            len(weight), len(weight), p=weight / weight.sum()
+        )
+        return [
+            drawn[batch] for batch in batches(self.lengths[drawn], params.batch, params.seed, epoch)
+        ]
 
-    def loss(self, classifier: Classifier, pooled: torch.Tensor, batch: Batch, params: Finetune) -> torch.Tensor:
+    def loss(
+        self, classifier: Classifier, pooled: torch.Tensor, batch: Batch, params: Finetune
+    ) -> torch.Tensor:
         """Return the loss of rows ``batch`` from their pooled features [n, width]."""
         sentiment, aspect = classifier.heads(pooled)
         weights = class_weights(self.labels).to(device()) if params.imbalance == "weights" else None
-        loss = focal(sentiment.float(), self.labels[batch].to(device()), params.focal_gamma if params.imbalance == "focal" else 0.0, weights)
+        loss = focal(
+            sentiment.float(),
+            self.labels[batch].to(device()),
+            params.focal_gamma if params.imbalance == "focal" else 0.0,
+            weights,
+        )
         targets = self.aspects[batch].to(device())
         if bool((targets != UNKNOWN).any()):
-            entropy = nn.functional.cross_entropy(aspect.float().reshape(-1, STATES), targets.reshape(-1), ignore_index=UNKNOWN)
+            entropy = nn.functional.cross_entropy(
+                aspect.float().reshape(-1, STATES), targets.reshape(-1), ignore_index=UNKNOWN
+            )
             loss = loss + params.aspect_weight * len(classifier.aspects) * entropy
         return loss
 
@@ -140,7 +175,9 @@ def _mode(classifier: Classifier, training: bool) -> None:
 
 
 @torch.no_grad()
-def _pooled(classifier: Classifier, part: Part, params: Finetune) -> tuple[torch.Tensor, torch.Tensor]:
+def _pooled(
+    classifier: Classifier, part: Part, params: Finetune
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return, for every row, the mean over the tokens before its normalisation [n, width] and the logits of the classes."""
     _mode(classifier, training=False)
     means = torch.zeros(len(part.rows), classifier.encoder.config.hidden_size)
@@ -148,21 +185,30 @@ def _pooled(classifier: Classifier, part: Part, params: Finetune) -> tuple[torch
     for batch in by_length(part.lengths, ROWS):
         with precision(params.precision):
             hidden, mask = part.hidden(classifier, batch)
-            hidden = classifier.encode(hidden, mask, params.frozen_layers, len(layers(classifier.encoder)))
+            hidden = classifier.encode(
+                hidden, mask, params.frozen_layers, len(layers(classifier.encoder))
+            )
         pooled = mean(hidden, mask)
-        means[batch], logits[batch] = pooled.cpu(), classifier.heads(classifier.norm(pooled))[0].cpu()
+        means[batch], logits[batch] = (
+            pooled.cpu(),
+            classifier.heads(classifier.norm(pooled))[0].cpu(),
+        )
     return means, logits
 
 
 def _train_head(classifier: Classifier, part: Part, params: Finetune) -> None:
     """Train the head alone, on features of the whole encoder that are computed once."""
     means, _ = _pooled(classifier, part, params)
-    optimizer = torch.optim.AdamW(_head(classifier), lr=params.head_learning_rate, weight_decay=params.weight_decay)
+    optimizer = torch.optim.AdamW(
+        _head(classifier), lr=params.head_learning_rate, weight_decay=params.weight_decay
+    )
     classifier.train()
     for epoch in range(params.head_epochs):
         for number, batch in enumerate(part.batches(params, epoch)):
             seed_step(params.seed + 1, epoch * len(part.rows) + number)
-            part.loss(classifier, classifier.norm(means[batch].to(device())), batch, params).backward()
+            part.loss(
+                classifier, classifier.norm(means[batch].to(device())), batch, params
+            ).backward()
             optimizer.step()
             optimizer.zero_grad()
 
@@ -170,12 +216,22 @@ def _train_head(classifier: Classifier, part: Part, params: Finetune) -> None:
 class Trainer:
     """The loop over epochs and batches with its checkpoints; kept apart from `finetune` so that it can be resumed."""
 
-    def __init__(self, classifier: Classifier, part: Part, params: Finetune, checkpoint: Checkpoint) -> None:
-        self.classifier, self.part, self.params, self.checkpoint, self.run = classifier, part, params, checkpoint, Run()
+    def __init__(
+        self, classifier: Classifier, part: Part, params: Finetune, checkpoint: Checkpoint
+    ) -> None:
+        self.classifier, self.part, self.params, self.checkpoint, self.run = (
+            classifier,
+            part,
+            params,
+            checkpoint,
+            Run(),
+        )
         once = -(-len(part.rows) // params.batch)
         self.passes = max(1, -(-params.min_steps // (once * params.epochs)))
         self.per_epoch = self.passes * once
-        self.descent = Descent(classifier, _groups(classifier, params), self.per_epoch * params.epochs, params)
+        self.descent = Descent(
+            classifier, _groups(classifier, params), self.per_epoch * params.epochs, params
+        )
         self.best: dict[str, torch.Tensor] = {}
 
     def resume(self) -> bool:
@@ -185,7 +241,9 @@ class Trainer:
             return False
         self.descent.resume(state)
         self.run, self.best = Run(**state["run"]), state["best"]
-        progress.say(f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}")
+        progress.say(
+            f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}"
+        )
         return True
 
     def save(self) -> None:
@@ -198,7 +256,11 @@ class Trainer:
         lowest = _thaw(classifier, run.epoch, params)
         _mode(classifier, training=True)
         depth = len(layers(classifier.encoder))
-        order = [batch for i in range(self.passes) for batch in self.part.batches(params, run.epoch * self.passes + i)]
+        order = [
+            batch
+            for i in range(self.passes)
+            for batch in self.part.batches(params, run.epoch * self.passes + i)
+        ]
         while run.batch < len(order):
             batch = order[run.batch]
             seed_step(params.seed, run.epoch * len(order) + run.batch)
@@ -211,16 +273,33 @@ class Trainer:
             loss.backward()
             self.descent.step()
             run.batch, run.loss = run.batch + 1, run.loss + loss.item()
-            bar.advance(1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}")
+            bar.advance(
+                1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}"
+            )
             if self.checkpoint.due():
                 self.save()
 
     def close_epoch(self, validation: Part) -> None:
         """Score the validation split, keep the best weights, and turn to the next epoch."""
         run = self.run
-        score = float(f1_score(validation.labels, _pooled(self.classifier, validation, self.params)[1].argmax(-1), average="macro", zero_division=0))
-        run.history.append({"epoch": run.epoch + 1, "loss": run.loss / self.per_epoch, "validation_macro_f1": score})
-        progress.say(f"finetune: epoch {run.epoch + 1}: loss {run.loss / self.per_epoch:.4f}, validation macro-F1 {score:.4f}")
+        score = float(
+            f1_score(
+                validation.labels,
+                _pooled(self.classifier, validation, self.params)[1].argmax(-1),
+                average="macro",
+                zero_division=0,
+            )
+        )
+        run.history.append(
+            {
+                "epoch": run.epoch + 1,
+                "loss": run.loss / self.per_epoch,
+                "validation_macro_f1": score,
+            }
+        )
+        progress.say(
+            f"finetune: epoch {run.epoch + 1}: loss {run.loss / self.per_epoch:.4f}, validation macro-F1 {score:.4f}"
+        )
         run.waited = 0 if score > run.best else run.waited + 1
         if score > run.best:
             run.best, self.best = score, self.descent.weights()
@@ -232,9 +311,18 @@ def _classifier(data: Path, pretrained: Path, params: Finetune) -> Classifier:
     encoder = AutoModel.from_pretrained(pretrained, dtype=torch.float32, add_pooling_layer=False)
     depth = len(layers(encoder))
     if params.frozen_layers >= depth:
-        raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the backbone's {depth} layers leave none to train")
-    return Classifier(encoder, AutoTokenizer.from_pretrained(pretrained), schema["classes"], schema["aspects"], params.max_tokens,
-                      read_json(pretrained / "backbone.json"), params.dropout)
+        raise ValueError(
+            f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the backbone's {depth} layers leave none to train"
+        )
+    return Classifier(
+        encoder,
+        AutoTokenizer.from_pretrained(pretrained),
+        schema["classes"],
+        schema["aspects"],
+        params.max_tokens,
+        read_json(pretrained / "backbone.json"),
+        params.dropout,
+    )
 
 
 def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> Metrics:
@@ -256,19 +344,29 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     for name in ("train", "validation"):
         frame = pd.read_parquet(data / f"{name}.parquet")
         if frame.empty:
-            raise ValueError(f"{data / f'{name}.parquet'}: no rows; deliver more labelled reviews or enlarge ingest.split.{name}")
+            raise ValueError(
+                f"{data / f'{name}.parquet'}: no rows; deliver more labelled reviews or enlarge ingest.split.{name}"
+            )
         parts[name] = Part(frame, classifier)
         parts[name].freeze(classifier, checkpoint.file.with_name(f"{name}.bin"), params)
     trainer = Trainer(classifier, parts["train"], params, checkpoint)
     if not trainer.resume():
         _train_head(classifier, parts["train"], params)
     run = trainer.run
-    with progress.bar("finetune", trainer.per_epoch * params.epochs, run.epoch * trainer.per_epoch + run.batch) as bar:
+    with progress.bar(
+        "finetune", trainer.per_epoch * params.epochs, run.epoch * trainer.per_epoch + run.batch
+    ) as bar:
         while run.epoch < params.epochs and run.waited < params.patience:
             trainer.epoch(bar)
             trainer.close_epoch(parts["validation"])
     trainer.descent.put(trainer.best)
-    classifier.temperature = temperature(_pooled(classifier, parts["validation"], params)[1], parts["validation"].labels)
+    classifier.temperature = temperature(
+        _pooled(classifier, parts["validation"], params)[1], parts["validation"].labels
+    )
     save(classifier, model, run.history)
     checkpoint.clear()
-    return {"validation_macro_f1": run.best, "epochs": run.epoch, "temperature": classifier.temperature}
+    return {
+        "validation_macro_f1": run.best,
+        "epochs": run.epoch,
+        "temperature": classifier.temperature,
+    }

@@ -38,18 +38,33 @@ class Predictions:
 class Classifier(nn.Module):
     """Texts → probabilities of the classes and, where the data had them, of the aspects."""
 
-    def __init__(self, encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, classes: list[str], aspects: list[str],
-                 max_tokens: int, backbone: dict[str, Any], dropout: float = 0.0, temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        encoder: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        classes: list[str],
+        aspects: list[str],
+        max_tokens: int,
+        backbone: dict[str, Any],
+        dropout: float = 0.0,
+        temperature: float = 1.0,
+    ) -> None:
         super().__init__()
         self.encoder, self.tokenizer = encoder, tokenizer
-        self.classes, self.aspects, self.polarities = classes, aspects, ["negative", "neutral", "positive"]
+        self.classes, self.aspects, self.polarities = (
+            classes,
+            aspects,
+            ["negative", "neutral", "positive"],
+        )
         self.max_tokens, self.backbone, self.temperature = max_tokens, backbone, temperature
         width = encoder.config.hidden_size
         self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
         self.sentiment = nn.Linear(width, len(classes))
         self.aspect = nn.Linear(width, STATES * len(aspects)) if aspects else None
 
-    def encode(self, hidden: torch.Tensor, mask: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+    def encode(
+        self, hidden: torch.Tensor, mask: torch.Tensor, start: int, stop: int
+    ) -> torch.Tensor:
         """Return the output of layers ``start`` to ``stop``−1 for ``hidden`` [n, length, width], the input of layer ``start``."""
         return encode(self.encoder, hidden, mask, start, stop)
 
@@ -66,7 +81,9 @@ class Classifier(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits of `heads` for token ids [n, length] with ``mask`` true where a token is real."""
-        return self.heads(self.norm(mean(self.encode(self.embed(ids), mask, 0, len(layers(self.encoder))), mask)))
+        return self.heads(
+            self.norm(mean(self.encode(self.embed(ids), mask, 0, len(layers(self.encoder))), mask))
+        )
 
     @torch.inference_mode()
     def predict(self, texts: Sequence[str], title: str = "predict") -> Predictions:
@@ -79,8 +96,12 @@ class Classifier(nn.Module):
         lengths = np.array([len(row) for row in rows], np.int64)
         with progress.bar(title, len(rows)) if title else nullcontext() as bar, precision("auto"):
             for batch in by_length(lengths, TOKENS // self.max_tokens):
-                sentiment, aspect = self(*pad([rows[i] for i in batch], self.tokenizer.pad_token_id))
-                probabilities[batch] = torch.softmax(sentiment.float() / self.temperature, -1).cpu().numpy()
+                sentiment, aspect = self(
+                    *pad([rows[i] for i in batch], self.tokenizer.pad_token_id)
+                )
+                probabilities[batch] = (
+                    torch.softmax(sentiment.float() / self.temperature, -1).cpu().numpy()
+                )
                 aspects[batch] = torch.softmax(aspect.float(), -1).cpu().numpy()
                 if bar:
                     bar.advance(len(batch))
@@ -93,16 +114,27 @@ def save(classifier: Classifier, folder: Path, history: list[dict[str, float]]) 
     Raises:
         OSError: the disk is full; what was in ``folder`` before is untouched.
     """
-    head = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items() if not name.startswith("encoder.")}
+    head = {
+        name: value.cpu().contiguous()
+        for name, value in classifier.state_dict().items()
+        if not name.startswith("encoder.")
+    }
     with new_folder(folder) as temporary:
         classifier.encoder.save_pretrained(temporary)
         classifier.tokenizer.save_pretrained(temporary)
         save_file(head, temporary / "head.safetensors")
         write_json(temporary / "history.json", history)
         write_json(temporary / "backbone.json", classifier.backbone)
-        write_json(temporary / "classifier.json", {
-            "classes": classifier.classes, "aspects": classifier.aspects, "max_tokens": classifier.max_tokens,
-            "temperature": classifier.temperature, **classifier.backbone})
+        write_json(
+            temporary / "classifier.json",
+            {
+                "classes": classifier.classes,
+                "aspects": classifier.aspects,
+                "max_tokens": classifier.max_tokens,
+                "temperature": classifier.temperature,
+                **classifier.backbone,
+            },
+        )
 
 
 def load(folder: Path) -> Classifier:
@@ -112,10 +144,23 @@ def load(folder: Path) -> Classifier:
         ValueError: the folder is not a saved classifier.
     """
     card = read_json(folder / "classifier.json")
-    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, add_pooling_layer=False)
-    classifier = Classifier(encoder, AutoTokenizer.from_pretrained(folder), card["classes"], card["aspects"], card["max_tokens"],
-                            read_json(folder / "backbone.json"), temperature=card["temperature"])
-    missing, unexpected = classifier.load_state_dict(load_file(folder / "head.safetensors"), strict=False)
+    encoder = AutoModel.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, add_pooling_layer=False
+    )
+    classifier = Classifier(
+        encoder,
+        AutoTokenizer.from_pretrained(folder),
+        card["classes"],
+        card["aspects"],
+        card["max_tokens"],
+        read_json(folder / "backbone.json"),
+        temperature=card["temperature"],
+    )
+    missing, unexpected = classifier.load_state_dict(
+        load_file(folder / "head.safetensors"), strict=False
+    )
     if unexpected or any(not name.startswith("encoder.") for name in missing):
-        raise ValueError(f"{folder / 'head.safetensors'}: not the head of this classifier; retrain or restore the folder")
+        raise ValueError(
+            f"{folder / 'head.safetensors'}: not the head of this classifier; retrain or restore the folder"
+        )
     return classifier

@@ -18,20 +18,39 @@ def _texts(options: argparse.Namespace) -> list[str]:
         return list(options.text)
     rows = tables.read(options.file).rows
     if options.column not in rows.columns:
-        raise ValueError(f"{options.file}: no column {options.column!r}; it has {', '.join(rows.columns)}; name one with --column")
+        raise ValueError(
+            f"{options.file}: no column {options.column!r}; it has {', '.join(rows.columns)}; name one with --column"
+        )
     return list(rows[options.column])
 
 
-def describe(classifier: Classifier, texts: Sequence[str], predictions: Predictions) -> list[dict[str, Any]]:
+def describe(
+    classifier: Classifier, texts: Sequence[str], predictions: Predictions
+) -> list[dict[str, Any]]:
     """Return, for each text, its class, the probabilities of all classes and the aspects it speaks of with their polarity."""
     found = []
-    for text, probabilities, aspects in zip(texts, predictions.probabilities, predictions.aspects, strict=True):
+    for text, probabilities, aspects in zip(
+        texts, predictions.probabilities, predictions.aspects, strict=True
+    ):
         spoken = {
-            name: {"polarity": classifier.polarities[int(states[1:].argmax())], "probability": round(float(1 - states[0]), 4)}
-            for name, states in zip(classifier.aspects, aspects, strict=True) if 1 - states[0] >= MENTIONED}
-        found.append({"text": text, "class": classifier.classes[int(probabilities.argmax())],
-                      "probabilities": {name: round(float(p), 4) for name, p in zip(classifier.classes, probabilities, strict=True)},
-                      "aspects": spoken})
+            name: {
+                "polarity": classifier.polarities[int(states[1:].argmax())],
+                "probability": round(float(1 - states[0]), 4),
+            }
+            for name, states in zip(classifier.aspects, aspects, strict=True)
+            if 1 - states[0] >= MENTIONED
+        }
+        found.append(
+            {
+                "text": text,
+                "class": classifier.classes[int(probabilities.argmax())],
+                "probabilities": {
+                    name: round(float(p), 4)
+                    for name, p in zip(classifier.classes, probabilities, strict=True)
+                },
+                "aspects": spoken,
+            }
+        )
     return found
 
 
@@ -41,7 +60,9 @@ def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     Raises:
         ValueError: the file has no such column, or cannot be read.
     """
-    parser = argparse.ArgumentParser(prog="beauty predict sentiment", description="Class, probabilities and aspects of reviews.")
+    parser = argparse.ArgumentParser(
+        prog="beauty predict sentiment", description="Class, probabilities and aspects of reviews."
+    )
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--text", action="append", help="a review; may be repeated")
     given.add_argument("--file", type=Path, help="CSV, TSV, JSONL or Parquet")
@@ -49,4 +70,6 @@ def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     options = parser.parse_args(arguments)
     texts = _texts(options)
     classifier = load(model)
-    return describe(classifier, texts, classifier.predict(texts, title="" if options.text else "predict"))
+    return describe(
+        classifier, texts, classifier.predict(texts, title="" if options.text else "predict")
+    )

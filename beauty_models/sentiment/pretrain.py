@@ -40,14 +40,20 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     """
     texts = pd.read_parquet(data / "unlabelled.parquet")["text"].tolist()
     if len(texts) < 2:
-        raise ValueError(f"{data / 'unlabelled.parquet'}: {len(texts)} texts; pretraining needs at least two")
+        raise ValueError(
+            f"{data / 'unlabelled.parquet'}: {len(texts)} texts; pretraining needs at least two"
+        )
     backbone = _backbone(texts, params)
     backbone.model.to(device())
-    progress.say(f"pretrain: {params.base}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts")
+    progress.say(
+        f"pretrain: {params.base}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts"
+    )
     rows = examples(backbone, texts, params.max_tokens, params.whole_words)
     split = max(1, round(len(rows) * HELD_OUT))
     shuffled = [rows[i] for i in np.random.default_rng(params.seed).permutation(len(rows))]
-    checkpoint = Checkpoint(pretrained, fingerprint(params, data / "unlabelled.parquet"), params.checkpoint_minutes)
+    checkpoint = Checkpoint(
+        pretrained, fingerprint(params, data / "unlabelled.parquet"), params.checkpoint_minutes
+    )
     before = held_out_loss(backbone, shuffled[:split], params)
     history = train(backbone, shuffled[split:], params, checkpoint)
     after = held_out_loss(backbone, shuffled[:split], params)
@@ -57,6 +63,13 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         write_json(folder / "backbone.json", backbone.card())
         write_json(folder / "history.json", history)
     checkpoint.clear()
-    progress.say(f"pretrain: loss {before:.3f} → {after:.3f} nats per hidden token on {split} held-out texts")
-    return {"loss_before": before, "loss_after": after, "texts": len(texts), "tokens": int(sum(len(r.ids) for r in rows)),
-            "parameters": backbone.model.num_parameters()}
+    progress.say(
+        f"pretrain: loss {before:.3f} → {after:.3f} nats per hidden token on {split} held-out texts"
+    )
+    return {
+        "loss_before": before,
+        "loss_after": after,
+        "texts": len(texts),
+        "tokens": int(sum(len(r.ids) for r in rows)),
+        "parameters": backbone.model.num_parameters(),
+    }

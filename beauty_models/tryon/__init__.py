@@ -6,20 +6,48 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from beauty_models.params import Gate, Index, Names, Pictures, Positive, Precision, Rate, Scratch, Section, Share, Split
+from beauty_models.params import (
+    Gate,
+    Index,
+    Names,
+    Pictures,
+    Positive,
+    Precision,
+    Rate,
+    Scratch,
+    Section,
+    Share,
+    Split,
+)
 
-FIELDS = ("id", "product", "name", "text", "image", "attributes", "variations")  # what a table may hold besides the labels
+FIELDS = (
+    "id",
+    "product",
+    "name",
+    "text",
+    "image",
+    "attributes",
+    "variations",
+)  # what a table may hold besides the labels
 
 
 class Ingest(Section):
     """From tables and folders of pictures to labelled examples of a text, a picture or both."""
 
     seed: int
-    columns: dict[str, Names]  # field or head → the column names it may have; of `text` every one counts, else the first that is there
-    heads: Annotated[dict[str, dict[str, list[str]]], Field(min_length=1)]  # what is learned: head → label → its values; {} takes them as they are
+    columns: dict[
+        str, Names
+    ]  # field or head → the column names it may have; of `text` every one counts, else the first that is there
+    heads: Annotated[
+        dict[str, dict[str, list[str]]], Field(min_length=1)
+    ]  # what is learned: head → label → its values; {} takes them as they are
     category_root: str  # a value of the first head that begins with this folder is a list of paths, as Magento exports them …
-    category_aside: list[str]  # … of which those through these folders do not count; the last folder of the deepest other one is the label
-    catalogue: str  # pattern of the tables whose pictures are garments on sale; "" takes every picture
+    category_aside: list[
+        str
+    ]  # … of which those through these folders do not count; the last folder of the deepest other one is the label
+    catalogue: (
+        str  # pattern of the tables whose pictures are garments on sale; "" takes every picture
+    )
     pictures: Pictures
     min_examples: Positive  # a label with fewer examples is not learned
     max_rejected: Share  # the stage fails when more of the rows than this are rejected
@@ -29,7 +57,9 @@ class Ingest(Section):
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:
         if strange := set(self.columns) ^ {*FIELDS, *self.heads}:
-            raise ValueError(f"columns must name {', '.join(FIELDS)} and the heads {', '.join(self.heads)}; check {', '.join(sorted(strange))}")
+            raise ValueError(
+                f"columns must name {', '.join(FIELDS)} and the heads {', '.join(self.heads)}; check {', '.join(sorted(strange))}"
+            )
         return self
 
 
@@ -97,21 +127,31 @@ class Finetune(Section):
     """Heads and fusions first, on features computed once; then the upper blocks of both networks, lower ones slower."""
 
     seed: int
-    fusion: Literal["concat", "gated", "cross", "ensemble", "auto"]  # which one serves; auto: the best on validation
+    fusion: Literal[
+        "concat", "gated", "cross", "ensemble", "auto"
+    ]  # which one serves; auto: the best on validation
     width: Annotated[int, Field(ge=8)]  # of the fused features
     attention_heads: Positive  # of the fusion by cross-attention
     drop_text: Share  # how often a text is hidden in training, so that a photo alone will do …
     drop_image: Share  # … and how often a photo
-    head_weights: dict[str, Annotated[float, Field(ge=0)]]  # of a head's loss; a head that is not listed has 1
-    frozen_blocks: Annotated[int, Field(ge=0)]  # of the image network, the lowest; with all of them its output is computed once
-    frozen_layers: Annotated[int, Field(ge=0)]  # of the text network, the lowest; their output is computed once; with 0 the embeddings learn, too
+    head_weights: dict[
+        str, Annotated[float, Field(ge=0)]
+    ]  # of a head's loss; a head that is not listed has 1
+    frozen_blocks: Annotated[
+        int, Field(ge=0)
+    ]  # of the image network, the lowest; with all of them its output is computed once
+    frozen_layers: Annotated[
+        int, Field(ge=0)
+    ]  # of the text network, the lowest; their output is computed once; with 0 the embeddings learn, too
     head_epochs: Annotated[int, Field(ge=0)]  # epochs with only heads and fusions learning
     epochs: Annotated[int, Field(ge=0)]  # at most, after those
     patience: Positive  # epochs without a better validation macro-F1 before it stops
     batch: Positive
     learning_rate: Rate  # of the image network's top block
     text_learning_rate: Rate  # of the text network's top layer
-    block_decay: Annotated[float, Field(gt=0, le=1)]  # each block or layer below learns this much slower
+    block_decay: Annotated[
+        float, Field(gt=0, le=1)
+    ]  # each block or layer below learns this much slower
     head_learning_rate: Rate
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
@@ -119,7 +159,9 @@ class Finetune(Section):
     smoothing: Annotated[float, Field(ge=0, lt=1)]  # of the labels (Szegedy et al. 2016)
     imbalance: Literal["none", "weights", "resample", "focal"]
     focal_gamma: Annotated[float, Field(ge=0)]
-    ema: Annotated[float, Field(ge=0, lt=1)]  # decay per step of the running mean of the weights that is kept; 0 is off
+    ema: Annotated[
+        float, Field(ge=0, lt=1)
+    ]  # decay per step of the running mean of the weights that is kept; 0 is off
     augment: Augment
     index: Index
     precision: Precision

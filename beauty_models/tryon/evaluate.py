@@ -22,7 +22,11 @@ from beauty_models.tryon.model import PARTS, Answer, Stylist, load
 from beauty_models.tryon.report.baselines import Guess, baselines
 from beauty_models.tryon.report.page import write_report
 
-SCORES = {"accuracy": intervals.accuracy, "macro_f1": intervals.macro_f1, "balanced_accuracy": intervals.balanced_accuracy}
+SCORES = {
+    "accuracy": intervals.accuracy,
+    "macro_f1": intervals.macro_f1,
+    "balanced_accuracy": intervals.balanced_accuracy,
+}
 TOP = 10  # garments that are recommended
 GROUPS = 10  # the least number of products whose resampling says anything
 
@@ -42,14 +46,23 @@ def read(data: Path, stylist: Stylist) -> tuple[dict[str, pd.DataFrame], list[st
                 frame[column] = None
         strange = sorted(set(frames["test"][column].dropna()) - set(head["labels"]))
         if strange:
-            notes.append(f"Not scored, for the model has not learned them: {head['name']} {', '.join(strange)}.")
+            notes.append(
+                f"Not scored, for the model has not learned them: {head['name']} {', '.join(strange)}."
+            )
         for name, frame in frames.items():
-            frames[name] = frame.assign(**{column: frame[column].where(frame[column].isin(head["labels"]))})
-    frames = {name: frame.assign(image=frame["image"].fillna(""), text=frame["text"].fillna("")) for name, frame in frames.items()}
+            frames[name] = frame.assign(
+                **{column: frame[column].where(frame[column].isin(head["labels"]))}
+            )
+    frames = {
+        name: frame.assign(image=frame["image"].fillna(""), text=frame["text"].fillna(""))
+        for name, frame in frames.items()
+    }
     first = stylist.shape.heads[0]
     if frames["test"][f"label.{first['name']}"].isna().all():
-        raise ValueError(f"{data / 'test.parquet'}: no example of {', '.join(first['labels'])} to evaluate on; bring more data or raise "
-                         "ingest.split.test in params.yaml")
+        raise ValueError(
+            f"{data / 'test.parquet'}: no example of {', '.join(first['labels'])} to evaluate on; bring more data or raise "
+            "ingest.split.test in params.yaml"
+        )
     return frames, notes
 
 
@@ -61,48 +74,92 @@ def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
 def ablations(answer: Answer, lacking: dict[str, Answer]) -> dict[str, Guess]:
     """Return the guesses of each branch, of the mean of the fusions, of the mean of both inputs alone, and with an input taken away."""
     logits = answer.logits
-    found = {name: {head: _softmax(values) for head, values in by_head.items()} for name, by_head in logits.items()}
+    found = {
+        name: {head: _softmax(values) for head, values in by_head.items()}
+        for name, by_head in logits.items()
+    }
     if "concat" in logits:
-        found["ensemble"] = {head: _softmax(np.mean([logits[name][head] for name in FUSIONS], axis=0)) for head in answer.probabilities}
-        found["late_average"] = {head: _softmax((logits["text_only"][head] + logits["image_only"][head]) / 2) for head in answer.probabilities}
-    return found | {name: {head: values.astype(np.float64) for head, values in one.probabilities.items()} for name, one in lacking.items()}
+        found["ensemble"] = {
+            head: _softmax(np.mean([logits[name][head] for name in FUSIONS], axis=0))
+            for head in answer.probabilities
+        }
+        found["late_average"] = {
+            head: _softmax((logits["text_only"][head] + logits["image_only"][head]) / 2)
+            for head in answer.probabilities
+        }
+    return found | {
+        name: {head: values.astype(np.float64) for head, values in one.probabilities.items()}
+        for name, one in lacking.items()
+    }
 
 
 def _groups(test: pd.DataFrame) -> NDArray[Any] | None:
     """Return the product of each example (one without stands alone), or None where there are too few products to resample."""
     alone = pd.Series([f"\0{i}" for i in range(len(test))], index=test.index)
     groups = test["product"].where(test["product"].notna(), alone)
-    return groups.to_numpy(dtype=str) if test["product"].notna().any() and groups.nunique() >= GROUPS else None
+    return (
+        groups.to_numpy(dtype=str)
+        if test["product"].notna().any() and groups.nunique() >= GROUPS
+        else None
+    )
 
 
-def _compare(test: pd.DataFrame, guesses: dict[str, Guess], rivals: set[str], head: dict[str, Any], rows: dict[str, NDArray[np.bool_]],
-             params: Evaluate) -> dict[str, dict[str, float]]:
+def _compare(
+    test: pd.DataFrame,
+    guesses: dict[str, Guess],
+    rivals: set[str],
+    head: dict[str, Any],
+    rows: dict[str, NDArray[np.bool_]],
+    params: Evaluate,
+) -> dict[str, dict[str, float]]:
     """Return the figures of every guess for one head with their intervals, and the model's lead over it on the same rows.
 
     The lead over ``rivals`` is called margin: the gate asks that its interval lies above 0.
     """
-    truth = test[f"label.{head['name']}"].map({name: i for i, name in enumerate(head["labels"])}).fillna(-1).to_numpy(np.int64)
+    truth = (
+        test[f"label.{head['name']}"]
+        .map({name: i for i, name in enumerate(head["labels"])})
+        .fillna(-1)
+        .to_numpy(np.int64)
+    )
     groups, found = _groups(test), dict[str, dict[str, float]]()
     for who, guess in guesses.items():
         some = np.flatnonzero((truth >= 0) & rows.get(who, np.ones(len(test), bool)))
         if not len(some):
             continue
-        both = np.stack([truth, guesses["model"][head["name"]].argmax(1), guess[head["name"]].argmax(1)], 1)[some]
-        sure: Callable[..., intervals.Interval] = partial(intervals.bootstrap, groups=None if groups is None else groups[some], seed=params.seed,
-                                                          resamples=params.bootstrap, confidence=params.confidence)
+        both = np.stack(
+            [truth, guesses["model"][head["name"]].argmax(1), guess[head["name"]].argmax(1)], 1
+        )[some]
+        sure: Callable[..., intervals.Interval] = partial(
+            intervals.bootstrap,
+            groups=None if groups is None else groups[some],
+            seed=params.seed,
+            resamples=params.bootstrap,
+            confidence=params.confidence,
+        )
         found[who] = {"n": float(len(some))}
         for name, score in SCORES.items():
             found[who][name] = intervals.exactly(score, both[:, [0, 2]])
             found[who][f"{name}.low"], found[who][f"{name}.high"] = sure(both[:, [0, 2]], score)
             if who != "model":
-                lead, word = intervals.difference(score, [0, 1], [0, 2]), "margin" if who in rivals else "lead"
+                lead, word = (
+                    intervals.difference(score, [0, 1], [0, 2]),
+                    "margin" if who in rivals else "lead",
+                )
                 found[who][f"{name}.{word}"] = intervals.exactly(lead, both)
-                found[who][f"{name}.{word}_low"], found[who][f"{name}.{word}_high"] = sure(both, lead)
+                found[who][f"{name}.{word}_low"], found[who][f"{name}.{word}_high"] = sure(
+                    both, lead
+                )
     return found
 
 
-def suited(test: pd.DataFrame, features: NDArray[np.float32], model: Path, heads: list[dict[str, Any]],
-           params: Evaluate) -> dict[str, dict[str, float]]:
+def suited(
+    test: pd.DataFrame,
+    features: NDArray[np.float32],
+    model: Path,
+    heads: list[dict[str, Any]],
+    params: Evaluate,
+) -> dict[str, dict[str, float]]:
     """Return for each head which share of the first `TOP` garments on sale has the example's own label, beside that of garments at random.
 
     ``features`` [n, width] are those of the examples ``test``; those that are on sale themselves ask nothing. No garments, no figures.
@@ -112,7 +169,9 @@ def suited(test: pd.DataFrame, features: NDArray[np.float32], model: Path, heads
         return {}
     garments = pd.read_parquet(model / "gallery.parquet")
     found, groups = dict[str, dict[str, float]](), _groups(test)
-    near = index.search(index.read(model / "gallery.faiss"), features[asks], min(TOP, len(garments)))[1]
+    near = index.search(
+        index.read(model / "gallery.faiss"), features[asks], min(TOP, len(garments))
+    )[1]
     for name in (head["name"] for head in heads if f"label.{head['name']}" in garments):
         own, offered = test[f"label.{name}"].to_numpy()[asks], garments[f"label.{name}"].to_numpy()
         some = np.flatnonzero(np.isin(own, offered[pd.notna(offered)]))
@@ -120,24 +179,51 @@ def suited(test: pd.DataFrame, features: NDArray[np.float32], model: Path, heads
             continue
         hits = (offered[near[some]] == own[some, None]).mean(1)
         chance = np.array([(offered == one).mean() for one in own[some]])
-        sure = partial(intervals.bootstrap, score=intervals.mean, groups=None if groups is None else groups[asks[some]], seed=params.seed,
-                       resamples=params.bootstrap, confidence=params.confidence)
+        sure = partial(
+            intervals.bootstrap,
+            score=intervals.mean,
+            groups=None if groups is None else groups[asks[some]],
+            seed=params.seed,
+            resamples=params.bootstrap,
+            confidence=params.confidence,
+        )
         low, high = sure((hits - chance)[:, None])
-        found[name] = {"n": float(len(some)), "precision": float(hits.mean()), "random": float(chance.mean()), "lead_low": low, "lead_high": high}
-        found[name] |= dict(zip(("precision.low", "precision.high"), sure(hits[:, None]), strict=True))
+        found[name] = {
+            "n": float(len(some)),
+            "precision": float(hits.mean()),
+            "random": float(chance.mean()),
+            "lead_low": low,
+            "lead_high": high,
+        }
+        found[name] |= dict(
+            zip(("precision.low", "precision.high"), sure(hits[:, None]), strict=True)
+        )
     return found
 
 
 def _per_class(confusion: NDArray[np.int64], classes: list[str]) -> list[dict[str, Any]]:
     """Return precision, recall, F1 (0 where undefined) and the number of examples of each class."""
     hits, said, true = np.diag(confusion), confusion.sum(0), confusion.sum(1)
-    figures = {"precision": intervals.ratio(hits, said), "recall": intervals.ratio(hits, true), "f1": intervals.ratio(2 * hits, said + true)}
-    return [{"class": name, "n": int(true[i])} | {key: float(np.nan_to_num(value[i])) for key, value in figures.items()}
-            for i, name in enumerate(classes)]
+    figures = {
+        "precision": intervals.ratio(hits, said),
+        "recall": intervals.ratio(hits, true),
+        "f1": intervals.ratio(2 * hits, said + true),
+    }
+    return [
+        {"class": name, "n": int(true[i])}
+        | {key: float(np.nan_to_num(value[i])) for key, value in figures.items()}
+        for i, name in enumerate(classes)
+    ]
 
 
-def score(test: pd.DataFrame, guesses: dict[str, Guess], rivals: set[str], heads: list[dict[str, Any]], rows: dict[str, NDArray[np.bool_]],
-          params: Evaluate) -> dict[str, Any]:
+def score(
+    test: pd.DataFrame,
+    guesses: dict[str, Guess],
+    rivals: set[str],
+    heads: list[dict[str, Any]],
+    rows: dict[str, NDArray[np.bool_]],
+    params: Evaluate,
+) -> dict[str, Any]:
     """Return everything measured on ``test``: nested, ready for JSON.
 
     ``guesses`` has "model", the baselines ``rivals`` and the ablations; ``rows`` the rows [n] on which one of them is compared.
@@ -146,11 +232,24 @@ def score(test: pd.DataFrame, guesses: dict[str, Guess], rivals: set[str], heads
     truth = test[f"label.{first['name']}"].map({name: i for i, name in enumerate(first["labels"])})
     known = truth.notna().to_numpy()
     confusion = np.zeros((len(first["labels"]),) * 2, np.int64)
-    np.add.at(confusion, (truth[known].to_numpy(np.int64), guesses["model"][first["name"]].argmax(1)[known]), 1)
+    np.add.at(
+        confusion,
+        (truth[known].to_numpy(np.int64), guesses["model"][first["name"]].argmax(1)[known]),
+        1,
+    )
     return {
-        "n": int(known.sum()), "classes": first["labels"], "heads": heads, "grouped": _groups(test) is not None, "confidence": params.confidence,
-        "rivals": sorted(rivals), "figures": {head["name"]: _compare(test, guesses, rivals, head, rows, params) for head in heads},
-        "confusion": confusion.tolist(), "per_class": _per_class(confusion, first["labels"])}
+        "n": int(known.sum()),
+        "classes": first["labels"],
+        "heads": heads,
+        "grouped": _groups(test) is not None,
+        "confidence": params.confidence,
+        "rivals": sorted(rivals),
+        "figures": {
+            head["name"]: _compare(test, guesses, rivals, head, rows, params) for head in heads
+        },
+        "confusion": confusion.tolist(),
+        "per_class": _per_class(confusion, first["labels"]),
+    }
 
 
 def flat(scores: dict[str, Any]) -> Metrics:
@@ -159,9 +258,16 @@ def flat(scores: dict[str, Any]) -> Metrics:
     for place, (head, figures) in enumerate(scores["figures"].items()):
         for who, values in figures.items():
             start = ("" if who == "model" else f"{who}/") + (f"{head}_" if place else "")
-            found |= {f"{start}{name}": value for name, value in values.items() if who != "model" or place or name != "n"}
+            found |= {
+                f"{start}{name}": value
+                for name, value in values.items()
+                if who != "model" or place or name != "n"
+            }
     for head, figures in scores.get("garments", {}).items():
-        found |= {f"garments_{head}_{name.replace('precision', f'precision_at_{TOP}')}": value for name, value in figures.items()}
+        found |= {
+            f"garments_{head}_{name.replace('precision', f'precision_at_{TOP}')}": value
+            for name, value in figures.items()
+        }
     return found
 
 
@@ -174,16 +280,25 @@ def examine(model: Path, data: Path, folder: Path, params: Evaluate) -> dict[str
     answer, nothing = stylist.predict(texts, keys, pictures, "evaluate: test"), [""] * len(test)
     lacking, rows = {}, {}
     if stylist.fusions:
-        lacking = {"without_text": stylist.predict(nothing, keys, pictures, "evaluate: without texts"),
-                   "without_image": stylist.predict(texts, nothing, pictures, "evaluate: without photos")}
+        lacking = {
+            "without_text": stylist.predict(nothing, keys, pictures, "evaluate: without texts"),
+            "without_image": stylist.predict(texts, nothing, pictures, "evaluate: without photos"),
+        }
         there = {"text": (test["text"] != "").to_numpy(), "image": (test["image"] != "").to_numpy()}
-        rows = {"text_only": there["text"], "image_only": there["image"], "late_average": there["text"] & there["image"]}
+        rows = {
+            "text_only": there["text"],
+            "image_only": there["image"],
+            "late_average": there["text"] & there["image"],
+        }
         rows |= dict.fromkeys(lacking, rows["late_average"])
     rivals, more = baselines(frames, pictures, stylist)
     told = {head: values.astype(np.float64) for head, values in answer.probabilities.items()}
     guesses = {"model": told} | rivals | (ablations(answer, lacking) if stylist.fusions else {})
     scores = score(test, guesses, set(rivals), stylist.shape.heads, rows, params) | {
-        "garments": suited(test, answer.features, model, stylist.shape.heads, params), "notes": notes + more, "serving": stylist.serving()}
+        "garments": suited(test, answer.features, model, stylist.shape.heads, params),
+        "notes": notes + more,
+        "serving": stylist.serving(),
+    }
     say("evaluate: report")
     write_json(folder / "scores.json", scores)
     write_report(folder, scores, test, told, stylist, pictures, params)

@@ -21,7 +21,14 @@ from beauty_models.common.fusion import FUSIONS, Places
 from beauty_models.common.losses import class_weights, focal, temperature
 from beauty_models.common.shards import Pictures, augmented
 from beauty_models.common.towers import Inputs, full_precision_above, load_networks
-from beauty_models.common.training import Batch, attention, device, precision, seed_step, set_dropout
+from beauty_models.common.training import (
+    Batch,
+    attention,
+    device,
+    precision,
+    seed_step,
+    set_dropout,
+)
 from beauty_models.families import Metrics
 from beauty_models.tryon import Finetune
 from beauty_models.tryon.model import ALONE, Shape, Stylist, save, write_gallery
@@ -34,10 +41,14 @@ class Part:
     """One split: its inputs, and for each head the labels [n]."""
 
     def __init__(self, frame: pd.DataFrame, stylist: Stylist, pictures: Pictures) -> None:
-        self.inputs = Inputs(stylist, frame["text"].tolist(), frame["image"].fillna("").tolist(), pictures)
+        self.inputs = Inputs(
+            stylist, frame["text"].tolist(), frame["image"].fillna("").tolist(), pictures
+        )
         self.labels = {}
         for head in stylist.shape.heads:
-            places = frame[f"label.{head['name']}"].map({name: i for i, name in enumerate(head["labels"])})
+            places = frame[f"label.{head['name']}"].map(
+                {name: i for i, name in enumerate(head["labels"])}
+            )
             self.labels[head["name"]] = torch.tensor(places.fillna(UNKNOWN).to_numpy(np.int64))
 
     def __len__(self) -> int:
@@ -49,30 +60,47 @@ class Part:
         order = random.permutation(len(self))
         if params.imbalance == "resample":
             labels = next(iter(self.labels.values()))
-            weight = torch.where(labels >= 0, class_weights(labels[labels >= 0])[labels], 1.0).double().numpy()
+            weight = (
+                torch.where(labels >= 0, class_weights(labels[labels >= 0])[labels], 1.0)
+                .double()
+                .numpy()
+            )
             order = random.choice(len(self), len(self), p=weight / weight.sum())
         return [order[start : start + params.batch] for start in range(0, len(order), params.batch)]
 
 
-def _loss(stylist: Stylist, part: Part, inputs: dict[str, Places], batch: Batch, params: Finetune) -> torch.Tensor:
+def _loss(
+    stylist: Stylist, part: Part, inputs: dict[str, Places], batch: Batch, params: Finetune
+) -> torch.Tensor:
     """Return the mean over the branches of the loss of their heads; a branch learns from the rows that have its input."""
     everywhere = torch.stack([places.there for places in inputs.values()]).any(0)
     losses, drop = [], {"text": params.drop_text, "image": params.drop_image}
     for branch, logits in stylist.classify(stylist.features(inputs, drop)).items():
-        usable = next((inputs[name].there for name, alone in ALONE.items() if alone == branch), everywhere)
+        usable = next(
+            (inputs[name].there for name, alone in ALONE.items() if alone == branch), everywhere
+        )
         for head, values in stylist.by_head(logits).items():
             labels = part.labels[head][batch].to(device())
             known = usable & (labels != UNKNOWN)
             if known.any():
-                losses.append(params.head_weights.get(head, 1.0) * _entropy(values[known].float(), labels[known], part.labels[head], params))
+                losses.append(
+                    params.head_weights.get(head, 1.0)
+                    * _entropy(values[known].float(), labels[known], part.labels[head], params)
+                )
     return torch.stack(losses).sum() / len(stylist.branches) if losses else logits.sum() * 0
 
 
-def _entropy(logits: torch.Tensor, labels: torch.Tensor, all_labels: torch.Tensor, params: Finetune) -> torch.Tensor:
+def _entropy(
+    logits: torch.Tensor, labels: torch.Tensor, all_labels: torch.Tensor, params: Finetune
+) -> torch.Tensor:
     if params.imbalance == "focal":
         return focal(logits, labels, params.focal_gamma)
     once = torch.arange(logits.shape[1])  # a label that no example has must not weigh infinitely
-    weights = class_weights(torch.cat([all_labels[all_labels != UNKNOWN], once])).to(device()) if params.imbalance == "weights" else None
+    weights = (
+        class_weights(torch.cat([all_labels[all_labels != UNKNOWN], once])).to(device())
+        if params.imbalance == "weights"
+        else None
+    )
     return nn.functional.cross_entropy(logits, labels, weights, label_smoothing=params.smoothing)
 
 
@@ -81,7 +109,9 @@ def _score(stylist: Stylist, part: Part, logits: torch.Tensor) -> tuple[float, f
     head = stylist.shape.heads[0]["name"]
     known = part.labels[head] != UNKNOWN
     labels, said = part.labels[head][known], stylist.by_head(logits)[head][known]
-    return float(f1_score(labels, said.argmax(-1), average="macro", zero_division=0)), -nn.functional.cross_entropy(said, labels).item()
+    return float(
+        f1_score(labels, said.argmax(-1), average="macro", zero_division=0)
+    ), -nn.functional.cross_entropy(said, labels).item()
 
 
 @dataclass
@@ -100,12 +130,24 @@ def _groups(stylist: Stylist, params: Finetune) -> list[dict[str, Any]]:
     """Return the optimizer's groups: heads and fusions, then each block that may learn, every one slower than the one above it."""
     own = [p for name, p in stylist.named_parameters() if not name.startswith(("text.", "image."))]
     found: list[dict[str, Any]] = [{"params": own, "lr": params.head_learning_rate}]
-    stacks = [(params.learning_rate, vision.blocks(stylist.image)[params.frozen_blocks :])] if stylist.image is not None else []
+    stacks = (
+        [(params.learning_rate, vision.blocks(stylist.image)[params.frozen_blocks :])]
+        if stylist.image is not None
+        else []
+    )
     if stylist.text is not None:
         below = [] if params.frozen_layers else [stylist.text.embeddings]
-        stacks.append((params.text_learning_rate, [*below, *bert.layers(stylist.text)[params.frozen_layers :]]))
+        stacks.append(
+            (
+                params.text_learning_rate,
+                [*below, *bert.layers(stylist.text)[params.frozen_layers :]],
+            )
+        )
     for rate, stack in stacks:
-        found += [{"params": list(block.parameters()), "lr": rate * params.block_decay**i} for i, block in enumerate(reversed(stack))]
+        found += [
+            {"params": list(block.parameters()), "lr": rate * params.block_decay**i}
+            for i, block in enumerate(reversed(stack))
+        ]
     return [group for group in found if group["params"]]
 
 
@@ -125,15 +167,25 @@ def _thaw(stylist: Stylist, params: Finetune) -> None:
 
 def _compute(stylist: Stylist, part: Part, folder: Path, params: Finetune, *, whole: bool) -> None:
     """Compute once what does not change in training: frozen layers and blocks or, with ``whole``, both networks."""
-    layers = len(bert.layers(stylist.text)) if whole and stylist.text is not None else params.frozen_layers
-    blocks = len(vision.blocks(stylist.image)) if whole and stylist.image is not None else params.frozen_blocks
+    layers = (
+        len(bert.layers(stylist.text))
+        if whole and stylist.text is not None
+        else params.frozen_layers
+    )
+    blocks = (
+        len(vision.blocks(stylist.image))
+        if whole and stylist.image is not None
+        else params.frozen_blocks
+    )
     with precision(params.precision):
         part.inputs.compute(folder, layers, blocks)
 
 
 def _train_heads(stylist: Stylist, part: Part, params: Finetune) -> None:
     """Train heads and fusions alone, on features of both networks that are computed once."""
-    optimizer = torch.optim.AdamW(_groups(stylist, params)[:1], weight_decay=params.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(
+        _groups(stylist, params)[:1], weight_decay=params.weight_decay, fused=True
+    )
     stylist.train()
     with progress.bar("finetune: heads", params.head_epochs) as bar:
         for epoch in range(params.head_epochs):
@@ -148,10 +200,20 @@ def _train_heads(stylist: Stylist, part: Part, params: Finetune) -> None:
 class Trainer:
     """The loop over epochs and batches with its checkpoints; kept apart from `finetune` so that it can be resumed."""
 
-    def __init__(self, stylist: Stylist, part: Part, params: Finetune, checkpoint: Checkpoint) -> None:
-        self.stylist, self.part, self.params, self.checkpoint, self.run = stylist, part, params, checkpoint, Run()
+    def __init__(
+        self, stylist: Stylist, part: Part, params: Finetune, checkpoint: Checkpoint
+    ) -> None:
+        self.stylist, self.part, self.params, self.checkpoint, self.run = (
+            stylist,
+            part,
+            params,
+            checkpoint,
+            Run(),
+        )
         self.per_epoch = -(-len(part) // params.batch)
-        self.descent = Descent(stylist, _groups(stylist, params), self.per_epoch * params.epochs, params)
+        self.descent = Descent(
+            stylist, _groups(stylist, params), self.per_epoch * params.epochs, params
+        )
         self.mean = self.best = self.descent.weights()
 
     def resume(self) -> bool:
@@ -161,13 +223,20 @@ class Trainer:
             return False
         self.descent.resume(state)
         self.run = Run(**state["run"])
-        self.mean, self.best = ({name: value.to(device()) for name, value in state[key].items()} for key in ("mean", "best"))
-        progress.say(f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}")
+        self.mean, self.best = (
+            {name: value.to(device()) for name, value in state[key].items()}
+            for key in ("mean", "best")
+        )
+        progress.say(
+            f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}"
+        )
         return True
 
     def save(self) -> None:
         """Save a checkpoint."""
-        self.checkpoint.save({"run": vars(self.run), "mean": self.mean, "best": self.best} | self.descent.state())
+        self.checkpoint.save(
+            {"run": vars(self.run), "mean": self.mean, "best": self.best} | self.descent.state()
+        )
 
     def epoch(self, bar: progress.Bar) -> None:
         """Train the epoch of ``self.run`` from its batch on."""
@@ -178,15 +247,25 @@ class Trainer:
             while run.batch < len(order):
                 batch, step = order[run.batch], run.epoch * len(order) + run.batch
                 seed_step(params.seed, step)
-                view = augmented(stylist.shape.size, params.seed, step, scale=params.augment.crop, colour=params.augment.colour,
-                                 erase=params.augment.erase)
+                view = augmented(
+                    stylist.shape.size,
+                    params.seed,
+                    step,
+                    scale=params.augment.crop,
+                    colour=params.augment.colour,
+                    erase=params.augment.erase,
+                )
                 with precision(params.precision):
-                    loss = _loss(stylist, self.part, self.part.inputs.take(batch, view), batch, params)
+                    loss = _loss(
+                        stylist, self.part, self.part.inputs.take(batch, view), batch, params
+                    )
                 loss.backward()
                 self.descent.step()
                 self.descent.follow(self.mean, min(params.ema, (1 + step) / (10 + step)))
                 run.batch, run.loss = run.batch + 1, run.loss + loss.item()
-                bar.advance(1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}")
+                bar.advance(
+                    1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}"
+                )
                 if self.checkpoint.due():
                     self.save()
 
@@ -194,14 +273,26 @@ class Trainer:
         """Score the mean weights on the validation split and keep them when they are the best so far."""
         run, current = self.run, self.descent.weights()
         self.descent.put(self.mean)
-        score = _score(self.stylist, validation, self.stylist.serve(self.stylist.ask(validation.inputs, len(validation), self.params.precision)[1]))
+        score = _score(
+            self.stylist,
+            validation,
+            self.stylist.serve(
+                self.stylist.ask(validation.inputs, len(validation), self.params.precision)[1]
+            ),
+        )
         self.descent.put(current)
         epoch, loss = run.epoch + (run.batch > 0), run.loss / max(1, run.batch)
         run.history.append({"epoch": epoch, "loss": loss, "validation_macro_f1": score[0]})
-        progress.say(f"finetune: epoch {epoch}: loss {loss:.4f}, validation macro-F1 {score[0]:.4f}")
+        progress.say(
+            f"finetune: epoch {epoch}: loss {loss:.4f}, validation macro-F1 {score[0]:.4f}"
+        )
         run.waited += 1
         if score > run.best:
-            run.best, run.waited, self.best = score, 0, {name: value.clone() for name, value in self.mean.items()}
+            run.best, run.waited, self.best = (
+                score,
+                0,
+                {name: value.clone() for name, value in self.mean.items()},
+            )
         run.epoch, run.batch, run.loss = epoch, 0, 0.0
 
 
@@ -210,12 +301,21 @@ def _choose(stylist: Stylist, validation: Part, params: Finetune) -> Metrics:
     _, logits = stylist.ask(validation.inputs, len(validation), params.precision)
     scores = {name: _score(stylist, validation, values) for name, values in logits.items()}
     if stylist.fusions:
-        scores["ensemble"] = _score(stylist, validation, torch.stack([logits[name] for name in FUSIONS]).mean(0))
+        scores["ensemble"] = _score(
+            stylist, validation, torch.stack([logits[name] for name in FUSIONS]).mean(0)
+        )
     able = [name for name in ("ensemble", *FUSIONS) if name in scores] or list(scores)
-    stylist.shape = replace(stylist.shape, fusion=max(able, key=lambda name: scores[name]) if params.fusion == "auto" else params.fusion)
+    stylist.shape = replace(
+        stylist.shape,
+        fusion=max(able, key=lambda name: scores[name])
+        if params.fusion == "auto"
+        else params.fusion,
+    )
     for head, values in stylist.by_head(stylist.serve(logits)).items():
         known = validation.labels[head] != UNKNOWN
-        stylist.temperatures[head] = temperature(values[known], validation.labels[head][known]) if known.any() else 1.0
+        stylist.temperatures[head] = (
+            temperature(values[known], validation.labels[head][known]) if known.any() else 1.0
+        )
     return {f"validation_{name}_macro_f1": score[0] for name, score in scores.items()}
 
 
@@ -223,9 +323,18 @@ def _stylist(data: Path, pretrained: Path, params: Finetune) -> Stylist:
     made = read_json(pretrained / "pretrained.json")
     networks = load_networks(pretrained)
     if (text := networks[0]) is not None and params.frozen_layers > len(bert.layers(text)):
-        raise ValueError(f"params.yaml: finetune.frozen_layers: {params.frozen_layers}, but the text network has {len(bert.layers(text))} layers")
+        raise ValueError(
+            f"params.yaml: finetune.frozen_layers: {params.frozen_layers}, but the text network has {len(bert.layers(text))} layers"
+        )
     fusion = "ensemble" if params.fusion == "auto" else params.fusion
-    shape = Shape(read_json(data / "schema.json")["heads"], made["size"], made["max_tokens"], params.width, params.attention_heads, fusion)
+    shape = Shape(
+        read_json(data / "schema.json")["heads"],
+        made["size"],
+        made["max_tokens"],
+        params.width,
+        params.attention_heads,
+        fusion,
+    )
     return Stylist(shape, networks, params.dropout)
 
 
@@ -247,7 +356,9 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     for name in PARTS:
         frame = pd.read_parquet(data / f"{name}.parquet")
         if frame.empty:
-            raise ValueError(f"{data / f'{name}.parquet'}: no rows; deliver more labelled examples or enlarge ingest.split.{name}")
+            raise ValueError(
+                f"{data / f'{name}.parquet'}: no rows; deliver more labelled examples or enlarge ingest.split.{name}"
+            )
         parts[name] = Part(frame, stylist, pictures)
     trainer = Trainer(stylist, parts["train"], params, checkpoint)
     resumed = trainer.resume()
@@ -260,7 +371,9 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     if not resumed:
         trainer.judge(parts["validation"])
     run, per_epoch = trainer.run, trainer.per_epoch
-    with progress.bar("finetune", per_epoch * params.epochs, run.epoch * per_epoch + run.batch) as bar:
+    with progress.bar(
+        "finetune", per_epoch * params.epochs, run.epoch * per_epoch + run.batch
+    ) as bar:
         while run.epoch < params.epochs and run.waited < params.patience:
             trainer.epoch(bar)
             trainer.judge(parts["validation"])
@@ -271,5 +384,9 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         write_json(place / "history.json", run.history)
         garments = write_gallery(stylist, data, place, params.index.model_dump())
     checkpoint.clear()
-    return {"validation_macro_f1": run.best[0], "epochs": run.epoch, "garments": garments,
-            "temperature": stylist.temperatures[stylist.shape.heads[0]["name"]]} | figures
+    return {
+        "validation_macro_f1": run.best[0],
+        "epochs": run.epoch,
+        "garments": garments,
+        "temperature": stylist.temperatures[stylist.shape.heads[0]["name"]],
+    } | figures

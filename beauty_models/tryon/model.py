@@ -61,24 +61,46 @@ def _hidden(inputs: dict[str, Places], drop: dict[str, float]) -> dict[str, Plac
     """Return ``inputs`` with the text or the picture of some rows taken away: modality dropout."""
     text, image = (inputs[name].there for name in ("text", "image"))
     chance = torch.rand(len(text), device=text.device)
-    return {"text": inputs["text"]._replace(there=text & ~(image & (chance < drop["text"]))),
-            "image": inputs["image"]._replace(there=image & ~(text & (chance >= 1 - drop["image"])))}
+    return {
+        "text": inputs["text"]._replace(there=text & ~(image & (chance < drop["text"]))),
+        "image": inputs["image"]._replace(there=image & ~(text & (chance >= 1 - drop["image"]))),
+    }
 
 
 class Stylist(Towers):
     """Texts and photos, either of which may be missing → garment class, attributes, and features by which garments are found."""
 
-    def __init__(self, shape: Shape, networks: Networks, dropout: float = 0.0, temperatures: dict[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        networks: Networks,
+        dropout: float = 0.0,
+        temperatures: dict[str, float] | None = None,
+    ) -> None:
         super().__init__(*networks, shape.size, shape.max_tokens)
         self.shape, self.temperatures = shape, temperatures or {}
         self.sizes = [len(head["labels"]) for head in shape.heads]
-        self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name, width in self.widths.items()})
-        self.missing = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name, width in self.widths.items()})
+        self.norms = nn.ModuleDict(
+            {name: nn.LayerNorm(width) for name, width in self.widths.items()}
+        )
+        self.missing = nn.ParameterDict(
+            {name: nn.Parameter(torch.zeros(width)) for name, width in self.widths.items()}
+        )
         both = list(FUSIONS) if len(self.widths) == 2 else []
-        wide = {ALONE[name]: width for name, width in self.widths.items()} | dict.fromkeys(both, shape.width)
-        self.fusions = nn.ModuleDict({name: FUSIONS[name](self.widths["text"], self.widths["image"], shape.width, shape.attention_heads)
-                                      for name in both})
-        self.heads = nn.ModuleDict({name: nn.Linear(width, sum(self.sizes)) for name, width in wide.items()})
+        wide = {ALONE[name]: width for name, width in self.widths.items()} | dict.fromkeys(
+            both, shape.width
+        )
+        self.fusions = nn.ModuleDict(
+            {
+                name: FUSIONS[name](
+                    self.widths["text"], self.widths["image"], shape.width, shape.attention_heads
+                )
+                for name in both
+            }
+        )
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(width, sum(self.sizes)) for name, width in wide.items()}
+        )
         self.dropout = nn.Dropout(dropout)
 
     @property
@@ -86,14 +108,25 @@ class Stylist(Towers):
         """The branches there are: each input alone and, with both, the fusions."""
         return list(self.heads)
 
-    def features(self, inputs: dict[str, Places], drop: dict[str, float] | None = None) -> dict[str, torch.Tensor]:
+    def features(
+        self, inputs: dict[str, Places], drop: dict[str, float] | None = None
+    ) -> dict[str, torch.Tensor]:
         """Return the features [n, width] of every branch. ``drop`` says how often each input is hidden from the fusions, never the only one."""
-        pooled = {name: self.norms[name](bert.mean(places.values, places.mask)) for name, places in inputs.items()}
+        pooled = {
+            name: self.norms[name](bert.mean(places.values, places.mask))
+            for name, places in inputs.items()
+        }
         found = {ALONE[name]: values for name, values in pooled.items()}
         if self.fusions:
             seen = _hidden(inputs, drop) if drop else inputs
-            text, image = (torch.where(seen[name].there[:, None], pooled[name], self.missing[name]) for name in ("text", "image"))
-            found |= {name: fusion(text, image, seen["text"], seen["image"]) for name, fusion in self.fusions.items()}
+            text, image = (
+                torch.where(seen[name].there[:, None], pooled[name], self.missing[name])
+                for name in ("text", "image")
+            )
+            found |= {
+                name: fusion(text, image, seen["text"], seen["image"])
+                for name, fusion in self.fusions.items()
+            }
         return found
 
     def classify(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -102,7 +135,10 @@ class Stylist(Towers):
 
     def by_head(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return ``logits`` [n, labels of all heads] cut into heads."""
-        return {head["name"]: part for head, part in zip(self.shape.heads, logits.split(self.sizes, -1), strict=True)}
+        return {
+            head["name"]: part
+            for head, part in zip(self.shape.heads, logits.split(self.sizes, -1), strict=True)
+        }
 
     def serving(self) -> list[str]:
         """Return the branches whose mean serves: the fusion of ``shape``, all three of them, or the only input there is."""
@@ -115,12 +151,16 @@ class Stylist(Towers):
         return torch.stack([branches[name] for name in self.serving()]).mean(0)
 
     @torch.no_grad()
-    def ask(self, inputs: Inputs, count: int, wanted: str = "auto", title: str = "") -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    def ask(
+        self, inputs: Inputs, count: int, wanted: str = "auto", title: str = ""
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Return the features and the logits of every branch for all ``count`` rows of ``inputs``, computed with precision ``wanted``."""
         self.eval()
         if self.text is not None:
             self.text.set_attn_implementation(attention(training=False))
-        found: tuple[dict[str, list[torch.Tensor]], ...] = tuple({name: [] for name in self.branches} for _ in range(2))
+        found: tuple[dict[str, list[torch.Tensor]], ...] = tuple(
+            {name: [] for name in self.branches} for _ in range(2)
+        )
         with progress.bar(title, count) if title else nullcontext() as bar, precision(wanted):
             for start in range(0, count, ROWS):
                 batch = np.arange(start, min(start + ROWS, count))
@@ -130,23 +170,39 @@ class Stylist(Towers):
                         kept[name].append(values[name].float().cpu())
                 if bar:
                     bar.advance(len(batch))
-        features, logits = ({name: torch.cat(parts) for name, parts in kept.items()} for kept in found)
+        features, logits = (
+            {name: torch.cat(parts) for name, parts in kept.items()} for kept in found
+        )
         return features, logits
 
-    def predict(self, texts: Sequence[str], keys: Sequence[str], pictures: Pictures, title: str = "predict") -> Answer:
+    def predict(
+        self, texts: Sequence[str], keys: Sequence[str], pictures: Pictures, title: str = "predict"
+    ) -> Answer:
         """Return the answers to ``texts`` with the ``pictures`` called ``keys``; "" stands for what is missing."""
         self.to(device())
         features, logits = self.ask(Inputs(self, texts, keys, pictures), len(texts), title=title)
-        told = {name: {head: part.numpy() for head, part in self.by_head(values).items()} for name, values in logits.items()}
-        served = {head: torch.softmax(part / self.temperatures[head], -1).numpy() for head, part in self.by_head(self.serve(logits)).items()}
-        joined = torch.cat([nn.functional.normalize(features[name], dim=-1) for name in self.serving()], -1)
+        told = {
+            name: {head: part.numpy() for head, part in self.by_head(values).items()}
+            for name, values in logits.items()
+        }
+        served = {
+            head: torch.softmax(part / self.temperatures[head], -1).numpy()
+            for head, part in self.by_head(self.serve(logits)).items()
+        }
+        joined = torch.cat(
+            [nn.functional.normalize(features[name], dim=-1) for name in self.serving()], -1
+        )
         return Answer(served, told, nn.functional.normalize(joined, dim=-1).numpy())
 
 
 def save(stylist: Stylist, folder: Path) -> None:
     """Write ``stylist`` into the existing ``folder``."""
     stylist.save_networks(folder)
-    head = {name: value.cpu().contiguous() for name, value in stylist.state_dict().items() if not name.startswith(("text.", "image."))}
+    head = {
+        name: value.cpu().contiguous()
+        for name, value in stylist.state_dict().items()
+        if not name.startswith(("text.", "image."))
+    }
     save_file(head, folder / "head.safetensors")
     write_json(folder / "tryon.json", vars(stylist.shape) | {"temperatures": stylist.temperatures})
 
@@ -160,9 +216,13 @@ def load(folder: Path) -> Stylist:
     stated = read_json(folder / "tryon.json")
     temperatures = stated.pop("temperatures")
     stylist = Stylist(Shape(**stated), load_networks(folder), temperatures=temperatures)
-    missing, unexpected = stylist.load_state_dict(load_file(folder / "head.safetensors"), strict=False)
+    missing, unexpected = stylist.load_state_dict(
+        load_file(folder / "head.safetensors"), strict=False
+    )
     if unexpected or any(not name.startswith(("text.", "image.")) for name in missing):
-        raise ValueError(f"{folder / 'head.safetensors'}: not the heads of this model; retrain or restore the folder")
+        raise ValueError(
+            f"{folder / 'head.safetensors'}: not the heads of this model; retrain or restore the folder"
+        )
     return stylist
 
 
@@ -176,9 +236,20 @@ def write_gallery(stylist: Stylist, data: Path, folder: Path, settings: dict[str
     if frame.empty:
         return 0
     pictures = Pictures(data, *PARTS)
-    answer = stylist.predict(frame["text"].tolist(), frame["image"].tolist(), pictures, "garments on sale")
+    answer = stylist.predict(
+        frame["text"].tolist(), frame["image"].tolist(), pictures, "garments on sale"
+    )
     index.write(index.build(answer.features, **settings), folder / "gallery.faiss")
-    small = [images.encode(images.shrink(pictures.image(key), THUMBNAIL), 85) for key in frame["image"]]
-    columns = ["key", "id", "product", "name", "text", *(f"label.{head['name']}" for head in stylist.shape.heads)]
+    small = [
+        images.encode(images.shrink(pictures.image(key), THUMBNAIL), 85) for key in frame["image"]
+    ]
+    columns = [
+        "key",
+        "id",
+        "product",
+        "name",
+        "text",
+        *(f"label.{head['name']}" for head in stylist.shape.heads),
+    ]
     frame[columns].assign(thumbnail=small).to_parquet(folder / "gallery.parquet", index=False)
     return len(frame)

@@ -21,7 +21,11 @@ from beauty_models.tryon.report.attribution import Reasons, explain
 from beauty_models.tryon.report.pictures import Shown, explained, save_png, stacked, strip
 
 PHOTO = "photo"  # its key while it is asked about
-LARGEST, SMALLEST, SIDE = 100_000_000, 16, 512  # pixels: of a photo, of its sides, of the shorter side as it is looked at
+LARGEST, SMALLEST, SIDE = (
+    100_000_000,
+    16,
+    512,
+)  # pixels: of a photo, of its sides, of the shorter side as it is looked at
 CLEAR = 0.02  # a word is told when the answer is this much less likely without it
 COLUMNS = 5  # garments in a row of the board
 
@@ -49,28 +53,49 @@ def _labels(stylist: Stylist, answer: Answer) -> dict[str, dict[str, Any]]:
     found = {}
     for head in stylist.shape.heads:
         shares = answer.probabilities[head["name"]][0]
-        found[head["name"]] = {"label": head["labels"][int(shares.argmax())],
-                               "probabilities": {name: round(float(p), 4) for name, p in zip(head["labels"], shares, strict=True)}}
+        found[head["name"]] = {
+            "label": head["labels"][int(shares.argmax())],
+            "probabilities": {
+                name: round(float(p), 4) for name, p in zip(head["labels"], shares, strict=True)
+            },
+        }
     return found
 
 
 def _reasons(reasons: Reasons) -> dict[str, Any]:
     """Return what decided: words with their effect, strongest first, and where in the photo its weight lies, as shares of its middle square."""
-    strong = sorted((one for one in reasons.words if abs(one[1]) >= CLEAR), key=lambda one: -abs(one[1]))
-    told: dict[str, Any] = {"words": [{"word": word, "effect": round(effect, 4)} for word, effect in strong]}
+    strong = sorted(
+        (one for one in reasons.words if abs(one[1]) >= CLEAR), key=lambda one: -abs(one[1])
+    )
+    told: dict[str, Any] = {
+        "words": [{"word": word, "effect": round(effect, 4)} for word, effect in strong]
+    }
     if reasons.heat is not None and reasons.heat.sum() > 0:
         side = (np.arange(len(reasons.heat)) + 0.5) / len(reasons.heat)
         weight = reasons.heat / reasons.heat.sum()
-        told["photo"] = {"across": round(float(weight.sum(0) @ side), 3), "down": round(float(weight.sum(1) @ side), 3)}
-    return told | {f"{name}_alone": {"label": label, "probability": round(share, 4)} for name, (label, share) in reasons.alone.items()}
+        told["photo"] = {
+            "across": round(float(weight.sum(0) @ side), 3),
+            "down": round(float(weight.sum(1) @ side), 3),
+        }
+    return told | {
+        f"{name}_alone": {"label": label, "probability": round(share, 4)}
+        for name, (label, share) in reasons.alone.items()
+    }
 
 
 def _board(file: Path, photo: Image.Image | None, reasons: Reasons, garments: pd.DataFrame) -> None:
     """Draw what decided and, below, the garments."""
-    shown = [Shown(Image.open(io.BytesIO(row["thumbnail"])), [row["name"] or row["id"], f"{row['score']:.2f}"])
-             for row in garments.to_dict("records")]
+    shown = [
+        Shown(
+            Image.open(io.BytesIO(row["thumbnail"])),
+            [row["name"] or row["id"], f"{row['score']:.2f}"],
+        )
+        for row in garments.to_dict("records")
+    ]
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_png(stacked([explained(photo, reasons, ""), *([strip(shown, COLUMNS)] if shown else [])]), file)
+    save_png(
+        stacked([explained(photo, reasons, ""), *([strip(shown, COLUMNS)] if shown else [])]), file
+    )
 
 
 def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
@@ -83,11 +108,18 @@ def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         ValueError: neither text nor photo is given, the model cannot use what is given, or the photo cannot be read.
     """
-    parser = argparse.ArgumentParser(prog="beauty predict tryon", description="Garment, attributes and garments on sale for a text and a photo.")
+    parser = argparse.ArgumentParser(
+        prog="beauty predict tryon",
+        description="Garment, attributes and garments on sale for a text and a photo.",
+    )
     parser.add_argument("--text", default="", help="what the shopper writes")
     parser.add_argument("--image", type=Path, help="the shopper's photo")
     parser.add_argument("--top", type=int, default=10, help="garments on sale, at most")
-    parser.add_argument("--board", type=Path, help="a PNG file with what decided, drawn on the photo, and the garments")
+    parser.add_argument(
+        "--board",
+        type=Path,
+        help="a PNG file with what decided, drawn on the photo, and the garments",
+    )
     options = parser.parse_args(arguments)
     text, photo = normalise(options.text), _photo(options.image) if options.image else None
     if not text and photo is None:
@@ -95,16 +127,30 @@ def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
     stylist = load(model)
     given = [name for name, there in (("text", text), ("image", photo)) if there]
     if not set(given) & set(stylist.widths):
-        raise ValueError(f"this model has learned from {' and '.join(stylist.widths)} only: give --{next(iter(stylist.widths))}")
+        raise ValueError(
+            f"this model has learned from {' and '.join(stylist.widths)} only: give --{next(iter(stylist.widths))}"
+        )
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
         shards.write(Path(folder), PHOTO, [(PHOTO, images.encode(photo, 95))] if photo else [])
         pictures, key = shards.Pictures(Path(folder), PHOTO), PHOTO if photo else ""
-        answer, reasons = stylist.predict([text], [key], pictures, ""), explain(stylist, text, key, pictures)
+        answer, reasons = (
+            stylist.predict([text], [key], pictures, ""),
+            explain(stylist, text, key, pictures),
+        )
         garments = recommended(answer.features, model, options.top)
     if options.board:
         _board(options.board, photo, reasons, garments)
     columns = [name for name in garments.columns if name not in ("key", "text", "thumbnail")]
     rows = garments[columns].rename(columns=lambda name: name.removeprefix("label.")).astype(object)
-    return {"answer": _labels(stylist, answer), "because": _reasons(reasons),
-            "garments": [{name: round(value, 4) if name == "score" else value for name, value in row.items() if value is not None and value == value}
-                         for row in rows.to_dict("records")]}
+    return {
+        "answer": _labels(stylist, answer),
+        "because": _reasons(reasons),
+        "garments": [
+            {
+                name: round(value, 4) if name == "score" else value
+                for name, value in row.items()
+                if value is not None and value == value
+            }
+            for row in rows.to_dict("records")
+        ],
+    }

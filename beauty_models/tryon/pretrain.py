@@ -23,7 +23,9 @@ from beauty_models.families import Metrics
 from beauty_models.tryon import Pretrain
 from beauty_models.vision import Vision
 
-HELD_OUT = 0.05  # share of the pictures, and of the texts, on which the loss before and after is measured
+HELD_OUT = (
+    0.05  # share of the pictures, and of the texts, on which the loss before and after is measured
+)
 PARTS = ("train", "unlabelled")
 
 
@@ -61,8 +63,14 @@ class Painter(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the painted pictures [n, 3, side, side] for normalised ``pixels`` of the same shape."""
-        tiles = self.paint(vision.grid(self.network, pixels)).transpose(1, 2).unflatten(2, (self.across, self.across))
-        painted: torch.Tensor = nn.functional.pixel_shuffle(tiles, self.stride)[..., : self.side, : self.side]
+        tiles = (
+            self.paint(vision.grid(self.network, pixels))
+            .transpose(1, 2)
+            .unflatten(2, (self.across, self.across))
+        )
+        painted: torch.Tensor = nn.functional.pixel_shuffle(tiles, self.stride)[
+            ..., : self.side, : self.side
+        ]
         return painted
 
     def loss(self, pictures: torch.Tensor, params: Pretrain) -> torch.Tensor:
@@ -74,7 +82,9 @@ class Painter(nn.Module):
 
 
 @torch.no_grad()
-def _held_out_loss(painter: Painter, pictures: Pictures, keys: list[str], params: Pretrain) -> float:
+def _held_out_loss(
+    painter: Painter, pictures: Pictures, keys: list[str], params: Pretrain
+) -> float:
     """Return the mean loss of the middle of each picture, with the same patches hidden every time."""
     painter.eval()
     losses = []
@@ -82,16 +92,26 @@ def _held_out_loss(painter: Painter, pictures: Pictures, keys: list[str], params
         seed_step(params.seed, -1 - start)
         with precision(params.precision):
             some = keys[start : start + ROWS]
-            losses.append(painter.loss(pictures.tensor(some, params.size, centre(params.size)), params).item() * len(some))
+            losses.append(
+                painter.loss(pictures.tensor(some, params.size, centre(params.size)), params).item()
+                * len(some)
+            )
     return sum(losses) / len(keys)
 
 
-def _train(painter: Painter, pictures: Pictures, keys: list[str], params: Pretrain, checkpoint: Checkpoint) -> list[dict[str, float]]:
+def _train(
+    painter: Painter, pictures: Pictures, keys: list[str], params: Pretrain, checkpoint: Checkpoint
+) -> list[dict[str, float]]:
     """Train in place, from the last checkpoint on; return the mean training loss of each tenth of the run."""
     per_epoch = -(-len(keys) // params.batch)
     vision.freeze(painter.network, params.frozen_blocks)
-    groups = [{"params": [p for p in painter.network.parameters() if p.requires_grad], "lr": params.learning_rate},
-              {"params": list(painter.paint.parameters()), "lr": params.head_learning_rate}]
+    groups = [
+        {
+            "params": [p for p in painter.network.parameters() if p.requires_grad],
+            "lr": params.learning_rate,
+        },
+        {"params": list(painter.paint.parameters()), "lr": params.head_learning_rate},
+    ]
     painter.train()
     vision.hold_statistics(painter.network)
 
@@ -100,10 +120,20 @@ def _train(painter: Painter, pictures: Pictures, keys: list[str], params: Pretra
         at = step % per_epoch * params.batch
         view = augmented(params.size, params.seed, step, scale=params.crop, colour=0.0)
         with precision(params.precision):
-            return painter.loss(pictures.tensor([keys[i] for i in order[at : at + params.batch]], params.size, view), params)
+            return painter.loss(
+                pictures.tensor(
+                    [keys[i] for i in order[at : at + params.batch]], params.size, view
+                ),
+                params,
+            )
 
     with full_precision_above(painter.network, params.frozen_blocks):
-        return descend(Descent(painter, groups, round(per_epoch * params.epochs), params), loss, checkpoint, "pretrain: pictures")
+        return descend(
+            Descent(painter, groups, round(per_epoch * params.epochs), params),
+            loss,
+            checkpoint,
+            "pretrain: pictures",
+        )
 
 
 def _split(some: list[str], seed: int) -> tuple[list[str], list[str]]:
@@ -113,10 +143,18 @@ def _split(some: list[str], seed: int) -> tuple[list[str], list[str]]:
     return shuffled[out:], shuffled[:out]
 
 
-def _see(pictures: Pictures, keys: list[str], params: Pretrain, checkpoint: Checkpoint) -> tuple[Vision, Loss, list[dict[str, float]]]:
+def _see(
+    pictures: Pictures, keys: list[str], params: Pretrain, checkpoint: Checkpoint
+) -> tuple[Vision, Loss, list[dict[str, float]]]:
     """Return the image network trained on masked pictures, with ``keep`` of what it learned, its loss, and the history."""
-    eye = vision.scratch(size=params.size, **params.scratch_image.model_dump()) if params.image == "scratch" else vision.load(params.image)
-    progress.say(f"pretrain: {params.image}, {eye.model.num_parameters():,} parameters, {len(keys):,} pictures")
+    eye = (
+        vision.scratch(size=params.size, **params.scratch_image.model_dump())
+        if params.image == "scratch"
+        else vision.load(params.image)
+    )
+    progress.say(
+        f"pretrain: {params.image}, {eye.model.num_parameters():,} parameters, {len(keys):,} pictures"
+    )
     learn, out = _split(keys, params.seed)
     painter = Painter(eye, params.size).to(device())
     former = {name: value.clone() for name, value in eye.model.state_dict().items()}
@@ -124,23 +162,38 @@ def _see(pictures: Pictures, keys: list[str], params: Pretrain, checkpoint: Chec
     history = _train(painter, pictures, learn, params, checkpoint)
     after = _held_out_loss(painter, pictures, out, params)
     learned = eye.model.state_dict()
-    eye.model.load_state_dict({name: torch.lerp(value, learned[name], params.keep) if value.is_floating_point() else value
-                               for name, value in former.items()})
+    eye.model.load_state_dict(
+        {
+            name: torch.lerp(value, learned[name], params.keep)
+            if value.is_floating_point()
+            else value
+            for name, value in former.items()
+        }
+    )
     return eye, Loss(before, after), history
 
 
-def _hear(texts: list[str], params: Pretrain, checkpoint: Checkpoint) -> tuple[Backbone, Loss, list[dict[str, float]]]:
+def _hear(
+    texts: list[str], params: Pretrain, checkpoint: Checkpoint
+) -> tuple[Backbone, Loss, list[dict[str, float]]]:
     """Return the text network trained on masked words, its loss in nats per hidden word piece, and the history."""
     if params.text == "scratch":
-        backbone = backbones.scratch(texts, max_tokens=params.max_tokens, **params.scratch.model_dump())
+        backbone = backbones.scratch(
+            texts, max_tokens=params.max_tokens, **params.scratch.model_dump()
+        )
     else:
         backbone = backbones.load(params.text)
         backbone = backbones.trim(backbone, texts) if params.trim_vocabulary else backbone
     backbone.model.to(device())
-    progress.say(f"pretrain: {params.text}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts")
+    progress.say(
+        f"pretrain: {params.text}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts"
+    )
     if params.words.epochs == 0 or len(texts) < params.words.min_texts:
         return backbone, Loss(0.0, 0.0), []
-    learn, out = (masking.examples(backbone, some, params.max_tokens, whole_words=True) for some in _split(texts, params.seed))
+    learn, out = (
+        masking.examples(backbone, some, params.max_tokens, whole_words=True)
+        for some in _split(texts, params.seed)
+    )
     before = masking.held_out_loss(backbone, out, params.words)
     history = masking.train(backbone, learn, params.words, checkpoint)
     return backbone, Loss(before, masking.held_out_loss(backbone, out, params.words)), history
@@ -158,15 +211,25 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     Raises:
         ValueError: there is neither a picture nor a text, or a backbone cannot be loaded.
     """
-    frame = pd.concat([pd.read_parquet(data / f"{part}.parquet", columns=["text", "image"]) for part in PARTS])
+    frame = pd.concat(
+        [pd.read_parquet(data / f"{part}.parquet", columns=["text", "image"]) for part in PARTS]
+    )
     keys, texts = sorted(set(frame["image"].dropna())), sorted(set(frame["text"]) - {""})
     if len(keys) < 2 and len(texts) < 2:
-        raise ValueError(f"{data}: {len(keys)} pictures and {len(texts)} texts to learn from; pretraining needs two at least")
+        raise ValueError(
+            f"{data}: {len(keys)} pictures and {len(texts)} texts to learn from; pretraining needs two at least"
+        )
     identity = fingerprint(params, *(data / f"{part}.parquet" for part in PARTS))
-    checkpoint, words = (Checkpoint(pretrained, identity, params.checkpoint_minutes) for _ in range(2))
+    checkpoint, words = (
+        Checkpoint(pretrained, identity, params.checkpoint_minutes) for _ in range(2)
+    )
     words.file = words.file.with_name("words.pt")
     nothing = Loss(0.0, 0.0)
-    eye, seen, painted = _see(Pictures(data, *PARTS), keys, params, checkpoint) if len(keys) > 1 else (None, nothing, [])
+    eye, seen, painted = (
+        _see(Pictures(data, *PARTS), keys, params, checkpoint)
+        if len(keys) > 1
+        else (None, nothing, [])
+    )
     ear, heard, guessed = _hear(texts, params, words) if len(texts) > 1 else (None, nothing, [])
     with new_folder(pretrained) as folder:
         if eye:
@@ -176,10 +239,21 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
             ear.model.save_pretrained(folder / "text")
             ear.tokenizer.save_pretrained(folder / "text")
             write_json(folder / "text.json", ear.card())
-        write_json(folder / "pretrained.json", {"size": params.size, "max_tokens": params.max_tokens})
+        write_json(
+            folder / "pretrained.json", {"size": params.size, "max_tokens": params.max_tokens}
+        )
         write_json(folder / "history.json", {"pictures": painted, "words": guessed})
     checkpoint.clear()
-    progress.say(f"pretrain: pictures {seen.before:.3f} → {seen.after:.3f}, words {heard.before:.3f} → {heard.after:.3f}, held out")
-    return {"loss_before": seen.before + heard.before, "loss_after": seen.after + heard.after, "image_loss_before": seen.before,
-            "image_loss_after": seen.after, "text_loss_before": heard.before, "text_loss_after": heard.after,
-            "pictures": len(keys), "texts": len(texts)}
+    progress.say(
+        f"pretrain: pictures {seen.before:.3f} → {seen.after:.3f}, words {heard.before:.3f} → {heard.after:.3f}, held out"
+    )
+    return {
+        "loss_before": seen.before + heard.before,
+        "loss_after": seen.after + heard.after,
+        "image_loss_before": seen.before,
+        "image_loss_after": seen.after,
+        "text_loss_before": heard.before,
+        "text_loss_after": heard.after,
+        "pictures": len(keys),
+        "texts": len(texts),
+    }

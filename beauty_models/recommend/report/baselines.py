@@ -20,12 +20,25 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import normalize
 
-from beauty_models.recommend.report.retrieval import Matrix, Scores, Task, figures, ranks, similarity
+from beauty_models.recommend.report.retrieval import (
+    Matrix,
+    Scores,
+    Task,
+    figures,
+    ranks,
+    similarity,
+)
 from beauty_models.recommend.report.tasks import Catalogue, Rows, image_text, text_image
 
 Method = dict[str, tuple[Matrix, Matrix]]
 Half = Callable[[tuple[str, ...], str, float], tuple[Matrix, Matrix]]
-PENALTIES = (10.0, 0.1, 1.0, 100.0, 1000.0)  # of settings that are as good as each other the first is taken
+PENALTIES = (
+    10.0,
+    0.1,
+    1.0,
+    100.0,
+    1000.0,
+)  # of settings that are as good as each other the first is taken
 NEIGHBOURS = (10, 1, 3, 30)
 WIDTH = 512  # dimensions of the reduced TF-IDF space
 PAIRS = 100_000  # training pairs of caption and picture at most
@@ -45,13 +58,21 @@ def answers(method: Method, task: Task) -> Scores | None:
     if task.kind not in method:
         return None
     left, right = method[task.kind]
-    return similarity(task.queries @ left if task.kind == "listing" else left[task.queries], right[task.gallery])
+    return similarity(
+        task.queries @ left if task.kind == "listing" else left[task.queries], right[task.gallery]
+    )
 
 
 def chance(task: Task, seed: int) -> Scores:
     """Return random scores, drawn anew for each query."""
+
     def scores(start: int, stop: int) -> NDArray[Any]:
-        return np.stack([np.random.default_rng((seed, query)).random(len(task.gallery)) for query in range(start, stop)])
+        return np.stack(
+            [
+                np.random.default_rng((seed, query)).random(len(task.gallery))
+                for query in range(start, stop)
+            ]
+        )
 
     return scores
 
@@ -66,7 +87,13 @@ def popularity(task: Task) -> Scores:
 def vectorise(catalogue: Catalogue, seed: int) -> Texts:
     """Return the texts in the TF-IDF of the character n-grams of training and validation captions."""
     known = catalogue.told("train", "validation")
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True, max_features=FEATURES, dtype=np.float32)
+    vectorizer = TfidfVectorizer(
+        analyzer="char_wb",
+        ngram_range=(1, 4),
+        sublinear_tf=True,
+        max_features=FEATURES,
+        dtype=np.float32,
+    )
     vectorizer.fit([catalogue.texts[row] for row in known])
     full = csr_matrix(vectorizer.transform(catalogue.texts))
     width = min(WIDTH, len(known) - 1, full.shape[1] - 1)
@@ -79,18 +106,27 @@ class Learner:
 
     def __init__(self, catalogue: Catalogue, seed: int) -> None:
         self.catalogue, self.seed, self.texts = catalogue, seed, vectorise(catalogue, seed)
-        self.forward, self.backward = text_image(catalogue, "validation"), image_text(catalogue, "validation")
+        self.forward, self.backward = (
+            text_image(catalogue, "validation"),
+            image_text(catalogue, "validation"),
+        )
 
     def pairs(self, *parts: str) -> tuple[Rows, Rows]:
         """Return the rows of texts and of items that belong together, `PAIRS` at most."""
-        told = self.catalogue.captions[self.catalogue.captions["item"].isin(self.catalogue.rows(*parts))]
+        told = self.catalogue.captions[
+            self.catalogue.captions["item"].isin(self.catalogue.rows(*parts))
+        ]
         told = told.sample(min(PAIRS, len(told)), random_state=self.seed).sort_index()
         return told["text"].to_numpy(), told["item"].to_numpy()
 
     def asked(self, part: str) -> Rows:
         """Return the rows of the texts that are looked up when ``part`` is the gallery."""
         told = self.catalogue.told(part)
-        return np.union1d(told, self.catalogue.queries["text"].to_numpy(np.int64)) if part == "test" else told
+        return (
+            np.union1d(told, self.catalogue.queries["text"].to_numpy(np.int64))
+            if part == "test"
+            else told
+        )
 
     def choose(self, settings: Sequence[float], task: Task | None, half: Half) -> float:
         """Return the setting of ``half`` with the highest MRR@10 in a task of the validation split; without such a split the first."""
@@ -104,14 +140,23 @@ class Learner:
 
         return max(settings, key=quality)
 
-    def best(self, settings: Sequence[float], forth: Half, back: Half) -> tuple[Method, float, float]:
+    def best(
+        self, settings: Sequence[float], forth: Half, back: Half
+    ) -> tuple[Method, float, float]:
         """Return the method with the settings, one forth and one back, that serve the validation split best, and those settings.
 
         ``forth`` and ``back`` make the half of a method from text to picture and back: (parts to learn from, part asked, setting).
         """
-        there, again = self.choose(settings, self.forward, forth), self.choose(settings, self.backward, back)
+        there, again = (
+            self.choose(settings, self.forward, forth),
+            self.choose(settings, self.backward, back),
+        )
         every = ("train", "validation")
-        return {"text_image": forth(every, "test", there), "image_text": back(every, "test", again)}, there, again
+        return (
+            {"text_image": forth(every, "test", there), "image_text": back(every, "test", again)},
+            there,
+            again,
+        )
 
 
 def _spread(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float32]:
@@ -121,13 +166,17 @@ def _spread(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float32
     return found
 
 
-def _regression(x: NDArray[Any], y: NDArray[Any], penalty: float) -> Callable[[NDArray[Any]], NDArray[Any]]:
+def _regression(
+    x: NDArray[Any], y: NDArray[Any], penalty: float
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """Return the ridge regression from rows of ``x`` to rows of ``y``; unlike scikit-learn's own it also answers no rows."""
     model = Ridge(alpha=penalty, solver="cholesky").fit(x, y)
     return lambda rows: np.asarray(rows @ model.coef_.T + model.intercept_)
 
 
-def by_regression(learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]) -> tuple[Method, str]:
+def by_regression(
+    learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]
+) -> tuple[Method, str]:
     """Return the method for the features [items, width] of clean and of distorted photos, and a note on its penalties."""
     catalogue, words = learner.catalogue, learner.texts.reduced
     centred = clean - clean[catalogue.rows("train")].mean(0)
@@ -135,16 +184,26 @@ def by_regression(learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]
 
     def forth(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
         (text, item), asked = learner.pairs(*parts), learner.asked(part)
-        return _spread(_regression(words[text], centred[item], penalty)(words[asked]), asked, len(words)), centred
+        return _spread(
+            _regression(words[text], centred[item], penalty)(words[asked]), asked, len(words)
+        ), centred
 
     def back(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
         item, asked = np.unique(learner.pairs(*parts)[1]), catalogue.rows(part)
         usual = told[item].mean(0)
-        return _spread(_regression(centred[item], told[item] - usual, penalty)(centred[asked]), asked, len(centred)), normalize(words) - usual
+        return _spread(
+            _regression(centred[item], told[item] - usual, penalty)(centred[asked]),
+            asked,
+            len(centred),
+        ), normalize(words) - usual
 
     method, there, again = learner.best(PENALTIES, forth, back)
     products = catalogue.by_product() @ normalize(centred)
-    method |= {"search": method["text_image"], "image_image": (distorted, clean), "listing": (products, products)}
+    method |= {
+        "search": method["text_image"],
+        "image_image": (distorted, clean),
+        "listing": (products, products),
+    }
     return method, f"penalty {there:g} from text to picture, {again:g} back"
 
 
@@ -157,8 +216,16 @@ def _neighbours(asked: Matrix, known: Matrix, values: Matrix, count: int) -> NDA
     for start in range(0, len(found), BLOCK):
         block = scores(start, min(start + BLOCK, len(found)))
         near = np.argsort(-block, axis=1, kind="stable")[:, :count]
-        weights = np.maximum(np.take_along_axis(block, near, 1), 1e-9)  # a text without any known n-gram has no near ones: all the same
-        chosen = csr_matrix((weights.ravel(), near.ravel(), np.arange(0, near.size + 1, count)), shape=block.shape) @ values
+        weights = np.maximum(
+            np.take_along_axis(block, near, 1), 1e-9
+        )  # a text without any known n-gram has no near ones: all the same
+        chosen = (
+            csr_matrix(
+                (weights.ravel(), near.ravel(), np.arange(0, near.size + 1, count)),
+                shape=block.shape,
+            )
+            @ values
+        )
         found[start : start + BLOCK] = chosen.toarray() if issparse(chosen) else chosen
     return found
 
@@ -175,11 +242,20 @@ def by_neighbours(learner: Learner, clean: NDArray[Any]) -> tuple[Method, str]:
 
     def forth(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
         (text, item), asked = learner.pairs(*parts), learner.asked(part)
-        return _spread(_neighbours(words.full[asked], words.full[text], centred[item], int(count)), asked, len(catalogue.texts)), centred
+        return _spread(
+            _neighbours(words.full[asked], words.full[text], centred[item], int(count)),
+            asked,
+            len(catalogue.texts),
+        ), centred
 
     def back(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
         item, asked = np.unique(learner.pairs(*parts)[1]), catalogue.rows(part)
-        near = _neighbours(centred[asked], centred[item], normalize(catalogue.by_item() @ words.reduced)[item], int(count))
+        near = _neighbours(
+            centred[asked],
+            centred[item],
+            normalize(catalogue.by_item() @ words.reduced)[item],
+            int(count),
+        )
         return _spread(near, asked, len(centred)), words.reduced
 
     method, there, again = learner.best(NEIGHBOURS, forth, back)

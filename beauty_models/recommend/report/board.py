@@ -18,7 +18,11 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 LIMIT = 300_000  # bytes; larger pictures are not shown in the Prefect UI
 SIDES = (112, 96, 80, 64, 48)  # pixels of a photo; the largest that keeps the file below the limit
-ASKED, GAP, UNDER = 240, 10, 18  # pixels: the column of what is asked, the space between photos, the line below a photo
+ASKED, GAP, UNDER = (
+    240,
+    10,
+    18,
+)  # pixels: the column of what is asked, the space between photos, the line below a photo
 INK, SOFT, LINE, GOOD = "#1d2330", "#667085", "#e4e7ec", "#1f9e89"
 COLOURS = 160  # of the palette
 
@@ -49,7 +53,13 @@ def drawable(text: str) -> bool:
 
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{'-Bold' if bold else ''}.ttf", size)
+    return ImageFont.truetype(
+        Path(matplotlib.get_data_path())
+        / "fonts"
+        / "ttf"
+        / f"DejaVuSans{'-Bold' if bold else ''}.ttf",
+        size,
+    )
 
 
 def _cut(draw: ImageDraw.ImageDraw, text: str, width: int, face: ImageFont.FreeTypeFont) -> str:
@@ -62,7 +72,9 @@ def _cut(draw: ImageDraw.ImageDraw, text: str, width: int, face: ImageFont.FreeT
     return text.rstrip() + "…"
 
 
-def _ask(draw: ImageDraw.ImageDraw, canvas: Image.Image, asked: Asked, number: int, top: int, side: int) -> None:
+def _ask(
+    draw: ImageDraw.ImageDraw, canvas: Image.Image, asked: Asked, number: int, top: int, side: int
+) -> None:
     left = GAP
     if asked.photo is not None:
         canvas.paste(ImageOps.pad(asked.photo, (side, side), color="white"), (left, top))
@@ -76,12 +88,20 @@ def _ask(draw: ImageDraw.ImageDraw, canvas: Image.Image, asked: Asked, number: i
     kept = max(1, (side - 18) // 17)
     if len(lines) > kept:
         lines = [*lines[: kept - 1], lines[kept - 1][:-1].rstrip() + "…"]
-    draw.multiline_text((left, top + 18), "\n".join(_cut(draw, line, width, face) for line in lines), INK, face, spacing=4)
+    draw.multiline_text(
+        (left, top + 18),
+        "\n".join(_cut(draw, line, width, face) for line in lines),
+        INK,
+        face,
+        spacing=4,
+    )
 
 
 def _paint(rows: Sequence[Asked], side: int) -> Image.Image:
     columns, height = max(len(row.found) for row in rows), side + UNDER + GAP
-    canvas = Image.new("RGB", (2 * GAP + ASKED + columns * (side + GAP), GAP + len(rows) * height), "white")
+    canvas = Image.new(
+        "RGB", (2 * GAP + ASKED + columns * (side + GAP), GAP + len(rows) * height), "white"
+    )
     draw = ImageDraw.Draw(canvas)
     for number, row in enumerate(rows, 1):
         top = GAP + (number - 1) * height
@@ -91,8 +111,22 @@ def _paint(rows: Sequence[Asked], side: int) -> Image.Image:
             left = 2 * GAP + ASKED + place * (side + GAP)
             canvas.paste(ImageOps.pad(found.photo, (side, side), color="white"), (left, top))
             frame, width = (GOOD, 3) if found.right else (LINE, 1)
-            draw.rectangle((left - width + 1, top - width + 1, left + side + width - 2, top + side + width - 2), outline=frame, width=width)
-            draw.text((left, top + side + 4), _cut(draw, found.caption, side, font(10)), GOOD if found.right else SOFT, font(10))
+            draw.rectangle(
+                (
+                    left - width + 1,
+                    top - width + 1,
+                    left + side + width - 2,
+                    top + side + width - 2,
+                ),
+                outline=frame,
+                width=width,
+            )
+            draw.text(
+                (left, top + side + 4),
+                _cut(draw, found.caption, side, font(10)),
+                GOOD if found.right else SOFT,
+                font(10),
+            )
     return canvas
 
 
@@ -100,7 +134,9 @@ def board_png(file: Path, rows: Sequence[Asked]) -> None:
     """Draw ``rows`` to ``file``; what is known to be right has a green frame. The photos shrink until the file is below `LIMIT`."""
     for side in SIDES:
         stream = io.BytesIO()
-        palette = _paint(rows, side).quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        palette = _paint(rows, side).quantize(
+            COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+        )
         palette.save(stream, "PNG", optimize=True)
         if stream.tell() <= LIMIT:
             break

@@ -14,24 +14,68 @@ from beauty_models.recommend.report.board import Asked
 
 SIDE = 128  # pixels of a photo on a page
 BASELINES = {
-    "untuned": ("untuned base", "The base as it came, before any training. Two towers that never met answer between text and photo by chance."),
-    "ridge": ("ridge on frozen features", "Features of the untuned base's image tower; ridge regression between them and the texts' TF-IDF, "
-              "both ways, fitted to the training captions. Photo with photo: the features compared directly."),
-    "tfidf": ("TF-IDF neighbours", "Between text and photo: the training captions nearest to the text and the mean of their photos' frozen features, "
-              "and back. A test item's own other captions are not used, that would be looking the answer up. Searches and lists: text with text."),
-    "hog": ("HOG", "Histograms of oriented gradients (Dalal & Triggs 2005), compared directly, or through ridge regression with texts."),
-    "colour_histogram": ("colour histogram", "Colours of the middle of the photo, compared directly, or through ridge regression with texts."),
-    "popularity": ("popularity", "The products that most other shoppers have, the same for everyone."),
-    "random": ("random", "A random order.")}
+    "untuned": (
+        "untuned base",
+        "The base as it came, before any training. Two towers that never met answer between text and photo by chance.",
+    ),
+    "ridge": (
+        "ridge on frozen features",
+        "Features of the untuned base's image tower; ridge regression between them and the texts' TF-IDF, "
+        "both ways, fitted to the training captions. Photo with photo: the features compared directly.",
+    ),
+    "tfidf": (
+        "TF-IDF neighbours",
+        "Between text and photo: the training captions nearest to the text and the mean of their photos' frozen features, "
+        "and back. A test item's own other captions are not used, that would be looking the answer up. Searches and lists: text with text.",
+    ),
+    "hog": (
+        "HOG",
+        "Histograms of oriented gradients (Dalal & Triggs 2005), compared directly, or through ridge regression with texts.",
+    ),
+    "colour_histogram": (
+        "colour histogram",
+        "Colours of the middle of the photo, compared directly, or through ridge regression with texts.",
+    ),
+    "popularity": (
+        "popularity",
+        "The products that most other shoppers have, the same for everyone.",
+    ),
+    "random": ("random", "A random order."),
+}
 TITLES = {
-    "text_image": ("text → photo", "Each distinct caption looks for the photos of the items it describes, of which it sees no text."),
-    "image_text": ("photo → text", "Each photo looks for its own captions among all distinct captions."),
-    "image_image": ("distorted photo → photo", "A part of a photo (20 to 50 % of its area), turned, perhaps mirrored, in other light, looks for the "
-                    "clean photos of its product; four of each photo. For nDCG the same item counts 2, another colour of the product 1."),
-    "goes_with": ("goes with", "Each test product looks for what the shop links with it (related, upsell and so on), among all products."),
-    "history": ("shopper's history", "The products a shopper had, later ones weighing more, look for the one that came last, among all the others."),
-    "query": ("search", "Search texts look for the items they should find, by photo and text together.")}
-FIGURES = {"recall_at_1": "recall@1", "recall_at_5": "recall@5", "recall_at_10": "recall@10", "mrr_at_10": "MRR@10", "ndcg_at_10": "nDCG@10"}
+    "text_image": (
+        "text → photo",
+        "Each distinct caption looks for the photos of the items it describes, of which it sees no text.",
+    ),
+    "image_text": (
+        "photo → text",
+        "Each photo looks for its own captions among all distinct captions.",
+    ),
+    "image_image": (
+        "distorted photo → photo",
+        "A part of a photo (20 to 50 % of its area), turned, perhaps mirrored, in other light, looks for the "
+        "clean photos of its product; four of each photo. For nDCG the same item counts 2, another colour of the product 1.",
+    ),
+    "goes_with": (
+        "goes with",
+        "Each test product looks for what the shop links with it (related, upsell and so on), among all products.",
+    ),
+    "history": (
+        "shopper's history",
+        "The products a shopper had, later ones weighing more, look for the one that came last, among all the others.",
+    ),
+    "query": (
+        "search",
+        "Search texts look for the items they should find, by photo and text together.",
+    ),
+}
+FIGURES = {
+    "recall_at_1": "recall@1",
+    "recall_at_5": "recall@5",
+    "recall_at_10": "recall@10",
+    "mrr_at_10": "MRR@10",
+    "ndcg_at_10": "nDCG@10",
+}
 STYLE = Html("""<style>img { border-radius: 6px; display: block }
 .board { display: flex; gap: 10px; align-items: flex-start; overflow-x: auto; padding: 12px 0; border-bottom: 1px solid var(--line) }
 .board:last-child { border: 0 } .ask { flex: 0 0 210px } .found { flex: 1 1 0; min-width: 64px; max-width: 128px; line-height: 1.3 }
@@ -42,30 +86,58 @@ STYLE = Html("""<style>img { border-radius: 6px; display: block }
 
 def title(task: str) -> str:
     """Return a task's name for people."""
-    return TITLES[task][0] if task in TITLES else TITLES["query"][0] + task.removeprefix("query").replace("_und", "").replace("_", ", ")
+    return (
+        TITLES[task][0]
+        if task in TITLES
+        else TITLES["query"][0] + task.removeprefix("query").replace("_und", "").replace("_", ", ")
+    )
 
 
 def photo(image: Image.Image, description: str) -> Html:
     """Return a small photo as an element that carries its bytes."""
     stream = io.BytesIO()
     ImageOps.pad(image, (SIDE, SIDE), color="white").save(stream, "JPEG", quality=80)
-    return Html(tag("img", src=f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}", alt=description).removesuffix("</img>"))
+    return Html(
+        tag(
+            "img",
+            src=f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}",
+            alt=description,
+        ).removesuffix("</img>")
+    )
 
 
 def _line(number: int, asked: Asked) -> Html:
-    ask = [tag("div", f"{number}  {asked.note}", _class="soft small"), tag("div", tag("strong", asked.text))]
+    ask = [
+        tag("div", f"{number}  {asked.note}", _class="soft small"),
+        tag("div", tag("strong", asked.text)),
+    ]
     seen = [photo(asked.photo, asked.text)] if asked.photo is not None else []
-    answers = [tag("div", photo(found.photo, found.caption), tag("span", found.caption, _class="small t-good" if found.right else "small soft"),
-                   _class="found right" if found.right else "found") for found in asked.found]
+    answers = [
+        tag(
+            "div",
+            photo(found.photo, found.caption),
+            tag("span", found.caption, _class="small t-good" if found.right else "small soft"),
+            _class="found right" if found.right else "found",
+        )
+        for found in asked.found
+    ]
     return tag("div", tag("div", *ask, *seen, _class="ask"), *answers, _class="board")
 
 
 def board_page(board: Sequence[Asked]) -> str:
     """Return the page of the board: queries drawn at random, texts in full, and what was found for them."""
-    lines = [_line(number, asked) for number, asked in enumerate(board, 1)] or [tag("p", "None: evaluate.board is 0.", _class="soft")]
+    lines = [_line(number, asked) for number, asked in enumerate(board, 1)] or [
+        tag("p", "None: evaluate.board is 0.", _class="soft")
+    ]
     lead = "Best answers first; what is right has a green frame. The queries were drawn at random from the test part, not chosen."
-    return page("What is found", STYLE, section("Queries and answers", *lines, lead=lead),
-                subtitle=tag("span", "See also: ", tag("a", "how well things are found", href="index.html")))
+    return page(
+        "What is found",
+        STYLE,
+        section("Queries and answers", *lines, lead=lead),
+        subtitle=tag(
+            "span", "See also: ", tag("a", "how well things are found", href="index.html")
+        ),
+    )
 
 
 def _figures(task: dict[str, Any], confidence: float) -> Html:
@@ -76,77 +148,185 @@ def _figures(task: dict[str, Any], confidence: float) -> Html:
         line: list[object] = [tag("strong", "this model") if who == "model" else BASELINES[who][0]]
         for name in names:
             if who == "model":
-                note = tag("span", f"{values[f'{name}.low']:.3f}–{values[f'{name}.high']:.3f}", _class="soft small")
+                note = tag(
+                    "span",
+                    f"{values[f'{name}.low']:.3f}–{values[f'{name}.high']:.3f}",
+                    _class="soft small",
+                )
             else:
                 low, high = values[f"{name}.margin_low"], values[f"{name}.margin_high"]
                 color = "t-good" if low > 0 else "t-bad" if high < 0 else "soft"
                 note = tag("span", f"{low:+.3f} to {high:+.3f}", _class=f"{color} small")
-            line.append(tag("span", tag("strong" if who == "model" else "span", f"{values[name]:.3f}"), Html("<br>"), note))
+            line.append(
+                tag(
+                    "span",
+                    tag("strong" if who == "model" else "span", f"{values[name]:.3f}"),
+                    Html("<br>"),
+                    note,
+                )
+            )
         rows.append(line)
     unit = "products" if task["grouped"] else "queries"
     if task["name"] == "history":
         unit = "shoppers"
-    told = f"{task['queries']:,} queries, each compared with the whole gallery of {task['gallery']:,}, of which {task['relevant']:.1f} are right " \
-           f"on average. Under the model its {confidence:.0%} interval (bootstrap over {unit}), under a baseline that of the model's lead over it."
+    told = (
+        f"{task['queries']:,} queries, each compared with the whole gallery of {task['gallery']:,}, of which {task['relevant']:.1f} are right "
+        f"on average. Under the model its {confidence:.0%} interval (bootstrap over {unit}), under a baseline that of the model's lead over it."
+    )
     lead = TITLES[task["name"] if task["name"] in TITLES else "query"][1]
-    return section(title(task["name"]).capitalize(), table(["", *(FIGURES[name] for name in names)], rows, set(range(1, len(names) + 1))),
-                   tag("p", told, _class="soft small"), lead=lead)
+    return section(
+        title(task["name"]).capitalize(),
+        table(["", *(FIGURES[name] for name in names)], rows, set(range(1, len(names) + 1))),
+        tag("p", told, _class="soft small"),
+        lead=lead,
+    )
 
 
 def _slices(scores: dict[str, Any]) -> Html:
     lines = []
     for task in scores["tasks"]:
         for one in task["slices"]:
-            picture = interval(one["mrr_at_10"], one["low"], one["high"], 0, 1, f"MRR@10 {one['mrr_at_10']:.3f}", faint=one["small"])
-            name = tag("span", one["value"], " ", tag("span", "few queries", _class="tag") if one["small"] else "")
-            lines.append([title(task["name"]), one["by"], name, f"{one['n']:,}", f"{one['recall_at_10']:.3f}", f"{one['mrr_at_10']:.3f}",
-                          tag("div", picture, style="min-width: 180px"), f"{one['low']:.3f}–{one['high']:.3f}"])
-    return table(["task", "by", "slice", "queries", "recall@10", "MRR@10", "0 to 1", "interval"], lines, {3, 4, 5, 7})
+            picture = interval(
+                one["mrr_at_10"],
+                one["low"],
+                one["high"],
+                0,
+                1,
+                f"MRR@10 {one['mrr_at_10']:.3f}",
+                faint=one["small"],
+            )
+            name = tag(
+                "span",
+                one["value"],
+                " ",
+                tag("span", "few queries", _class="tag") if one["small"] else "",
+            )
+            lines.append(
+                [
+                    title(task["name"]),
+                    one["by"],
+                    name,
+                    f"{one['n']:,}",
+                    f"{one['recall_at_10']:.3f}",
+                    f"{one['mrr_at_10']:.3f}",
+                    tag("div", picture, style="min-width: 180px"),
+                    f"{one['low']:.3f}–{one['high']:.3f}",
+                ]
+            )
+    return table(
+        ["task", "by", "slice", "queries", "recall@10", "MRR@10", "0 to 1", "interval"],
+        lines,
+        {3, 4, 5, 7},
+    )
 
 
 def _worst(name: str, rows: Sequence[tuple[Asked, int, Image.Image]], opened: bool) -> Html:
     lines = []
     for asked, rank, right in rows:
-        query, found = photo(asked.photo, asked.text) if asked.photo is not None else tag("strong", asked.text), asked.found[0]
-        answer = tag("span", photo(found.photo, found.caption), tag("span", found.caption, _class="soft small"))
+        query, found = (
+            photo(asked.photo, asked.text)
+            if asked.photo is not None
+            else tag("strong", asked.text),
+            asked.found[0],
+        )
+        answer = tag(
+            "span",
+            photo(found.photo, found.caption),
+            tag("span", found.caption, _class="soft small"),
+        )
         question = tag("span", query, Html("<br>"), tag("span", asked.note, _class="soft small"))
         lines.append([question, f"{rank:,}", photo(right, "the right one"), answer])
-    head = tag("summary", tag("strong", title(name)), tag("span", f"  {len(rows)} queries", _class="soft small"))
+    head = tag(
+        "summary",
+        tag("strong", title(name)),
+        tag("span", f"  {len(rows)} queries", _class="soft small"),
+    )
     state = {"open": "open"} if opened else {}
-    return tag("details", head, table(["asked", "rank of the right one", "the right one", "found first"], lines, {1}), **state)
+    return tag(
+        "details",
+        head,
+        table(["asked", "rank of the right one", "the right one", "found first"], lines, {1}),
+        **state,
+    )
 
 
 def _cards(scores: dict[str, Any]) -> list[Html]:
     found = []
-    for task, name in ((task, "mrr_at_10" if "mrr_at_10" in task["figures"]["model"] else "ndcg_at_10") for task in scores["tasks"]):
+    for task, name in (
+        (task, "mrr_at_10" if "mrr_at_10" in task["figures"]["model"] else "ndcg_at_10")
+        for task in scores["tasks"]
+    ):
         figures = task["figures"]
         _, best = max((values[name], who) for who, values in figures.items() if who != "model")
         low, high = figures[best][f"{name}.margin_low"], figures[best][f"{name}.margin_high"]
-        verdict = "better than" if low > 0 else "worse than" if high < 0 else "not clearly better than"
-        note = tag("span", f"{verdict} {BASELINES[best][0]}, the best baseline: {figures[best][name]:.3f}", _class="t-good" if low > 0 else "t-bad")
-        found.append(card(f"{title(task['name'])}, {FIGURES[name]}", f"{figures['model'][name]:.3f}", note))
+        verdict = (
+            "better than" if low > 0 else "worse than" if high < 0 else "not clearly better than"
+        )
+        note = tag(
+            "span",
+            f"{verdict} {BASELINES[best][0]}, the best baseline: {figures[best][name]:.3f}",
+            _class="t-good" if low > 0 else "t-bad",
+        )
+        found.append(
+            card(f"{title(task['name'])}, {FIGURES[name]}", f"{figures['model'][name]:.3f}", note)
+        )
     return found
 
 
-def quality_page(scores: dict[str, Any], worst: Mapping[str, Sequence[tuple[Asked, int, Image.Image]]], curves: bytes) -> str:
+def quality_page(
+    scores: dict[str, Any],
+    worst: Mapping[str, Sequence[tuple[Asked, int, Image.Image]]],
+    curves: bytes,
+) -> str:
     """Return the page for what ``evaluate.examine`` measured; ``curves`` is recall.png."""
-    picture = Html(tag("img", src=f"data:image/png;base64,{b64encode(curves).decode()}", alt="recall curves", _class="wide").removesuffix("</img>"))
+    picture = Html(
+        tag(
+            "img",
+            src=f"data:image/png;base64,{b64encode(curves).decode()}",
+            alt="recall curves",
+            _class="wide",
+        ).removesuffix("</img>")
+    )
     method = [
         "Recall@k: share of the queries with something right among the first k; of a list of products, which part of what is right. MRR@10: mean "
         "of 1 / rank of the first right answer, 0 beyond 10. nDCG@10: Järvelin & Kekäläinen 2002. The gallery is never sampled; answers with "
         "equal scores are in random order.",
         f"Intervals and margins: {scores['confidence']:.0%}, bootstrap over whole products (Efron & Tibshirani 1993), paired for margins. With fewer "
-        "than 10 products the queries are resampled one by one.", *scores["notes"]]
-    baselines = table(["baseline", "what it does"], [[name, told] for name, told in BASELINES.values()])
+        "than 10 products the queries are resampled one by one.",
+        *scores["notes"],
+    ]
+    baselines = table(
+        ["baseline", "what it does"], [[name, told] for name, told in BASELINES.values()]
+    )
     parts = [_worst(name, rows, number == 0) for number, (name, rows) in enumerate(worst.items())]
     return page(
-        "How well things are found", STYLE, tag("div", *_cards(scores), _class="cards"),
+        "How well things are found",
+        STYLE,
+        tag("div", *_cards(scores), _class="cards"),
         *(_figures(task, scores["confidence"]) for task in scores["tasks"]),
-        section("How far down the list", picture, lead="Share of the queries with something right among the first k; in brackets the gallery."),
-        section("Where it is weaker", _slices(scores), lead="MRR@10 by kind, language and category."),
-        section("Worst queries", *(parts or [tag("p", "None: what is right always came first.", _class="soft")]),
-                lead="What is right came late. Some of it is a caption that fits other items as well."),
-        section("The baselines", baselines, lead="None has seen the test part. What they had to choose, the validation part decided."),
+        section(
+            "How far down the list",
+            picture,
+            lead="Share of the queries with something right among the first k; in brackets the gallery.",
+        ),
+        section(
+            "Where it is weaker", _slices(scores), lead="MRR@10 by kind, language and category."
+        ),
+        section(
+            "Worst queries",
+            *(parts or [tag("p", "None: what is right always came first.", _class="soft")]),
+            lead="What is right came late. Some of it is a caption that fits other items as well.",
+        ),
+        section(
+            "The baselines",
+            baselines,
+            lead="None has seen the test part. What they had to choose, the validation part decided.",
+        ),
         section("How this was measured", *(tag("p", html(line)) for line in method)),
-        subtitle=tag("span", f"{scores['n']:,} test photos of {scores['products']:,} products, {scores['captions']:,} captions; the catalogue has "
-                     f"{scores['catalogue']:,} products. See also: ", tag("a", "what is found", href="board.html")))
+        subtitle=tag(
+            "span",
+            f"{scores['n']:,} test photos of {scores['products']:,} products, {scores['captions']:,} captions; the catalogue has "
+            f"{scores['catalogue']:,} products. See also: ",
+            tag("a", "what is found", href="board.html"),
+        ),
+    )

@@ -114,10 +114,19 @@ def figures(task: Task, found: NDArray[np.int64]) -> dict[str, NDArray[np.float6
     place = 1 + np.arange(len(gains)) - np.repeat(starts, counts)
 
     def gained(worth: NDArray[Any], rank: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(np.add.reduceat(np.where(rank <= TOP, worth / np.log2(rank + 1.0), 0.0), starts))
+        return np.asarray(
+            np.add.reduceat(np.where(rank <= TOP, worth / np.log2(rank + 1.0), 0.0), starts)
+        )
 
     ndcg = gained(gains, found) / gained(best, place)
     if task.kind == "listing":
-        return {f"recall_at_{TOP}": np.add.reduceat(found <= TOP, starts, dtype=float) / np.minimum(counts, TOP), f"ndcg_at_{TOP}": ndcg}
+        return {
+            f"recall_at_{TOP}": np.add.reduceat(found <= TOP, starts, dtype=float)
+            / np.minimum(counts, TOP),
+            f"ndcg_at_{TOP}": ndcg,
+        }
     hits = {f"recall_at_{k}": (nearest <= k).astype(float) for k in (1, 5, TOP)}
-    return hits | {f"mrr_at_{TOP}": np.where(nearest <= TOP, 1 / nearest, 0.0), f"ndcg_at_{TOP}": ndcg}
+    return hits | {
+        f"mrr_at_{TOP}": np.where(nearest <= TOP, 1 / nearest, 0.0),
+        f"ndcg_at_{TOP}": ndcg,
+    }

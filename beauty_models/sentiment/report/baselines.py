@@ -50,7 +50,9 @@ def annotated(column: pd.Series[Any]) -> Bools:
     return np.array([value is not None for value in column], bool)
 
 
-def majority(train: pd.DataFrame, test: pd.DataFrame, classes: list[str], aspects: list[str]) -> Guess:
+def majority(
+    train: pd.DataFrame, test: pd.DataFrame, classes: list[str], aspects: list[str]
+) -> Guess:
     """Guess the class and, for each aspect, the polarities that most training texts have; the probabilities are their shares."""
     shares = np.bincount(train["label"], minlength=len(classes)) + 1.0
     seen = mentions(train["aspects"], aspects)[annotated(train["aspects"])]
@@ -62,20 +64,33 @@ def _fit(x: Matrix, y: NDArray[Any], c: float, weight: str | None) -> LogisticRe
     return LogisticRegression(C=c, class_weight=weight, max_iter=1000).fit(x, y)
 
 
-def _classes(parts: dict[str, Matrix], labels: dict[str, NDArray[np.int64]], classes: int) -> tuple[NDArray[np.float64], str]:
+def _classes(
+    parts: dict[str, Matrix], labels: dict[str, NDArray[np.int64]], classes: int
+) -> tuple[NDArray[np.float64], str]:
     """Return the probabilities [test rows, classes] of the setting with the best validation macro-F1, and its name."""
+
     def quality(c: float, weight: str | None) -> float:
         said = _fit(parts["train"], labels["train"], c, weight).predict(parts["validation"])
         return exactly(macro_f1, np.stack([labels["validation"], said], 1))
 
-    best = max(GRID, key=lambda setting: quality(*setting)) if len(labels["validation"]) else (10.0, None)
-    model = _fit(vstack([parts["train"], parts["validation"]]), np.concatenate([labels["train"], labels["validation"]]), *best)
+    best = (
+        max(GRID, key=lambda setting: quality(*setting))
+        if len(labels["validation"])
+        else (10.0, None)
+    )
+    model = _fit(
+        vstack([parts["train"], parts["validation"]]),
+        np.concatenate([labels["train"], labels["validation"]]),
+        *best,
+    )
     probabilities = np.zeros((parts["test"].shape[0], classes))
     probabilities[:, model.classes_] = model.predict_proba(parts["test"])
     return probabilities, "C {:g}, class weights {}".format(*best)
 
 
-def _one_vs_rest(x: Matrix, y: Bools, others: list[Matrix], c: float, weight: str | None) -> list[Bools]:
+def _one_vs_rest(
+    x: Matrix, y: Bools, others: list[Matrix], c: float, weight: str | None
+) -> list[Bools]:
     """Fit one yes-or-no model per column of ``y`` [n, columns]; return its answers for each of ``others``."""
     answers = [np.zeros((other.shape[0], y.shape[1]), bool) for other in others]
     for column in np.flatnonzero(y.any(0)):
@@ -86,39 +101,65 @@ def _one_vs_rest(x: Matrix, y: Bools, others: list[Matrix], c: float, weight: st
     return answers
 
 
-def _aspects(parts: dict[str, Matrix], frames: dict[str, pd.DataFrame], aspects: list[str]) -> Bools:
+def _aspects(
+    parts: dict[str, Matrix], frames: dict[str, pd.DataFrame], aspects: list[str]
+) -> Bools:
     """Return the mentions [test rows, aspects, 3] of the setting with the best micro-F1 on the annotated validation texts."""
     columns = len(aspects) * len(POLARITIES)
-    known = {name: np.flatnonzero(annotated(frames[name]["aspects"])) for name in ("train", "validation")}
-    truth = {name: mentions(frames[name]["aspects"], aspects)[rows].reshape(len(rows), columns) for name, rows in known.items()}
+    known = {
+        name: np.flatnonzero(annotated(frames[name]["aspects"])) for name in ("train", "validation")
+    }
+    truth = {
+        name: mentions(frames[name]["aspects"], aspects)[rows].reshape(len(rows), columns)
+        for name, rows in known.items()
+    }
     x, check = parts["train"][known["train"]], parts["validation"][known["validation"]]
     best, found = -1.0, np.zeros((parts["test"].shape[0], columns), bool)
     for setting in ASPECT_GRID if len(known["train"]) else []:
         checked, tested = _one_vs_rest(x, truth["train"], [check, parts["test"]], *setting)
-        quality = 2 * (checked & truth["validation"]).sum() / max(1, checked.sum() + truth["validation"].sum())
+        quality = (
+            2
+            * (checked & truth["validation"]).sum()
+            / max(1, checked.sum() + truth["validation"].sum())
+        )
         if quality > best:
             best, found = quality, tested
     return found.reshape(len(found), len(aspects), len(POLARITIES))
 
 
-def tfidf_logreg(frames: dict[str, pd.DataFrame], classes: list[str], aspects: list[str], seed: int) -> tuple[Guess, str]:
+def tfidf_logreg(
+    frames: dict[str, pd.DataFrame], classes: list[str], aspects: list[str], seed: int
+) -> tuple[Guess, str]:
     """Return the guess of TF-IDF and logistic regression for ``frames["test"]``, and a note on how it was trained.
 
     With fewer than two classes or no n-gram that two training texts share there is nothing to learn: then it is the
     majority's guess, and the note says so.
     """
-    frames = dict(frames, train=frames["train"].sample(min(ROWS, len(frames["train"])), random_state=seed))
+    frames = dict(
+        frames, train=frames["train"].sample(min(ROWS, len(frames["train"])), random_state=seed)
+    )
     fallback = majority(frames["train"], frames["test"], classes, aspects)
     labels = {name: frames[name]["label"].to_numpy() for name in ("train", "validation")}
-    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32)
+    vectorizer = TfidfVectorizer(
+        analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32
+    )
     try:
         vectorizer.fit(pd.concat([frames["train"]["text"], frames["validation"]["text"]]))
     except ValueError:  # scikit-learn: no n-gram is left
         return fallback, "not trained: too few training texts; stands in as the majority"
-    none = csr_matrix((0, len(vectorizer.vocabulary_)), dtype=np.float32)  # scikit-learn refuses to transform no texts
-    parts = {name: vectorizer.transform(frame["text"]) if len(frame) else none for name, frame in frames.items()}
+    none = csr_matrix(
+        (0, len(vectorizer.vocabulary_)), dtype=np.float32
+    )  # scikit-learn refuses to transform no texts
+    parts = {
+        name: vectorizer.transform(frame["text"]) if len(frame) else none
+        for name, frame in frames.items()
+    }
     found = _aspects(parts, frames, aspects)
     if len(set(labels["train"])) < 2:
-        return Guess(fallback.probabilities, found), "not trained: the training texts have one class only; stands in as the majority"
+        return Guess(
+            fallback.probabilities, found
+        ), "not trained: the training texts have one class only; stands in as the majority"
     probabilities, setting = _classes(parts, labels, len(classes))
-    return Guess(probabilities, found), f"character 1- to 3-grams, {setting}, {sum(map(len, labels.values())):,} texts"
+    return Guess(
+        probabilities, found
+    ), f"character 1- to 3-grams, {setting}, {sum(map(len, labels.values())):,} texts"

@@ -10,13 +10,35 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beauty_models.common.page import Html, card, html, interval, page, percent, section, svg, table, tag
+from beauty_models.common.page import (
+    Html,
+    card,
+    html,
+    interval,
+    page,
+    percent,
+    section,
+    svg,
+    table,
+    tag,
+)
 
-NAMES = {"majority": "majority class", "tfidf_logreg": "TF-IDF + logistic regression", "model": "this model"}
+NAMES = {
+    "majority": "majority class",
+    "tfidf_logreg": "TF-IDF + logistic regression",
+    "model": "this model",
+}
 FIGURES = {
-    "accuracy": "accuracy", "macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy", "ece": "calibration error", "log_loss": "log loss",
-    "aspect_mention_micro_f1": "aspect mentioned, micro-F1", "aspect_mention_macro_f1": "aspect mentioned, macro-F1",
-    "aspect_polarity_micro_f1": "aspect and polarity, micro-F1", "aspect_polarity_macro_f1": "aspect and polarity, macro-F1"}
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy",
+    "ece": "calibration error",
+    "log_loss": "log loss",
+    "aspect_mention_micro_f1": "aspect mentioned, micro-F1",
+    "aspect_mention_macro_f1": "aspect mentioned, macro-F1",
+    "aspect_polarity_micro_f1": "aspect and polarity, micro-F1",
+    "aspect_polarity_macro_f1": "aspect and polarity, macro-F1",
+}
 SLICES = 40  # shown of each kind; scores.json holds all
 
 
@@ -24,15 +46,26 @@ def confusion_png(file: Path, scores: dict[str, Any]) -> None:
     """Draw the confusion matrix as shares of each true class. Names that a plain font may lack are replaced by numbers."""
     counts = np.array(scores["confusion"])
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    names = [name if name.isascii() else f"class {i + 1}" for i, name in enumerate(scores["classes"])]
+    names = [
+        name if name.isascii() else f"class {i + 1}" for i, name in enumerate(scores["classes"])
+    ]
     figure = Figure(figsize=(1.6 + 1.1 * len(names), 1.4 + len(names)), layout="constrained")
-    axes = figure.add_subplot(xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names)))
+    axes = figure.add_subplot(
+        xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names))
+    )
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticklabels(names)
     axes.set_yticklabels(names)
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
-        axes.text(column, row, f"{count:,}\n{share:.0%}", ha="center", va="center", color="white" if share > 0.5 else "black")
+        axes.text(
+            column,
+            row,
+            f"{count:,}\n{share:.0%}",
+            ha="center",
+            va="center",
+            color="white" if share > 0.5 else "black",
+        )
     figure.savefig(file, dpi=120, format="png")
 
 
@@ -40,9 +73,13 @@ def reliability_png(file: Path, scores: dict[str, Any]) -> None:
     """Draw accuracy against confidence; a calibrated model lies on the diagonal (Guo et al. 2017, figure 1)."""
     bins = scores["calibration"]
     figure = Figure(figsize=(4.4, 4.2), layout="constrained")
-    axes = figure.add_subplot(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
+    axes = figure.add_subplot(
+        xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal"
+    )
     axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1)
-    axes.plot([b["confidence"] for b in bins], [b["accuracy"] for b in bins], marker="o", color="#4457c7")
+    axes.plot(
+        [b["confidence"] for b in bins], [b["accuracy"] for b in bins], marker="o", color="#4457c7"
+    )
     figure.savefig(file, dpi=120, format="png")
 
 
@@ -53,11 +90,19 @@ def _confusion(scores: dict[str, Any]) -> Html:
 
     def cell(i: int, j: int) -> Html:
         tint = f"color-mix(in srgb, var(--{'good' if i == j else 'bad'}) {60 * shares[i, j]:.0f}%, transparent)"
-        return tag("td", tag("strong", f"{counts[i, j]:,}"), Html("<br>"), tag("span", f"{shares[i, j]:.1%}", _class="small"),
-                   style=f"background: {tint}; padding: 10px; text-align: center")
+        return tag(
+            "td",
+            tag("strong", f"{counts[i, j]:,}"),
+            Html("<br>"),
+            tag("span", f"{shares[i, j]:.1%}", _class="small"),
+            style=f"background: {tint}; padding: 10px; text-align: center",
+        )
 
     head = tag("tr", tag("th", "true ↓  predicted →"), *(tag("th", name) for name in classes))
-    body = [tag("tr", tag("th", name), *(cell(i, j) for j in range(len(classes)))) for i, name in enumerate(classes)]
+    body = [
+        tag("tr", tag("th", name), *(cell(i, j) for j in range(len(classes))))
+        for i, name in enumerate(classes)
+    ]
     return tag("div", tag("table", head, *body), _class="scroll")
 
 
@@ -68,12 +113,26 @@ def _reliability(scores: dict[str, Any]) -> Html:
     def place(value: float) -> float:
         return min(1.0, max(0.0, (value - least) / (1 - least)))
 
-    dots = [tag("circle", cx=percent(place(b["confidence"])), cy=f"{220 - 220 * place(b['accuracy']):.1f}", r=5, _class="accent")
-            for b in scores["calibration"]]
-    return svg(tag("rect", x=0, y=0, width="100%", height=220, _class="track"),
-               tag("line", x1="0%", y1=220, x2="100%", y2=0, stroke="var(--soft)", stroke_dasharray="4 4"), *dots,
-               tag("text", f"confidence {least:.0%}", x="0%", y=236), tag("text", "100%", x="100%", y=236, text_anchor="end"),
-               tag("text", "accuracy 100%", x=6, y=14), height=242, label="Reliability diagram: accuracy against confidence")
+    dots = [
+        tag(
+            "circle",
+            cx=percent(place(b["confidence"])),
+            cy=f"{220 - 220 * place(b['accuracy']):.1f}",
+            r=5,
+            _class="accent",
+        )
+        for b in scores["calibration"]
+    ]
+    return svg(
+        tag("rect", x=0, y=0, width="100%", height=220, _class="track"),
+        tag("line", x1="0%", y1=220, x2="100%", y2=0, stroke="var(--soft)", stroke_dasharray="4 4"),
+        *dots,
+        tag("text", f"confidence {least:.0%}", x="0%", y=236),
+        tag("text", "100%", x="100%", y=236, text_anchor="end"),
+        tag("text", "accuracy 100%", x=6, y=14),
+        height=242,
+        label="Reliability diagram: accuracy against confidence",
+    )
 
 
 def _comparison(scores: dict[str, Any]) -> Html:
@@ -84,17 +143,27 @@ def _comparison(scores: dict[str, Any]) -> Html:
         if name not in figures["model"]:
             continue
         low, high = (figures["model"].get(f"{name}.{end}") for end in ("low", "high"))
-        line: list[object] = [title, tag("strong", f"{figures['model'][name]:.3f}"), "" if low is None else f"{low:.3f}–{high:.3f}"]
+        line: list[object] = [
+            title,
+            tag("strong", f"{figures['model'][name]:.3f}"),
+            "" if low is None else f"{low:.3f}–{high:.3f}",
+        ]
         for who in baselines:
             line.append(f"{figures[who][name]:.3f}")
             if f"{name}.margin" in figures[who]:
-                margin, least, most = (figures[who][f"{name}.margin{end}"] for end in ("", "_low", "_high"))
+                margin, least, most = (
+                    figures[who][f"{name}.margin{end}"] for end in ("", "_low", "_high")
+                )
                 color = "t-good" if least > 0 else "t-bad" if most < 0 else "soft"
-                line.append(tag("span", f"{margin:+.3f} ({least:+.3f} to {most:+.3f})", _class=color))
+                line.append(
+                    tag("span", f"{margin:+.3f} ({least:+.3f} to {most:+.3f})", _class=color)
+                )
             else:
                 line.append("")
         rows.append(line)
-    head = ["", "this model", f"{scores['confidence']:.0%} interval"] + [text for who in baselines for text in (NAMES[who], "margin")]
+    head = ["", "this model", f"{scores['confidence']:.0%} interval"] + [
+        text for who in baselines for text in (NAMES[who], "margin")
+    ]
     return table(head, rows, set(range(1, len(head))))
 
 
@@ -105,17 +174,53 @@ def _slices(scores: dict[str, Any]) -> Html:
         found = [one for one in scores["slices"] if one["by"] == by]
         shown = sorted(found, key=lambda one: -one["n"])[:SLICES] if by != "length" else found
         for one in shown:
-            picture = interval(one["macro_f1"], one["low"], one["high"], 0, 1, f"macro-F1 {one['macro_f1']:.3f}", faint=one["small"])
-            name = tag("span", one["value"], " ", tag("span", "few texts", _class="tag") if one["small"] else "")
-            lines.append([by, name, f"{one['n']:,}", f"{one['accuracy']:.3f}", f"{one['macro_f1']:.3f}",
-                          tag("div", picture, style="min-width: 200px"), f"{one['low']:.3f}–{one['high']:.3f}"])
-    return table(["", "slice", "texts", "accuracy", "macro-F1", "0 to 1", "interval"], lines, {2, 3, 4, 6})
+            picture = interval(
+                one["macro_f1"],
+                one["low"],
+                one["high"],
+                0,
+                1,
+                f"macro-F1 {one['macro_f1']:.3f}",
+                faint=one["small"],
+            )
+            name = tag(
+                "span",
+                one["value"],
+                " ",
+                tag("span", "few texts", _class="tag") if one["small"] else "",
+            )
+            lines.append(
+                [
+                    by,
+                    name,
+                    f"{one['n']:,}",
+                    f"{one['accuracy']:.3f}",
+                    f"{one['macro_f1']:.3f}",
+                    tag("div", picture, style="min-width: 200px"),
+                    f"{one['low']:.3f}–{one['high']:.3f}",
+                ]
+            )
+    return table(
+        ["", "slice", "texts", "accuracy", "macro-F1", "0 to 1", "interval"], lines, {2, 3, 4, 6}
+    )
 
 
 def _worst(worst: pd.DataFrame) -> Html:
-    lines = [[tag("span", row.text), tag("span", row.label, _class="t-good"), tag("span", row.prediction, _class="t-bad"), f"{row.confidence:.1%}",
-              tag("span", row.id, _class="soft small")] for row in worst.itertuples()]
-    return table(["text", "labelled", "predicted", "sure by", "id"], lines, {3}) if lines else tag("p", "None.", _class="soft")
+    lines = [
+        [
+            tag("span", row.text),
+            tag("span", row.label, _class="t-good"),
+            tag("span", row.prediction, _class="t-bad"),
+            f"{row.confidence:.1%}",
+            tag("span", row.id, _class="soft small"),
+        ]
+        for row in worst.itertuples()
+    ]
+    return (
+        table(["text", "labelled", "predicted", "sure by", "id"], lines, {3})
+        if lines
+        else tag("p", "None.", _class="soft")
+    )
 
 
 def _verdict(scores: dict[str, Any]) -> tuple[str, str]:
@@ -124,17 +229,51 @@ def _verdict(scores: dict[str, Any]) -> tuple[str, str]:
     best = max((who for who in figures if who != "model"), key=lambda who: figures[who]["macro_f1"])
     low, high = figures[best]["macro_f1.margin_low"], figures[best]["macro_f1.margin_high"]
     if low > 0:
-        return "better", f"than {NAMES[best]}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}"
-    return ("worse" if high < 0 else "not clearly better"), f"than {NAMES[best]}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}"
+        return (
+            "better",
+            f"than {NAMES[best]}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}",
+        )
+    return (
+        "worse" if high < 0 else "not clearly better"
+    ), f"than {NAMES[best]}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}"
 
 
 def _tables(scores: dict[str, Any]) -> Sequence[Html]:
-    per_class = [[one["class"], f"{one['n']:,}", *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1"))] for one in scores["per_class"]]
-    found = [section("Each class", table(["class", "texts", "precision", "recall", "F1"], per_class, {1, 2, 3, 4}))]
+    per_class = [
+        [
+            one["class"],
+            f"{one['n']:,}",
+            *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1")),
+        ]
+        for one in scores["per_class"]
+    ]
+    found = [
+        section(
+            "Each class",
+            table(["class", "texts", "precision", "recall", "F1"], per_class, {1, 2, 3, 4}),
+        )
+    ]
     if scores["per_aspect"]:
-        rows = [[one["aspect"], f"{one['n']:,}", f"{one['mention_f1']:.3f}", f"{one['polarity_f1']:.3f}"] for one in scores["per_aspect"]]
-        found.append(section("Each aspect", table(["aspect", "texts that mention it", "F1 mentioned", "F1 with polarity"], rows, {1, 2, 3}),
-                             lead=f"On the {scores['annotated']:,} test texts whose aspects were annotated."))
+        rows = [
+            [
+                one["aspect"],
+                f"{one['n']:,}",
+                f"{one['mention_f1']:.3f}",
+                f"{one['polarity_f1']:.3f}",
+            ]
+            for one in scores["per_aspect"]
+        ]
+        found.append(
+            section(
+                "Each aspect",
+                table(
+                    ["aspect", "texts that mention it", "F1 mentioned", "F1 with polarity"],
+                    rows,
+                    {1, 2, 3},
+                ),
+                lead=f"On the {scores['annotated']:,} test texts whose aspects were annotated.",
+            )
+        )
     return found
 
 
@@ -143,20 +282,64 @@ def quality_page(scores: dict[str, Any], worst: pd.DataFrame, notes: Sequence[st
     model, (verdict, over) = scores["figures"]["model"], _verdict(scores)
     unit = "products" if scores["grouped"] else "texts"
     cards = [card("compared with simple methods", verdict, over)]
-    cards += [card(title, f"{model[name]:.3f}", f"{model[f'{name}.low']:.3f} to {model[f'{name}.high']:.3f}")
-              for name, title in (("macro_f1", "macro-F1"), ("accuracy", "accuracy"))]
-    cards.append(card("calibration error", f"{model['ece']:.3f}", "a confidence is off by this much on average"))
-    method = [f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; margins: paired bootstrap on the same {unit} "
-              "(Efron & Tibshirani 1993). Macro-F1 is the mean F1 of the classes that occur."
-              " The calibration error has 15 bins of equal mass (Guo et al. 2017).", *notes]
+    cards += [
+        card(
+            title,
+            f"{model[name]:.3f}",
+            f"{model[f'{name}.low']:.3f} to {model[f'{name}.high']:.3f}",
+        )
+        for name, title in (("macro_f1", "macro-F1"), ("accuracy", "accuracy"))
+    ]
+    cards.append(
+        card(
+            "calibration error",
+            f"{model['ece']:.3f}",
+            "a confidence is off by this much on average",
+        )
+    )
+    method = [
+        f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; margins: paired bootstrap on the same {unit} "
+        "(Efron & Tibshirani 1993). Macro-F1 is the mean F1 of the classes that occur."
+        " The calibration error has 15 bins of equal mass (Guo et al. 2017).",
+        *notes,
+    ]
     return page(
-        "How well reviews are read", tag("div", *cards, _class="cards"),
-        section("Against the baselines", _comparison(scores),
-                lead="All on the same test texts, which no method has seen. A margin counts when its whole interval lies above 0."),
-        tag("div", section("Confusion", _confusion(scores), lead="Rows are the true classes; shares are of the row."),
-            section("Reliability", _reliability(scores), lead="Dots on the dashed line: confidence is right. Below it: too sure."), _class="two"),
-        *_tables(scores), section("Where it is weaker", _slices(scores), lead="Macro-F1 by category, language and length of the text."),
-        section("Worst errors", _worst(worst), lead="Wrong with the most confidence. Some are wrong labels: worth a look before the next training."),
+        "How well reviews are read",
+        tag("div", *cards, _class="cards"),
+        section(
+            "Against the baselines",
+            _comparison(scores),
+            lead="All on the same test texts, which no method has seen. A margin counts when its whole interval lies above 0.",
+        ),
+        tag(
+            "div",
+            section(
+                "Confusion",
+                _confusion(scores),
+                lead="Rows are the true classes; shares are of the row.",
+            ),
+            section(
+                "Reliability",
+                _reliability(scores),
+                lead="Dots on the dashed line: confidence is right. Below it: too sure.",
+            ),
+            _class="two",
+        ),
+        *_tables(scores),
+        section(
+            "Where it is weaker",
+            _slices(scores),
+            lead="Macro-F1 by category, language and length of the text.",
+        ),
+        section(
+            "Worst errors",
+            _worst(worst),
+            lead="Wrong with the most confidence. Some are wrong labels: worth a look before the next training.",
+        ),
         section("How this was measured", *(tag("p", html(line)) for line in method)),
-        subtitle=tag("span", f"{scores['n']:,} test texts, classes: {', '.join(scores['classes'])}. See also: ",
-                     tag("a", "what customers say", href="needs.html")))
+        subtitle=tag(
+            "span",
+            f"{scores['n']:,} test texts, classes: {', '.join(scores['classes'])}. See also: ",
+            tag("a", "what customers say", href="needs.html"),
+        ),
+    )

@@ -39,18 +39,27 @@ def _without(text: str, told: list[str]) -> list[str]:
     return found
 
 
-def word_effects(stylist: Stylist, text: str, key: str, pictures: Pictures, answer: Answer) -> list[tuple[str, float]]:
+def word_effects(
+    stylist: Stylist, text: str, key: str, pictures: Pictures, answer: Answer
+) -> list[tuple[str, float]]:
     """Return the words of ``text`` and how much less likely the answered class is without each (leave one out: Li et al. 2016)."""
     told = [word for word in words(text) if any(map(str.isalnum, word))][:WORDS]
     if not told:
         return []
     head = stylist.shape.heads[0]["name"]
     said = answer.probabilities[head][0]
-    others = stylist.predict(_without(text, told), [key] * len(told), pictures, "").probabilities[head]
-    return [(word, float(said.max() - other[said.argmax()])) for word, other in zip(told, others, strict=True)]
+    others = stylist.predict(_without(text, told), [key] * len(told), pictures, "").probabilities[
+        head
+    ]
+    return [
+        (word, float(said.max() - other[said.argmax()]))
+        for word, other in zip(told, others, strict=True)
+    ]
 
 
-def heat(stylist: Stylist, text: str, key: str, pictures: Pictures, label: int) -> NDArray[np.float32]:
+def heat(
+    stylist: Stylist, text: str, key: str, pictures: Pictures, label: int
+) -> NDArray[np.float32]:
     """Return which places of the photo speak for class ``label`` [rows, columns], 0 to 1 (Grad-CAM: Selvaraju et al. 2017, eq. 1–2).
 
     The last feature map is taken as the layer; its places are those of a convolution's map or a transformer's patches.
@@ -77,6 +86,13 @@ def explain(stylist: Stylist, text: str, key: str, pictures: Pictures) -> Reason
     probabilities = answer.probabilities[head["name"]]
     best = probabilities.argmax(1)
     told = {"text": 1, "photo": 2} if text and key else {}
-    alone = {name: (head["labels"][best[i]], float(probabilities[i].max())) for name, i in told.items()}
-    return Reasons(head["labels"][best[0]], float(probabilities[0].max()), word_effects(stylist, text, key, pictures, answer),
-                   heat(stylist, text, key, pictures, int(best[0])) if key else None, alone)
+    alone = {
+        name: (head["labels"][best[i]], float(probabilities[i].max())) for name, i in told.items()
+    }
+    return Reasons(
+        head["labels"][best[0]],
+        float(probabilities[0].max()),
+        word_effects(stylist, text, key, pictures, answer),
+        heat(stylist, text, key, pictures, int(best[0])) if key else None,
+        alone,
+    )

@@ -28,7 +28,11 @@ from beauty_models.common.towers import ROWS, Inputs, Towers
 from beauty_models.common.training import precision
 from beauty_models.tryon.model import PARTS, Stylist
 
-DENSE = (0.001, 0.01, 0.1)  # C of the regressions on features of a network or of gradients, standardised
+DENSE = (
+    0.001,
+    0.01,
+    0.1,
+)  # C of the regressions on features of a network or of gradients, standardised
 SPARSE = (1.0, 10.0, 100.0)  # C of those on n-grams
 Matrix = Any  # dense [n, columns] or a scipy.sparse row matrix
 Guess = dict[str, NDArray[np.float64]]
@@ -39,7 +43,12 @@ def majority(frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]) -
     """Guess the label that most training examples have; the probabilities are their shares."""
     found = {}
     for head in heads:
-        shares = np.array([(frames["train"][f"label.{head['name']}"] == one).sum() + 1.0 for one in head["labels"]])
+        shares = np.array(
+            [
+                (frames["train"][f"label.{head['name']}"] == one).sum() + 1.0
+                for one in head["labels"]
+            ]
+        )
         found[head["name"]] = np.tile(shares / shares.sum(), (len(frames["test"]), 1))
     return found
 
@@ -48,8 +57,13 @@ def _fit(x: Matrix, y: NDArray[Any], c: float, weight: str | None) -> LogisticRe
     return LogisticRegression(C=c, class_weight=weight, max_iter=1000).fit(x, y)
 
 
-def regression(parts: dict[str, Matrix], frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]], strengths: Sequence[float],
-               join: Callable[[list[Matrix]], Matrix]) -> tuple[Guess, str]:
+def regression(
+    parts: dict[str, Matrix],
+    frames: dict[str, pd.DataFrame],
+    heads: Sequence[dict[str, Any]],
+    strengths: Sequence[float],
+    join: Callable[[list[Matrix]], Matrix],
+) -> tuple[Guess, str]:
     """Return the guess of logistic regression for every head, and in words what was chosen for the first.
 
     ``parts`` has the features of each split, ``join`` puts two splits one below the other.
@@ -57,16 +71,36 @@ def regression(parts: dict[str, Matrix], frames: dict[str, pd.DataFrame], heads:
     found, notes = {}, []
     for head in heads:
         place = {name: i for i, name in enumerate(head["labels"])}
-        y = {name: frames[name][f"label.{head['name']}"].map(place).fillna(-1).to_numpy(np.int64) for name in PARTS[:2]}
+        y = {
+            name: frames[name][f"label.{head['name']}"].map(place).fillna(-1).to_numpy(np.int64)
+            for name in PARTS[:2]
+        }
         x = {name: parts[name][np.flatnonzero(y[name] >= 0)] for name in y}
         y = {name: labels[labels >= 0] for name, labels in y.items()}
         grid = [(c, weight) for c in strengths for weight in (None, "balanced")]
 
-        def quality(setting: tuple[float, str | None], x: dict[str, Matrix] = x, y: dict[str, NDArray[np.int64]] = y) -> float:
-            return exactly(macro_f1, np.stack([y["validation"], _fit(x["train"], y["train"], *setting).predict(x["validation"])], 1))
+        def quality(
+            setting: tuple[float, str | None],
+            x: dict[str, Matrix] = x,
+            y: dict[str, NDArray[np.int64]] = y,
+        ) -> float:
+            return exactly(
+                macro_f1,
+                np.stack(
+                    [
+                        y["validation"],
+                        _fit(x["train"], y["train"], *setting).predict(x["validation"]),
+                    ],
+                    1,
+                ),
+            )
 
         best = max(grid, key=quality) if len(y["validation"]) else grid[len(grid) // 2]
-        model = _fit(join([x["train"], x["validation"]]), np.concatenate([y["train"], y["validation"]]), *best)
+        model = _fit(
+            join([x["train"], x["validation"]]),
+            np.concatenate([y["train"], y["validation"]]),
+            *best,
+        )
         found[head["name"]] = np.zeros((parts["test"].shape[0], len(place)))
         found[head["name"]][:, model.classes_] = model.predict_proba(parts["test"])
         notes.append("C {:g}, class weights {}".format(*best))
@@ -78,31 +112,56 @@ def _dense(rows: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32
     return {name: np.asarray(scaler.transform(values), np.float32) for name, values in rows.items()}
 
 
-def hog_logreg(frames: dict[str, pd.DataFrame], pictures: Pictures, heads: Sequence[dict[str, Any]]) -> tuple[Guess, str]:
+def hog_logreg(
+    frames: dict[str, pd.DataFrame], pictures: Pictures, heads: Sequence[dict[str, Any]]
+) -> tuple[Guess, str]:
     """Return the guess from gradients and colours of the pictures; an example without one has zeros."""
+
     def features(keys: pd.Series[Any]) -> NDArray[np.float32]:
         shown = {key: pictures.image(key) for key in keys if key}
-        made = {key: np.concatenate([hog(image), colour_histogram(image)]) for key, image in shown.items()}
+        made = {
+            key: np.concatenate([hog(image), colour_histogram(image)])
+            for key, image in shown.items()
+        }
         width = len(next(iter(made.values())))
         return np.stack([made.get(key, np.zeros(width, np.float32)) for key in keys])
 
-    return regression(_dense({name: features(frames[name]["image"]) for name in PARTS}), frames, heads, DENSE, np.concatenate)
+    return regression(
+        _dense({name: features(frames[name]["image"]) for name in PARTS}),
+        frames,
+        heads,
+        DENSE,
+        np.concatenate,
+    )
 
 
-def tfidf_logreg(frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]) -> tuple[Guess, str]:
+def tfidf_logreg(
+    frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]
+) -> tuple[Guess, str]:
     """Return the guess from character 1- to 3-grams of the texts (Wang & Manning 2012)."""
-    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32)
+    vectorizer = TfidfVectorizer(
+        analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32
+    )
     vectorizer.fit(pd.concat([frames["train"]["text"], frames["validation"]["text"]]))
     parts = {name: csr_matrix(vectorizer.transform(frames[name]["text"])) for name in PARTS}
     return regression(parts, frames, heads, SPARSE, vstack)
 
 
-def frozen_logreg(frames: dict[str, pd.DataFrame], pictures: Pictures, stylist: Stylist) -> tuple[Guess, str]:
+def frozen_logreg(
+    frames: dict[str, pd.DataFrame], pictures: Pictures, stylist: Stylist
+) -> tuple[Guess, str]:
     """Return the guess from what the backbones made of text and picture before any training here, side by side."""
     cards = stylist.cards
     text = backbones.load(cards["text"]["base"]) if "text" in cards else None
     eye = vision.load(cards["image"]["base"]) if "image" in cards else None
-    towers = Towers(text.model.base_model if text else None, text.tokenizer if text else None, eye, {}, stylist.size, stylist.max_tokens).eval()
+    towers = Towers(
+        text.model.base_model if text else None,
+        text.tokenizer if text else None,
+        eye,
+        {},
+        stylist.size,
+        stylist.max_tokens,
+    ).eval()
     rows = {name: _frozen(towers, frames[name], pictures) for name in PARTS}
     return regression(_dense(rows), frames, stylist.shape.heads, DENSE, np.concatenate)
 
@@ -114,13 +173,25 @@ def _frozen(towers: Towers, frame: pd.DataFrame, pictures: Pictures) -> NDArray[
     with precision("auto"):
         for start in range(0, len(frame), ROWS):
             places = inputs.take(np.arange(start, min(start + ROWS, len(frame)))).values()
-            found.append(torch.cat([bert.mean(one.values, one.mask) * one.there[:, None] for one in places], -1).cpu().numpy())
+            found.append(
+                torch.cat(
+                    [bert.mean(one.values, one.mask) * one.there[:, None] for one in places], -1
+                )
+                .cpu()
+                .numpy()
+            )
     return np.concatenate(found)
 
 
-def baselines(frames: dict[str, pd.DataFrame], pictures: Pictures, stylist: Stylist) -> tuple[dict[str, Guess], list[str]]:
+def baselines(
+    frames: dict[str, pd.DataFrame], pictures: Pictures, stylist: Stylist
+) -> tuple[dict[str, Guess], list[str]]:
     """Return the guesses of all baselines that the data allow, and a sentence on each."""
-    heads, found, notes = stylist.shape.heads, {"majority": majority(frames, stylist.shape.heads)}, []
+    heads, found, notes = (
+        stylist.shape.heads,
+        {"majority": majority(frames, stylist.shape.heads)},
+        [],
+    )
     if "image" in stylist.widths:
         say("evaluate: gradients and colours")
         found["hog_logreg"], note = hog_logreg(frames, pictures, heads)
@@ -131,7 +202,10 @@ def baselines(frames: dict[str, pd.DataFrame], pictures: Pictures, stylist: Styl
         notes.append(f"TF-IDF of character 1- to 3-grams + logistic regression: {note}.")
     bases = [card["base"] for card in stylist.cards.values()]
     if "scratch" in bases:
-        return found, [*notes, "No frozen backbone to compare with: a network was trained from scratch."]
+        return found, [
+            *notes,
+            "No frozen backbone to compare with: a network was trained from scratch.",
+        ]
     say("evaluate: frozen backbones")
     found["frozen_logreg"], note = frozen_logreg(frames, pictures, stylist)
     return found, [*notes, f"{' and '.join(bases)}, untouched, + logistic regression: {note}."]

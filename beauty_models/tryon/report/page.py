@@ -17,35 +17,77 @@ from beauty_models.common.shards import Pictures
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.model import Stylist
 from beauty_models.tryon.report.attribution import explain
-from beauty_models.tryon.report.pictures import Shown, confusion_png, explained, save_png, stacked, strip
+from beauty_models.tryon.report.pictures import (
+    Shown,
+    confusion_png,
+    explained,
+    save_png,
+    stacked,
+    strip,
+)
 
 NAMES = {
-    "model": "this model", "majority": "majority class", "hog_logreg": "HOG and colours + logistic regression",
-    "tfidf_logreg": "TF-IDF + logistic regression", "frozen_logreg": "untouched backbones + logistic regression",
-    "text_only": "text alone", "image_only": "photo alone", "late_average": "mean of both alone", "concat": "fusion: concatenation",
-    "gated": "fusion: gated average", "cross": "fusion: cross-attention", "ensemble": "mean of the three fusions",
-    "without_text": "this model, texts taken away", "without_image": "this model, photos taken away"}
+    "model": "this model",
+    "majority": "majority class",
+    "hog_logreg": "HOG and colours + logistic regression",
+    "tfidf_logreg": "TF-IDF + logistic regression",
+    "frozen_logreg": "untouched backbones + logistic regression",
+    "text_only": "text alone",
+    "image_only": "photo alone",
+    "late_average": "mean of both alone",
+    "concat": "fusion: concatenation",
+    "gated": "fusion: gated average",
+    "cross": "fusion: cross-attention",
+    "ensemble": "mean of the three fusions",
+    "without_text": "this model, texts taken away",
+    "without_image": "this model, photos taken away",
+}
 FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy"}
 COLUMNS = 6  # photos in a row of errors.png
 Guess = dict[str, NDArray[np.float64]]
 
 
-def _comparison(figures: dict[str, dict[str, float]], rivals: list[str], serving: list[str]) -> Html:
+def _comparison(
+    figures: dict[str, dict[str, float]], rivals: list[str], serving: list[str]
+) -> Html:
     """Return each method's figures with the interval of its macro-F1 drawn, and the model's lead over it."""
     rows = []
     for who in (name for name in NAMES if name in figures):
         one = figures[who]
-        name = tag("span", tag("strong", NAMES[who]) if who == "model" else NAMES[who], " ",
-                   tag("span", "serves", _class="tag") if who in serving else "", tag("span", "baseline", _class="tag") if who in rivals else "")
-        picture = interval(one["macro_f1"], one["macro_f1.low"], one["macro_f1.high"], 0, 1, f"macro-F1 {one['macro_f1']:.3f}")
-        line: list[object] = [name, f"{one['n']:,.0f}", *(f"{one[figure]:.3f}" for figure in FIGURES), tag("div", picture, style="min-width: 150px")]
+        name = tag(
+            "span",
+            tag("strong", NAMES[who]) if who == "model" else NAMES[who],
+            " ",
+            tag("span", "serves", _class="tag") if who in serving else "",
+            tag("span", "baseline", _class="tag") if who in rivals else "",
+        )
+        picture = interval(
+            one["macro_f1"],
+            one["macro_f1.low"],
+            one["macro_f1.high"],
+            0,
+            1,
+            f"macro-F1 {one['macro_f1']:.3f}",
+        )
+        line: list[object] = [
+            name,
+            f"{one['n']:,.0f}",
+            *(f"{one[figure]:.3f}" for figure in FIGURES),
+            tag("div", picture, style="min-width: 150px"),
+        ]
         line.append(f"{one['macro_f1.low']:.3f}–{one['macro_f1.high']:.3f}")
         word = "margin" if who in rivals else "lead"
         if who == "model":
             line.append("")
         else:
             lead, low, high = (one[f"macro_f1.{word}{end}"] for end in ("", "_low", "_high"))
-            line.append(tag("span", f"{lead:+.3f} ({low:+.3f} to {high:+.3f})", _class="t-good" if low > 0 else "t-bad" if high < 0 else "soft"))
+            line.append(
+                tag(
+                    "span",
+                    f"{lead:+.3f} ({low:+.3f} to {high:+.3f})",
+                    _class="t-good" if low > 0 else "t-bad" if high < 0 else "soft",
+                )
+            )
         rows.append(line)
     head = ["", "examples", *FIGURES.values(), "macro-F1, 0 to 1", "interval", "lead of this model"]
     return table(head, rows, {1, 2, 3, 4, 6, 7})
@@ -58,19 +100,53 @@ def _confusion(scores: dict[str, Any]) -> Html:
 
     def cell(i: int, j: int) -> Html:
         tint = f"color-mix(in srgb, var(--{'good' if i == j else 'bad'}) {75 * shares[i, j]:.0f}%, transparent)"
-        return tag("td", f"{counts[i, j]:,}" if counts[i, j] else "", style=f"background: {tint}; padding: 8px; text-align: center; min-width: 34px")
+        return tag(
+            "td",
+            f"{counts[i, j]:,}" if counts[i, j] else "",
+            style=f"background: {tint}; padding: 8px; text-align: center; min-width: 34px",
+        )
 
     head = tag("tr", tag("th", "true ↓  predicted →"), *(tag("th", name) for name in classes))
-    body = [tag("tr", tag("th", name), *(cell(i, j) for j in range(len(classes)))) for i, name in enumerate(classes)]
+    body = [
+        tag("tr", tag("th", name), *(cell(i, j) for j in range(len(classes))))
+        for i, name in enumerate(classes)
+    ]
     return tag("div", tag("table", head, *body), _class="scroll")
 
 
 def _garments(found: dict[str, dict[str, float]]) -> Html:
     """Return how well the recommended garments suit, head by head."""
-    rows = [[name, f"{one['n']:,.0f}", f"{one['precision']:.3f}", f"{one['precision.low']:.3f}–{one['precision.high']:.3f}", f"{one['random']:.3f}",
-             tag("span", f"{one['precision'] - one['random']:+.3f} ({one['lead_low']:+.3f} to {one['lead_high']:+.3f})",
-                 _class="t-good" if one["lead_low"] > 0 else "t-bad" if one["lead_high"] < 0 else "soft")] for name, one in found.items()]
-    return table(["same …", "examples", "share of the first ten", "interval", "of garments at random", "lead"], rows, {1, 2, 3, 4, 5})
+    rows = [
+        [
+            name,
+            f"{one['n']:,.0f}",
+            f"{one['precision']:.3f}",
+            f"{one['precision.low']:.3f}–{one['precision.high']:.3f}",
+            f"{one['random']:.3f}",
+            tag(
+                "span",
+                f"{one['precision'] - one['random']:+.3f} ({one['lead_low']:+.3f} to {one['lead_high']:+.3f})",
+                _class="t-good"
+                if one["lead_low"] > 0
+                else "t-bad"
+                if one["lead_high"] < 0
+                else "soft",
+            ),
+        ]
+        for name, one in found.items()
+    ]
+    return table(
+        [
+            "same …",
+            "examples",
+            "share of the first ten",
+            "interval",
+            "of garments at random",
+            "lead",
+        ],
+        rows,
+        {1, 2, 3, 4, 5},
+    )
 
 
 def _verdict(figures: dict[str, dict[str, float]], rivals: list[str]) -> tuple[str, str]:
@@ -85,7 +161,9 @@ def _picture(file: Path, label: str) -> Html:
     if not file.exists():
         return tag("p", "None.", _class="soft")
     data = base64.b64encode(file.read_bytes()).decode()
-    return Html(f'<img alt="{html(label)}" src="data:image/png;base64,{data}" style="max-width: 100%">')
+    return Html(
+        f'<img alt="{html(label)}" src="data:image/png;base64,{data}" style="max-width: 100%">'
+    )
 
 
 def quality_page(scores: dict[str, Any], folder: Path, reasons: Sequence[Html]) -> str:
@@ -95,30 +173,86 @@ def quality_page(scores: dict[str, Any], folder: Path, reasons: Sequence[Html]) 
     verdict, over = _verdict(figures, rivals)
     model = figures["model"]
     cards = [card("compared with simple methods", verdict, over)]
-    cards += [card(FIGURES[name], f"{model[name]:.3f}", f"{model[f'{name}.low']:.3f} to {model[f'{name}.high']:.3f}") for name in FIGURES]
-    for name, told in ((name, scores["figures"][name]["model"]) for name in others if scores["figures"][name]):
-        cards.append(card(f"{name}, accuracy", f"{told['accuracy']:.3f}", f"{told['n']:,.0f} examples"))
-    per_class = [[one["class"], f"{one['n']:,}", *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1"))] for one in scores["per_class"]]
+    cards += [
+        card(
+            FIGURES[name],
+            f"{model[name]:.3f}",
+            f"{model[f'{name}.low']:.3f} to {model[f'{name}.high']:.3f}",
+        )
+        for name in FIGURES
+    ]
+    for name, told in (
+        (name, scores["figures"][name]["model"]) for name in others if scores["figures"][name]
+    ):
+        cards.append(
+            card(f"{name}, accuracy", f"{told['accuracy']:.3f}", f"{told['n']:,.0f} examples")
+        )
+    per_class = [
+        [
+            one["class"],
+            f"{one['n']:,}",
+            *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1")),
+        ]
+        for one in scores["per_class"]
+    ]
     unit = "products" if scores["grouped"] else "examples"
-    method = [f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; leads: paired bootstrap on the same {unit} (Efron & Tibshirani 1993). "
-              "Macro-F1 is the mean F1 of the classes that occur. Each input alone is scored where it is there, their mean and the model without one "
-              "where both are.", "The fusions and both inputs alone stand on the same two networks and were trained together.", *scores["notes"]]
+    method = [
+        f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; leads: paired bootstrap on the same {unit} (Efron & Tibshirani 1993). "
+        "Macro-F1 is the mean F1 of the classes that occur. Each input alone is scored where it is there, their mean and the model without one "
+        "where both are.",
+        "The fusions and both inputs alone stand on the same two networks and were trained together.",
+        *scores["notes"],
+    ]
     return page(
-        "Which garment is it?", tag("div", *cards, _class="cards"),
-        section(f"The {first}: fusions, each input alone, baselines", _comparison(figures, rivals, scores["serving"]),
-                lead="All on the same test examples, which no method has seen. A lead counts when its whole interval lies above 0."),
-        *(section(f"The {name}", _comparison(scores["figures"][name], rivals, scores["serving"])) for name in others if scores["figures"][name]),
-        *(section("The garments it recommends", _garments(found), lead="Of the ten garments on sale nearest to text and photo, how many are of "
-                  "the same kind.") for found in [scores["garments"]] if found),
-        section("Confusion", _confusion(scores), lead="Rows are the true classes; the tint is the share of the row."),
-        section("Each class", table(["class", "examples", "precision", "recall", "F1"], per_class, {1, 2, 3, 4})),
-        section("Worst errors", _picture(folder / "errors.png", "photos the model was most wrongly sure of"),
-                lead="Wrong with the most confidence. Some are wrong labels: worth a look before the next training."),
-        section("What decided", _picture(folder / "reasons.png", "photos with the places that decided, and words with their effect"), *reasons,
-                lead="Left the photo, beside it in colour the places that speak for the answer (Grad-CAM); the bars tell how much less likely "
-                     "the answer is without a word."),
+        "Which garment is it?",
+        tag("div", *cards, _class="cards"),
+        section(
+            f"The {first}: fusions, each input alone, baselines",
+            _comparison(figures, rivals, scores["serving"]),
+            lead="All on the same test examples, which no method has seen. A lead counts when its whole interval lies above 0.",
+        ),
+        *(
+            section(f"The {name}", _comparison(scores["figures"][name], rivals, scores["serving"]))
+            for name in others
+            if scores["figures"][name]
+        ),
+        *(
+            section(
+                "The garments it recommends",
+                _garments(found),
+                lead="Of the ten garments on sale nearest to text and photo, how many are of "
+                "the same kind.",
+            )
+            for found in [scores["garments"]]
+            if found
+        ),
+        section(
+            "Confusion",
+            _confusion(scores),
+            lead="Rows are the true classes; the tint is the share of the row.",
+        ),
+        section(
+            "Each class",
+            table(["class", "examples", "precision", "recall", "F1"], per_class, {1, 2, 3, 4}),
+        ),
+        section(
+            "Worst errors",
+            _picture(folder / "errors.png", "photos the model was most wrongly sure of"),
+            lead="Wrong with the most confidence. Some are wrong labels: worth a look before the next training.",
+        ),
+        section(
+            "What decided",
+            _picture(
+                folder / "reasons.png",
+                "photos with the places that decided, and words with their effect",
+            ),
+            *reasons,
+            lead="Left the photo, beside it in colour the places that speak for the answer (Grad-CAM); the bars tell how much less likely "
+            "the answer is without a word.",
+        ),
         section("How this was measured", *(tag("p", html(line)) for line in method)),
-        subtitle=f"{scores['n']:,} test examples, {len(scores['classes'])} classes: {', '.join(scores['classes'])}.")
+        subtitle=f"{scores['n']:,} test examples, {len(scores['classes'])} classes: {', '.join(scores['classes'])}.",
+    )
 
 
 def _predictions(test: pd.DataFrame, model: Guess, stylist: Stylist) -> pd.DataFrame:
@@ -132,25 +266,45 @@ def _predictions(test: pd.DataFrame, model: Guess, stylist: Stylist) -> pd.DataF
     return found
 
 
-def _errors(table_: pd.DataFrame, test: pd.DataFrame, pictures: Pictures, head: str, count: int) -> list[Shown]:
+def _errors(
+    table_: pd.DataFrame, test: pd.DataFrame, pictures: Pictures, head: str, count: int
+) -> list[Shown]:
     known = table_[table_[head].notna() & (table_[head] != table_[f"{head}.predicted"])]
     worst = known.nlargest(count, f"{head}.probability", keep="first")
-    return [Shown(pictures.image(key) if (key := str(test.at[i, "image"])) else None,
-                  [f"{row[f'{head}.predicted']} {row[f'{head}.probability']:.0%}", f"labelled {row[head]}"], False) for i, row in worst.iterrows()]
+    return [
+        Shown(
+            pictures.image(key) if (key := str(test.at[i, "image"])) else None,
+            [
+                f"{row[f'{head}.predicted']} {row[f'{head}.probability']:.0%}",
+                f"labelled {row[head]}",
+            ],
+            False,
+        )
+        for i, row in worst.iterrows()
+    ]
 
 
 def _chosen(table_: pd.DataFrame, test: pd.DataFrame, head: str, count: int) -> list[int]:
     """Return rows to explain: of each class in turn the surest right answer to text and photo, then the surest errors."""
     right = table_[head] == table_[f"{head}.predicted"]
     both = (test["text"] != "").astype(int) + (test["image"] != "").astype(int)
-    order = table_.assign(both=-both, sure=-table_[f"{head}.probability"]).sort_values(["both", "sure", "key"])
+    order = table_.assign(both=-both, sure=-table_[f"{head}.probability"]).sort_values(
+        ["both", "sure", "key"]
+    )
     best = order[right[order.index]].drop_duplicates(head).index.tolist()
     wrong = order[~right[order.index] & table_[head].notna()[order.index]].index.tolist()
     return [*best[: count - count // 3], *wrong[: count // 3]]
 
 
-def write_report(folder: Path, scores: dict[str, Any], test: pd.DataFrame, model: Guess, stylist: Stylist, pictures: Pictures,
-                 params: Evaluate) -> None:
+def write_report(
+    folder: Path,
+    scores: dict[str, Any],
+    test: pd.DataFrame,
+    model: Guess,
+    stylist: Stylist,
+    pictures: Pictures,
+    params: Evaluate,
+) -> None:
     """Write predictions.parquet, confusion.png, errors.png, reasons.png and index.html into ``folder``."""
     head = stylist.shape.heads[0]["name"]
     test = test.reset_index(drop=True)
@@ -164,10 +318,29 @@ def write_report(folder: Path, scores: dict[str, Any], test: pd.DataFrame, model
         text, key = str(test.at[row, "text"]), str(test.at[row, "image"])
         reasons = explain(stylist, text, key, pictures)
         label = told[head].tolist()[row]
-        panels.append(explained(pictures.image(key) if key else None, reasons, f"labelled {label}", reasons.label == label))
-        words = [tag("span", word, " ", title=f"{effect:+.3f}", _class="t-good" if effect > 0.02 else "t-bad" if effect < -0.02 else "")
-                 for word, effect in reasons.words]
-        texts.append(tag("p", f"{number}. ", *words) if words else tag("p", f"{number}. no text", _class="soft"))
+        panels.append(
+            explained(
+                pictures.image(key) if key else None,
+                reasons,
+                f"labelled {label}",
+                reasons.label == label,
+            )
+        )
+        words = [
+            tag(
+                "span",
+                word,
+                " ",
+                title=f"{effect:+.3f}",
+                _class="t-good" if effect > 0.02 else "t-bad" if effect < -0.02 else "",
+            )
+            for word, effect in reasons.words
+        ]
+        texts.append(
+            tag("p", f"{number}. ", *words)
+            if words
+            else tag("p", f"{number}. no text", _class="soft")
+        )
     if panels:
         save_png(stacked(panels), folder / "reasons.png")
     (folder / "index.html").write_text(quality_page(scores, folder, texts), encoding="utf-8")

@@ -31,7 +31,13 @@ class Shown(NamedTuple):
 
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Return the font that comes with matplotlib."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{'-Bold' if bold else ''}.ttf", size)
+    return ImageFont.truetype(
+        Path(matplotlib.get_data_path())
+        / "fonts"
+        / "ttf"
+        / f"DejaVuSans{'-Bold' if bold else ''}.ttf",
+        size,
+    )
 
 
 def readable(text: str) -> bool:
@@ -70,7 +76,9 @@ def strip(shown: Sequence[Shown], columns: int) -> Image.Image:
     tiles = [_tile(one, rows) for one in shown]
     width, height = SIDE + GAP, SIDE + 6 + rows * LINE + GAP
     lines = max(1, -(-len(tiles) // columns))
-    sheet = Image.new("RGB", (GAP + min(columns, max(1, len(tiles))) * width, GAP + lines * height), PAPER)
+    sheet = Image.new(
+        "RGB", (GAP + min(columns, max(1, len(tiles))) * width, GAP + lines * height), PAPER
+    )
     for i, tile in enumerate(tiles):
         sheet.paste(tile, (GAP + i % columns * width, GAP + i // columns * height))
     return sheet
@@ -80,7 +88,9 @@ def save_png(picture: Image.Image, file: Path) -> None:
     """Write ``picture`` with a palette, made smaller until the file has at most `LIMIT` bytes."""
     for share in (1.0, 0.85, 0.7, 0.55, 0.4):
         size = round(picture.width * share), round(picture.height * share)
-        picture.resize(size, Image.Resampling.LANCZOS).quantize(COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+        picture.resize(size, Image.Resampling.LANCZOS).quantize(
+            COLOURS, dither=Image.Dither.NONE
+        ).save(file, "PNG", optimize=True)
         if file.stat().st_size <= LIMIT:
             return
 
@@ -88,35 +98,69 @@ def save_png(picture: Image.Image, file: Path) -> None:
 def heated(photo: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
     """Return the square middle of ``photo`` that the network saw: grey where nothing decided, in colour and outlined where it did."""
     seen = ImageOps.fit(photo, (SIDE, SIDE), Image.Resampling.BICUBIC)
-    mask = Image.fromarray((255 * heat).astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    mask = Image.fromarray((255 * heat).astype(np.uint8)).resize(
+        (SIDE, SIDE), Image.Resampling.BICUBIC
+    )
     values = np.asarray(mask, np.float32)[..., None] / 255
     tint = np.array([255, 90, 40], np.float32)
-    colour, grey = np.asarray(seen, np.float32), np.asarray(seen.convert("L").convert("RGB"), np.float32)
+    colour, grey = (
+        np.asarray(seen, np.float32),
+        np.asarray(seen.convert("L").convert("RGB"), np.float32),
+    )
     mixed = (1 - values) * (0.5 * grey + 100) + values * (0.6 * colour + 0.4 * tint)
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
-def _bars(pen: ImageDraw.ImageDraw, left: int, top: int, width: int, effects: Sequence[tuple[str, float]]) -> None:
+def _bars(
+    pen: ImageDraw.ImageDraw, left: int, top: int, width: int, effects: Sequence[tuple[str, float]]
+) -> None:
     """Draw a bar for each word: to the right for what speaks for the answer, to the left for what speaks against it."""
     most = max(LEAST, *(abs(effect) for _, effect in effects))
     middle = left + width * 3 // 5
     for row, (place, word, effect) in enumerate((i, *one) for i, one in enumerate(effects)):
         y = top + row * (LINE + 2)
         text = word if readable(word) else f"word {place + 1}"
-        pen.text((middle - 46, y + 7), _cut(text, width * 3 // 5 - 50, font(11)), INK, font(11), anchor="rm")
+        pen.text(
+            (middle - 46, y + 7),
+            _cut(text, width * 3 // 5 - 50, font(11)),
+            INK,
+            font(11),
+            anchor="rm",
+        )
         end = middle + int(effect / most * (width * 2 // 5 if effect > 0 else 40))
-        pen.rectangle((min(middle, end), y + 2, max(middle, end) + 1, y + 12), fill=GOOD if effect > 0 else BAD)
+        pen.rectangle(
+            (min(middle, end), y + 2, max(middle, end) + 1, y + 12),
+            fill=GOOD if effect > 0 else BAD,
+        )
 
 
-def explained(photo: Image.Image | None, reasons: Reasons, title: str, right: bool | None = None, words: int = 7) -> Image.Image:
+def explained(
+    photo: Image.Image | None,
+    reasons: Reasons,
+    title: str,
+    right: bool | None = None,
+    words: int = 7,
+) -> Image.Image:
     """Return one panel: the photo, where it decided, and the words that decided most, in the order of the text."""
     width = 4 * GAP + 2 * SIDE + 300
     panel = Image.new("RGB", (width, SIDE + 3 * GAP + 2 * LINE), PAPER)
     pen = ImageDraw.Draw(panel)
-    pen.text((GAP, GAP), _cut(f"{reasons.label} {reasons.probability:.0%}", 2 * SIDE, font(15, True)),
-             INK if right is None else GOOD if right else BAD, font(15, True))
-    alone = ", ".join(f"{name} alone: {label} {share:.0%}" for name, (label, share) in reasons.alone.items())
-    pen.text((width - GAP, GAP + 2), _cut(title or alone, width // 2 + 60, font(11)), SOFT, font(11), anchor="ra")
+    pen.text(
+        (GAP, GAP),
+        _cut(f"{reasons.label} {reasons.probability:.0%}", 2 * SIDE, font(15, True)),
+        INK if right is None else GOOD if right else BAD,
+        font(15, True),
+    )
+    alone = ", ".join(
+        f"{name} alone: {label} {share:.0%}" for name, (label, share) in reasons.alone.items()
+    )
+    pen.text(
+        (width - GAP, GAP + 2),
+        _cut(title or alone, width // 2 + 60, font(11)),
+        SOFT,
+        font(11),
+        anchor="ra",
+    )
     top = 2 * GAP + LINE
     if photo is not None and reasons.heat is not None:
         panel.paste(ImageOps.fit(photo, (SIDE, SIDE)), (GAP, top))
@@ -124,11 +168,17 @@ def explained(photo: Image.Image | None, reasons: Reasons, title: str, right: bo
     else:
         pen.text((GAP + SIDE, top + SIDE // 2), "no photo", SOFT, font(12), anchor="mm")
     strongest = sorted(range(len(reasons.words)), key=lambda i: -abs(reasons.words[i][1]))[:words]
-    told = [(word if readable(word) else f"word {i + 1}", effect) for i, (word, effect) in enumerate(reasons.words) if i in strongest]
+    told = [
+        (word if readable(word) else f"word {i + 1}", effect)
+        for i, (word, effect) in enumerate(reasons.words)
+        if i in strongest
+    ]
     if told:
         _bars(pen, 3 * GAP + 2 * SIDE, top + 4, 300, told)
     else:
-        pen.text((3 * GAP + 2 * SIDE + 150, top + SIDE // 2), "no text", SOFT, font(12), anchor="mm")
+        pen.text(
+            (3 * GAP + 2 * SIDE + 150, top + SIDE // 2), "no text", SOFT, font(12), anchor="mm"
+        )
     if title and alone:
         pen.text((GAP, top + SIDE + 4), _cut(alone, width - 2 * GAP, font(11)), SOFT, font(11))
     return panel
@@ -136,7 +186,9 @@ def explained(photo: Image.Image | None, reasons: Reasons, title: str, right: bo
 
 def stacked(panels: Sequence[Image.Image]) -> Image.Image:
     """Return ``panels`` one below the other."""
-    sheet = Image.new("RGB", (max(panel.width for panel in panels), sum(panel.height for panel in panels)), PAPER)
+    sheet = Image.new(
+        "RGB", (max(panel.width for panel in panels), sum(panel.height for panel in panels)), PAPER
+    )
     top = 0
     for panel in panels:
         sheet.paste(panel, (0, top))
@@ -148,14 +200,25 @@ def confusion_png(file: Path, scores: dict[str, Any]) -> None:
     """Draw the confusion matrix as shares of each true class. Names that a plain font may lack are replaced by numbers."""
     counts = np.array(scores["confusion"])
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    names = [name if readable(name) else f"class {i + 1}" for i, name in enumerate(scores["classes"])]
+    names = [
+        name if readable(name) else f"class {i + 1}" for i, name in enumerate(scores["classes"])
+    ]
     side = 1.8 + 0.62 * len(names)
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    axes = figure.add_subplot(xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names)))
+    axes = figure.add_subplot(
+        xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names))
+    )
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticklabels(names, rotation=40, ha="right")
     axes.set_yticklabels(names)
     for (row, column), count in np.ndenumerate(counts):
         if count:
-            axes.text(column, row, f"{count:,}", ha="center", va="center", color="white" if shares[row, column] > 0.5 else "black")
+            axes.text(
+                column,
+                row,
+                f"{count:,}",
+                ha="center",
+                va="center",
+                color="white" if shares[row, column] > 0.5 else "black",
+            )
     figure.savefig(file, dpi=110, format="png")
