@@ -44,11 +44,19 @@ def test_scores_are_scikit_learns(score, theirs):
     )
 
 
-def test_macro_f1_counts_classes_that_occur():
+def test_macro_f1_counts_the_classes_that_have_an_example():
     assert intervals.exactly(intervals.macro_f1, np.array([[1, 1], [1, 1]])) == 1
-    assert intervals.exactly(intervals.macro_f1, np.array([[1, 1], [1, 0]])) == pytest.approx(
-        (2 / 3 + 0) / 2
-    )
+    one_wrong = np.array([[1, 1], [1, 0], [2, 2]])
+    assert intervals.exactly(intervals.macro_f1, one_wrong) == pytest.approx((2 / 3 + 1) / 2)
+    theirs = metrics.f1_score(*one_wrong.T, average="macro", labels=[1, 2])
+    assert intervals.exactly(intervals.macro_f1, one_wrong) == pytest.approx(theirs)
+
+
+def test_macro_f1_leaves_out_a_class_that_a_resample_lacks():
+    rows = np.array([[0, 0], [0, 1], [1, 1]])
+    weights = np.array([[1.0, 1, 1], [2, 1, 0], [0, 0, 3]])  # the second has no example of class 1
+    expected = [(2 / 3 + 2 / 3) / 2, 4 / 5, 1.0]
+    assert intervals.macro_f1(rows, weights) == pytest.approx(expected)
 
 
 def test_interval_of_a_mean_is_that_of_theory():
@@ -63,7 +71,7 @@ def test_interval_is_that_of_plain_resampling():
     plain = [
         metrics.f1_score(*rows[random.integers(0, 300, 300)].T, average="macro")
         for _ in range(1000)
-    ]
+    ]  # of four classes with 75 rows each, none is ever absent
     assert intervals.bootstrap(rows, intervals.macro_f1, **SETTINGS) == pytest.approx(
         np.quantile(plain, [0.025, 0.975]), abs=0.01
     )

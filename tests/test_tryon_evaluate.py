@@ -92,6 +92,20 @@ def test_figures_are_scikit_learns_and_a_head_is_scored_where_its_label_is_known
     )
 
 
+def test_a_class_without_test_examples_does_not_count_in_macro_f1() -> None:
+    """One garment taken for a hat, of which there is no test example: macro-F1 stays beside accuracy, for all alike."""
+    test = frame(200, 1)
+    test = test[test["label.class"] != "hat"].reset_index(drop=True)
+    model, rival = guess(test, 2, 0.0), guess(test, 4, 0.0)
+    model["class"][0] = rival["class"][0] = [0.0, 1.0, 0.0]
+    guesses = {"model": model, "majority": rival}
+    found = evaluate.flat(evaluate.score(test, guesses, {"majority"}, HEADS, {}, PARAMS))
+    for who in ("", "majority/"):
+        assert found[f"{who}macro_f1"] == pytest.approx(found["accuracy"], abs=0.01)
+        assert found[f"{who}macro_f1.low"] > 0.9
+    assert found["majority/macro_f1.margin_low"] == found["majority/macro_f1.margin_high"] == 0
+
+
 def test_leads_are_paired_and_only_baselines_stand_in_the_way_of_the_gate() -> None:
     _, _, found = scored()
     assert found["tfidf_logreg/macro_f1.margin"] == pytest.approx(

@@ -109,11 +109,17 @@ def accuracy(rows: NDArray[Any], weights: Floats) -> Floats:
 
 
 def macro_f1(rows: NDArray[Any], weights: Floats) -> Floats:
-    """Score: the mean F1 of the classes that occur in the columns truth or prediction; other classes have no F1."""
+    """Score: the mean F1 of the classes that occur in the column truth, in each resample of those that occur in it.
+
+    A class without an example can only have an F1 of 0, however rightly the model works: one prediction of it would cost as much
+    as getting a whole class wrong. What was wrongly said to be of it is missed by the true class all the same.
+    """
     found = []
-    for name in np.unique(rows[:, :2]):
+    for name in np.unique(rows[:, 0]):
         true, said = rows[:, 0] == name, rows[:, 1] == name
-        found.append(ratio(2 * (weights @ (true & said)), weights @ (true * 1.0 + said)))
+        examples = weights @ true
+        f1 = ratio(2 * (weights @ (true & said)), examples + weights @ said)
+        found.append(np.where(examples > 0, f1, np.nan))
     return np.asarray(np.nanmean(found, axis=0))
 
 

@@ -287,6 +287,7 @@ class Trainer:
                 validation.labels,
                 _pooled(self.classifier, validation, self.params)[1].argmax(-1),
                 average="macro",
+                labels=np.unique(validation.labels),  # as the evaluation counts it
                 zero_division=0,
             )
         )

@@ -299,7 +299,7 @@ def quality_page(scores: dict[str, Any], worst: pd.DataFrame, notes: Sequence[st
     )
     method = [
         f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; margins: paired bootstrap on the same {unit} "
-        "(Efron & Tibshirani 1993). Macro-F1 is the mean F1 of the classes that occur."
+        "(Efron & Tibshirani 1993). Macro-F1 is the mean F1 of the classes that have a test example."
         " The calibration error has 15 bins of equal mass (Guo et al. 2017).",
         *notes,
     ]

@@ -191,15 +191,16 @@ def quality_page(scores: dict[str, Any], folder: Path, reasons: Sequence[Html]) 
         [
             one["class"],
             f"{one['n']:,}",
-            *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1")),
+            *(f"{one[key]:.3f}" if one["n"] else "–" for key in ("precision", "recall", "f1")),
         ]
         for one in scores["per_class"]
     ]
     unit = "products" if scores["grouped"] else "examples"
     method = [
-        f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; leads: paired bootstrap on the same {unit} (Efron & Tibshirani 1993). "
-        "Macro-F1 is the mean F1 of the classes that occur. Each input alone is scored where it is there, their mean and the model without one "
-        "where both are.",
+        f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; "
+        f"leads: paired bootstrap on the same {unit} (Efron & Tibshirani 1993). "
+        "Macro-F1 is the mean F1 of the classes that have a test example. "
+        "Each input alone is scored where it is there, their mean and the model without one where both are.",
         "The fusions and both inputs alone stand on the same two networks and were trained together.",
         *scores["notes"],
     ]
