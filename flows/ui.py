@@ -27,7 +27,7 @@ def _commands(prefect: int, mlflow: int) -> dict[str, list[str]]:
     store, files = f"sqlite:///{STATE / 'mlflow.db'}", str(STATE / "mlartifacts")
     where = ["--host", HOST, "--port"]
     return {
-        "prefect": [sys.executable, "-m", "prefect", "server", "start", *where, str(prefect)],
+        "prefect": [sys.executable, "-m", "flows.server", *where, str(prefect)],
         "mlflow": [sys.executable, "-m", "mlflow", "server", *where, str(mlflow), "--workers", "1",
                    "--backend-store-uri", store, "--artifacts-destination", files],
     }  # fmt: skip
@@ -66,9 +66,6 @@ def serve(prefect: int, mlflow: int) -> int:
     for name, url in urls.items():
         if answers(url):
             raise ValueError(f"{url} is taken; choose another port with --{name}-port")
-    os.environ["PREFECT_UI_API_URL"] = (
-        f"{urls['prefect']}/api"  # else the pages ask port 4200, whatever --port says
-    )
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threads = [
@@ -108,6 +105,7 @@ def main() -> int:
     parser.add_argument("--mlflow-port", type=int, default=5000)
     options = parser.parse_args()
     os.environ.pop("PREFECT_API_URL", None)  # this is the server itself
+    os.environ["PREFECT_UI_API_URL"] = "/api"  # the pages ask the server that they came from
     configure()
     Path(STATE).mkdir(exist_ok=True)
     try:

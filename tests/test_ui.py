@@ -49,7 +49,7 @@ def test_pages_on_other_ports_ask_the_server_on_those_ports(project: Path) -> No
             and stated["mlflow"] == f"http://127.0.0.1:{mlflow}"
         )
         with urllib.request.urlopen(f"{stated['prefect']}/ui-settings", timeout=30) as answer:
-            assert json.load(answer)["api_url"] == f"{stated['prefect']}/api"
+            assert json.load(answer)["api_url"] == "/api"  # of whatever address the page has
         with urllib.request.urlopen(stated["mlflow"], timeout=30) as answer:
             assert answer.status == 200
     finally:
