@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 VADER := vaderSentiment-3.3.2.tar.gz
 
-.PHONY: retrain test check ui repro install lock bench clean
+.PHONY: retrain test check ui repro install lock bench game-day clean
 
 retrain: install        ## install, then fetch → ingest → pretrain → finetune → evaluate → register
 	$(BIN)/beauty retrain $(ARGS)
@@ -42,6 +42,9 @@ lock: install           ## write requirements.lock anew from what is installed
 bench: install
 	$(BIN)/python -m bench.throughput
 	$(BIN)/python -m bench.flow_overhead
+
+game-day: install       ## a scratch project is hurt in every way and must come back whole (minutes)
+	$(BIN)/python -m bench.game_day $(ARGS)
 
 clean:                  ## remove what runs made; data and checkpoints come back from DVC's cache
 	rm -rf build

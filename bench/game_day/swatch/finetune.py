@@ -1,0 +1,37 @@
+"""Supervised fine-tuning: a classifier on the pretrained encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch.nn.functional import cross_entropy
+
+from beauty_models.checkpoint import Checkpoint, fingerprint
+from beauty_models.common.descent import Descent, descend
+from beauty_models.families import Metrics
+from beauty_models.swatch import Training
+from beauty_models.swatch.model import load, save
+
+
+def finetune(*, data: Path, pretrained: Path, model: Path, params: Training) -> Metrics:
+    """Train the classifier on ``data/train.parquet``, starting from ``pretrained``; save it to ``model``."""
+    table = pd.read_parquet(data / "train.parquet")
+    measured = torch.tensor(table[["shine", "depth"]].to_numpy(), dtype=torch.float32)
+    label = torch.tensor(table["label"].to_numpy())
+    network = load(pretrained)
+    learned = [*network.encoder.parameters(), *network.head.parameters()]
+    descent = Descent(
+        network, [{"params": learned, "lr": params.learning_rate}], params.steps, params
+    )
+    checkpoint = Checkpoint(model, fingerprint(params, data, pretrained), params.checkpoint_minutes)
+
+    def loss(step: int) -> torch.Tensor:
+        rows = torch.randint(len(measured), (params.batch,))
+        return cross_entropy(network(measured[rows]), label[rows])
+
+    history = descend(descent, loss, checkpoint, "finetune")
+    save(network, model)
+    checkpoint.clear()
+    return {"loss": history[-1]["loss"]}
