@@ -8,20 +8,31 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PARAMS_FILE = Path("params.yaml")
+LARGEST = 100_000  # values in a params.yaml; the project's own has some hundred
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy takes
 Names = Annotated[list[str], Field(min_length=1)]
+
+
+def _rising(shares: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < shares[0] <= shares[1]:
+        raise ValueError("the least share comes first, is above 0, and is not above the largest")
+    return shares
+
+
+Crop = Annotated[tuple[Share, Share], AfterValidator(_rising)]  # least and largest, of an area
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Section(BaseModel):
-    """A block of params.yaml. Frozen; keys that the class does not name are refused; no defaults."""
+    """A block of params.yaml. Frozen; keys that the class does not name are refused; no defaults; numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Gate(Section):
@@ -29,7 +40,7 @@ class Gate(Section):
 
     metric: str  # a key of metrics/<family>/evaluate.json, larger is better
     floor: float  # the least value of `metric` that may serve
-    tolerance: float  # how far below the champion still counts as "not worse"
+    tolerance: Annotated[float, Field(ge=0)]  # how far below the champion still is "not worse"
 
 
 class Split(Section):
@@ -88,6 +99,53 @@ class Index(Section):
 F = TypeVar("F", bound=Section)
 
 
+def _size(node: Any, above: tuple[int, ...], known: dict[int, int], place: str) -> int:
+    """Return how many values ``node`` holds once its aliases are written out.
+
+    Args:
+        above: the ids of the containers that ``node`` lies in.
+        known: id → size of the containers that were counted before; aliases of one object are counted once.
+        place: the key of ``node``, for messages.
+
+    Raises:
+        ValueError: an alias leads back to a container that it lies in.
+    """
+    if not isinstance(node, dict | list):
+        return 1
+    if id(node) in above:
+        raise ValueError(f"{place}: an alias (*) of a block that it lies in; write its values out")
+    if id(node) not in known:
+        pairs = node.items() if isinstance(node, dict) else enumerate(node)
+        inner = (*above, id(node))
+        known[id(node)] = 1 + sum(
+            _size(value, inner, known, f"{place}.{key}" if place else str(key))
+            for key, value in pairs
+        )
+    return known[id(node)]
+
+
+def parse(text: str, file: Path | str) -> Any:
+    """Return the content of YAML; ``file`` says in messages where it is from. Aliases are allowed, cycles are not.
+
+    Raises:
+        ValueError: it is not YAML, an alias leads back to itself, or aliases make it `LARGEST` values or more.
+    """
+    try:
+        content = yaml.safe_load(text)
+        size = _size(content, (), {}, "")
+    except RecursionError:
+        raise ValueError(f"{file}: too deeply nested; params are a few levels deep") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file}: not valid YAML: {error}") from error
+    except ValueError as error:  # a cycle; or a number or a date that cannot be
+        raise ValueError(f"{file}: {error}") from None
+    if size >= LARGEST:
+        raise ValueError(
+            f"{file}: {size:,} values, aliases written out; less than {LARGEST:,} are read"
+        )
+    return content
+
+
 def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
     """Return the family blocks of ``file``, unchecked.
 
@@ -95,11 +153,12 @@ def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
         ValueError: the file is missing, is not YAML, or has no ``families`` mapping.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValueError(f"{file}: no such file; run from the project's root folder") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: not valid YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: not UTF-8: {error}") from error
+    content = parse(text, file)
     families = content.get("families") if isinstance(content, dict) else None
     if not isinstance(families, dict) or not families:
         raise ValueError(f"{file}: needs a mapping `families:` with one block per family")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from beauty_models.params import (
+    Crop,
     Gate,
     Index,
     Names,
@@ -16,6 +17,7 @@ from beauty_models.params import (
     Rate,
     Scratch,
     Section,
+    Seed,
     Share,
     Split,
 )
@@ -48,7 +50,7 @@ class Columns(Section):
 class Ingest(Section):
     """From product tables and picture files to items with captions, split by product."""
 
-    seed: int
+    seed: Seed
     columns: Columns
     pictures: Pictures
     sentences: Annotated[
@@ -63,7 +65,7 @@ class Ingest(Section):
 class Pretrain(Section):
     """Learning on the pictures alone: finding the other view (SimCLR: Chen et al. 2020) and telling colours; only upper blocks learn."""
 
-    seed: int
+    seed: Seed
     open_clip: str  # NAME/TAG, hf-hub:OWNER/NAME or local-dir:FOLDER of a whole dual encoder; "" builds one of the two towers below
     image: str  # wheel:efficientnet-lite0, or timm:NAME for an untrained tower
     text: str  # hub id, folder, wheel:NAME or scratch
@@ -87,7 +89,7 @@ class Pretrain(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     temperature: Rate
     projector: Positive  # width of the network behind the tower that the loss is taken from and that is thrown away
-    crop: tuple[Share, Share]  # least and largest share of the picture's area in a view
+    crop: Crop  # least and largest share of the picture's area in a view
     colour: Share  # by which brightness, contrast and saturation differ between the views; the hue never does
     dye: (
         Share  # of the pictures that get another hue before their views are taken, the same in both
@@ -115,7 +117,7 @@ class Captions(Section):
 class Finetune(Section):
     """Both towers learn one space from pairs of picture and caption (CLIP: Radford et al. 2021; SigLIP: Zhai et al. 2023)."""
 
-    seed: int
+    seed: Seed
     locked: bool  # the image tower stays as it is and is computed once (LiT: Zhai et al. 2022); its projection learns
     frozen_blocks: Annotated[
         int, Field(ge=0)
@@ -123,7 +125,7 @@ class Finetune(Section):
     views: (
         Positive  # of each picture, computed once when locked: the whole one, then augmented ones
     )
-    crop: tuple[Share, Share]
+    crop: Crop
     colour: Share
     frozen_layers: Annotated[
         int, Field(ge=0)
@@ -166,7 +168,7 @@ class Finetune(Section):
 class Evaluate(Section):
     """The model and its baselines on the frozen test split."""
 
-    seed: int
+    seed: Seed
     bootstrap: Annotated[int, Field(ge=100)]  # resamples
     confidence: Annotated[float, Field(gt=0, lt=1)]
     board: Annotated[int, Field(ge=0)]  # queries on each retrieval board

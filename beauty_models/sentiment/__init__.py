@@ -14,6 +14,7 @@ from beauty_models.params import (
     Rate,
     Scratch,
     Section,
+    Seed,
     Share,
     Split,
 )
@@ -38,7 +39,7 @@ class Columns(Section):
 class Ingest(Section):
     """From raw files to clean, split shards."""
 
-    seed: int
+    seed: Seed
     columns: Columns
     labels: dict[
         str, list[str]
@@ -65,7 +66,7 @@ class Ingest(Section):
 class Pretrain(Section):
     """Masked-language-model training on the unlabelled texts (Devlin et al. 2019; whole words: Cui et al. 2021)."""
 
-    seed: int
+    seed: Seed
     base: str  # hub id, folder, wheel:NAME or scratch
     scratch: Scratch
     trim_vocabulary: bool  # keep only the tokens that the texts use (and every single character)
@@ -86,7 +87,7 @@ class Pretrain(Section):
 class Finetune(Section):
     """Head first, then the upper layers one group after the other, lower ones slower (Howard & Ruder 2018)."""
 
-    seed: int
+    seed: Seed
     max_tokens: Annotated[int, Field(ge=8, le=512)]
     frozen_layers: Annotated[
         int, Field(ge=0)
@@ -115,7 +116,7 @@ class Finetune(Section):
 class Evaluate(Section):
     """The model and its baselines on the frozen test split."""
 
-    seed: int
+    seed: Seed
     bootstrap: Annotated[int, Field(ge=100)]  # resamples
     confidence: Annotated[float, Field(gt=0, lt=1)]
     worst: Annotated[int, Field(ge=0)]  # errors listed in the report

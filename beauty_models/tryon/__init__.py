@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from beauty_models.params import (
+    Crop,
     Gate,
     Index,
     Names,
@@ -16,6 +17,7 @@ from beauty_models.params import (
     Rate,
     Scratch,
     Section,
+    Seed,
     Share,
     Split,
 )
@@ -34,7 +36,7 @@ FIELDS = (
 class Ingest(Section):
     """From tables and folders of pictures to labelled examples of a text, a picture or both."""
 
-    seed: int
+    seed: Seed
     columns: dict[
         str, Names
     ]  # field or head → the column names it may have; of `text` every one counts, else the first that is there
@@ -75,7 +77,7 @@ class ScratchImage(Section):
 class Words(Section):
     """Masked language modelling on the texts (Devlin et al. 2019; whole words: Cui et al. 2021)."""
 
-    seed: int
+    seed: Seed
     mask: Share  # share of the words that is hidden
     epochs: Annotated[float, Field(ge=0)]  # 0 leaves the text network as it is
     min_texts: Positive  # with fewer distinct texts it stays as it is, too
@@ -91,7 +93,7 @@ class Words(Section):
 class Pretrain(Section):
     """Without labels: masked pictures (SimMIM: Xie et al. 2022), and masked words."""
 
-    seed: int
+    seed: Seed
     image: str  # hub id, folder, wheel:NAME or scratch
     text: str  # hub id, folder, wheel:NAME or scratch
     scratch: Scratch
@@ -110,7 +112,7 @@ class Pretrain(Section):
     head_learning_rate: Rate  # of the layer that predicts the hidden pixels
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
-    crop: tuple[Share, Share]  # least and largest share of a picture's area that is seen
+    crop: Crop  # least and largest share of a picture's area that is seen
     precision: Precision
     checkpoint_minutes: Rate
 
@@ -118,7 +120,7 @@ class Pretrain(Section):
 class Augment(Section):
     """What a photo may look like when it is seen again."""
 
-    crop: tuple[Share, Share]  # least and largest share of its area
+    crop: Crop  # least and largest share of its area
     colour: Share  # by which brightness, contrast and saturation may change; the hue never does
     erase: Share  # how often a rectangle is blanked (Zhong et al. 2020)
 
@@ -126,7 +128,7 @@ class Augment(Section):
 class Finetune(Section):
     """Heads and fusions first, on features computed once; then the upper blocks of both networks, lower ones slower."""
 
-    seed: int
+    seed: Seed
     fusion: Literal[
         "concat", "gated", "cross", "ensemble", "auto"
     ]  # which one serves; auto: the best on validation
@@ -171,7 +173,7 @@ class Finetune(Section):
 class Evaluate(Section):
     """The model and its baselines on the frozen test split."""
 
-    seed: int
+    seed: Seed
     bootstrap: Annotated[int, Field(ge=100)]  # resamples
     confidence: Annotated[float, Field(gt=0, lt=1)]
     worst: Annotated[int, Field(ge=0)]  # errors shown in the report
