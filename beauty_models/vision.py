@@ -21,7 +21,7 @@ from transformers import (
     ViTModel,
 )
 
-from beauty_models.backbones import package, stated_license
+from beauty_models.backbones import from_pretrained, network, package, stated_license
 from beauty_models.common.files import write_json
 from beauty_models.common.training import device
 
@@ -69,14 +69,13 @@ WHEELS: dict[str, Callable[[], Vision]] = {"efficientnet-lite0": _efficientnet_l
 
 def _pretrained(base: str) -> Vision:
     try:
-        model = AutoModel.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
+        model = network(AutoModel, base)
         if (stated := Path(base) / "vision.json").exists():
             return Vision(model, **_typed(json.loads(stated.read_text(encoding="utf-8"))))
-        processor = AutoImageProcessor.from_pretrained(base)
-    except (OSError, ValueError) as error:
+        processor = from_pretrained(AutoImageProcessor, base)
+    except ValueError as error:
         raise ValueError(
-            f"base: {base} could not be loaded: {str(error).splitlines()[0]}; give a hub id, a folder with "
-            "config.json and model.safetensors, or wheel:efficientnet-lite0"
+            f"base: {error}; give a hub id, a folder with config.json and model.safetensors, or wheel:efficientnet-lite0"
         ) from error
     size = getattr(processor, "size", None) or {}
     side = size.get("height") or size.get("shortest_edge") or 224

@@ -176,6 +176,21 @@ def test_no_pickle_and_no_remote_code() -> None:
         ), file
 
 
+def test_every_from_pretrained_refuses_code_that_comes_with_a_model() -> None:
+    """One door, `backbones.from_pretrained`; whoever else loads by that name says the same there."""
+    found = 0
+    for file in [f for layer in (*FORBIDDEN, "bench") for f in (ROOT / layer).rglob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr != "from_pretrained":
+                continue
+            found += 1
+            said = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            assert said.get("trust_remote_code") == "False", f"{file}:{node.lineno}"
+    assert found
+
+
 def test_readme_tree_is_true() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     tree = re.search(r"```text\n(.*?)```", readme, re.S)

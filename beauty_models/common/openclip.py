@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from beauty_models import vision
-from beauty_models.backbones import Backbone, stated_license
+from beauty_models.backbones import Backbone, pickled, stated_license, why_not
 from beauty_models.common.features import COLOURS
 from beauty_models.common.files import read_json, write_json
 from beauty_models.common.shards import View, centre, whole
@@ -248,15 +248,38 @@ def _read(folder: Path, card: dict[str, Any], weights_too: bool = True) -> Dual:
         if "hf_model_name" in text
         else {}
     )
+    if weights_too:
+        _require_safetensors(folder)
     before = logging.root.manager.disable
     try:
         logging.disable(
             before if weights_too else logging.WARNING
         )  # open_clip warns where no weights are wanted
         clip = open_clip.create_model(f"local-dir:{folder}", load_weights=weights_too, **here)
+        tokenizer = _tokenizer(f"local-dir:{folder}", config["model_cfg"])
+    except Exception as error:  # it raises whatever it likes at files that it did not expect
+        raise ValueError(why_not(folder, error)) from error
     finally:
         logging.disable(before)
-    return Dual(clip, open_clip.get_tokenizer(f"local-dir:{folder}"), config, card)
+    return Dual(clip, tokenizer, config, card)
+
+
+def _require_safetensors(folder: Path) -> None:
+    """Refuse a folder of which open_clip would unpickle the weights, or where, without any, it would begin with random ones."""
+    weights = open_clip.factory._find_checkpoint_in_dir(folder)
+    if weights is None:
+        raise ValueError(why_not(folder, ValueError(f"it has no {WEIGHTS}")))
+    if not weights.endswith(".safetensors"):
+        raise ValueError(pickled(folder, Path(weights).name))
+
+
+def _tokenizer(name: str, model: dict[str, Any]) -> Any:
+    """Return open_clip's tokenizer of the model ``name`` with the configuration ``model``.
+
+    open_clip hands the configuration's ``tokenizer_kwargs`` to transformers, ``trust_remote_code`` too; ours go before.
+    """
+    others = {"trust_remote_code": False} if model["text_cfg"].get("hf_tokenizer_name") else {}
+    return open_clip.get_tokenizer(name, **others)
 
 
 def load(folder: Path) -> Dual:
@@ -282,16 +305,22 @@ def pretrained(name: str) -> Dual:
     try:
         if name.startswith("local-dir:"):
             return _read(Path(name.removeprefix("local-dir:")), _card(name))
-        clip = open_clip.create_model(known, pretrained=tag, require_pretrained=True)
-        tokenizer = open_clip.get_tokenizer(known)
+        if tag and Path(tag).exists():
+            raise ValueError(
+                f"{tag} is a file; give a folder with open_clip_config.json and open_clip_model.safetensors as local-dir:FOLDER"
+            )
+        clip = open_clip.create_model(
+            known, pretrained=tag, require_pretrained=True, weights_only=True
+        )
         model = (
             open_clip.factory._get_hf_config(name.removeprefix("hf-hub:"))["model_cfg"]
             if ":" in name
             else open_clip.get_model_config(known)
         )
-    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        tokenizer = _tokenizer(known, model)
+    except Exception as error:  # open_clip, timm, transformers and the hub have errors of their own
         raise ValueError(
-            f"pretrain.open_clip: {name} could not be loaded: {str(error).splitlines()[0]}; see open_clip.list_pretrained()"
+            f"pretrain.open_clip: {why_not(name, error)}; see open_clip.list_pretrained()"
         ) from error
     return Dual(
         clip,

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from beauty_models import vision
+from beauty_models.backbones import from_pretrained, network
 from beauty_models.common import bert, progress
 from beauty_models.common.activations import Activations
 from beauty_models.common.files import read_json, write_json
@@ -112,11 +113,11 @@ Networks = tuple[
 def load_networks(folder: Path) -> Networks:
     """Return text network, tokenizer, image network and the cards that `Towers.save_networks` wrote; None for what is not there."""
     text = (
-        AutoModel.from_pretrained(folder / "text", dtype=torch.float32, add_pooling_layer=False)
+        network(AutoModel, folder / "text", add_pooling_layer=False)
         if (folder / "text").exists()
         else None
     )
-    tokenizer = AutoTokenizer.from_pretrained(folder / "text") if text is not None else None
+    tokenizer = from_pretrained(AutoTokenizer, folder / "text") if text is not None else None
     image = vision.load(str(folder / "image")) if (folder / "image").exists() else None
     return (
         text,

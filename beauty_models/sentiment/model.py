@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from beauty_models.backbones import from_pretrained, network
 from beauty_models.common import progress
 from beauty_models.common.bert import TOKENS, encode, layers, mean, pad, tokenize
 from beauty_models.common.files import new_folder, read_json, write_json
@@ -144,12 +145,10 @@ def load(folder: Path) -> Classifier:
         ValueError: the folder is not a saved classifier.
     """
     card = read_json(folder / "classifier.json")
-    encoder = AutoModel.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, add_pooling_layer=False
-    )
+    encoder = network(AutoModel, folder, add_pooling_layer=False)
     classifier = Classifier(
         encoder,
-        AutoTokenizer.from_pretrained(folder),
+        from_pretrained(AutoTokenizer, folder),
         card["classes"],
         card["aspects"],
         card["max_tokens"],
