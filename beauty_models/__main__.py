@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import random
 import sys
@@ -64,6 +65,12 @@ def run(
             )
     _seed(section.seed)
     figures: families.Metrics = function(**paths, params=section)
+    strange = [f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value)]
+    if strange:
+        raise ValueError(
+            f"{stage}: {', '.join(strange)}: not a number that a model can be judged by; the stage's output is "
+            "not to be used. Look at its learning rates, its precision and the data"
+        )
     target = metrics or (None if places else Path("metrics") / family / f"{stage}.json")
     if target:
         write_json(target, {name: float(value) for name, value in figures.items()})

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
+import re
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from beauty_models import families, params
+from beauty_models.checkpoint import DIGEST_LENGTH, Checkpoint, fingerprint
 from beauty_models.common.files import read_json
+from beauty_models.common.training import not_finite
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -35,7 +42,9 @@ def toy_params(folder: Path) -> Path:
     return file
 
 
-def command(stage: str, family: str, place: Path, out: str = "") -> list[str]:
+def command(
+    stage: str, family: str, place: Path, out: str = "", settings: Path | None = None
+) -> list[str]:
     """Return the command of a stage whose paths all lie in ``place``; ``out`` renames the one it writes."""
     names = (
         families.path_names(families.function(stage, family))
@@ -47,7 +56,12 @@ def command(stage: str, family: str, place: Path, out: str = "") -> list[str]:
     extra = (
         []
         if stage == "toy"
-        else ["--params", str(place / "params.yaml"), "--metrics", str(place / f"{stage}.json")]
+        else [
+            "--params",
+            str(settings or place / "params.yaml"),
+            "--metrics",
+            str(place / f"{out or stage}.json"),
+        ]
     )
     return [sys.executable, "-m", "beauty_models", stage, family, *paths, *extra]
 
@@ -110,39 +124,168 @@ def test_same_input_gives_the_same_bytes(trained: tuple[str, Path], stage: str) 
         ), file.name
 
 
+def kill_midway(arguments: list[str], checkpoint: Path) -> None:
+    """Start a stage and kill it once it has saved some checkpoints."""
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    seen: set[int] = set()
+    try:
+        while len(seen) < 4:  # some steps in, not only at the first checkpoint
+            assert process.poll() is None, "the stage ended before it could be killed"
+            with suppress(FileNotFoundError):  # for a moment, while a new one takes its place
+                seen.add(checkpoint.stat().st_mtime_ns)
+            time.sleep(0.002)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def resumed(arguments: list[str]) -> str:
+    """Run a stage that was killed before; return what it printed."""
+    return subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True
+    ).stdout
+
+
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_killed_stage_resumes_and_ends_with_the_same_weights(
     trained: tuple[str, Path], stage: str
 ) -> None:
     family, place = trained
     out = f"{families.STAGES[stage]}-killed"
-    checkpoint = place / f"{out}.checkpoint" / "state.pt"
+    folder = place / f"{out}.checkpoint"
     arguments = command(stage, family, place, out)
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    seen: set[int] = set()
-    while len(seen) < 4:  # some steps in, not only at the first checkpoint
-        assert process.poll() is None, "the stage ended before it could be killed"
-        if checkpoint.exists():
-            seen.add(checkpoint.stat().st_mtime_ns)
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_midway(arguments, folder / "state.pt")
     assert not (place / out).exists(), "a half-written output"
-    log = subprocess.run(
-        arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
-    ).stdout
+    log = resumed(arguments)
     assert (
         log.partition(": resuming ")[0].splitlines()[-1].startswith(stage) and ": resuming " in log
     )
     assert weights(place / out) == weights(place / families.STAGES[stage])
-    assert not checkpoint.exists()
+    assert not folder.exists()
+
+
+def flip(file: Path) -> None:
+    """Change one bit in the middle of ``file``."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "flipped": flip,
+    "truncated": lambda file: os.truncate(file, file.stat().st_size // 2),
+    "empty": lambda file: file.write_bytes(b""),
+    "garbage": lambda file: file.write_bytes(os.urandom(5000)),
+    "no digest": lambda file: file.write_bytes(file.read_bytes()[DIGEST_LENGTH + 1 :]),
+}
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_damaged_checkpoint_is_set_aside_and_the_one_before_it_goes_on(
+    trained: tuple[str, Path], stage: str
+) -> None:
+    family, place = trained
+    out = f"{families.STAGES[stage]}-damaged"
+    folder = place / f"{out}.checkpoint"
+    arguments = command(stage, family, place, out)
+    kill_midway(arguments, folder / "state.pt")
+    last = "state.pt" if (folder / "state.pt").exists() else "state.previous.pt"
+    flip(folder / last)
+    log = resumed(arguments)
+    assert (
+        f"checkpoint: {folder / last} is damaged (its content is not what its digest says)" in log
+    )
+    assert (": resuming " in log) == (last == "state.pt")
+    assert weights(place / out) == weights(place / families.STAGES[stage])
+    assert [file.name.partition(".damaged-")[0] for file in folder.iterdir()] == [last]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_every_damage_is_noticed(
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> Checkpoint:
+        return Checkpoint(tmp_path / "model", "same", 1)
+
+    for step in (1, 2):
+        run().save({"step": step, "weights": torch.arange(1000.0)})
+    DAMAGES[damage](run().file)
+    state = run().load()
+    assert state is not None and state["step"] == 1
+    assert torch.equal(state["weights"], torch.arange(1000.0))
+    DAMAGES[damage](run().previous)
+    assert run().load() is None, "the last good one is damaged, too"
+    said = capsys.readouterr().out
+    assert said.count("is damaged") == 2 and "starting from the beginning" in said
+    assert len(list(run().file.parent.glob("*.damaged-*"))) == 2
+    run().save({"step": 3})
+    run().clear()
+    assert len(list(run().file.parent.iterdir())) == 2, "what was set aside stays, all else goes"
+
+
+def test_few_damaged_checkpoints_are_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "model.checkpoint"
+    folder.mkdir()
+    for time_ in ("20260101T000000", "20260102T000000", "20260103T000000"):
+        (folder / f"state.pt.damaged-{time_}").write_bytes(b"old")
+    (folder / "state.pt").write_bytes(b"new")
+    assert Checkpoint(tmp_path / "model", "same", 1).load() is None
+    kept = sorted(file.name for file in folder.iterdir())
+    assert len(kept) == 2 and kept[0] == "state.pt.damaged-20260103T000000"
+
+
+def absurd(section: dict[str, Any], rate: float, precision: str) -> dict[str, Any]:
+    """Return ``section`` with every learning rate, nested ones too, set to ``rate``."""
+    changed = dict(section)
+    for key, value in section.items():
+        if isinstance(value, dict):
+            changed[key] = absurd(value, rate, precision)
+        elif key.endswith("learning_rate"):
+            changed[key] = rate
+        elif key == "precision":
+            changed[key] = precision
+    return changed
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_divergence_stops_at_once_and_names_the_step(
+    trained: tuple[str, Path], stage: str, precision: str, tmp_path: Path
+) -> None:
+    family, place = trained
+    block = params.read(place / "params.yaml")[family]
+    settings = tmp_path / "params.yaml"
+    settings.write_text(
+        yaml.safe_dump(
+            {"families": {family: {**block, stage: absurd(block[stage], 1e30, precision)}}}
+        )
+    )
+    out = f"{families.STAGES[stage]}-{precision}"
+    done = subprocess.run(
+        command(stage, family, place, out, settings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 1, done.stdout[-2000:] + done.stderr[-2000:]
+    *before, last = done.stderr.strip().splitlines()
+    assert re.match(rf"error: {stage}.*: step \d+ of \d+: .*learning rates 1e\+30", last), last
+    assert "Traceback" not in done.stderr
+    assert "Remedy: lower the learning rates of this stage in params.yaml" in last
+    assert not (place / out).exists()
+    assert not (place / f"{out}.json").exists()
+    left = Checkpoint(place / out, "", 1).file.parent
+    for file in left.glob("*.pt"):
+        with file.open("rb") as stream:
+            stream.seek(DIGEST_LENGTH + 1)
+            assert not_finite(torch.load(stream, weights_only=True)) is None
+    shutil.rmtree(left, ignore_errors=True)
 
 
 def test_checkpoint_of_other_params_is_not_used(trained: tuple[str, Path], tmp_path: Path) -> None:
-    from beauty_models.checkpoint import Checkpoint, fingerprint
-
     family, place = trained
     section = params.load(family, place / "params.yaml").finetune
     one = fingerprint(section, place / "data")
@@ -153,10 +296,6 @@ def test_checkpoint_of_other_params_is_not_used(trained: tuple[str, Path], tmp_p
 
 
 def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
-    import torch
-
-    from beauty_models.checkpoint import Checkpoint
-
     checkpoint = Checkpoint(tmp_path / "model", "same", 1)
     checkpoint.save({"step": 1})
     code = (
@@ -174,4 +313,3 @@ def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     assert "was not written" in failed.stderr
     assert checkpoint.load() == {"step": 1}
     assert [f.name for f in checkpoint.file.parent.iterdir()] == ["state.pt"]
-    assert torch.load(checkpoint.file, weights_only=True)["step"] == 1

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from beauty_models.common.openclip import Dual
 from beauty_models.common.pairs import Pairs, blocks
+from beauty_models.common.training import require_finite
 
 FLOOR = 0.02  # of deviations that are divided by
 OWN = 8.0  # variance of the pictures' own dimensions, beside that of those shared with texts (docs/decisions/2026-11-25-pictures.md)
@@ -119,6 +120,7 @@ def prepare(part: Pairs, own: int, palette: float) -> Start:
     """Return what `solve` needs of ``part``: moments of its captions, and of its pictures in all their views."""
     head = part.dual.clip.visual.head.proj
     texts = torch.cat([part.means(rows) for rows in blocks(len(part.texts))]).double().cpu()
+    require_finite(texts, "finetune: the text tower's features of captions")
     usual = functional.normalize(
         texts.mean(0), dim=0
     )  # E5's cosines are all near 1, because one direction is in every text
@@ -135,6 +137,7 @@ def prepare(part: Pairs, own: int, palette: float) -> Start:
         views = torch.stack(
             [part.features(rows, view=view).double().cpu() for view in range(part.rules.views)], 1
         )
+        require_finite(views, "finetune: the image tower's features of pictures")
         moments.add(
             torch.cat([views, colours[rows, None].double().expand(-1, views.shape[1], -1)], 2),
             target[rows],
@@ -171,6 +174,7 @@ def solve(dual: Dual, start: Start, penalty: float) -> None:
         start.own * (OWN / (start.own * (covariance @ start.own)).sum().clamp(min=1e-12)).sqrt()
     )
     learned = torch.cat([image / deviation[:, None], private], 1)
+    require_finite(learned, f"finetune: the projections of canonical: {penalty:g}")
     for weight in (text.proj.weight, head.weight, head.bias):
         nn.init.zeros_(weight)
     text.proj.weight[:shared] = (start.apart @ said[:, :shared] / start.length).T.to(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -11,7 +12,10 @@ from torch import nn
 
 from beauty_models.checkpoint import Checkpoint
 from beauty_models.common import progress
-from beauty_models.common.training import seed_step, warmup_linear
+from beauty_models.common.training import NotFiniteError, not_finite, seed_step, warmup_linear
+from beauty_models.params import Precision
+
+RUNAWAY = 1000.0  # times the first loss (of 1 at least): from there no run in nats or deviations comes back
 
 
 class Recipe(Protocol):
@@ -20,6 +24,62 @@ class Recipe(Protocol):
     seed: int
     warmup: float
     weight_decay: float
+    precision: Precision
+
+
+class Watch:
+    """What looks at every step of a training loop, so that one that runs away ends there and not hours later.
+
+    ``title`` names the stage, or the part of it, in messages; ``where`` returns what they say of checkpoints.
+    """
+
+    def __init__(self, title: str, steps: int, rates: Iterable[float], precision: str) -> None:
+        self.title, self.steps, self.precision = title, steps, precision
+        self.rates = sorted(set(rates), reverse=True)
+        self.first: float | None = None  # loss, the measure of what runs away
+        self.where: Callable[[], str] = lambda: "there is no checkpoint"
+
+    def loss(self, step: int, value: float) -> None:
+        """Refuse the loss ``value`` of step ``step``, counted from 0.
+
+        Raises:
+            NotFiniteError: it is NaN, infinite, or so large that the run is lost.
+        """
+        if self.first is None and math.isfinite(value):
+            self.first = value
+        if not math.isfinite(value) or value > RUNAWAY * max(1.0, self.first or 0.0):
+            raise self.error(step, f"the loss is {value:g}")
+
+    def norm(self, step: int, value: torch.Tensor) -> None:
+        """Refuse the length ``value`` of the gradients of step ``step``.
+
+        Raises:
+            NotFiniteError: it is NaN or infinite; following them would spoil every weight.
+        """
+        if not bool(torch.isfinite(value)):
+            raise self.error(step, f"the gradients' length is {value.item():g}")
+
+    def weights(self, step: int, state: Any) -> None:
+        """Refuse ``state``, containers of tensors, as step ``step`` left it.
+
+        Raises:
+            NotFiniteError: it holds a NaN or an infinite number.
+        """
+        if name := not_finite(state):
+            raise self.error(step, f"{name} is not finite")
+
+    def error(self, step: int, what: str) -> NotFiniteError:
+        """Return the error that names the step, what was seen, and the remedy."""
+        rates = ", ".join(f"{rate:g}" for rate in self.rates)
+        remedy = "lower the learning rates of this stage in params.yaml"
+        if step == 0:  # nothing was learned before
+            remedy = "look at the pretrained weights and the data"
+        if self.precision != "float32":
+            remedy += ", or set its precision to float32"
+        return NotFiniteError(
+            f"{self.title}: step {step + 1} of {self.steps}: {what} (learning rates {rates}; "
+            f"precision {self.precision}). Training stopped, {self.where()}. Remedy: {remedy}"
+        )
 
 
 class Descent:
@@ -29,9 +89,15 @@ class Descent:
     """
 
     def __init__(
-        self, network: nn.Module, groups: list[dict[str, Any]], steps: int, recipe: Recipe
+        self,
+        network: nn.Module,
+        groups: list[dict[str, Any]],
+        steps: int,
+        recipe: Recipe,
     ) -> None:
         self.steps, self.seed = steps, recipe.seed
+        self.watch = Watch("training", steps, [group["lr"] for group in groups], recipe.precision)
+        self.done = 0  # steps
         self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: warmup_linear(step, steps, recipe.warmup)
@@ -39,13 +105,23 @@ class Descent:
         known = {id(p) for group in groups for p in group["params"]}
         self.learned = {name: p for name, p in network.named_parameters() if id(p) in known}
 
+    def watched(self, title: str, checkpoint: Checkpoint) -> Self:
+        """Say in messages that this is ``title``, and which checkpoint is left; return self."""
+        self.watch.title, self.watch.where = title, checkpoint.last_good
+        return self
+
     def weights(self) -> dict[str, torch.Tensor]:
         """Return a copy of everything that learns."""
         return {name: p.detach().clone() for name, p in self.learned.items()}
 
     @torch.no_grad()
     def put(self, weights: dict[str, torch.Tensor]) -> None:
-        """Make ``weights`` those of the network."""
+        """Make ``weights`` those of the network.
+
+        Raises:
+            NotFiniteError: they hold a NaN or an infinite number.
+        """
+        self.watch.weights(max(0, self.done - 1), weights)
         for name, p in self.learned.items():
             p.copy_(weights[name])
 
@@ -55,26 +131,49 @@ class Descent:
         for name, p in self.learned.items():
             mean[name].lerp_(p, 1 - decay)
 
-    def step(self, clipped: Sequence[torch.Tensor] | None = None) -> None:
-        """Follow the gradients, those of ``clipped`` (or all) cut to a length of 1 together, and forget them."""
-        nn.utils.clip_grad_norm_(self.learned.values() if clipped is None else clipped, 1.0)
+    def step(self, loss: float | None, clipped: Sequence[torch.Tensor] | None = None) -> None:
+        """Follow the gradients of ``loss``, those of ``clipped`` (or all) cut to a length of 1 together, and forget them.
+
+        Raises:
+            NotFiniteError: the loss or a gradient is NaN or infinite; the weights are those before the step.
+        """
+        if loss is not None:
+            self.watch.loss(self.done, loss)
+        every = list(self.learned.values())
+        self.watch.norm(
+            self.done, nn.utils.clip_grad_norm_(every if clipped is None else clipped, 1.0)
+        )
+        if clipped is not None:
+            known = {id(p) for p in clipped}
+            others = [p.grad for p in every if p.grad is not None and id(p) not in known]
+            self.watch.norm(self.done, nn.utils.get_total_norm(others))
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.schedule.step()
+        self.done += 1
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold."""
-        return {
+        """Return what a checkpoint must hold.
+
+        Raises:
+            NotFiniteError: the last step spoiled the weights or the optimizer.
+        """
+        state = {
             "weights": self.weights(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "done": self.done,
+            "first_loss": self.watch.first,
         }
+        self.watch.weights(max(0, self.done - 1), state)
+        return state
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on where ``state`` was taken."""
         self.put(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.done, self.watch.first = state["done"], state["first_loss"]
 
 
 def descend(
@@ -92,6 +191,7 @@ def descend(
         ``step`` and mean ``loss`` of each tenth of the run.
     """
     steps, first, history, recent = descent.steps, 0, list[dict[str, float]](), list[float]()
+    descent.watched(title, checkpoint)
     if state := checkpoint.load():
         descent.resume(state)
         first, history, recent = state["step"], state["history"], state["recent"]
@@ -99,12 +199,13 @@ def descend(
     with progress.bar(title, steps, first) as bar:
         for step in range(first, steps):
             seed_step(descent.seed, step)
-            note = f"step {step + 1}/{steps}"
+            note, number = f"step {step + 1}/{steps}", None
             if (value := loss(step)) is not None:
                 value.backward()
-                recent.append(value.item())
-                note += f", loss {recent[-1]:.3f}"
-            descent.step(clipped)
+                number = value.item()
+                recent.append(number)
+                note += f", loss {number:.3f}"
+            descent.step(number, clipped)
             if (step + 1) % max(1, steps // 10) == 0:
                 history.append({"step": step + 1, "loss": float(np.mean(recent or [0.0]))})
                 recent = []

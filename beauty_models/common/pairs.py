@@ -17,7 +17,7 @@ from beauty_models.common.activations import Activations
 from beauty_models.common.features import colour_histogram
 from beauty_models.common.openclip import Dual
 from beauty_models.common.shards import Pictures, augmented
-from beauty_models.common.training import Batch, by_length, device, precision
+from beauty_models.common.training import Batch, by_length, device, precision, require_finite
 
 ROWS = 64  # pictures or texts at once where nothing is learned
 BLOCK = 1000  # queries ranked at once
@@ -248,6 +248,8 @@ class Pairs:
         texts = torch.zeros(len(self.texts), images.shape[1], device=images.device)
         for rows in by_length(self.lengths, ROWS):
             texts[rows] = self.embed_texts(rows)
+        require_finite(images, "finetune: the embeddings of pictures")
+        require_finite(texts, "finetune: the embeddings of captions")
         text, item = (
             torch.tensor(self.pairs[name].tolist(), device=images.device)
             for name in ("text", "item")

@@ -87,7 +87,7 @@ class Trainer:
         self.per_epoch = once * max(1, -(-params.min_steps // max(1, once * params.epochs)))
         self.descent = Descent(
             self.clip, _learn(part.dual, params), self.per_epoch * params.epochs, params
-        )
+        ).watched("finetune", checkpoint)
         self.mean, self.best = self.descent.weights(), self.descent.weights()
 
     def resume(self) -> bool:
@@ -145,7 +145,7 @@ class Trainer:
         value = backward_in_chunks(
             embed, chunks, loss, params.seed * 1_000_003 + step * len(chunks)
         )
-        self.descent.step()
+        self.descent.step(value)
         with torch.no_grad():
             self.clip.logit_scale.clamp_(0, LARGEST_SCALE)
         self.descent.follow(self.mean, params.ema)

@@ -13,11 +13,12 @@ from sklearn.metrics import f1_score
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
+from beauty_models.backbones import from_pretrained, network
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import progress
 from beauty_models.common.activations import Activations
 from beauty_models.common.bert import layers, mean, pad, tokenize
-from beauty_models.common.descent import Descent
+from beauty_models.common.descent import Descent, Watch
 from beauty_models.common.files import read_json
 from beauty_models.common.losses import class_weights, focal, temperature
 from beauty_models.common.training import (
@@ -27,6 +28,7 @@ from beauty_models.common.training import (
     by_length,
     device,
     precision,
+    require_finite,
     seed_step,
     set_dropout,
 )
@@ -193,7 +195,7 @@ def _pooled(
             pooled.cpu(),
             classifier.heads(classifier.norm(pooled))[0].cpu(),
         )
-    return means, logits
+    return means, require_finite(logits, "finetune: the logits of a whole split")
 
 
 def _train_head(classifier: Classifier, part: Part, params: Finetune) -> None:
@@ -202,15 +204,23 @@ def _train_head(classifier: Classifier, part: Part, params: Finetune) -> None:
     optimizer = torch.optim.AdamW(
         _head(classifier), lr=params.head_learning_rate, weight_decay=params.weight_decay
     )
+    per_epoch = -(-len(part.rows) // params.batch)
+    watch = Watch(
+        "finetune: the head alone",
+        params.head_epochs * per_epoch,
+        [params.head_learning_rate],
+        params.precision,
+    )
     classifier.train()
     for epoch in range(params.head_epochs):
         for number, batch in enumerate(part.batches(params, epoch)):
             seed_step(params.seed + 1, epoch * len(part.rows) + number)
-            part.loss(
-                classifier, classifier.norm(means[batch].to(device())), batch, params
-            ).backward()
+            loss = part.loss(classifier, classifier.norm(means[batch].to(device())), batch, params)
+            watch.loss(epoch * per_epoch + number, loss.item())
+            loss.backward()
             optimizer.step()
             optimizer.zero_grad()
+    watch.weights(watch.steps - 1, dict(classifier.named_parameters()))
 
 
 class Trainer:
@@ -231,7 +241,7 @@ class Trainer:
         self.per_epoch = self.passes * once
         self.descent = Descent(
             classifier, _groups(classifier, params), self.per_epoch * params.epochs, params
-        )
+        ).watched("finetune", checkpoint)
         self.best: dict[str, torch.Tensor] = {}
 
     def resume(self) -> bool:
@@ -271,8 +281,9 @@ class Trainer:
                 hidden = classifier.encode(hidden, mask, lowest, depth)
             loss = self.part.loss(classifier, classifier.norm(mean(hidden, mask)), batch, params)
             loss.backward()
-            self.descent.step()
-            run.batch, run.loss = run.batch + 1, run.loss + loss.item()
+            value = loss.item()
+            self.descent.step(value)
+            run.batch, run.loss = run.batch + 1, run.loss + value
             bar.advance(
                 1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}"
             )
@@ -309,7 +320,7 @@ class Trainer:
 
 def _classifier(data: Path, pretrained: Path, params: Finetune) -> Classifier:
     schema = read_json(data / "schema.json")
-    encoder = AutoModel.from_pretrained(pretrained, dtype=torch.float32, add_pooling_layer=False)
+    encoder = network(AutoModel, pretrained, add_pooling_layer=False)
     depth = len(layers(encoder))
     if params.frozen_layers >= depth:
         raise ValueError(
@@ -317,7 +328,7 @@ def _classifier(data: Path, pretrained: Path, params: Finetune) -> Classifier:
         )
     return Classifier(
         encoder,
-        AutoTokenizer.from_pretrained(pretrained),
+        from_pretrained(AutoTokenizer, pretrained),
         schema["classes"],
         schema["aspects"],
         params.max_tokens,

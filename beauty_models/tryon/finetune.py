@@ -15,7 +15,7 @@ from torch import nn
 from beauty_models import vision
 from beauty_models.checkpoint import Checkpoint, fingerprint
 from beauty_models.common import bert, progress
-from beauty_models.common.descent import Descent
+from beauty_models.common.descent import Descent, Watch
 from beauty_models.common.files import new_folder, read_json, write_json
 from beauty_models.common.fusion import FUSIONS, Places
 from beauty_models.common.losses import class_weights, focal, temperature
@@ -26,6 +26,7 @@ from beauty_models.common.training import (
     attention,
     device,
     precision,
+    require_finite,
     seed_step,
     set_dropout,
 )
@@ -108,6 +109,7 @@ def _score(stylist: Stylist, part: Part, logits: torch.Tensor) -> tuple[float, f
     """Return the macro-F1 of the garment's class for ``logits`` [n, labels of all heads] and minus its loss, which breaks ties."""
     head = stylist.shape.heads[0]["name"]
     known = part.labels[head] != UNKNOWN
+    require_finite(logits, "finetune: the logits of the validation split")
     labels, said = part.labels[head][known], stylist.by_head(logits)[head][known]
     return float(
         f1_score(labels, said.argmax(-1), average="macro", zero_division=0)
@@ -186,15 +188,25 @@ def _train_heads(stylist: Stylist, part: Part, params: Finetune) -> None:
     optimizer = torch.optim.AdamW(
         _groups(stylist, params)[:1], weight_decay=params.weight_decay, fused=True
     )
+    per_epoch = -(-len(part) // params.batch)
+    watch = Watch(
+        "finetune: the heads alone",
+        params.head_epochs * per_epoch,
+        [params.head_learning_rate],
+        params.precision,
+    )
     stylist.train()
     with progress.bar("finetune: heads", params.head_epochs) as bar:
         for epoch in range(params.head_epochs):
             for number, batch in enumerate(part.batches(params, epoch)):
                 seed_step(params.seed + 1, epoch * len(part) + number)
                 optimizer.zero_grad()
-                _loss(stylist, part, part.inputs.take(batch), batch, params).backward()
+                loss = _loss(stylist, part, part.inputs.take(batch), batch, params)
+                watch.loss(epoch * per_epoch + number, loss.item())
+                loss.backward()
                 optimizer.step()
             bar.advance(1)
+    watch.weights(watch.steps - 1, dict(stylist.named_parameters()))
 
 
 class Trainer:
@@ -213,7 +225,7 @@ class Trainer:
         self.per_epoch = -(-len(part) // params.batch)
         self.descent = Descent(
             stylist, _groups(stylist, params), self.per_epoch * params.epochs, params
-        )
+        ).watched("finetune", checkpoint)
         self.mean = self.best = self.descent.weights()
 
     def resume(self) -> bool:
@@ -260,9 +272,10 @@ class Trainer:
                         stylist, self.part, self.part.inputs.take(batch, view), batch, params
                     )
                 loss.backward()
-                self.descent.step()
+                value = loss.item()
+                self.descent.step(value)
                 self.descent.follow(self.mean, min(params.ema, (1 + step) / (10 + step)))
-                run.batch, run.loss = run.batch + 1, run.loss + loss.item()
+                run.batch, run.loss = run.batch + 1, run.loss + value
                 bar.advance(
                     1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}"
                 )
