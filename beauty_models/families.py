@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Metrics = dict[str, float]
 """Flat figures of a stage. Those of a baseline are named ``baseline/metric``; an interval is ``metric.low``, ``metric.high``."""
@@ -22,6 +22,15 @@ MODULES = {
     "predict": "predict",
 }
 """Function → the module of the family that holds it."""
+
+
+class Wording(NamedTuple):
+    """How screens speak of a family's models; each family's ``__init__`` holds one as ``WORDING``."""
+
+    figure: str  # what the sentence tells: a share of 1 among evaluate's figures
+    sentence: str  # the model's side of it, with {right} of {of}
+    names: dict[str, str]  # figures and baselines → what they are called in words
+    example: tuple[str, ...]  # arguments of ``predict`` that every model of the family can answer
 
 
 def names() -> list[str]:
@@ -46,6 +55,12 @@ def function(name: str, family: str) -> Callable[..., Any]:
     found: Callable[..., Any] = getattr(
         import_module(f"beauty_models.{family}.{MODULES[name]}"), name
     )
+    return found
+
+
+def wording(family: str) -> Wording:
+    """Return how to speak of the family's models."""
+    found: Wording = import_module(f"beauty_models.{family}").WORDING
     return found
 
 

@@ -121,13 +121,16 @@ def retrain(
         with watching() as on_event:
             from flows import retrain as flow
 
+            failed: flow.RetrainError | None = None
             try:
                 answer.append(flow.run(wanted, on_event))
             except flow.RetrainError as error:
                 answer.append(error.outcome)
-                raise
+                failed = error
         if not as_json:
-            outcome(answer[0], wanted)
+            outcome(answer[0], wanted, failed is not None)
+        if failed:
+            raise failed
 
 
 @app.command()

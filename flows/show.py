@@ -1,19 +1,27 @@
-"""What ``beauty`` shows a person: bars while stages run, tables of what came out."""
+"""What ``beauty`` shows a person: bars while stages run, tables of what came out.
+
+Every screen is made for 80 columns and still right in 60: nothing is ever cut with an ellipsis, what is too wide is folded,
+and records too wide for a table are shown one field a line. A pipe gets the same as a terminal of 80 columns.
+"""
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from rich import print as show
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 OnEvent = Callable[[str, str, str, Any], None]
 
@@ -24,22 +32,36 @@ COLOURS = {
     "Failed": "red",
     "NotRun": "yellow",
 }
+BAR_WIDTH = 12  # leaves room in 80 columns for what a stage says of itself
+
+
+def console() -> Console:
+    """Return the standard output as rich draws on it: its true width, 80 where it is no terminal and COLUMNS says nothing."""
+    return Console(highlight=False, emoji=False)
+
+
+def _show(what: Any = "", indent: int = 0) -> None:
+    """Print a line (a string is taken as it is, never as markup) or a table, folded rather than cut."""
+    from rich.padding import Padding
+
+    line = Text(what, overflow="fold") if isinstance(what, str) else what
+    console().print(Padding(line, (0, 0, 0, indent)) if indent else line)
 
 
 @contextmanager
 def watching() -> Iterator[OnEvent]:
     """Yield an ``on_event`` for `flows.retrain.run`: bars and lines on a terminal, plain lines elsewhere, all on standard error."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    errors = Console(stderr=True)
+    if not errors.is_terminal:
         yield _plain
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=BAR_WIDTH),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=errors) as bars:
         yield _bars(bars)
 
 
@@ -67,9 +89,8 @@ def _bars(bars: Progress) -> OnEvent:
         if kind == "line":
             bars.console.print(f"[dim]{name}[/] {escape(payload)}", highlight=False)
         elif kind == "progress":
-            bars.update(
-                tasks[name], total=1.0, completed=payload["share"], note=escape(payload["text"])
-            )
+            note = payload["text"].removeprefix(f"{stage}: ")  # the bar is called so already
+            bars.update(tasks[name], total=1.0, completed=payload["share"], note=escape(note))
         elif kind == "end":
             state = payload["state"]
             bars.update(
@@ -84,21 +105,45 @@ def _bars(bars: Progress) -> OnEvent:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for column in columns[:-1]:
-        table.add_column(column, no_wrap=True)
-    table.add_column(columns[-1], overflow="fold", min_width=10)
+    """Return a table whose columns fold what is too wide, the widest first, and cut nothing."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
     return table
 
 
 def _figure(value: Any) -> str:
-    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+    """Return a number as people write it: 0.879 and not 0.8790000, 434 and not 434.0; anything else as it is."""
+    if value is None:
+        return "–"
+    if not isinstance(value, float):
+        return str(value)
+    if value.is_integer() and abs(value) > 1:
+        return f"{value:.0f}"
+    whole, point, decimals = f"{value:.4f}".partition(".")
+    return f"{whole}{point}{decimals.rstrip('0') or '0'}" if point else whole
 
 
-def outcome(result: dict[str, Any], families: list[str]) -> None:
-    """Print the states of the stages and the verdict on each new model, or that nothing has changed."""
-    if not result["registered"] and all(stage["state"] == "Skipped" for stage in result["stages"]):
-        show(
+def _interval(ends: Sequence[float] | None) -> str:
+    return f"{_figure(ends[0])} – {_figure(ends[1])}" if ends else ""
+
+
+def _mark(passed: bool | None) -> Text:
+    if passed is None:
+        return Text(" ")
+    return Text("✓", "green") if passed else Text("✗", "red")
+
+
+def outcome(result: dict[str, Any], families: list[str], failed: bool = False) -> None:
+    """Print the states of the stages and, of each new model, the verdict, its worth and what to do next.
+
+    Where something ``failed``, what was done beside it is shown all the same.
+    """
+    idle = all(stage["state"] == "Skipped" for stage in result["stages"])
+    if idle and not result["registered"]:
+        if failed:
+            return
+        _show(
             f"Nothing has changed: data, code and params of {', '.join(families)} are those of the last run."
         )
         return
@@ -108,15 +153,108 @@ def outcome(result: dict[str, Any], families: list[str]) -> None:
         table.add_row(
             stage["stage"],
             stage["family"],
-            f"[{COLOURS[state]}]{state}[/]",
+            Text(state, COLOURS[state]),
             f"{stage['seconds']:.1f}",
         )
-    show(table)
+    _show(table)
     for model in result["registered"]:
-        show(Markdown(model["verdict_markdown"]))
-        show(
-            f"{model['family']} version {model['version']} is {', '.join(model['aliases'])}: {escape(model['mlflow_url'])}"
+        _registered(model)
+
+
+def _registered(model: dict[str, Any]) -> None:
+    """Print a new model: the gate's verdict line by line, one sentence of its worth, the report, the next command."""
+    from beauty_models import families
+
+    family, metric = model["family"], model["verdict"]["metric"]
+    words = families.wording(family)
+    _show()
+    _show(Text(f"{family} version {model['version']} by {words.names.get(metric, metric)}", "bold"))
+    _verdict(model)
+    for warning in model["warnings"]:
+        _show(f"⚠ {warning}")
+    _show(worth(model))
+    report = families.path("report", family) / "index.html"
+    if report.exists():
+        _show(f"The report: {report}")
+    # Never wrapped: a line that is copied must not have a line break inside its quotes.
+    _show("Ask it:")
+    console().print(Text(f"  {command(*_question(model), *words.example)}"), soft_wrap=True)
+    page = _page(model)
+    _show(f"In MLflow: {page}" if page else "All versions in the browser: make ui")
+
+
+def _verdict(model: dict[str, Any]) -> None:
+    """Print the model and what it was held against, a row each: the gate's metric, its interval, the model's least lead."""
+    from tasks import gate
+
+    verdict = model["verdict"]
+    table = _table("", "", verdict["metric"], "interval", "lead at least")
+    for row in gate.rows(verdict, model["metrics"]):
+        lead = "" if row.lead is None else f"{row.lead:+.4f}"
+        cells = (Text(row.name), _figure(row.value), _interval(row.interval), lead)
+        table.add_row(_mark(row.passed), *cells)
+    _show(table)
+    if verdict["champion"] and verdict["tolerance"]:
+        _show(
+            f"It may be {_figure(verdict['tolerance'])} worse than the champion (gate.tolerance)."
         )
+    _show()
+
+
+def worth(model: dict[str, Any]) -> str:
+    """Return in one sentence what a registered model is worth, and what it became.
+
+    The share is told of 100; of 1,000 where model and baseline would otherwise read alike without being so.
+    """
+    from beauty_models import families
+    from tasks import gate
+
+    family, figures = model["family"], model["metrics"]
+    words = families.wording(family)
+    became = _became(model)
+    share = figures.get(words.figure)
+    baseline = gate.strongest_baseline(model["verdict"]["metric"], figures)
+    other = figures.get(f"{baseline}/{words.figure}")
+    if share is None or other is None or baseline is None:
+        return f"{family}: {became}"
+    of = 100
+    if round(100 * share) == round(100 * other) and share != other:
+        of = 1000
+    told = words.sentence.format(right=round(of * share), of=of)
+    name = words.names.get(baseline, baseline)
+    return f"{family}: {told}, {name} {round(of * other)}; {became}"
+
+
+def _became(model: dict[str, Any]) -> str:
+    version = model["version"]
+    if "champion" in model["aliases"]:
+        return f"it is the champion (version {version})."
+    return f"it did not pass the gate and is kept as challenger (version {version})."
+
+
+def _question(model: dict[str, Any]) -> tuple[str, ...]:
+    """Return the words of the command that asks this very model."""
+    if "champion" in model["aliases"]:
+        return ("predict", model["family"])
+    return ("predict", model["family"], "--version", str(model["version"]))
+
+
+def command(*arguments: str) -> str:
+    """Return a ``beauty`` command line that works where it is shown: with the path of `beauty` if the shell does not find it."""
+    name = "beauty"
+    if not shutil.which(name):
+        beauty = Path(sys.executable).with_name(name)
+        name = os.path.relpath(beauty) if beauty.is_relative_to(Path.cwd()) else str(beauty)
+    return " ".join([name, *map(shlex.quote, arguments)])
+
+
+def _page(model: dict[str, Any]) -> str | None:
+    """Return the model's page in MLflow while something serves it, else None: a dead address helps nobody."""
+    from flows.settings import running_ui
+
+    url = str(model["mlflow_url"] or "")
+    served = running_ui() or os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
+    return url if served and url.startswith("http") else None
 
 
 def reasons(rows: list[dict[str, Any]]) -> None:
@@ -126,70 +264,132 @@ def reasons(rows: list[dict[str, Any]]) -> None:
         table.add_row(
             row["stage"],
             row["family"],
-            "[yellow]stale[/]" if row["stale"] else "[dim]up to date[/]",
-            escape("\n".join(row["because"])),
+            Text("stale", "yellow") if row["stale"] else Text("up to date", "dim"),
+            Text("\n".join(row["because"]), overflow="fold"),
         )
-    show(table)
+    _show(table)
 
 
 def versions(rows: list[dict[str, Any]]) -> None:
-    """Print the registered versions with the figure their gate looked at."""
+    """Print the registered versions, family by family, with the figure their gate looked at."""
     if not rows:
-        show("No model is registered yet; `beauty retrain` makes the first.")
+        _show("No model is registered yet; `beauty retrain` makes the first.")
         return
-    table = _table("family", "version", "alias", "metric", "gate", "commit")
-    for row in rows:
-        gate, lineage = row["gate"], row["lineage"]
-        passed = {True: "[green]passed[/]", False: "[red]failed[/]"}.get(gate.get("passed"), "–")
-        commit = (
-            f"{(lineage.get('git_commit') or '–')[:8]}{' *' if lineage.get('git_dirty') else ''}"
-        )
-        figure = f"{gate.get('metric', '')} {_figure(gate.get('value'))}"
-        cells = (
-            row["family"],
-            str(row["version"]),
-            f"[bold]{', '.join(row['aliases'])}[/]",
-            figure,
-            passed,
-            commit,
-        )
-        table.add_row(*cells, escape(str(lineage.get("data_source", "–"))))
-    show(table)
+    for family in dict.fromkeys(row["family"] for row in rows):
+        own = [row for row in rows if row["family"] == family]
+        metric = own[0]["gate"].get("metric", "value")
+        _show(Text(family, "bold"))
+        table = _table("version", "alias", metric, "gate", "commit", "data")
+        for row in own:
+            table.add_row(*_version(row, metric))
+        _show(table)
+        _show()
     if any(row["lineage"].get("git_dirty") for row in rows):
-        show("* with changes that were not committed")
+        _show("* with changes that were not committed")
+
+
+def _version(row: dict[str, Any], metric: str) -> list[Text]:
+    """Return a line of a family's table, in which ``metric`` heads the figures; another one's name stands beside its figure."""
+    gate, lineage = row["gate"], row["lineage"]
+    passed = {True: Text("passed", "green"), False: Text("failed", "red")}
+    figure = _figure(gate.get("value"))
+    if gate.get("metric", metric) != metric:
+        figure += f" ({gate['metric']})"
+    commit = (lineage.get("git_commit") or "–")[:8]
+    return [
+        Text(str(row["version"])),
+        Text(", ".join(row["aliases"]), "bold"),
+        Text(figure),
+        passed.get(gate.get("passed"), Text("–")),
+        Text(f"{commit}*" if lineage.get("git_dirty") else commit),
+        Text(str(lineage.get("data_source", "–"))),
+    ]
 
 
 def evaluation(result: dict[str, Any]) -> None:
-    """Print a model's figures on outside data beside its baselines'."""
-    table = _table("metric", f"version {result['version']}", "interval", *result["baselines"])
+    """Print a model's figures on outside data: the gate's metric beside every baseline's, the others beside the strongest's."""
+    from beauty_models import params
+
+    metric = params.read()[result["family"]]["gate"]["metric"]
+    _show(Text(f"{result['family']} version {result['version']}", "bold"))
+    _show()
+    strongest = _beside_baselines(result, metric) if metric in result["metrics"] else ""
+    others = result["baselines"].get(strongest, {})
+    table = _table("figure", "this model", "interval", strongest)
     for name, value in result["metrics"].items():
-        interval = " – ".join(map(_figure, result["intervals"].get(name, [])))
-        table.add_row(
-            name,
-            _figure(value),
-            interval,
-            *(_figure(baseline.get(name)) for baseline in result["baselines"].values()),
-        )
-    show(table)
-    show(
+        interval = _interval(result["intervals"].get(name))
+        other = _figure(others[name]) if name in others else ""
+        table.add_row(Text(name), _figure(value), interval, other)
+    _show(table)
+    _show()
+    _show(
         f"{result['n']} rows; {result['rejected']} rejected, {result['seen_in_training']} left out because the model was trained on them"
     )
+    _show("The report has the other figures of the baselines, and so has --json.")
+
+
+def _beside_baselines(result: dict[str, Any], metric: str) -> str:
+    """Print ``metric`` of the model and of every baseline, best first; return the best that the gate would count."""
+    table = _table("", metric, "interval", "lead at least")
+    model = _figure(result["metrics"][metric])
+    table.add_row("this model", model, _interval(result["intervals"].get(metric)), "")
+    scored = {name: one for name, one in result["baselines"].items() if metric in one}
+    best_first = sorted(scored, key=lambda name: -scored[name][metric])
+    for name in best_first:
+        one = scored[name]
+        ends = (one[f"{metric}.low"], one[f"{metric}.high"]) if f"{metric}.low" in one else None
+        lead = one.get(f"{metric}.margin_low")
+        cells = (name, _figure(one[metric]), _interval(ends))
+        table.add_row(*cells, "" if lead is None else f"{lead:+.4f}")
+    _show(table)
+    _show()
+    counted = [name for name in best_first if f"{metric}.margin_low" in scored[name]]
+    return next(iter(counted or best_first), "")
 
 
 def rows(answer: Any) -> None:
-    """Print a list of flat records as a table, anything else as it is."""
-    if not (isinstance(answer, list) and answer and all(isinstance(row, dict) for row in answer)):
-        show(answer)
+    """Print records as a table where one fits, else each field on a line of its own; nothing is left out or cut."""
+    if isinstance(answer, dict):
+        _fields(answer)
         return
-    table = _table(*answer[0])
+    if not (isinstance(answer, list) and answer and all(isinstance(row, dict) for row in answer)):
+        _show(_cell(answer))
+        return
+    columns = list(dict.fromkeys(name for row in answer for name in row))
+    table = _table(*columns)
     for row in answer:
-        table.add_row(*(escape(_cell(value)) for value in row.values()))
-    show(table)
+        table.add_row(*(Text(_cell(row.get(name, ""))) for name in columns))
+    screen = console()
+    unlimited = screen.options.update(width=10_000)
+    if screen.measure(table, options=unlimited).maximum <= screen.width:
+        _show(table)
+        return
+    for row in answer:
+        _fields(row)
+        _show()
+
+
+def _fields(record: dict[str, Any], indent: int = 0) -> None:
+    """Print a record, a field a line; what is nested stands indented below its name."""
+    widest = max(map(cell_len, record), default=0)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, min_width=widest)
+    grid.add_column(overflow="fold")
+    for name, value in record.items():
+        grid.add_row(Text(name, "dim"), _nested(value))
+    _show(grid, indent)
+
+
+def _nested(value: Any) -> Text:
+    """Return a value of a record: records of a list a line each."""
+    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        return Text("\n".join(_cell(one) for one in value), overflow="fold")
+    return Text(_cell(value), overflow="fold")
 
 
 def _cell(value: Any) -> str:
-    return (
-        ", ".join(f"{name} {_cell(part)}" for name, part in value.items())
-        if isinstance(value, dict)
-        else _figure(value)
-    )
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
+    return _figure(value)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 from beauty_models.params import Gate
 
 Metrics = dict[str, float]
+
+FLOOR, CHAMPION, NO_BASELINE = "floor", "champion", "no baseline"
+"""What a criterion holds the candidate against; everything else is the name of a baseline."""
 
 
 def judge(
@@ -19,7 +23,8 @@ def judge(
     more than the tolerance. NaN passes nothing.
 
     Returns:
-        ``passed``, ``metric``, ``value``, ``champion`` (version and metrics, or None) and ``criteria``: name, value, bound, passed.
+        ``passed``, ``metric``, ``value``, ``champion`` (version and metrics, or None) and ``criteria``: name, ``against``
+        (`FLOOR`, `CHAMPION` or the name of a baseline), value, bound, passed.
 
     Raises:
         ValueError: the metric is not among the figures.
@@ -30,7 +35,7 @@ def judge(
             f"params.yaml: gate.metric {name!r} is none of evaluate's figures: {', '.join(sorted(m for m in metrics if '/' not in m))}"
         )
     value = metrics[name]
-    criteria = [_criterion(f"{name} reaches the floor", value, ">=", gate.floor)]
+    criteria = [_criterion(f"{name} reaches the floor", FLOOR, value, ">=", gate.floor)]
     ending = f"/{name}.margin_low"
     leads = {
         key.removesuffix(ending): lead
@@ -38,13 +43,14 @@ def judge(
         if key.endswith(ending)
     }
     criteria += [
-        _criterion(f"lead over {baseline}, lower bound", lead, ">", 0.0)
+        _criterion(f"lead over {baseline}, lower bound", baseline, lead, ">", 0.0)
         for baseline, lead in leads.items()
     ]
     if not leads:
         criteria.append(
             {
                 "name": "beats a baseline (evaluate measured none)",
+                "against": NO_BASELINE,
                 "value": None,
                 "bound": None,
                 "passed": False,
@@ -58,6 +64,7 @@ def judge(
         criteria.append(
             _criterion(
                 f"not worse than the champion, version {champion_version}",
+                CHAMPION,
                 value,
                 ">=",
                 champion[name] - gate.tolerance,
@@ -67,6 +74,8 @@ def judge(
         "passed": all(criterion["passed"] for criterion in criteria),
         "metric": name,
         "value": value,
+        "floor": gate.floor,
+        "tolerance": gate.tolerance,
         "champion": None
         if champion is None
         else {"version": champion_version, "metrics": champion},
@@ -74,58 +83,111 @@ def judge(
     }
 
 
-def _criterion(name: str, value: float, sign: str, bound: float) -> dict[str, Any]:
-    passed = value >= bound if sign == ">=" else value > bound
-    return {"name": name, "value": value, "bound": f"{sign} {bound:.4f}", "passed": passed}
+def _criterion(name: str, against: str, value: float, sign: str, bound: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "against": against,
+        "value": value,
+        "bound": f"{sign} {bound:.4f}",
+        "passed": value >= bound if sign == ">=" else value > bound,
+    }
 
 
-def markdown(family: str, verdict: dict[str, Any], metrics: Metrics, warnings: list[str]) -> str:
-    """Return the verdict as Markdown: outcome, warnings, criteria, and the figures beside champion's and baselines'."""
+class Row(NamedTuple):
+    """A line of the verdict: the candidate itself, or what it was held against, by the gate's metric."""
+
+    name: str
+    value: float | None  # None where nothing was measured
+    interval: tuple[float, float] | None  # of the value, where evaluate measured one
+    lead: float | None  # of the candidate over this baseline: lower end of the paired interval
+    passed: bool | None  # None for the candidate itself
+
+
+def rows(verdict: dict[str, Any], metrics: Metrics) -> list[Row]:
+    """Return the verdict as lines: the candidate, then champion, baselines (the strongest first) and floor."""
+    metric = verdict["metric"]
+    criteria = {criterion["against"]: criterion for criterion in verdict["criteria"]}
+    found = [Row("this model", metrics[metric], _interval(metrics, metric), None, None)]
+    if CHAMPION in criteria:
+        champion = verdict["champion"]
+        name = f"champion (version {champion['version']})"
+        figures, passed = champion["metrics"], criteria[CHAMPION]["passed"]
+        found.append(Row(name, figures[metric], _interval(figures, metric), None, passed))
+    baselines = [name for name in criteria if name not in (FLOOR, CHAMPION, NO_BASELINE)]
+    for name in sorted(baselines, key=lambda name: -metrics.get(f"{name}/{metric}", math.inf)):
+        figure = f"{name}/{metric}"
+        lead, passed = criteria[name]["value"], criteria[name]["passed"]
+        found.append(Row(name, metrics.get(figure), _interval(metrics, figure), lead, passed))
+    if NO_BASELINE in criteria:
+        found.append(Row("no baseline was measured", None, None, None, False))
+    found.append(Row("floor", verdict["floor"], None, None, criteria[FLOOR]["passed"]))
+    return found
+
+
+def _interval(metrics: Metrics, figure: str) -> tuple[float, float] | None:
+    low, high = metrics.get(f"{figure}.low"), metrics.get(f"{figure}.high")
+    return None if low is None or high is None else (low, high)
+
+
+def strongest_baseline(metric: str, metrics: Metrics) -> str | None:
+    """Return the baseline that counts (evaluate measured the lead over it) and is best by ``metric``."""
+    ending = f"/{metric}.margin_low"
+    names = [key.removesuffix(ending) for key in metrics if key.endswith(ending)]
+    known = [name for name in names if f"{name}/{metric}" in metrics]
+    return max(known, key=lambda name: metrics[f"{name}/{metric}"], default=None)
+
+
+def markdown(
+    family: str,
+    verdict: dict[str, Any],
+    metrics: Metrics,
+    warnings: list[str],
+) -> str:
+    """Return the verdict as Markdown: outcome, warnings, every criterion, then all other figures.
+
+    A table that is as wide as there are baselines cannot be read, so the other figures stand beside the strongest baseline's
+    and the champion's alone; ``metrics/<family>/evaluate.json`` has them all.
+    """
     outcome = (
         "**Passed**: it becomes champion."
         if verdict["passed"]
         else "**Not passed**: it is kept as challenger."
     )
-    lines = [
-        f"## {family}: the gate",
-        "",
-        outcome,
-        "",
-        *(f"> ⚠ {warning}\n" for warning in warnings),
-    ]
+    lines = [f"## {family}: the gate", "", outcome, ""]
+    lines += [f"> ⚠ {warning}\n" for warning in warnings]
     lines += ["| criterion | value | bound | |", "|---|---:|---:|---|"]
-    lines += [
-        f"| {c['name']} | {_figure(c['value'])} | {c['bound'] or '–'} | {'✓' if c['passed'] else '✗'} |"
-        for c in verdict["criteria"]
-    ]
+    for criterion in verdict["criteria"]:
+        mark = "✓" if criterion["passed"] else "✗"
+        value, bound = _figure(criterion["value"]), criterion["bound"] or "–"
+        lines.append(f"| {criterion['name']} | {value} | {bound} | {mark} |")
     if verdict["champion"] is None:
         lines += ["", "There was no champion to compare with."]
-    return "\n".join([*lines, "", *_table(metrics, verdict["champion"])]) + "\n"
+    return "\n".join([*lines, "", *_others(verdict, metrics)]) + "\n"
 
 
-def columns(metrics: Metrics, champion: dict[str, Any] | None) -> dict[str, Metrics]:
-    """Return column → metric → figure: the model, the champion when there is one, each baseline."""
-    plain = {
-        name: value
-        for name, value in metrics.items()
-        if "/" not in name and not name.endswith((".low", ".high"))
-    }
-    shown = {"model": plain} | (
-        {f"champion (version {champion['version']})": champion["metrics"]} if champion else {}
-    )
-    for name in sorted(name for name in metrics if "/" in name and ".margin" not in name):
-        baseline, _, metric = name.partition("/")
-        shown.setdefault(baseline, {})[metric] = metrics[name]
-    return shown
-
-
-def _table(metrics: Metrics, champion: dict[str, Any] | None) -> list[str]:
-    shown = columns(metrics, champion)
-    head = [f"| metric | {' | '.join(shown)} |", f"|---|{'---:|' * len(shown)}"]
-    return head + [
-        f"| {name} | {' | '.join(_figure(column.get(name)) for column in shown.values())} |"
-        for name in shown["model"]
-    ]
+def _others(verdict: dict[str, Any], metrics: Metrics) -> list[str]:
+    """Return a table of all plain figures: the model's, its interval, the strongest baseline's and the champion's."""
+    baseline = strongest_baseline(verdict["metric"], metrics)
+    champion = verdict["champion"]
+    head = ["figure", "this model", "interval"]
+    head += [baseline] if baseline else []
+    head += [f"champion (version {champion['version']})"] if champion else []
+    lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+    for name, value in metrics.items():
+        if "/" in name or name.endswith((".low", ".high")):
+            continue
+        interval = _interval(metrics, name)
+        cells = [
+            name,
+            _figure(value),
+            f"{interval[0]:.4f}–{interval[1]:.4f}" if interval else "",
+        ]
+        if baseline:
+            cells.append(_figure(metrics.get(f"{baseline}/{name}")))
+        if champion:
+            cells.append(_figure(champion["metrics"].get(name)))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _figure(value: float | None) -> str:

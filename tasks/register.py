@@ -44,7 +44,8 @@ def register(
     `evaluate_version`.
 
     Returns:
-        family, version, aliases, passed, verdict_markdown, metrics and mlflow_url.
+        family, version, aliases, passed, verdict (see `tasks.gate.judge`), warnings,
+        verdict_markdown, metrics and mlflow_url.
 
     Raises:
         ValueError: there is no finished model, the champion cannot be evaluated, or the registry is locked or unreachable.
@@ -147,7 +148,8 @@ def _register(
         verdict = gate.judge(
             rules, metrics, evaluate(family, champion, say) if champion else None, champion
         )
-        text = gate.markdown(family, verdict, metrics, origin.warnings(lineage))
+        warnings = origin.warnings(lineage)
+        text = gate.markdown(family, verdict, metrics, warnings)
         run = run or _log(client, family, metrics, lineage, flow_run)
         if registry.aliases(client, family).get("champion") == champion:
             break
@@ -165,6 +167,8 @@ def _register(
         "version": version,
         "aliases": [alias],
         "passed": verdict["passed"],
+        "verdict": verdict,
+        "warnings": warnings,
         "verdict_markdown": text,
         "metrics": metrics,
         "mlflow_url": registry.url(family, version),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from beauty_models.families import Wording
 from beauty_models.params import (
     Crop,
     Gate,
@@ -185,3 +186,20 @@ class Params(Section):
     finetune: Finetune
     evaluate: Evaluate
     gate: Gate
+
+
+WORDING = Wording(
+    figure="text_image_recall_at_1",
+    sentence="for {right} of {of} sentences it puts a right photo first",
+    names={
+        "text_image_mrr_at_10": "MRR@10, a photo for a sentence",
+        "colour_histogram": "colours alone",
+        "hog": "outlines (HOG)",
+        "popularity": "what sells best",
+        "random": "a random order",
+        "ridge": "ridge regression on frozen features",
+        "tfidf": "the nearest product's text (TF-IDF)",
+        "untuned": "the network before fine-tuning",
+    },
+    example=("--text", "red dress"),
+)

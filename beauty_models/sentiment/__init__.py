@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from beauty_models.families import Wording
 from beauty_models.params import (
     Gate,
     Names,
@@ -133,3 +134,15 @@ class Params(Section):
     finetune: Finetune
     evaluate: Evaluate
     gate: Gate
+
+
+WORDING = Wording(
+    figure="accuracy",
+    sentence="of {of} reviews it gets {right} right",
+    names={
+        "macro_f1": "macro-F1",
+        "majority": "always the commonest class",
+        "tfidf_logreg": "word counts (TF-IDF + logistic regression)",
+    },
+    example=("--text", "颜色很美，就是有点干"),
+)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from beauty_models.families import Wording
 from beauty_models.params import (
     Crop,
     Gate,
@@ -190,3 +191,17 @@ class Params(Section):
     finetune: Finetune
     evaluate: Evaluate
     gate: Gate
+
+
+WORDING = Wording(
+    figure="accuracy",
+    sentence="of {of} garments it names {right} right",
+    names={
+        "macro_f1": "macro-F1",
+        "frozen_logreg": "frozen networks + logistic regression",
+        "hog_logreg": "outlines and colours (HOG + logistic regression)",
+        "majority": "always the commonest class",
+        "tfidf_logreg": "word counts (TF-IDF + logistic regression)",
+    },
+    example=("--text", "red dress, runs small"),
+)

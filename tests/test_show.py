@@ -1,0 +1,297 @@
+"""What a person sees: in 80 columns, in 60 and through a pipe nothing is cut, and every figure that is promised is there.
+
+The figures are those of real runs of the families, tests/figures/FAMILY.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from beauty_models import families, params
+from flows import show
+from tasks import evaluate, gate
+
+ROOT = Path(__file__).parents[1]
+WIDTHS = [80, 60]
+
+
+def figures(family: str) -> dict[str, float]:
+    """Return evaluate's figures of a real run."""
+    file = ROOT / "tests/figures" / f"{family}.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def registered(family: str, metrics: dict[str, float], champion: bool = True) -> dict[str, Any]:
+    """Return what register returns for a model with these figures, judged by the family's own gate."""
+    rules = params.Gate.model_validate(params.read(ROOT / "params.yaml")[family]["gate"])
+    verdict = gate.judge(rules, metrics, metrics if champion else None, 12 if champion else None)
+    return {
+        "family": family,
+        "version": 13,
+        "aliases": ["champion" if verdict["passed"] else "challenger"],
+        "passed": verdict["passed"],
+        "verdict": verdict,
+        "warnings": [
+            "the data may not be used commercially (CC-BY-NC-4.0), " + "so take care " * 9
+        ],
+        "verdict_markdown": "",
+        "metrics": metrics,
+        "mlflow_url": f"http://127.0.0.1:5000/#/models/{family}/versions/13",
+    }
+
+
+@pytest.fixture
+def screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Return a function that calls a screen at a width and returns what it printed; no line may be wider or cut.
+
+    In less than 80 columns the command that is to be copied may be wider: the terminal wraps it, without a line break inside.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+
+    def printed(width: int, what: Callable[..., None], *arguments: Any) -> str:
+        monkeypatch.setenv("COLUMNS", str(width))
+        what(*arguments)
+        text = capsys.readouterr().out
+        wide = [line for line in text.splitlines() if cell_len(line) > width]
+        assert [line for line in wide if width == 80 or " predict " not in line] == []
+        assert "…" not in text
+        return text
+
+    return printed
+
+
+def solid(text: str) -> str:
+    """Return ``text`` without what folding puts between two lines, so that a folded word is found again."""
+    return re.sub(r"\s+", "", text)
+
+
+def column(text: str, head: str) -> str:
+    """Return what stands below ``head`` in tables whose last column it is, folded words put together."""
+    found, start = "", 0
+    for line in text.splitlines():
+        start = line.index(head) if line.rstrip().endswith(head) else start
+        found += line[start:].strip()
+    return found
+
+
+def figure(value: float) -> str:
+    return show._figure(float(value))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("family", families.names())
+def test_the_verdict_has_a_row_for_each_baseline_and_the_champion(
+    family: str, width: int, screen: Callable[..., str]
+) -> None:
+    metrics = figures(family)
+    model = registered(family, metrics)
+    metric = model["verdict"]["metric"]
+    stages = [{"stage": "finetune", "family": family, "state": "Completed", "seconds": 1234.5}]
+    text = screen(width, show.outcome, {"stages": stages, "registered": [model]}, [family])
+    counted = [key.split("/")[0] for key in metrics if key.endswith(f"/{metric}.margin_low")]
+    assert len(counted) >= 2
+    for baseline in counted:
+        marked = [line for line in text.splitlines() if line[:1] in ("✓", "✗")]
+        [line] = [line for line in marked if line[1:].strip().startswith(baseline[:9])]
+        lead = metrics[f"{baseline}/{metric}.margin_low"]
+        assert figure(metrics[f"{baseline}/{metric}"]) in line
+        assert f"{lead:+.4f}" in line
+        assert ("✓" in line) is (lead > 0) and ("✗" in line) is (lead <= 0)
+    assert "champion (version 12)" in text or width < 80
+    assert "champion" in text and "floor" in text
+    assert figure(metrics[f"{metric}.low"]) in text and figure(metrics[f"{metric}.high"]) in text
+    assert "CC-BY-NC-4.0" in text
+    assert solid(show.worth(model)) in solid(text)
+    folded = solid(" ".join(shlex.quote(word) for word in families.wording(family).example))
+    assert folded in solid(text)
+    assert "127.0.0.1:5000" not in text, "nothing listens there"
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_the_stored_verdict_has_every_figure_and_stays_narrow(family: str) -> None:
+    metrics = figures(family)
+    model = registered(family, metrics)
+    text = gate.markdown(family, model["verdict"], metrics, model["warnings"])
+    for name in metrics:
+        if "/" not in name and not name.endswith((".low", ".high")):
+            assert f"| {name} |" in text
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert max(line.count("|") for line in tables) <= 6
+    assert max(map(len, tables)) <= 120
+
+
+def test_the_sentence_is_made_of_true_figures() -> None:
+    metrics = {
+        "accuracy": 0.876,
+        "macro_f1": 0.9,
+        "tfidf_logreg/accuracy": 0.82,
+        "tfidf_logreg/macro_f1": 0.8,
+        "tfidf_logreg/macro_f1.margin_low": 0.05,
+        "majority/accuracy": 0.5,
+        "majority/macro_f1": 0.3,
+        "majority/macro_f1.margin_low": 0.4,
+    }
+    model = registered("sentiment", metrics, champion=False)
+    assert show.worth(model) == (
+        "sentiment: of 100 reviews it gets 88 right, word counts (TF-IDF + logistic regression) 82; "
+        "it is the champion (version 13)."
+    )
+    metrics |= {"tfidf_logreg/accuracy": 0.875, "tfidf_logreg/macro_f1.margin_low": -0.01}
+    model = registered("sentiment", metrics, champion=False)
+    assert show.worth(model) == (
+        "sentiment: of 1000 reviews it gets 876 right, word counts (TF-IDF + logistic regression) 875; "
+        "it did not pass the gate and is kept as challenger (version 13)."
+    )
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_the_sentence_tells_a_figure_that_the_family_measures(family: str) -> None:
+    assert families.wording(family).figure in figures(family)
+    assert re.search(r"of 1000?\b", show.worth(registered(family, figures(family))))
+
+
+def test_a_challenger_is_asked_by_its_version(screen: Callable[..., str]) -> None:
+    model = registered("sentiment", figures("sentiment"))
+    model["aliases"] = ["challenger"]
+    text = screen(80, show.outcome, {"stages": [], "registered": [model]}, ["sentiment"])
+    assert "predict sentiment --version 13 --text" in text
+
+
+def test_the_command_works_where_the_environment_is_not_activated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv/bin/python"))
+    monkeypatch.chdir(tmp_path)
+    assert show.command("predict", "x y") == ".venv/bin/beauty predict 'x y'"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert show.command("why") == f"{tmp_path}/.venv/bin/beauty why"
+    monkeypatch.setenv("PATH", str(Path(tmp_path / ".venv/bin")))
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/beauty").touch(mode=0o755)
+    assert show.command("why") == "beauty why"
+
+
+def test_only_a_report_that_exists_is_named(screen: Callable[..., str]) -> None:
+    model = registered("sentiment", figures("sentiment"))
+    result = {"stages": [], "registered": [model]}
+    assert "The report" not in screen(80, show.outcome, result, ["sentiment"])
+    Path("build/sentiment/report").mkdir(parents=True)
+    Path("build/sentiment/report/index.html").write_text("<p>")
+    text = screen(80, show.outcome, result, ["sentiment"])
+    assert "build/sentiment/report/index.html" in text
+
+
+def test_a_served_mlflow_is_linked(
+    screen: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
+    model = registered("sentiment", figures("sentiment"))
+    model["mlflow_url"] = "http://mlflow.example/#/models/sentiment/versions/13"
+    text = screen(80, show.outcome, {"stages": [], "registered": [model]}, ["sentiment"])
+    assert model["mlflow_url"] in text
+
+
+def test_what_was_done_beside_a_failure_is_shown(screen: Callable[..., str]) -> None:
+    stages = [
+        {"stage": "ingest", "family": "sentiment", "state": "Completed", "seconds": 1.0},
+        {"stage": "pretrain", "family": "sentiment", "state": "Failed", "seconds": 0.0},
+    ]
+    text = screen(80, show.outcome, {"stages": stages, "registered": []}, ["sentiment"], True)
+    assert "Failed" in text and "Completed" in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_versions(width: int, screen: Callable[..., str]) -> None:
+    rows = []
+    for family in families.names():
+        model = registered(family, figures(family))
+        for version in (13, 12):
+            lineage = {
+                "git_commit": "030629a" * 5,
+                "git_dirty": version == 13,
+                "data_source": f"s3://a-bucket-with-a-long-name/and/a/prefix/{family}",
+            }
+            row = {"family": family, "version": version, "aliases": ["champion", "challenger"]}
+            rows.append({**row, "gate": model["verdict"], "lineage": lineage})
+    rows[1]["gate"] = {**rows[1]["gate"], "metric": "ndcg_of_something_else", "value": 0.879}
+    text = screen(width, show.versions, rows)
+    for family in families.names():
+        assert f"s3://a-bucket-with-a-long-name/and/a/prefix/{family}" in column(text, "data")
+    assert "030629a0" in text and "* with changes" in text
+    assert "0.879" in text and "0.8790" not in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_why(width: int, screen: Callable[..., str]) -> None:
+    because = [f"beauty_models/common/a_long_name_{'x' * 60}.py changed", "[red]is a reason[/]"]
+    rows = [{"stage": "finetune", "family": "recommend", "stale": True, "because": because}]
+    text = screen(width, show.reasons, rows)
+    assert "x" * 60 in solid(text) and "[red]is a reason[/]" in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("family", families.names())
+def test_evaluation_has_every_figure_of_the_model(
+    family: str, width: int, screen: Callable[..., str]
+) -> None:
+    metrics = figures(family)
+    metric = params.read(ROOT / "params.yaml")[family]["gate"]["metric"]
+    result = {"family": family, "version": 3, "rejected": 4, "seen_in_training": 5}
+    result |= evaluate._shaped(metrics)
+    text = screen(width, show.evaluation, result)
+    narrow = "".join(line[: text.index("this model")] for line in text.splitlines())
+    for name, value in result["metrics"].items():
+        assert name[:12] in narrow and figure(value) in text
+        assert name in text or width < 80
+        for end in result["intervals"].get(name, []):
+            assert figure(end) in text
+    for name, baseline in result["baselines"].items():
+        if metric in baseline:
+            assert name[:12] in narrow and figure(baseline[metric]) in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_answers(width: int, screen: Callable[..., str]) -> None:
+    narrow = [{"sku": "007", "name": "[b]red[/b] :smile:", "score": 0.91}]
+    text = screen(width, show.rows, narrow)
+    assert "007" in text and "[b]red[/b] :smile:" in text and "0.91 " in text
+    wide = [
+        {
+            "text": "很好 " * 40 + "W" * 90,
+            "class": "positive",
+            "probabilities": {"negative": 0.0912, "positive": 0.9088},
+            "aspects": {"colour": {"polarity": "positive", "probability": 0.8}},
+            "price": None,
+        }
+    ]
+    text = screen(width, show.rows, wide)
+    for part in ("W" * 90, "很好" * 40, "negative0.0912,positive0.9088", "colourpolaritypositive"):
+        assert part in solid(text)
+    nested = {
+        "answer": {"class": {"label": "dress", "probability": 0.9}},
+        "garments": [{"id": f"sku-{n}", "name": "a red dress " * 9} for n in range(3)],
+    }
+    text = screen(width, show.rows, nested)
+    assert "sku-0" in text and "sku-2" in text
+
+
+def test_a_progress_note_says_what_the_bar_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    show._plain("progress", "finetune", "sentiment", {"share": 0.5, "text": "finetune: epoch 1/4"})
+    assert capsys.readouterr().err == "finetune@sentiment: 50% finetune: epoch 1/4\n"
