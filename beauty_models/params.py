@@ -146,19 +146,58 @@ def parse(text: str, file: Path | str) -> Any:
     return content
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain YAML in which a key that stands twice is an error: the last one would silently win."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
+            continue
+        if key.value in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key.value!r} stands twice; take one away", key.start_mark
+            )
+        seen.add(key.value)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def text(file: Path = PARAMS_FILE) -> str:
+    """Return the text of ``file`` with its line ends; a byte-order mark stays its first character.
+
+    Raises:
+        ValueError: the file is missing or is not UTF-8.
+    """
+    try:
+        return file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"{file}: no such file; run from the project's root folder") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file}: not UTF-8 (byte {error.start}); save it as UTF-8, DVC reads nothing else"
+        ) from None
+
+
 def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
     """Return the family blocks of ``file``, unchecked.
 
     Raises:
-        ValueError: the file is missing, is not YAML, or has no ``families`` mapping.
+        ValueError: the file is missing, is not UTF-8 or YAML, names a key twice, has an alias within the block that it
+            stands for, or has no ``families`` mapping.
     """
+    written = text(file).removeprefix("\ufeff")
     try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValueError(f"{file}: no such file; run from the project's root folder") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: not UTF-8: {error}") from error
-    content = parse(text, file)
+        content = yaml.load(written, Loader=_Loader)
+    except RecursionError:
+        raise ValueError(f"{file}: not valid YAML: nested too deeply") from None
+    except yaml.YAMLError as error:
+        hint = "; an alias (*NAME) stands within what it names" if "recursive" in str(error) else ""
+        raise ValueError(f"{file}: not valid YAML: {error}{hint}") from error
     families = content.get("families") if isinstance(content, dict) else None
     if not isinstance(families, dict) or not families:
         raise ValueError(f"{file}: needs a mapping `families:` with one block per family")

@@ -103,10 +103,8 @@ def retrain(
         wanted = _families(families)
         if source is not None:
             check(source)
-        changes = edit.from_profile(profile, families or []) if profile else {}
-        changes |= edit.from_source(
-            families or [], source, edit.mapping(maps or [])
-        ) | edit.from_sets(sets or [])
+        changes = edit.from_source(families or [], source, edit.mapping(maps or []), profile)
+        changes |= edit.from_sets(sets or [])
         if told := edit.apply(changes):
             _log(
                 "\n".join(

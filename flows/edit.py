@@ -7,14 +7,17 @@ values are checked before anything is written, and the file is replaced whole.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import io
+import subprocess
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
@@ -23,6 +26,11 @@ from beauty_models.common.files import new_file
 
 Changes = dict[tuple[str, ...], Any]
 """Path below ``families`` → new value."""
+
+DRAWN = ("starter", "toy")
+"""The sources that a family makes itself; all others are data of one's own."""
+OWN = "own"
+"""The profile that data of one's own gets."""
 
 
 def _editor() -> YAML:
@@ -102,71 +110,164 @@ def _leaves(block: dict[str, Any], above: tuple[str, ...] = ()) -> Changes:
     return leaves
 
 
-def from_source(families: list[str], source: str | None, columns: dict[str, str]) -> Changes:
-    """Return the changes that ``--source`` and ``--map`` ask for; another source takes the old one's licence away.
+def from_source(
+    families: list[str], source: str | None, columns: dict[str, str], profile: str | None = None
+) -> Changes:
+    """Return the changes that ``--source``, ``--map`` and ``--profile`` ask for.
+
+    A family that stands on the starter and gets data of its own also gets profiles/own.yaml, or ``profile`` in its place; one
+    that goes back to the starter gets the starter's settings back. Another source takes the old one's licence away.
 
     Raises:
-        ValueError: there are several families and none, or more than one, was named.
+        ValueError: there are several families and none, or more than one, was named; there is no such profile.
     """
+    changes = from_profile(profile, families) if profile else {}
     if source is None and not columns:
-        return {}
+        return changes
     blocks = params.read()
     chosen = families or list(blocks)
     if len(chosen) != 1:
         raise ValueError(f"--source and --map are for one family; name one of {', '.join(blocks)}")
     family = chosen[0]
-    changes: Changes = {
+    former = blocks.get(family, {}).get("source")
+    if source is not None and source != former:
+        if source == "starter":
+            changes = _starter(family) | changes
+        elif source not in DRAWN and former == "starter" and not profile:
+            changes = from_profile(OWN, [family]) | changes
+        changes[family, "license"] = ""
+        changes[family, "source"] = source
+    return changes | {
         (family, "ingest", "columns", field): [column] for field, column in columns.items()
     }
-    if source is not None:
-        changes[family, "source"] = source
-        if source != blocks.get(family, {}).get("source"):
-            changes[family, "license"] = ""
-    return changes
+
+
+def _starter(family: str) -> Changes:
+    """Return the leaves of the family's block as it last stood on the starter in git's history; none without history."""
+    log = ["git", "log", "--format=%H", "--", str(params.PARAMS_FILE)]
+    found = subprocess.run(log, capture_output=True, text=True).stdout.split()
+    for commit in found:
+        show = ["git", "show", f"{commit}:./{params.PARAMS_FILE}"]
+        text = subprocess.run(show, capture_output=True, text=True, encoding="utf-8").stdout
+        try:
+            block = yaml.safe_load(text)["families"][family]
+            if block["source"] != "starter":
+                continue
+            params.check(family, block)
+        except (yaml.YAMLError, KeyError, TypeError, ValueError):
+            continue  # written for an earlier version of the code
+        return _leaves({family: block})
+    raise ValueError(
+        f"--source starter: the starter's settings of {family} are not in git's history of "
+        f"{params.PARAMS_FILE}; take params.yaml from the project again, or set source and values by hand"
+    )
 
 
 def apply(changes: Changes, file: Path = params.PARAMS_FILE) -> list[str]:
     """Write ``changes`` into ``file``; return a line for each value that is another one now, none when nothing changed.
 
+    Line ends and a byte-order mark stay as they were. An alias (``*name``) on the way to a value is cut: what the other
+    family reads through it stays.
+
     Raises:
-        ValueError: a key is unknown or a value is refused; the file is as it was.
+        ValueError: a key is unknown, a value is refused, or a value that nobody named would change; the file is as it was.
     """
+    before = params.read(file)
+    written = params.text(file)
     editor = _editor()
-    params.read(file)
-    document = editor.load(file.read_text(encoding="utf-8"))
-    told = [
-        line for path, value in changes.items() if (line := _set(document["families"], path, value))
-    ]
+    document = editor.load(written.removeprefix("\ufeff").replace("\r\n", "\n"))
+    told = []
+    for path, value in changes.items():
+        if line := _set(document, path, value):
+            told.append(line)
     if not told:
         return []
     stream = io.StringIO()
     editor.dump(document, stream)
+    text = stream.getvalue()
+    if "\r\n" in written:
+        text = text.replace("\n", "\r\n")
+    if written.startswith("\ufeff"):
+        text = "\ufeff" + text
     with new_file(file) as temporary:
-        temporary.write_text(stream.getvalue(), encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8"))
+        after = params.read(temporary)
         for family in {path[0] for path in changes}:
-            params.check(family, params.read(temporary)[family], file)
+            params.check(family, after[family], file)
+        _refuse_untold(before, after, changes)
     return told
 
 
-def _set(blocks: Any, path: tuple[str, ...], value: Any) -> str | None:
-    """Put ``value`` at ``path``; return "key: old → new", or None when it was there."""
+def _refuse_untold(before: dict[str, Any], after: dict[str, Any], changes: Changes) -> None:
+    """Stop when a value changed that ``changes`` does not name: one that other families take over by a merge key.
+
+    Raises:
+        ValueError: one did.
+    """
+    old, new = _leaves(before), _leaves(after)
+    for path in {**old, **new}:
+        named = any(path[: len(known)] == known for known in changes)
+        if not named and (path not in old or path not in new or old[path] != new[path]):
+            raise ValueError(
+                f"{params.PARAMS_FILE}: {'.'.join(path)} would change with it, for both share an anchor (&name); "
+                "write the values out where they are used, or set both"
+            )
+
+
+def _set(document: Any, path: tuple[str, ...], value: Any) -> str | None:
+    """Put ``value`` at ``path`` below families; return "key: old → new", or None when it was there."""
+    blocks = document["families"]
     place, shown = blocks, ".".join(path)
-    for depth, key in enumerate(path):
+    for depth, key in enumerate(path[:-1]):
         if not isinstance(place, dict) or key not in place:
             raise ValueError(
                 f"params.yaml: no key {shown}{_near(blocks, path[:depth], place, key)}"
             )
-        if depth < len(path) - 1:
-            place = place[key]
-    old = place[path[-1]]
-    if isinstance(old, dict):
+        if _shared(document, place[key]):
+            place[key] = copy.deepcopy(place[key])
+        place = place[key]
+    key = path[-1]
+    is_open = _takes_any_key(path[:-1])
+    if not isinstance(place, dict) or (key not in place and not is_open):
+        raise ValueError(f"params.yaml: no key {shown}{_near(blocks, path[:-1], place, key)}")
+    old = place.get(key)
+    if isinstance(old, dict) and not _takes_any_key(path):
         raise ValueError(
             f"params.yaml: {shown} is a block; set one of {', '.join(f'{shown}.{key}' for key in old)}"
         )
-    if old == value and isinstance(old, bool) == isinstance(value, bool):
+    if key in place and old == value and isinstance(old, bool) == isinstance(value, bool):
         return None
-    place[path[-1]] = _styled(value)
-    return f"{shown}: {_plain(old)} → {_plain(value)}"
+    was = _plain(old) if key in place else "none"
+    place[key] = _styled(value)
+    return f"{shown}: {was} → {_plain(value)}"
+
+
+def _shared(document: Any, node: Any) -> bool:
+    """Return whether ``node``, a mapping, stands at several places of ``document``, by an alias or a merge key."""
+    count = 0
+    todo = [document]
+    while todo:
+        current = todo.pop()
+        inner = list(current.values()) if isinstance(current, dict) else []
+        for child in inner:
+            count += child is node
+            if isinstance(child, dict):
+                todo.append(child)
+    return count > 1
+
+
+def _takes_any_key(path: tuple[str, ...]) -> bool:
+    """Return whether the family takes any key at ``path``: classes and their values, say."""
+    try:
+        section: Any = import_module(f"beauty_models.{path[0]}").Params
+    except (ImportError, IndexError, AttributeError):
+        return False
+    for key in path[1:]:
+        fields = getattr(section, "model_fields", {})
+        if key not in fields:
+            return False
+        section = fields[key].annotation
+    return get_origin(section) is dict
 
 
 def _near(blocks: Any, above: tuple[str, ...], place: Any, key: str) -> str:
@@ -186,6 +287,10 @@ def _styled(value: Any) -> Any:
         sequence = CommentedSeq(map(_styled, value))
         sequence.fa.set_flow_style()
         return sequence
+    if isinstance(value, dict):
+        mapping = CommentedMap({key: _styled(inner) for key, inner in value.items()})
+        mapping.fa.set_flow_style()
+        return mapping
     if isinstance(value, float):
         text = repr(value)
         return YAML().load(text if "." in text else text.replace("e", ".0e"))
@@ -204,10 +309,8 @@ def _reads_otherwise(text: str) -> bool:
 
 
 def _plain(value: Any) -> str:
-    return repr(
-        list(map(str, value))
-        if isinstance(value, list)
-        else float(value)
-        if isinstance(value, float)
-        else value
-    )
+    if isinstance(value, list):
+        return repr([str(item) for item in value])
+    if isinstance(value, dict):
+        return repr({str(key): inner for key, inner in value.items()})
+    return repr(float(value) if isinstance(value, float) else value)

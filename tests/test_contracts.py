@@ -63,7 +63,9 @@ def test_every_profile_validates(family: str, profile: Path) -> None:
     base = params.read(ROOT / "params.yaml")[family]
     merged = params.merge(base, overlay.get(family, {}))
     params.check(family, merged, profile)
-    if family in overlay:
+    if (
+        family in overlay and profile.stem != "own"
+    ):  # which pins values that the starter may have too
         assert merged != base, f"{profile.name} changes nothing for {family}"
 
 

@@ -146,6 +146,7 @@ class Finetune(Section):
         float, Field(ge=0)
     ]  # at the start, it is learned; 0 takes that of the dual encoder
     epochs: Annotated[int, Field(ge=0)]  # at most; 0 stops after the ridge regression
+    min_products: Annotated[int, Field(ge=0)]  # with fewer to train on there are no epochs
     min_steps: Annotated[
         int, Field(ge=0)
     ]  # of all epochs; an epoch passes several times over data too small for that

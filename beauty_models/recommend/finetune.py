@@ -236,6 +236,13 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     frames = {
         name: pd.read_parquet(data / f"{name}.parquet") for name in ("train", "validation", "test")
     }
+    products = frames["train"]["product"].nunique()
+    if params.epochs and products < params.min_products:
+        progress.say(
+            f"finetune: no epochs, {products} products to train on are fewer than min_products ({params.min_products}); "
+            "the closed-form start is all that so few can teach"
+        )
+        params = params.model_copy(update={"epochs": 0})
     pictures, parts = Pictures(data, *frames), {}
     rules = Rules(
         params.seed,
