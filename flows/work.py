@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flows.settings import configure
-from tasks import child, repro, stage
+from tasks import child, stage
 
 configure()  # before Prefect is imported: it reads the environment once
 gc.disable()  # no looking for garbage among what the import makes: that is a fifth of a run with nothing to do
@@ -207,7 +207,7 @@ def share_task(verb: str) -> State[None]:
     """``pull`` what other machines made, or ``push`` what this one made."""
 
     def action() -> tuple[str, None]:
-        repro.share(verb, _listener(verb, "all"), current.get().stop)
+        stage.share(verb, _listener(verb, "all"), current.get().stop)
         return "Completed", None
 
     return _carry_out(verb, "all", action)

@@ -19,7 +19,7 @@ import yaml
 from beauty_models import families, params
 from beauty_models.common import tables
 from beauty_models.common.files import read_json
-from tasks import command, fetch, registry
+from tasks import cache, command, fetch, registry, stage
 from tasks.lineage import dvc_hashes
 
 Say = Callable[[str], None]
@@ -66,7 +66,7 @@ def evaluate_on(
             )
         except ValueError as error:
             raise ValueError(str(error).replace(f"{raw}{os.sep}", "")) from None
-        _training_data(family, registry.lineage(family, number)["dvc"]["data"], data)
+        _training_data(family, registry.lineage(family, number)["dvc"]["data"], data, on_line)
         seen = _only_unseen(data, new)
         report = registry.STATE / "evaluations" / family
         report.parent.mkdir(exist_ok=True)
@@ -143,38 +143,49 @@ def _check_columns(mapping: dict[str, str], raw: Path) -> None:
                 )
 
 
-def _training_data(family: str, md5: str, data: Path) -> None:
+def _training_data(family: str, md5: str, data: Path, on_line: Say) -> None:
     """Put the data folder with the DVC hash ``md5`` at ``data``: from build/ when it is that one, else from DVC's cache or remote.
+
+    All of it is read and compared with that hash; what is damaged in the cache is told, deleted and pulled from the remote.
 
     Raises:
         ValueError: neither holds it.
     """
     here = families.path("data", family)
-    if here.exists() and dvc_hashes(family).get("data") == md5:
+    if here.exists() and dvc_hashes(family).get("data") == md5 and cache.same_folder(here, md5):
         shutil.copytree(here, data)
         return
     try:
-        _restore(md5, data)
+        _restore(md5, data, on_line)
     except (ValueError, RuntimeError) as error:
         raise ValueError(
             f"the training data of this version of {family} (DVC {md5}) is neither in DVC's cache nor its remote: {error}"
         ) from None
 
 
-def _restore(md5: str, folder: Path) -> None:
-    """Let DVC check out the folder with the hash ``md5``, in a small DVC project of its own with this one's cache and remotes."""
+def _restore(md5: str, folder: Path, on_line: Say) -> None:
+    """Let DVC check out the folder with the hash ``md5``, in a small DVC project of its own with this one's cache and remotes.
+
+    Raises:
+        ValueError: DVC has it nowhere, or only damaged.
+    """
     project = folder.with_name("dvc")
     shutil.copytree(".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-    settings = {"core.no_scm": "true", "cache.dir": _dvc("cache", "dir")[-1]}
-    settings |= {
-        f"remote.{line.split()[0]}.url": line.split()[1] for line in _dvc("remote", "list")
-    }  # absolute, where .dvc/config is relative
+    kept = stage.storage()
+    settings = {"core.no_scm": "true", "cache.dir": str(kept.folder)}
+    for name, url in kept.remotes.items():  # absolute, where .dvc/config is relative
+        settings[f"remote.{name}.url"] = url
     for key, value in settings.items():
         _dvc("--cd", str(project), "config", "--local", key, value)
     (project / "data.dvc").write_text(
         yaml.safe_dump({"outs": [{"md5": md5, "hash": "md5", "path": "data"}]}), encoding="utf-8"
     )
+    cache.drop_damaged(kept.objects, [md5], on_line)
     _dvc("--cd", str(project), "pull", "data.dvc")
+    if cache.drop_damaged(kept.objects, [md5], on_line) or not cache.same_folder(
+        project / "data", md5
+    ):
+        raise ValueError("its copy in the remote is damaged")
     (project / "data").rename(folder)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from tasks import child
+from tasks import cache, child, repro
 from tasks.repro import OnLine, reproduce
 
 if TYPE_CHECKING:
@@ -275,6 +275,72 @@ def hold(name: str, stop: threading.Event, on_line: OnLine) -> FileLock:
     return lock
 
 
+class Storage(NamedTuple):
+    """Where DVC keeps what stages make: the cache's folder, its objects, and the remotes' addresses, all absolute."""
+
+    folder: Path
+    objects: Path
+    remotes: dict[str, str]
+
+
+def storage() -> Storage:
+    """Return where DVC keeps what stages make; `dvc remote list` would fold long addresses into several lines."""
+    with _repo() as repo:
+        remotes = {name: str(remote["url"]) for name, remote in repo.config["remote"].items()}
+        return Storage(Path(repo.cache.local_cache_dir), Path(repo.cache.local.path), remotes)
+
+
+def share(verb: str, on_line: OnLine, stop: threading.Event) -> None:
+    """``pull`` what other machines made, as `repro.share`, without what is damaged in the cache or the remote; or ``push``.
+
+    Raises:
+        RuntimeError, child.StoppedError: as `repro.share`.
+    """
+    if verb != "pull":
+        repro.share(verb, on_line, stop)
+        return
+    with _repo() as repo:
+        awaited = cache.before_pull(repo, on_line)
+    repro.share(verb, on_line, stop)
+    with _repo() as repo:
+        cache.after_pull(repo, awaited, on_line)
+
+
+def _take_out_damage(repo: Repo, node: Any, mended: set[str], on_line: OnLine) -> list[Stage]:
+    """Remove the inputs of ``node`` that were damaged on the disk, unheard of by DVC; return the stages that make them anew.
+
+    Raises:
+        ValueError: nothing here makes the input, it is delivered data.
+        RuntimeError: it was made anew before (its stage is in ``mended``) and is damaged again.
+    """
+    makers = []
+    for damage in cache.damaged_inputs(repo, node):
+        if damage.maker is None or damage.maker.cmd is None:
+            name = damage.maker.addressing if damage.maker else damage.path
+            raise ValueError(
+                f"{node.addressing}: {damage.path} changed on the disk, though its time and size did not; if it is damaged, "
+                f"`dvc checkout --force {name}` brings back what was added; if it is meant, `touch` its files"
+            )
+        maker = _describe(damage.maker, repo.index.graph.successors(damage.maker))
+        if maker.name in mended:
+            raise RuntimeError(
+                f"{node.addressing}: {damage.path} was made anew and is damaged again; check the disk"
+            )
+        cache.remove_output(repo, damage, on_line)
+        makers.append(maker)
+    return makers
+
+
+def _pulled_damage(name: str, on_line: OnLine) -> bool:
+    """Return whether what was just pulled for the stage ``name`` is damaged; then it is removed, here and in the cache."""
+    with _repo() as repo:
+        node = _node(repo, name)
+        if not cache.check_restorable(repo, node, on_line):
+            return False
+        node.remove_outs(force=True)
+        return True
+
+
 def bring_up_to_date(
     stage: Stage,
     timeout_s: float,
@@ -286,25 +352,38 @@ def bring_up_to_date(
 
     ``on_line`` gets each line the stage prints. Setting ``stop`` ends the stage and all its processes.
     ``pull`` takes a result that another machine pushed to the DVC remote rather than making it again.
+    What is damaged on the disk or in DVC's cache, inputs too, is not used: it is told, deleted and made anew.
 
     Raises:
         ValueError: the stage failed by a mistake of the user's; the message begins with the stage's ``error:`` line.
-        RuntimeError: it failed otherwise, or an input changed while it ran.
+        RuntimeError: it failed otherwise, an input changed while it ran, or the disk damages what is made.
         TimeoutError: it took longer than ``timeout_s`` seconds, not counting the time it waited for another run.
         child.StoppedError: ``stop`` was set.
     """
     stop, began = stop or threading.Event(), time.monotonic()
+    mended: set[str] = set()
     with hold(stage.name, stop, on_line):
         while True:
             with _repo() as repo:
                 node = _node(repo, stage.name)
                 if not any(_own_reasons(node)):
                     return Result(stage.name, stage.family, "Skipped", time.monotonic() - began)
-                before = _inputs(node)
+                makers = _take_out_damage(repo, node, mended, on_line)
+                if not makers:
+                    before = _inputs(node)
+                    cache.check_restorable(repo, node, on_line)
                 _release_dead(repo)
+            for maker in makers:
+                mended.add(maker.name)
+                bring_up_to_date(maker, maker.timeout_hours * 3600, on_line, stop, pull)
+            if makers:
+                continue
             state = reproduce(stage.name, timeout_s, on_line, stop, pull)
             if state == "Completed":
                 _check_inputs(stage.name, before)
+            if state == "Restored" and pull and _pulled_damage(stage.name, on_line):
+                pull = False  # the remote's copy is damaged: make it here
+                continue
             if state:
                 return Result(stage.name, stage.family, state, time.monotonic() - began)
             on_line("waiting: another DVC process uses the same paths")
