@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mini import kill_all_in
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
@@ -74,6 +75,9 @@ with open("runs.txt", "a") as runs:
     runs.write(f"{stage}@{family}\\n")
 print(f"progress: 0.5000 {stage}: half", flush=True)
 time.sleep(params["sleep"])
+patience = time.monotonic() + 600
+while "until" in params and not pathlib.Path(params["until"]).exists() and time.monotonic() < patience:
+    time.sleep(0.05)
 if "mistake" in params:
     sys.exit("error: " + params["mistake"])
 if "crash" in params:
@@ -98,7 +102,7 @@ def prefect_server() -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=600):
         yield str(PREFECT_API_URL.value())
 
 
@@ -125,10 +129,14 @@ DVC_COMMAND = [sys.executable, "-m", "dvc"]
 
 
 @pytest.fixture
-def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Copy the miniature project and make the copy the current folder."""
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Copy the miniature project and make the copy the current folder.
+
+    Nothing that a test started there outlives it, also when it fails.
+    """
     copy = tmp_path / "project"
     shutil.copytree(template, copy)
     monkeypatch.chdir(copy)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return copy
+    yield copy
+    kill_all_in(copy)

@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+
+PATIENCE_S = 600.0  # a limit for what never comes; what does come is not waited for any longer
 
 
 def set_param(family: str, stage: str, **values: Any) -> None:
@@ -42,7 +45,7 @@ def runs() -> list[str]:
     return file.read_text().split() if file.exists() else []
 
 
-def wait_for(file: str, seconds: float = 20) -> None:
+def wait_for(file: str, seconds: float = PATIENCE_S) -> None:
     """Wait until ``file`` has something in it."""
     until = time.monotonic() + seconds
     while not (Path(file).exists() and Path(file).stat().st_size):
@@ -50,7 +53,7 @@ def wait_for(file: str, seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
-def gone(pid: int, seconds: float = 5) -> bool:
+def gone(pid: int, seconds: float = PATIENCE_S) -> bool:
     """Return whether the process ends within ``seconds`` (a zombie that nobody collects has)."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -60,3 +63,39 @@ def gone(pid: int, seconds: float = 5) -> bool:
                 continue
         return True
     return False
+
+
+@contextmanager
+def started(
+    command: list[str], env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run ``command`` beside the block; when the block ends, however, it is gone and its pipes closed.
+
+    A pipe left open by a test that failed is a ResourceWarning in some test that comes later.
+    """
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                kill_tree(process.pid)
+                process.communicate()
+
+
+def kill_tree(pid: int) -> None:
+    """KILL the process and all that descends from it."""
+    with suppress(psutil.NoSuchProcess):
+        top = psutil.Process(pid)
+        for process in [*top.children(recursive=True), top]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def kill_all_in(folder: Path) -> None:
+    """KILL every process but this one whose current folder is ``folder`` or one below it."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(folder):
+                process.kill()

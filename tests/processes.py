@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+from mini import PATIENCE_S
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_S = 600.0  # a limit for what never comes; what does come is not waited for any longer
 
 
 def free_port() -> int:
@@ -28,12 +28,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(event: Callable[[], T | None], what: str, seconds: float = PATIENCE_S) -> T:
+def until(
+    event: Callable[[], T | None], what: str, seconds: float = PATIENCE_S, every_s: float = 0.2
+) -> T:
     """Ask ``event`` again and again until it returns something; ``what`` names it when it fails."""
     deadline = time.monotonic() + seconds
     while not (value := event()):
         assert time.monotonic() < deadline, f"after {seconds:g} s: {what}"
-        time.sleep(0.2)
+        time.sleep(every_s)
     return value
 
 

@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import yaml
-from mini import dvc, gone, runs, set_param, wait_for
+from mini import PATIENCE_S, dvc, gone, runs, set_param, started, wait_for
 
 FAMILIES = ["lips", "nails"]
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -143,19 +144,12 @@ def test_a_failure_stops_its_family_only_and_prefect_shows_it(
 def _post(server: str, path: str, body: dict[str, Any]) -> Any:
     import httpx
 
-    return httpx.post(f"{server}/{path}", json=body).raise_for_status().json()
+    return httpx.post(f"{server}/{path}", json=body, timeout=300).raise_for_status().json()
 
 
-def start(server: str) -> subprocess.Popen[str]:
-    """Start the flow in a process of its own."""
-    environment = {**os.environ, "PREFECT_API_URL": server}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+def started_flow(server: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Run the flow in a process of its own beside the block."""
+    return started([sys.executable, "-c", SCRIPT], {**os.environ, "PREFECT_API_URL": server})
 
 
 def test_two_flows_at_once_lose_nothing_and_run_no_stage_twice(
@@ -163,12 +157,12 @@ def test_two_flows_at_once_lose_nothing_and_run_no_stage_twice(
 ) -> None:
     for family in FAMILIES:
         set_param(family, "ingest", sleep=1)
-    flows = [start(prefect_server) for _ in range(2)]
     outcomes = []
-    for process in flows:
-        out, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
-        outcomes.append(states(json.loads(out)))
+    with started_flow(prefect_server) as one, started_flow(prefect_server) as other:
+        for process in (one, other):
+            out, errors = process.communicate(timeout=PATIENCE_S)
+            assert process.returncode == 0, errors
+            outcomes.append(states(json.loads(out)))
     for name in all_are(""):
         assert sorted(outcome[name] for outcome in outcomes) == ["Completed", "Skipped"]
     assert sorted(runs()) == sorted(all_are(""))
@@ -180,13 +174,13 @@ def test_a_stopped_flow_leaves_no_process(
     project: Path, prefect_server: str, how: signal.Signals
 ) -> None:
     set_param("lips", "ingest", sleep=600)
-    process = start(prefect_server)
-    wait_for("runs.txt")
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 2  # dvc and the stage
-    process.send_signal(how)
-    process.communicate(timeout=30)
-    assert process.returncode != 0
+    with started_flow(prefect_server) as process:
+        wait_for("runs.txt")
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 2  # dvc and the stage
+        process.send_signal(how)
+        process.communicate(timeout=PATIENCE_S)
+    assert process.returncode not in (0, -signal.SIGKILL)
     assert all(gone(child.pid) for child in children)
 
 
@@ -196,10 +190,10 @@ def test_a_run_cancelled_in_the_ui_stops(project: Path, prefect_server: str) -> 
     from prefect.states import Cancelling
 
     set_param("lips", "ingest", sleep=600)
-    process = start(prefect_server)
-    wait_for("runs.txt")
-    with get_client(sync_client=True) as client:
-        current = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
-        client.set_flow_run_state(current.id, Cancelling(), force=True)
-    process.communicate(timeout=30)
-    assert process.returncode != 0
+    with started_flow(prefect_server) as process:
+        wait_for("runs.txt")
+        with get_client(sync_client=True) as client:
+            current = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
+            client.set_flow_run_state(current.id, Cancelling(), force=True)
+        process.communicate(timeout=PATIENCE_S)
+    assert process.returncode not in (0, -signal.SIGKILL)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
+from typing import Any
 
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+import httpx
+import psutil
+from mini import gone
+from processes import PATIENCE_S, free_port, running, until
 
 
 def test_pages_on_other_ports_ask_the_server_on_those_ports(project: Path) -> None:
@@ -35,24 +31,30 @@ def test_pages_on_other_ports_ask_the_server_on_those_ports(project: Path) -> No
         "--mlflow-port",
         str(mlflow),
     ]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    file, until = project / ".beauty/ui.json", time.monotonic() + 200
-    try:
-        while not file.exists():
-            assert process.poll() is None and time.monotonic() < until, "the pages do not come up"
-            time.sleep(0.3)
-        stated = json.loads(file.read_text())
-        assert (
-            stated["prefect"] == f"http://127.0.0.1:{prefect}"
-            and stated["mlflow"] == f"http://127.0.0.1:{mlflow}"
-        )
-        with urllib.request.urlopen(f"{stated['prefect']}/ui-settings", timeout=30) as answer:
-            assert json.load(answer)["api_url"] == "/api"  # of whatever address the page has
-        with urllib.request.urlopen(stated["mlflow"], timeout=30) as answer:
-            assert answer.status == 200
-    finally:
+    file = project / ".beauty/ui.json"
+    log = project / "ui.log"
+    with running(command, log, environment) as process:
+
+        def stated() -> Any:
+            assert process.poll() is None, log.read_text()
+            return json.loads(file.read_text()) if file.exists() else None
+
+        urls = until(stated, "the pages do not come up")
+        assert urls["prefect"] == f"http://127.0.0.1:{prefect}"
+        assert urls["mlflow"] == f"http://127.0.0.1:{mlflow}"
+        settings = httpx.get(f"{urls['prefect']}/ui-settings", timeout=300).json()
+        assert settings["api_url"] == "/api"  # of whatever address the page has
+        assert httpx.get(urls["mlflow"], timeout=300).status_code == 200
+        for server in (urls["prefect"], urls["mlflow"]):
+            evil = {"origin": "http://evil.example"}
+            refused = httpx.post(f"{server}/api/flows/filter", json={}, headers=evil, timeout=300)
+            assert refused.status_code == 403, server
+            assert "access-control-allow-origin" not in refused.headers
+            rebound = httpx.get(server, headers={"host": "evil.example"}, timeout=300)
+            assert rebound.status_code == 403, server
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 2
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.wait(timeout=PATIENCE_S)
+        assert all(gone(child.pid) for child in children)
     assert not file.exists()
