@@ -1,7 +1,8 @@
 """Run one stage of one family: ``python -m beauty_models finetune sentiment``.
 
 This is the command dvc.yaml holds. It gives the stage the paths that its argument names stand for, seeds every random
-generator, and writes what the stage returns to ``metrics/<family>/<stage>.json``. ``--raw``, ``--data`` and so on put a
+generator, and writes what the stage returns to ``metrics/<family>/<stage>.json``, what `dvc metrics show` shows of it to
+``metrics/<family>/brief/<stage>.json``, and the curves of a training to ``metrics/<family>/curves/<stage>``. ``--raw``, ``--data`` and so on put a
 path elsewhere (then no metrics file is written unless ``--metrics`` says where); ``--params`` reads another file.
 
 ``python -m beauty_models predict sentiment --model DIR …`` prints what the family's ``predict`` returns as JSON;
@@ -18,6 +19,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 # OpenMP threads that wait by spinning make a stage 15 times slower when anything else uses a core; give up the core soon.
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
@@ -26,7 +28,9 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 from beauty_models import families, params  # noqa: E402
-from beauty_models.common.files import write_json  # noqa: E402
+from beauty_models.common.files import new_folder, read_json, write_json  # noqa: E402
+
+TRAINING = ("pretrain", "finetune")  # the stages that leave a history.json in their output
 
 
 def _seed(seed: int) -> None:
@@ -71,10 +75,41 @@ def run(
             f"{stage}: {', '.join(strange)}: not a number that a model can be judged by; the stage's output is "
             "not to be used. Look at its learning rates, its precision and the data"
         )
-    target = metrics or (None if places else Path("metrics") / family / f"{stage}.json")
-    if target:
-        write_json(target, {name: float(value) for name, value in figures.items()})
+    figures = {name: float(value) for name, value in figures.items()}
+    if metrics:
+        write_json(metrics, figures)
+    elif not places:
+        _record(stage, family, figures, paths[families.STAGES[stage]])
     return figures
+
+
+def _record(stage: str, family: str, figures: families.Metrics, output: Path) -> None:
+    """Write all figures, the headline and, of a stage that trains, the curves, where dvc.yaml says they are."""
+    folder = Path("metrics") / family
+    write_json(folder / f"{stage}.json", figures)
+    write_json(folder / "brief" / f"{stage}.json", families.headline(stage, family, figures))
+    history = output / "history.json"
+    if stage in TRAINING:
+        _write_curves(folder / "curves" / stage, read_json(history) if history.exists() else [])
+
+
+def _write_curves(folder: Path, history: Any) -> None:
+    """Write one table per figure of ``history``, which DVC plots over its first column, ``step`` or ``epoch``.
+
+    ``history`` is a list of rows, or one such list for each of several trainings by name.
+    """
+    trainings = history if isinstance(history, dict) else {"": history}
+    curves: dict[str, list[str]] = {}
+    for training, rows in trainings.items():
+        for row in rows:
+            axis = "epoch" if "epoch" in row else "step"
+            for figure in [name for name in row if name != axis]:
+                name = f"{training}_{figure}" if training else figure
+                lines = curves.setdefault(name, [f"{axis}\t{name}"])
+                lines.append(f"{row[axis]}\t{row[figure]:.6g}")
+    with new_folder(folder) as temporary:
+        for name, lines in curves.items():
+            (temporary / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:

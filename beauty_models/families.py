@@ -29,6 +29,7 @@ class Wording(NamedTuple):
 
     figure: str  # what the sentence tells: a share of 1 among evaluate's figures
     sentence: str  # the model's side of it, with {right} of {of}
+    headlines: dict[str, dict[str, str]]  # stage → short name in DVC's table → the figure
     names: dict[str, str]  # figures and baselines → what they are called in words
     example: tuple[str, ...]  # arguments of ``predict`` that every model of the family can answer
 
@@ -61,6 +62,30 @@ def function(name: str, family: str) -> Callable[..., Any]:
 def wording(family: str) -> Wording:
     """Return how to speak of the family's models."""
     found: Wording = import_module(f"beauty_models.{family}").WORDING
+    return found
+
+
+def strongest_baseline(metric: str, figures: Metrics) -> str | None:
+    """Return the baseline that counts (evaluate measured the lead over it) and is best by ``metric``."""
+    ending = f"/{metric}.margin_low"
+    names = [key.removesuffix(ending) for key in figures if key.endswith(ending)]
+    known = [name for name in names if f"{name}/{metric}" in figures]
+    return max(known, key=lambda name: figures[f"{name}/{metric}"], default=None)
+
+
+def headline(stage: str, family: str, figures: Metrics) -> Metrics:
+    """Return the few of a stage's ``figures`` that DVC shows side by side, under names that all families share.
+
+    A column of ``dvc metrics show`` is a name, so names of their own would make the table as wide as there are families.
+    Where a score has baselines, ``baseline`` is the strongest one's, ``lead`` the least lower bound of the lead over any.
+    """
+    chosen = wording(family).headlines[stage]
+    found = {short: figures[name] for short, name in chosen.items() if name in figures}
+    metric = chosen.get("score", "")
+    if baseline := strongest_baseline(metric, figures):
+        ending = f"/{metric}.margin_low"
+        found["baseline"] = figures[f"{baseline}/{metric}"]
+        found["lead"] = min(value for name, value in figures.items() if name.endswith(ending))
     return found
 
 

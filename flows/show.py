@@ -55,13 +55,20 @@ def watching() -> Iterator[OnEvent]:
     if not errors.is_terminal:
         yield _plain
         return
+    with bars_on(errors) as on_event:
+        yield on_event
+
+
+@contextmanager
+def bars_on(screen: Console) -> Iterator[OnEvent]:
+    """Yield an ``on_event`` that draws a bar per stage on ``screen``: share, time so far, and what the stage says."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=BAR_WIDTH),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=errors) as bars:
+    with Progress(*columns, console=screen) as bars:
         yield _bars(bars)
 
 
@@ -207,13 +214,12 @@ def worth(model: dict[str, Any]) -> str:
     The share is told of 100; of 1,000 where model and baseline would otherwise read alike without being so.
     """
     from beauty_models import families
-    from tasks import gate
 
     family, figures = model["family"], model["metrics"]
     words = families.wording(family)
     became = _became(model)
     share = figures.get(words.figure)
-    baseline = gate.strongest_baseline(model["verdict"]["metric"], figures)
+    baseline = families.strongest_baseline(model["verdict"]["metric"], figures)
     other = figures.get(f"{baseline}/{words.figure}")
     if share is None or other is None or baseline is None:
         return f"{family}: {became}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from beauty_models import families
 from beauty_models.params import Gate
 
 Metrics = dict[str, float]
@@ -129,14 +130,6 @@ def _interval(metrics: Metrics, figure: str) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
-def strongest_baseline(metric: str, metrics: Metrics) -> str | None:
-    """Return the baseline that counts (evaluate measured the lead over it) and is best by ``metric``."""
-    ending = f"/{metric}.margin_low"
-    names = [key.removesuffix(ending) for key in metrics if key.endswith(ending)]
-    known = [name for name in names if f"{name}/{metric}" in metrics]
-    return max(known, key=lambda name: metrics[f"{name}/{metric}"], default=None)
-
-
 def markdown(
     family: str,
     verdict: dict[str, Any],
@@ -167,7 +160,7 @@ def markdown(
 
 def _others(verdict: dict[str, Any], metrics: Metrics) -> list[str]:
     """Return a table of all plain figures: the model's, its interval, the strongest baseline's and the champion's."""
-    baseline = strongest_baseline(verdict["metric"], metrics)
+    baseline = families.strongest_baseline(verdict["metric"], metrics)
     champion = verdict["champion"]
     head = ["figure", "this model", "interval"]
     head += [baseline] if baseline else []

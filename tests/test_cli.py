@@ -14,6 +14,7 @@ import pytest
 
 from beauty_models import params
 from flows import edit
+from tests.mini import dvc
 
 ROOT = Path(__file__).parents[1]
 
@@ -211,6 +212,9 @@ def test_from_nothing_to_a_rolled_back_model(
     ]
     [registered] = result["registered"]
     assert (registered["family"], registered["version"]) == ("sentiment", 1)
+    for stage in ("ingest", "pretrain", "finetune", "evaluate"):
+        assert "up to date" in dvc("status", f"{stage}@sentiment")
+    assert Path("metrics/sentiment/curves/finetune/validation_macro_f1.tsv").exists()
     assert "Nothing has changed" in beauty("retrain", "sentiment").stdout
     beauty("rollback", "sentiment", "--to", "1", code=1 if registered["passed"] else 0)
     [model] = answer("models")

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from beauty_models import families, params
+from beauty_models.__main__ import TRAINING
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -104,12 +105,19 @@ def test_dvc_yaml_names_the_paths_of_the_signature(family: str, stage: str) -> N
     deps = {
         stamped(dep, family) for dep in template["deps"] if not dep.startswith("beauty_models/")
     }
+    figures = f"metrics/{family}/{stage}.json"
     outs = {stamped(out, family) for out in template["outs"]}
+    assert figures in outs
+    outs -= {figures}
     assert deps | outs == wanted
     assert outs == {str(families.path(families.STAGES[stage], family))}
+    assert [stamped(m, family) for m in template["metrics"]] == [
+        f"metrics/{family}/brief/{stage}.json"
+    ]
+    curves = [stamped(path, family) for plot in template.get("plots", []) for path in plot]
+    assert curves == ([f"metrics/{family}/curves/{stage}"] if stage in TRAINING else [])
     assert stamped(template["cmd"], family) == f"python -m beauty_models {stage} {family}"
     assert [stamped(p, family) for p in template["params"]] == [f"families.{family}.{stage}"]
-    assert [stamped(m, family) for m in template["metrics"]] == [f"metrics/{family}/{stage}.json"]
 
 
 @pytest.mark.parametrize("stage", families.STAGES)

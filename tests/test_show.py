@@ -5,6 +5,7 @@ The figures are those of real runs of the families, tests/figures/FAMILY.json.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,8 +17,10 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from rich.console import Console
 
 from beauty_models import families, params
+from beauty_models.common import progress
 from flows import show
 from tasks import evaluate, gate
 
@@ -292,6 +295,30 @@ def test_answers(width: int, screen: Callable[..., str]) -> None:
     assert "sku-0" in text and "sku-2" in text
 
 
-def test_a_progress_note_says_what_the_bar_does_not(capsys: pytest.CaptureFixture[str]) -> None:
-    show._plain("progress", "finetune", "sentiment", {"share": 0.5, "text": "finetune: epoch 1/4"})
-    assert capsys.readouterr().err == "finetune@sentiment: 50% finetune: epoch 1/4\n"
+def test_lines_of_progress_say_how_long_it_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with progress.bar("finetune", total=100, done=50) as shown:
+        for _ in range(5):  # ten seconds a step
+            now += 10.0
+            shown.advance(1, "loss 0.5")
+        now += 10.0
+        shown.advance(45, "loss 0.4")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "progress: 0.5100 finetune: 8:10 left, loss 0.5"
+    assert lines[4] == "progress: 0.5500 finetune: 7:30 left, loss 0.5"
+    assert lines[5] == "progress: 1.0000 finetune: loss 0.4"
+    assert progress.time_left(10.0, 1, 400) == "1:06:40"
+    assert progress.time_left(1.0, 1, 400) == "" and progress.time_left(10.0, 0, 400) == ""
+
+
+def test_bars_show_the_time_that_is_left_in_80_columns() -> None:
+    screen = Console(width=80, file=io.StringIO(), force_terminal=True, legacy_windows=False)
+    with show.bars_on(screen) as on_event:
+        on_event("start", "finetune", "sentiment", None)
+        text = "finetune: 1:20:00 left, epoch 2/4, loss 0.310"
+        on_event("progress", "finetune", "sentiment", {"share": 0.5, "text": text})
+    drawn = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "1:20:00 left, epoch 2/4" in drawn and "…" not in drawn

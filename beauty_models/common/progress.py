@@ -1,6 +1,7 @@
 """How far a stage is: a rich bar where a person watches, plain lines where a program reads them.
 
-Lines have the form ``progress: 0.4200 finetune: epoch 2/4, loss 0.31``; `tasks.stage` reads them.
+Lines have the form ``progress: 0.4200 finetune: 1:20 left, epoch 2/4, loss 0.31``; `tasks.stage` reads them. The time that is
+left is estimated from the mean pace since the bar began (a resumed run's earlier steps do not count), which is steady.
 """
 
 from __future__ import annotations
@@ -21,6 +22,19 @@ from rich.progress import (
 )
 
 LINE_EVERY = 5.0  # seconds between two plain lines
+ESTIMATE_AFTER = 2.0  # seconds that a bar must have run before its pace says anything
+
+
+def time_left(elapsed: float, made: int, missing: int) -> str:
+    """Return the time that ``missing`` steps take at the pace of ``made`` steps in ``elapsed`` seconds: 1:20, 1:05:00.
+
+    It is empty while the pace is not known, and when nothing is missing.
+    """
+    if made <= 0 or missing <= 0 or elapsed < ESTIMATE_AFTER:
+        return ""
+    minutes, seconds = divmod(round(elapsed / made * missing), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class Bar:
@@ -29,6 +43,7 @@ class Bar:
     def __init__(self, title: str, total: int, done: int, bar: Progress | None) -> None:
         self.title, self.total, self.done = title, max(total, 1), done
         self._bar, self._said = bar, 0.0
+        self._before, self._began = done, time.monotonic()
         self._task = bar.add_task(title, total=self.total, completed=done) if bar else None
 
     def advance(self, steps: int = 1, note: str = "") -> None:
@@ -38,10 +53,11 @@ class Bar:
             self._bar.update(self._task, completed=self.done, description=f"{self.title} {note}")
         elif time.monotonic() - self._said >= LINE_EVERY or self.done >= self.total:
             self._said = time.monotonic()
-            print(
-                f"progress: {self.done / self.total:.4f} {self.title}: {note or f'{self.done}/{self.total}'}",
-                flush=True,
-            )
+            text = note or f"{self.done}/{self.total}"
+            elapsed, made = self._said - self._began, self.done - self._before
+            if left := time_left(elapsed, made, self.total - self.done):
+                text = f"{left} left, {text}"
+            print(f"progress: {self.done / self.total:.4f} {self.title}: {text}", flush=True)
 
 
 @contextmanager

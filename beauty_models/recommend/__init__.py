@@ -192,6 +192,12 @@ class Params(Section):
 WORDING = Wording(
     figure="text_image_recall_at_1",
     sentence="for {right} of {of} sentences it puts a right photo first",
+    headlines={
+        "ingest": {"n": "items", "rejected": "rejected"},
+        "pretrain": {"loss": "loss_after"},
+        "finetune": {"score": "validation_mrr_at_10"},
+        "evaluate": {"score": "text_image_mrr_at_10", "n": "n"},
+    },
     names={
         "text_image_mrr_at_10": "MRR@10, a photo for a sentence",
         "colour_histogram": "colours alone",

@@ -139,6 +139,12 @@ class Params(Section):
 WORDING = Wording(
     figure="accuracy",
     sentence="of {of} reviews it gets {right} right",
+    headlines={
+        "ingest": {"n": "kept", "rejected": "rejected"},
+        "pretrain": {"loss": "loss_after"},
+        "finetune": {"score": "validation_macro_f1"},
+        "evaluate": {"score": "macro_f1", "n": "n"},
+    },
     names={
         "macro_f1": "macro-F1",
         "majority": "always the commonest class",

@@ -196,6 +196,12 @@ class Params(Section):
 WORDING = Wording(
     figure="accuracy",
     sentence="of {of} garments it names {right} right",
+    headlines={
+        "ingest": {"n": "kept", "rejected": "rejected"},
+        "pretrain": {"loss": "loss_after"},
+        "finetune": {"score": "validation_macro_f1"},
+        "evaluate": {"score": "macro_f1", "n": "n"},
+    },
     names={
         "macro_f1": "macro-F1",
         "frozen_logreg": "frozen networks + logistic regression",
