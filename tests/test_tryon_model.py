@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from beauty_models.common.shards import Pictures
 from beauty_models.common.towers import Inputs, full_precision_above
 from beauty_models.tryon import Params, evaluate, starter
 from beauty_models.tryon.data import ingest
-from beauty_models.tryon.finetune import finetune
-from beauty_models.tryon.model import Stylist, load
+from beauty_models.tryon.finetune import Part, _serving, finetune
+from beauty_models.tryon.model import MIXTURES, Stylist, load, save
 from beauty_models.tryon.predict import predict
 from beauty_models.tryon.pretrain import hide, pretrain
 from beauty_models.tryon.report.attribution import explain
@@ -342,3 +343,48 @@ def test_what_is_computed_once_equals_what_is_computed_again(
         assert torch.allclose(
             fresh[name].values[shown], kept[name].values[shown], atol=tolerance, rtol=tolerance
         ), name
+
+
+def test_the_late_average_serves_also_where_an_input_is_missing(
+    place: Path, stylist: Stylist, tmp_path: Path
+) -> None:
+    """Saved with `late_average`, loaded and asked: the mean of both alone, and of one alone what it says."""
+    frame = pd.read_parquet(place / "data/test.parquet")
+    row = frame[(frame["text"] != "") & frame["image"].notna()].iloc[0]
+    shape = stylist.shape
+    try:
+        stylist.shape = replace(shape, fusion="late_average")
+        save(stylist, tmp_path)
+    finally:
+        stylist.shape = shape
+    loaded, pictures = load(tmp_path), Pictures(place / "data", "test")
+    answer = loaded.predict(
+        [row["text"], row["text"], ""], [row["image"], "", row["image"]], pictures
+    )
+    alone = [answer.logits[name]["class"] for name in ("text_only", "image_only")]
+    late = answer.logits["late_average"]["class"]
+    assert np.allclose(late[0], (alone[0][0] + alone[1][0]) / 2, atol=1e-5)
+    assert np.allclose(late[1], alone[0][1]) and np.allclose(late[2], alone[1][2])
+    calibrated = late / loaded.temperatures["class"]
+    exponents = np.exp(calibrated - calibrated.max(1, keepdims=True))
+    served = exponents / exponents.sum(1, keepdims=True)
+    assert np.allclose(answer.probabilities["class"], served, atol=1e-5)
+    assert np.allclose(np.linalg.norm(answer.features, axis=1), 1, atol=1e-5)
+
+
+def test_noise_on_validation_does_not_choose_what_serves(place: Path, stylist: Stylist) -> None:
+    """The blend serves unless another one is better beyond the interval of a paired bootstrap."""
+    frame = pd.read_parquet(place / "data/validation.parquet")
+    part = Part(frame, stylist, Pictures(place / "data", "validation"))
+    labels = part.labels["class"]
+    assert (labels >= 0).all()
+    right = torch.nn.functional.one_hot(labels, len(stylist.shape.heads[0]["labels"])).float()
+    others = torch.zeros(len(frame), sum(stylist.sizes) - right.shape[1])
+    noise = torch.randn(right.shape, generator=torch.Generator().manual_seed(1))
+    weak = torch.cat([right + 0.5 * noise, others], 1)
+    logits = dict.fromkeys((*FUSIONS, *MIXTURES), weak)
+    logits["gated"] = weak.clone()
+    logits["gated"][0] *= 0.9  # one row in many makes nothing better or worse
+    assert _serving(stylist, part, logits, part.products) == "blend"
+    strong = logits | {"late_average": torch.cat([right + 0.05 * noise, others], 1)}
+    assert _serving(stylist, part, strong, part.products) == "late_average"

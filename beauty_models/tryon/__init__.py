@@ -130,9 +130,8 @@ class Finetune(Section):
     """Heads and fusions first, on features computed once; then the upper blocks of both networks, lower ones slower."""
 
     seed: Seed
-    fusion: Literal[
-        "concat", "gated", "cross", "ensemble", "auto"
-    ]  # which one serves; auto: the best on validation
+    # Which branch or mixture serves; auto: the blend, unless validation shows beyond the interval that another one is better.
+    fusion: Literal["auto", "concat", "gated", "cross", "ensemble", "late_average", "blend"]
     width: Annotated[int, Field(ge=8)]  # of the fused features
     attention_heads: Positive  # of the fusion by cross-attention
     drop_text: Share  # how often a text is hidden in training, so that a photo alone will do …

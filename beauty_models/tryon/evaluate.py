@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from beauty_models.common import index, intervals
 from beauty_models.common.files import new_folder, write_json
-from beauty_models.common.fusion import FUSIONS
 from beauty_models.common.progress import say
 from beauty_models.common.shards import Pictures
 from beauty_models.families import Metrics
@@ -72,21 +71,11 @@ def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def ablations(answer: Answer, lacking: dict[str, Answer]) -> dict[str, Guess]:
-    """Return the guesses of each branch, of the mean of the fusions, of the mean of both inputs alone, and with an input taken away."""
-    logits = answer.logits
+    """Return the guesses of each branch and each mixture, and of the model with an input taken away."""
     found = {
         name: {head: _softmax(values) for head, values in by_head.items()}
-        for name, by_head in logits.items()
+        for name, by_head in answer.logits.items()
     }
-    if "concat" in logits:
-        found["ensemble"] = {
-            head: _softmax(np.mean([logits[name][head] for name in FUSIONS], axis=0))
-            for head in answer.probabilities
-        }
-        found["late_average"] = {
-            head: _softmax((logits["text_only"][head] + logits["image_only"][head]) / 2)
-            for head in answer.probabilities
-        }
     return found | {
         name: {head: values.astype(np.float64) for head, values in one.probabilities.items()}
         for name, one in lacking.items()
@@ -285,19 +274,15 @@ def examine(model: Path, data: Path, folder: Path, params: Evaluate) -> dict[str
             "without_image": stylist.predict(texts, nothing, pictures, "evaluate: without photos"),
         }
         there = {"text": (test["text"] != "").to_numpy(), "image": (test["image"] != "").to_numpy()}
-        rows = {
-            "text_only": there["text"],
-            "image_only": there["image"],
-            "late_average": there["text"] & there["image"],
-        }
-        rows |= dict.fromkeys(lacking, rows["late_average"])
+        rows = {"text_only": there["text"], "image_only": there["image"]}
+        rows |= dict.fromkeys(lacking, there["text"] & there["image"])
     rivals, more = baselines(frames, pictures, stylist)
     told = {head: values.astype(np.float64) for head, values in answer.probabilities.items()}
     guesses = {"model": told} | rivals | (ablations(answer, lacking) if stylist.fusions else {})
     scores = score(test, guesses, set(rivals), stylist.shape.heads, rows, params) | {
         "garments": suited(test, answer.features, model, stylist.shape.heads, params),
         "notes": notes + more,
-        "serving": stylist.serving(),
+        "serving": [stylist.served],
     }
     say("evaluate: report")
     write_json(folder / "scores.json", scores)

@@ -1,7 +1,8 @@
 """The network: a BERT reads the text, an image network sees the photo; three fusions and each input alone say what garment it is.
 
-All five branches stand on the same two networks and learn together, so that they can be compared; one of them, or the mean of
-the fusions, serves. Data without texts (or without pictures) make a model of the other input alone.
+All five branches stand on the same two networks and learn together, so that they can be compared; one of them serves, or a mixture:
+``ensemble``, the mean of the fusions; ``late_average``, the mean of the inputs alone; ``blend``, the mean of those two. Data without
+texts (or without pictures) make a model of the other input alone.
 
 A saved model is a folder: ``text`` and ``image`` as transformers writes them (``AutoModel.from_pretrained`` reads them),
 ``head.safetensors``, ``tryon.json`` with labels and settings, ``text.json`` and ``image.json`` with the licences of the backbones,
@@ -33,6 +34,7 @@ from beauty_models.common.training import attention, device, precision
 PARTS = ("train", "validation", "test")
 THUMBNAIL = 96  # pixels, the shorter side of a garment's picture in the gallery
 ALONE = {"text": "text_only", "image": "image_only"}
+MIXTURES = ("ensemble", "late_average", "blend")
 Floats = NDArray[np.float32]
 
 
@@ -45,12 +47,15 @@ class Shape:
     max_tokens: int
     width: int  # of the fused features
     attention_heads: int
-    fusion: str  # the branch that serves, or ensemble
+    fusion: str  # the fusion that serves, or one of `MIXTURES`
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``probabilities`` of each head [n, labels], calibrated; ``logits`` of every branch and head; ``features`` [n, width], of length 1."""
+    """What `Stylist.predict` found: ``probabilities`` of each head [n, labels], calibrated; ``features`` [n, width], of length 1.
+
+    ``logits`` are those of every branch and mixture, by head.
+    """
 
     probabilities: dict[str, Floats]
     logits: dict[str, dict[str, Floats]]
@@ -140,59 +145,89 @@ class Stylist(Towers):
             for head, part in zip(self.shape.heads, logits.split(self.sizes, -1), strict=True)
         }
 
-    def serving(self) -> list[str]:
-        """Return the branches whose mean serves: the fusion of ``shape``, all three of them, or the only input there is."""
-        if not self.fusions:
-            return self.branches
-        return list(FUSIONS) if self.shape.fusion == "ensemble" else [self.shape.fusion]
+    @property
+    def served(self) -> str:
+        """The branch or mixture that serves; the only branch where there is but one input."""
+        return self.shape.fusion if self.fusions else self.branches[0]
 
-    def serve(self, branches: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the mean of what ``branches`` has for those that serve."""
-        return torch.stack([branches[name] for name in self.serving()]).mean(0)
+    def mix(
+        self, logits: dict[str, torch.Tensor], inputs: dict[str, Places]
+    ) -> dict[str, torch.Tensor]:
+        """Return ``logits`` [n, labels of all heads] of the branches, and those of the mixtures when there are both inputs.
+
+        Where one of the ``inputs`` is missing the late average is what the other one says.
+        """
+        if not self.fusions:
+            return logits
+        there = torch.stack([inputs[name].there for name in ALONE]).float()
+        weights = there / there.sum(0).clamp(min=1)
+        alone = torch.stack([logits[branch] for branch in ALONE.values()])
+        late_average = (weights[..., None] * alone).sum(0)
+        ensemble = torch.stack([logits[name] for name in FUSIONS]).mean(0)
+        blend = (ensemble + late_average) / 2
+        return logits | {"ensemble": ensemble, "late_average": late_average, "blend": blend}
+
+    def _embed(
+        self, features: dict[str, torch.Tensor], there: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Return the features [n, width], of length 1, by which garments are found: those of the branches that serve, side by side.
+
+        A blend is found by its fusions: they tell garments apart as the whole blend does, and are narrower.
+        """
+        if self.served == "late_average":
+            parts = [
+                nn.functional.normalize(features[branch], dim=-1) * there[name][:, None]
+                for name, branch in ALONE.items()
+            ]
+        else:
+            fusions = list(FUSIONS) if self.served in MIXTURES else [self.served]
+            parts = [nn.functional.normalize(features[name], dim=-1) for name in fusions]
+        return nn.functional.normalize(torch.cat(parts, -1), dim=-1)
 
     @torch.no_grad()
     def ask(
         self, inputs: Inputs, count: int, wanted: str = "auto", title: str = ""
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Return the features and the logits of every branch for all ``count`` rows of ``inputs``, computed with precision ``wanted``."""
+        """Return the features of every branch, and the logits of every branch and mixture, for all ``count`` rows of ``inputs``.
+
+        They are computed with precision ``wanted``.
+        """
         self.eval()
         if self.text is not None:
             self.text.set_attn_implementation(attention(training=False))
-        found: tuple[dict[str, list[torch.Tensor]], ...] = tuple(
-            {name: [] for name in self.branches} for _ in range(2)
-        )
+        features, logits = dict[str, list[torch.Tensor]](), dict[str, list[torch.Tensor]]()
         with progress.bar(title, count) if title else nullcontext() as bar, precision(wanted):
             for start in range(0, count, ROWS):
                 batch = np.arange(start, min(start + ROWS, count))
-                features = self.features(inputs.take(batch))
-                for kept, values in zip(found, (features, self.classify(features)), strict=True):
-                    for name in self.branches:
-                        kept[name].append(values[name].float().cpu())
+                taken = inputs.take(batch)
+                made = self.features(taken)
+                for name, values in made.items():
+                    features.setdefault(name, []).append(values.float().cpu())
+                for name, values in self.mix(self.classify(made), taken).items():
+                    logits.setdefault(name, []).append(values.float().cpu())
                 if bar:
                     bar.advance(len(batch))
-        features, logits = (
-            {name: torch.cat(parts) for name, parts in kept.items()} for kept in found
+        return (
+            {name: torch.cat(parts) for name, parts in features.items()},
+            {name: torch.cat(parts) for name, parts in logits.items()},
         )
-        return features, logits
 
     def predict(
         self, texts: Sequence[str], keys: Sequence[str], pictures: Pictures, title: str = "predict"
     ) -> Answer:
         """Return the answers to ``texts`` with the ``pictures`` called ``keys``; "" stands for what is missing."""
         self.to(device())
-        features, logits = self.ask(Inputs(self, texts, keys, pictures), len(texts), title=title)
+        inputs = Inputs(self, texts, keys, pictures)
+        features, logits = self.ask(inputs, len(texts), title=title)
         told = {
             name: {head: part.numpy() for head, part in self.by_head(values).items()}
             for name, values in logits.items()
         }
         served = {
             head: torch.softmax(part / self.temperatures[head], -1).numpy()
-            for head, part in self.by_head(self.serve(logits)).items()
+            for head, part in self.by_head(logits[self.served]).items()
         }
-        joined = torch.cat(
-            [nn.functional.normalize(features[name], dim=-1) for name in self.serving()], -1
-        )
-        return Answer(served, told, nn.functional.normalize(joined, dim=-1).numpy())
+        return Answer(served, told, self._embed(features, inputs.there).numpy())
 
 
 def save(stylist: Stylist, folder: Path) -> None:

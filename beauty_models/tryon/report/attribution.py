@@ -71,7 +71,8 @@ def heat(
         inputs = Inputs(stylist, [text], [key], pictures).take(np.arange(1))
     values = inputs["image"].values.detach().requires_grad_(True)
     inputs["image"] = inputs["image"]._replace(values=values)
-    stylist.serve(stylist.classify(stylist.features(inputs)))[0, label].backward()
+    logits = stylist.mix(stylist.classify(stylist.features(inputs)), inputs)
+    logits[stylist.served][0, label].backward()
     assert values.grad is not None
     weights = values.grad.mean(1, keepdim=True)
     map_ = torch.relu((weights * values.detach()).sum(-1))[0]

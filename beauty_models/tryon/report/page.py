@@ -34,11 +34,12 @@ NAMES = {
     "frozen_logreg": "untouched backbones + logistic regression",
     "text_only": "text alone",
     "image_only": "photo alone",
-    "late_average": "mean of both alone",
+    "late_average": "late average: mean of both alone",
     "concat": "fusion: concatenation",
     "gated": "fusion: gated average",
     "cross": "fusion: cross-attention",
-    "ensemble": "mean of the three fusions",
+    "ensemble": "ensemble: mean of the three fusions",
+    "blend": "blend: mean of ensemble and late average",
     "without_text": "this model, texts taken away",
     "without_image": "this model, photos taken away",
 }
@@ -200,7 +201,8 @@ def quality_page(scores: dict[str, Any], folder: Path, reasons: Sequence[Html]) 
         f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; "
         f"leads: paired bootstrap on the same {unit} (Efron & Tibshirani 1993). "
         "Macro-F1 is the mean F1 of the classes that have a test example. "
-        "Each input alone is scored where it is there, their mean and the model without one where both are.",
+        "Each input alone is scored where it is there, the model without one where both are; the late average of a "
+        "row without text or photo is what the other says.",
         "The fusions and both inputs alone stand on the same two networks and were trained together.",
         *scores["notes"],
     ]
