@@ -42,6 +42,7 @@ from beauty_models.common.training import device, fast_bfloat16
 from beauty_models.recommend import Finetune, Pretrain
 from beauty_models.recommend.finetune import Trainer
 from beauty_models.recommend.model import build
+from bench import needs
 
 
 def _dual(section: Pretrain, texts: list[str]) -> Dual:
@@ -175,6 +176,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2, help="processes that load theirs")
     options = parser.parse_args()
+    needs.ingested(options.data, "recommend", ("train", "validation"))
     items, validation = (
         pd.read_parquet(options.data / f"{part}.parquet").head(options.items)
         for part in ("train", "validation")

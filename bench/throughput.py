@@ -32,6 +32,7 @@ from beauty_models.common.training import device, fast_bfloat16, set_dropout
 from beauty_models.sentiment import Finetune
 from beauty_models.sentiment.finetune import Part, Trainer
 from beauty_models.sentiment.model import Classifier
+from bench import needs
 
 
 def _classifier(backbone: backbones.Backbone, section: Finetune) -> Classifier:
@@ -163,6 +164,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--frozen", type=int, default=10)
     options = parser.parse_args()
+    needs.ingested(options.data, "sentiment", ("train", "test"))
     train = pd.read_parquet(options.data / "train.parquet").head(options.rows)
     test = pd.read_parquet(options.data / "test.parquet").head(options.rows)
     train["aspects"] = None
