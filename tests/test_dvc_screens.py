@@ -72,7 +72,7 @@ def test_the_headline_is_true(project: Path) -> None:
     assert brief == {
         "score": figures["macro_f1"],
         "n": figures["n"],
-        "baseline": figures["tfidf_logreg/macro_f1"],
+        "baseline": figures["frozen_logreg/macro_f1"],
         "lead": min(leads),
     }
 
