@@ -4,15 +4,14 @@ Who calls it: the last task of a family in the retraining flow. It reads build/<
 params.yaml and dvc.lock, and writes to the registry (tasks.registry) and to `.beauty/registered/<family>.json`, which answers
 "is this very model registered?" without importing MLflow.
 
-Two registrations of one family at once cannot both win. Within a checkout a file lock lets one pass after the other, and the
-second one's champion is the first one's model. Between machines that share an MLflow server there is no such lock: there the
-champion is read again after the comparison and the comparison repeated when it has changed, which leaves the milliseconds
-between that look and the alias, because MLflow has no compare-and-set. Let one machine register a family, as a Prefect work
-pool with concurrency limit 1 does, to close that too.
+Two registrations of one family at once cannot both win. Within a checkout a file lock lets one pass after the other.
+Between machines that share an MLflow server, `tasks.succession` lets a candidate become champion only while the champion
+is still the one it was judged against; else it is judged again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -76,6 +75,11 @@ def _gate(family: str) -> params.Gate:
     return params.Gate.model_validate(params.read()[family]["gate"])
 
 
+def _registry_key() -> str:
+    """Return what tells this registry from another; a hash, because the address may hold a password."""
+    return hashlib.sha256(registry.tracking_uri().encode()).hexdigest()
+
+
 def _memory(family: str) -> Path:
     return registry.STATE / "registered" / f"{family}.json"
 
@@ -88,13 +92,13 @@ def _known(family: str) -> dict[str, int]:
     ):
         return {}
     memory = read_json(_memory(family))
-    return dict(memory["versions"]) if memory["uri"] == uri else {}
+    return dict(memory["versions"]) if memory.get("registry") == _registry_key() else {}
 
 
 def _remember(family: str, identity: str, version: int) -> None:
     write_json(
         _memory(family),
-        {"uri": registry.tracking_uri(), "versions": _known(family) | {identity: version}},
+        {"registry": _registry_key(), "versions": _known(family) | {identity: version}},
     )
 
 
@@ -139,28 +143,35 @@ def _register(
     evaluate: Callable[[str, int, Say], Metrics],
 ) -> dict[str, Any]:
     metrics: Metrics = read_json(Path("metrics") / family / "evaluate.json")
-    lineage, rules, run = origin.lineage(family, flow_run), _gate(family), None
+    lineage, rules = origin.lineage(family, flow_run), _gate(family)
+    warnings = origin.warnings(lineage)
+    run = version = None
     while True:
-        champion = registry.aliases(client, family).get("champion")
+        standing = registry.standing(client, family)
+        champion = standing.champion
+        opponent = f"the champion, version {champion}" if champion else "its baselines"
         say(
-            f"register: {family} against {f'the champion, version {champion}' if champion else 'its baselines; there is no champion yet'}"
+            f"register: {family} against {opponent}{'' if champion else '; there is no champion yet'}"
         )
-        verdict = gate.judge(
-            rules, metrics, evaluate(family, champion, say) if champion else None, champion
-        )
-        warnings = origin.warnings(lineage)
+        former = evaluate(family, champion, say) if champion else None
+        verdict = gate.judge(rules, metrics, former, champion)
         text = gate.markdown(family, verdict, metrics, warnings)
-        run = run or _log(client, family, metrics, lineage, flow_run)
-        if registry.aliases(client, family).get("champion") == champion:
+        if run is None or version is None:
+            run = _log(client, family, metrics, lineage, flow_run)
+            version = registry.add_version(client, family, run, _card(family, metrics, lineage))
+            registry.tag_version(client, family, version, _tags(lineage))
+        passed = str(verdict["passed"]).lower()
+        gate_tags = {"gate": json.dumps(verdict), "gate_passed": passed}
+        registry.tag_version(client, family, version, gate_tags)
+        if verdict["passed"]:
+            if registry.promote(client, family, version, standing):
+                break
+        elif registry.standing(client, family) == standing:
+            registry.keep_as_challenger(client, family, version)
             break
+        say(f"register: {family} has another champion meanwhile; judging again")
     registry.attach(client, run, {"gate.json": json.dumps(verdict, indent=2), "verdict.md": text})
     alias = "champion" if verdict["passed"] else "challenger"
-    tags = {
-        "gate": json.dumps(verdict),
-        "gate_passed": str(verdict["passed"]).lower(),
-        **_tags(lineage),
-    }
-    version = registry.add_version(client, family, run, tags, alias)
     registry.finish(client, family, version, identity)
     return {
         "family": family,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,11 +22,13 @@ from filelock import FileLock, Timeout
 
 from beauty_models import families
 from beauty_models.common.files import new_folder, read_json
+from tasks import succession
 from tasks.lineage import folder_hashes
+from tasks.secrets import redact
+from tasks.succession import CHALLENGER, SINCE, Standing
 
 STATE = Path(".beauty")
 LOCK_SECONDS = 3600.0  # how long to wait for another registration of the same family
-SINCE = "was_champion_since"  # tag: when the version last became champion; taken away when it is rolled back
 
 Client = Any  # mlflow.MlflowClient, which takes seconds to import
 
@@ -34,10 +36,6 @@ Client = Any  # mlflow.MlflowClient, which takes seconds to import
 def tracking_uri() -> str:
     """Return where the registry is."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(STATE / 'mlflow.db').absolute()}"
-
-
-def _shown(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def url(family: str, version: int) -> str:
@@ -48,7 +46,7 @@ def url(family: str, version: int) -> str:
         server = (
             str(read_json(running).get("mlflow")) if running.exists() else "http://127.0.0.1:5000"
         )
-    return f"{_shown(server).rstrip('/')}/#/models/{family}/versions/{version}"
+    return f"{redact(server).rstrip('/')}/#/models/{family}/versions/{version}"
 
 
 @contextmanager
@@ -63,9 +61,9 @@ def explained() -> Iterator[None]:
         first = str(error).split("\n")[0]
         if "database is locked" in first:
             raise ValueError(
-                f"{_shown(tracking_uri())} is locked by another program; end it, or wait for it, and try again"
+                f"{redact(tracking_uri())} is locked by another program; end it, or wait for it, and try again"
             ) from None
-        raise ValueError(f"MLflow at {_shown(tracking_uri())}: {first}") from None
+        raise ValueError(f"MLflow at {redact(tracking_uri())}: {first}") from None
 
 
 def client() -> Client:
@@ -77,6 +75,7 @@ def client() -> Client:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):
@@ -118,8 +117,14 @@ def _now() -> str:
 def aliases(registry: Client, family: str) -> dict[str, int]:
     """Return alias → version of the family; empty when nothing is registered yet."""
     with explained():
-        found = registry.search_registered_models(f"name='{family}'")
-        return {alias: int(version) for alias, version in found[0].aliases.items()} if found else {}
+        succession.settle(registry, family)
+        return succession.aliases(registry, family)
+
+
+def standing(registry: Client, family: str) -> Standing:
+    """Return what a candidate is judged against now."""
+    with explained():
+        return succession.settle(registry, family)
 
 
 def log_run(
@@ -159,16 +164,27 @@ def log_run(
         return str(run)
 
 
+@contextmanager
+def _unless_it_exists() -> Iterator[None]:
+    """Let pass that another machine was a moment faster in creating the same thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
 def _experiment(registry: Client, family: str) -> str:
-    found = registry.get_experiment_by_name(family)
-    if found:
-        return str(found.experiment_id)
-    place = (
-        None
-        if tracking_uri().startswith("http")
-        else (STATE / "mlartifacts" / family).absolute().as_uri()
-    )
-    return str(registry.create_experiment(family, artifact_location=place))
+    """Return the id of the family's experiment, made with the first run."""
+    if registry.get_experiment_by_name(family) is None:
+        place = None
+        if not tracking_uri().startswith("http"):
+            place = (STATE / "mlartifacts" / family).absolute().as_uri()
+        with _unless_it_exists():
+            registry.create_experiment(family, artifact_location=place)
+    return str(registry.get_experiment_by_name(family).experiment_id)
 
 
 def attach(registry: Client, run: str, texts: dict[str, str]) -> None:
@@ -178,26 +194,35 @@ def attach(registry: Client, run: str, texts: dict[str, str]) -> None:
             registry.log_text(run, text, name)
 
 
-def add_version(registry: Client, family: str, run: str, tags: dict[str, str], alias: str) -> int:
-    """Make the run's model folder a version of the family and point ``alias`` at it; return the version."""
+def add_version(registry: Client, family: str, run: str, description: str) -> int:
+    """Make the run's model folder a version of the family, without an alias yet; return the version."""
     with explained():
         if not registry.search_registered_models(f"name='{family}'"):
-            registry.create_registered_model(family)
-        version = int(
-            registry.create_model_version(
-                family, f"runs:/{run}/model", run_id=run, tags=tags
-            ).version
+            with _unless_it_exists():
+                registry.create_registered_model(family)
+        version = registry.create_model_version(
+            family, f"runs:/{run}/model", run_id=run, description=description
         )
-        _point(registry, family, alias, version)
-        return version
+        return int(version.version)
 
 
-def _point(registry: Client, family: str, alias: str, version: int) -> None:
-    registry.set_registered_model_alias(family, alias, str(version))
-    if alias == "champion":
-        if aliases(registry, family).get("challenger") == version:
-            registry.delete_registered_model_alias(family, "challenger")
-        registry.set_model_version_tag(family, str(version), SINCE, _now())
+def tag_version(registry: Client, family: str, version: int, tags: dict[str, str]) -> None:
+    """Set ``tags`` of a version, in place of former ones of the same names."""
+    with explained():
+        for name, value in tags.items():
+            registry.set_model_version_tag(family, str(version), name, value)
+
+
+def promote(registry: Client, family: str, version: int, judged_against: Standing) -> bool:
+    """Make ``version`` champion, unless the champion is no longer the one it was judged against; return whether it is."""
+    with explained():
+        return succession.succeed(registry, family, version, judged_against)
+
+
+def keep_as_challenger(registry: Client, family: str, version: int) -> None:
+    """Point the alias ``challenger`` at ``version``."""
+    with explained():
+        registry.set_registered_model_alias(family, CHALLENGER, str(version))
 
 
 def versions(family: str | None = None) -> list[dict[str, Any]]:
@@ -256,35 +281,41 @@ def rollback(family: str, to: int | None = None) -> dict[str, Any]:
     The version it leaves is no longer counted as a former champion, so a second rollback goes further back.
 
     Raises:
-        ValueError: there is no champion, no former one, or no version ``to``.
+        ValueError: there is no champion, no former one, or no version ``to``; its files are damaged; or another process
+            changed the champion meanwhile.
     """
     with locked(family):
         registry = client()
-        present, known = (
-            aliases(registry, family).get("champion"),
-            {int(version.version): version for version in _all(registry, family)},
-        )
-        if to is None:
-            former = sorted(
-                (version.tags[SINCE], number)
-                for number, version in known.items()
-                if SINCE in version.tags and number != present
-            )
-            if present is None or not former:
-                raise ValueError(
-                    f"{family}: there is no champion before {f'version {present}' if present else 'the first'} to go back to"
-                )
-            to = former[-1][1]
-        if to not in known or to == present:
+        present = standing(registry, family)
+        known = {int(version.version): version for version in _all(registry, family)}
+        target = _rollback_target(family, known, present.champion) if to is None else to
+        if target not in known or target == present.champion:
+            what = "is the champion" if target == present.champion else "is not registered"
+            raise ValueError(f"{family}: version {target} {what}; see `beauty models`")
+        with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
+            champion(family, target, into=Path(folder) / "version")  # refuses damaged files
+        if not promote(registry, family, target, present):
             raise ValueError(
-                f"{family}: version {to} {'is the champion' if to == present else 'is not registered'}; see `beauty models`"
+                f"{family}: another process has just changed the champion; look at `beauty models` and try again"
             )
         with explained():
-            _point(registry, family, "champion", to)
-            if present is not None:
-                registry.delete_model_version_tag(family, str(present), SINCE)
-                registry.set_model_version_tag(family, str(present), "rolled_back", _now())
-            return _described(registry, known[to], aliases(registry, family))
+            if present.champion is not None:
+                registry.delete_model_version_tag(family, str(present.champion), SINCE)
+                registry.set_model_version_tag(family, str(present.champion), "rolled_back", _now())
+            return _described(registry, known[target], aliases(registry, family))
+
+
+def _rollback_target(family: str, known: dict[int, Any], present: int | None) -> int:
+    """Return the version that was champion last before ``present``."""
+    former = [
+        (version.tags[SINCE], number)
+        for number, version in known.items()
+        if SINCE in version.tags and number != present
+    ]
+    if present is None or not former:
+        before = f"version {present}" if present else "the first"
+        raise ValueError(f"{family}: there is no champion before {before} to go back to")
+    return int(max(former)[1])
 
 
 def champion_version(family: str, version: int | None = None) -> int:

@@ -1,0 +1,131 @@
+"""Who is champion after whom: a compare-and-set on MLflow, which has none of its own.
+
+MLflow moves an alias for whoever asks last. Two machines that both judged a candidate against version 3 could therefore
+both move it, and the worse one win. So every change of a family's champion first claims its number in the family's line
+of champions: it creates the experiment ``FAMILY champion NUMBER``, whose tags say which version it is. Experiment names
+are unique in MLflow's database and its tags are written in the same transaction, so exactly one claim of a number
+succeeds, on SQLite, PostgreSQL and through a server alike. Whoever fails looks again, judges against the new champion,
+and claims the next number. The experiment is deleted at once, which in MLflow means hidden: its name stays taken.
+
+Nobody holds a lock, so nobody who is killed or stopped can block others. A process that stops between its claim and the
+alias is helped: `settle`, which everyone calls who wants to know the champion, moves the alias for it. One that wakes up
+late and moves the alias back finds the newer claim right after, and puts it right; if it is killed even then, the tag
+`MOVING` that it left tells everyone else. An alias that a person moved in MLflow's own pages bears no such tag, and stays.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+SINCE = "was_champion_since"  # tag: when the version last became champion; gone when rolled back
+SETTLED = "champion_number"  # tag: the last claim for this version to which the alias was moved
+MOVING = "champion_moving"  # tag: the claim for which somebody is moving the alias right now
+
+Client = Any  # mlflow.MlflowClient, which takes seconds to import
+
+
+class Claim(NamedTuple):
+    """The champion with the number ``number`` in the family's line is ``version``."""
+
+    number: int
+    version: int
+
+
+class Standing(NamedTuple):
+    """What a candidate is judged against: the last number in the line, and the champion now."""
+
+    number: int
+    champion: int | None
+
+
+def aliases(registry: Client, family: str) -> dict[str, int]:
+    """Return alias → version of the family; empty when nothing is registered yet."""
+    found = registry.search_registered_models(f"name='{family}'")
+    return {alias: int(version) for alias, version in found[0].aliases.items()} if found else {}
+
+
+def _tags(registry: Client, family: str) -> dict[int, dict[str, str]]:
+    versions = registry.search_model_versions(f"name='{family}'", max_results=10_000)
+    return {int(version.version): dict(version.tags) for version in versions}
+
+
+def _name(family: str, number: int) -> str:
+    return f"{family} champion {number}"
+
+
+def _last_claim(registry: Client, family: str, tags: dict[int, dict[str, str]]) -> Claim | None:
+    """Return the newest claim. The versions' tags say where to look from: `mlflow gc` may have removed older claims."""
+    settled = [Claim(int(own[SETTLED]), version) for version, own in tags.items() if SETTLED in own]
+    last = max(settled, default=None)
+    while True:
+        number = last.number + 1 if last else 1
+        found = registry.get_experiment_by_name(_name(family, number))
+        if found is None:
+            return last
+        last = Claim(number, int(found.tags["version"]))
+
+
+def _move(registry: Client, family: str, claim: Claim) -> None:
+    """Move the alias to the version of ``claim``, or of a newer claim that came meanwhile."""
+    while True:
+        version = str(claim.version)
+        registry.set_model_version_tag(family, version, MOVING, str(claim.number))
+        registry.set_registered_model_alias(family, CHAMPION, version)
+        newest = _last_claim(registry, family, _tags(registry, family))
+        assert newest
+        if newest.number > claim.number:
+            registry.delete_model_version_tag(family, version, MOVING)
+            claim = newest
+            continue
+        registry.set_model_version_tag(family, version, SETTLED, str(claim.number))
+        registry.set_model_version_tag(family, version, SINCE, datetime.now(UTC).isoformat())
+        registry.delete_model_version_tag(family, version, MOVING)
+        if aliases(registry, family).get(CHALLENGER) == claim.version:
+            registry.delete_registered_model_alias(family, CHALLENGER)
+        return
+
+
+def settle(registry: Client, family: str) -> Standing:
+    """Return the champion, after finishing what a stopped or killed process left half done."""
+    tags = _tags(registry, family)
+    last = _last_claim(registry, family, tags)
+    if last is None:
+        return Standing(0, aliases(registry, family).get(CHAMPION))
+    champion = aliases(registry, family).get(CHAMPION)
+    unsettled = int(tags.get(last.version, {}).get(SETTLED, 0)) < last.number
+    moved_late = (
+        champion is not None and champion != last.version and MOVING in tags.get(champion, {})
+    )
+    if last.version in tags and (unsettled or moved_late):
+        if moved_late:
+            registry.delete_model_version_tag(family, str(champion), MOVING)
+        _move(registry, family, last)
+        champion = aliases(registry, family).get(CHAMPION)
+    return Standing(last.number, champion)
+
+
+def succeed(registry: Client, family: str, version: int, standing: Standing) -> bool:
+    """Make ``version`` champion if ``standing`` still holds; return whether it did.
+
+    ``standing`` is what `settle` returned before the candidate was judged.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if settle(registry, family) != standing:
+        return False
+    number = standing.number + 1
+    try:
+        claimed = registry.create_experiment(
+            _name(family, number), tags={"family": family, "version": str(version)}
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        settle(registry, family)  # help whoever was first
+        return False
+    registry.delete_experiment(claimed)
+    _move(registry, family, Claim(number, version))
+    return True
