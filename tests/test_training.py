@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from beauty_models import families, params
 from beauty_models.checkpoint import DIGEST_LENGTH, Checkpoint, fingerprint
+from beauty_models.common.descent import Descent, Watch
 from beauty_models.common.files import read_json
-from beauty_models.common.training import not_finite
+from beauty_models.common.training import NotFiniteError, not_finite
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -283,6 +285,70 @@ def test_divergence_stops_at_once_and_names_the_step(
             stream.seek(DIGEST_LENGTH + 1)
             assert not_finite(torch.load(stream, weights_only=True)) is None
     shutil.rmtree(left, ignore_errors=True)
+
+
+def poison(folder: Path) -> None:
+    """Make every weight in ``folder`` NaN, as a run of an earlier version, or a disk, could leave them."""
+    for file in folder.rglob("*.safetensors"):
+        weights_ = load_file(file)
+        for name, value in weights_.items():
+            if value.is_floating_point():
+                weights_[name] = torch.full_like(value, torch.nan)
+        save_file(weights_, file, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(("stage", "read"), [("finetune", "pretrained"), ("evaluate", "model")])
+def test_weights_that_are_no_numbers_end_a_stage_in_words(
+    trained: tuple[str, Path], stage: str, read: str, tmp_path: Path
+) -> None:
+    family, place = trained
+    poisoned = tmp_path / read
+    shutil.copytree(place / read, poisoned)
+    poison(poisoned)
+    arguments = [
+        f"--{read}={poisoned}" if word.startswith(f"--{read}=") else word
+        for word in command(stage, family, place, out=f"{stage}-poisoned")
+    ]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: "), done.stderr
+    assert "finite" in done.stderr.strip().splitlines()[-1]
+    assert "JSON" not in done.stderr and "Traceback" not in done.stderr
+    assert not (place / f"{stage}-poisoned").exists()
+    assert not (place / f"{stage}-poisoned.json").exists()
+
+
+def test_infinite_gradients_of_a_finite_loss_change_no_weight(tmp_path: Path) -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    recipe = params.load("sentiment", ROOT / "params.yaml").finetune
+    descent = Descent(network, [{"params": list(network.parameters()), "lr": 0.1}], 10, recipe)
+    checkpoint = Checkpoint(tmp_path / "model", "same", 1)
+    descent.watched("finetune", checkpoint)
+    loss = network.weight.abs().sqrt().sum()  # its slope at 0 has no end
+    loss.backward()
+    with pytest.raises(NotFiniteError, match="finetune: step 1 of 10: the gradients' length is"):
+        descent.step(loss.item())
+    assert network.weight.item() == 0
+
+
+def test_a_state_that_is_not_finite_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "model", "same", 1)
+    checkpoint.save({"step": 1, "mean": {"w": torch.ones(3)}})
+    with pytest.raises(NotFiniteError, match=r"mean\.w is not finite.*the last good checkpoint is"):
+        checkpoint.save({"step": 2, "mean": {"w": torch.tensor([1.0, torch.inf, 1.0])}})
+    assert checkpoint.load() is not None and not checkpoint.previous.exists()
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), 2e6])
+def test_a_loss_that_runs_away_names_step_rate_and_remedy(tmp_path: Path, loss: float) -> None:
+    watch = Watch("pretrain", 9, [0.5, 0.1], "bfloat16")
+    watch.loss(0, 7.0)
+    watch.loss(1, 6000.0)
+    with pytest.raises(NotFiniteError) as refused:
+        watch.loss(4, loss)
+    for part in ("pretrain: step 5 of 9", "learning rates 0.5, 0.1", "bfloat16", "float32"):
+        assert part in str(refused.value)
 
 
 def test_checkpoint_of_other_params_is_not_used(trained: tuple[str, Path], tmp_path: Path) -> None:

@@ -85,13 +85,18 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON with sorted keys, whole or not at all."""
+    """Write ``content`` as indented JSON with sorted keys, whole or not at all.
+
+    Raises:
+        ValueError: a number in it is NaN or infinite.
+        OSError: the disk is full or refuses.
+    """
+    try:
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: not written, a number in it is NaN or infinite") from error
     with new_file(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-            + "\n",
-            encoding="utf-8",
-        )
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

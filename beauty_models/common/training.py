@@ -45,7 +45,7 @@ def require_finite(values: torch.Tensor, what: str) -> torch.Tensor:
     if not bool(torch.isfinite(values).all()):
         raise NotFiniteError(
             f"{what} are not finite numbers; set the stage's precision to float32, and where that does "
-            "not help, look at the pretrained weights and the data"
+            "not help, look at the weights that it begins with (make or restore them anew) and the data"
         )
     return values
 

@@ -25,7 +25,7 @@ from beauty_models.common.images import encode
 from beauty_models.common.openclip import Dual
 from beauty_models.common.pairs import colours
 from beauty_models.common.shards import Pictures
-from beauty_models.common.training import device, precision
+from beauty_models.common.training import device, precision, require_finite
 from beauty_models.params import Index
 
 ROWS = 64  # pictures or texts at once where nothing is learned
@@ -83,6 +83,7 @@ class Recommender:
                 found[start : start + ROWS] = seen.cpu().numpy()
                 if bar:
                     bar.advance(len(some))
+        require_finite(torch.from_numpy(found), "the embeddings of pictures")
         return normalise(found)
 
     @torch.inference_mode()
@@ -104,6 +105,7 @@ class Recommender:
                 )
                 if bar:
                     bar.advance(len(some))
+        require_finite(torch.from_numpy(found), "the embeddings of texts")
         return normalise(found)
 
     def embed_items(

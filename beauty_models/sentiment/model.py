@@ -22,7 +22,7 @@ from beauty_models.backbones import from_pretrained, network
 from beauty_models.common import progress
 from beauty_models.common.bert import TOKENS, encode, layers, mean, pad, tokenize
 from beauty_models.common.files import new_folder, read_json, write_json
-from beauty_models.common.training import attention, by_length, device, precision
+from beauty_models.common.training import attention, by_length, device, precision, require_finite
 
 STATES = 4  # of an aspect: not mentioned, negative, neutral, positive
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -106,6 +106,7 @@ class Classifier(nn.Module):
                 aspects[batch] = torch.softmax(aspect.float(), -1).cpu().numpy()
                 if bar:
                     bar.advance(len(batch))
+        require_finite(torch.from_numpy(probabilities), f"{title or 'predict'}: the probabilities")
         return Predictions(probabilities, aspects)
 
 

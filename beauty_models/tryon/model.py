@@ -29,7 +29,7 @@ from beauty_models.common.files import read_json, write_json
 from beauty_models.common.fusion import FUSIONS, Places
 from beauty_models.common.shards import Pictures
 from beauty_models.common.towers import ROWS, Inputs, Networks, Towers, load_networks
-from beauty_models.common.training import attention, device, precision
+from beauty_models.common.training import attention, device, precision, require_finite
 
 PARTS = ("train", "validation", "test")
 THUMBNAIL = 96  # pixels, the shorter side of a garment's picture in the gallery
@@ -207,10 +207,10 @@ class Stylist(Towers):
                     logits.setdefault(name, []).append(values.float().cpu())
                 if bar:
                     bar.advance(len(batch))
-        return (
-            {name: torch.cat(parts) for name, parts in features.items()},
-            {name: torch.cat(parts) for name, parts in logits.items()},
-        )
+        joined = {name: torch.cat(parts) for name, parts in logits.items()}
+        for branch, said in joined.items():
+            require_finite(said, f"the logits of {branch}")
+        return {name: torch.cat(parts) for name, parts in features.items()}, joined
 
     def predict(
         self, texts: Sequence[str], keys: Sequence[str], pictures: Pictures, title: str = "predict"
