@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 VADER := vaderSentiment-3.3.2.tar.gz
 
-.PHONY: retrain test check ui repro install lock bench game-day clean
+.PHONY: retrain test check ui repro install lock bench game-day clean help
+
+help:                   ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | while IFS="$$(printf '\t')" read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
 
 retrain: install        ## install, then fetch → ingest → pretrain → finetune → evaluate → register
 	$(BIN)/beauty retrain $(ARGS)
@@ -12,7 +15,7 @@ test: install           ## install, check style and types, run the tests
 	$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n 2
 
-check: install
+check: install          ## check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -24,7 +27,7 @@ repro: install          ## the same DAG by DVC alone
 	$(BIN)/beauty fetch
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
-install: .venv/installed
+install: .venv/installed ## make .venv from requirements.lock
 
 # English starter reviews lie in the source archive of vaderSentiment (MIT), which pip does not unpack into the environment.
 .venv/installed: requirements.lock pyproject.toml
@@ -39,7 +42,7 @@ install: .venv/installed
 lock: install           ## write requirements.lock anew from what is installed
 	$(BIN)/python -m pip freeze --exclude-editable | sort -f > requirements.lock
 
-bench: install
+bench: install          ## measure throughput and the flow's overhead (minutes)
 	$(BIN)/python -m bench.throughput
 	$(BIN)/python -m bench.flow_overhead
 

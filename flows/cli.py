@@ -1,4 +1,4 @@
-"""The ``beauty`` command: retrain, fetch, why, models, evaluate, predict, rollback.
+"""The ``beauty`` command: init, retrain, fetch, why, models, evaluate, predict, rollback.
 
 ``--json`` on any of them leaves nothing on standard output but the JSON; logs go to standard error. The exit code is 0 only
 on success; an error is one line, or its traceback with BEAUTY_TRACEBACK=1. ``beauty retrain`` with ``--set``, ``--profile``,
@@ -20,9 +20,13 @@ import typer
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Retrain beauty and fashion models.",
+)
+
+NO_GIT = (
+    "DVC wants to know its repository: clone the project, or in this folder run `git init`, "
+    "or `dvc config --local core.no_scm true` to do without git"
 )
 
 Families = Annotated[
@@ -78,6 +82,39 @@ def _families(named: list[str] | None) -> list[str]:
     return list(dict.fromkeys(named or known))
 
 
+KEY_LIBRARIES = ("torch", "transformers", "dvc", "prefect", "mlflow")
+
+
+def _version(wanted: bool) -> None:
+    """Print the version, the commit of the code where it is a clone, and the libraries that results depend on."""
+    if not wanted:
+        return
+    import subprocess
+    from importlib.metadata import version
+    from pathlib import Path
+
+    root = Path(__file__).parents[1]
+    describe = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
+    commit = ""
+    if (root / ".git").exists():
+        commit = subprocess.run(describe, capture_output=True, text=True).stdout.strip()
+    print(f"beauty-models {version('beauty-models')}{f' ({commit})' if commit else ''}")
+    print(
+        f"Python {sys.version.split()[0]}, {', '.join(f'{n} {version(n)}' for n in KEY_LIBRARIES)}"
+    )
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print versions and end."),
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def retrain(
     families: Families = None,
@@ -129,6 +166,87 @@ def retrain(
             outcome(answer[0], wanted, failed is not None)
         if failed:
             raise failed
+
+
+@app.command()
+def init(
+    source: Annotated[str, typer.Argument(help="A file, folder, glob or s3://bucket/prefix.")],
+    family: Annotated[
+        str | None, typer.Option(help="The family, when the data could be for several.")
+    ] = None,
+    maps: Map = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            help="CLASS=VALUE, such as positive=good; ignore=VALUE leaves its rows out.",
+            metavar="CLASS=VALUE",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="profiles/NAME.yaml in place of own.yaml.", metavar="NAME")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    run: Annotated[bool, typer.Option("--retrain", help="Retrain right after writing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at data of your own, propose the settings, and write them after a yes."""
+    from dataclasses import asdict
+
+    from flows import edit
+    from flows import init as first
+
+    given = first.labels_of(labels or [])
+    columns = edit.mapping(maps or [])
+    with _answer(as_json) as answer:
+        known = _families([family])[0] if family else None
+        delivery = first.look(source, _log)
+        proposal = first.propose(delivery, known, columns, given)
+        asking = not (yes or as_json)
+        if proposal.unknown and asking:
+            print("\n".join(first.lines(proposal)), flush=True)
+            given |= _ask_labels(proposal)
+            proposal = first.propose(delivery, known, columns, given)
+        if open_question := first.undecided(proposal):
+            raise ValueError(f"{source}: {open_question}")
+        changes = first.changes(proposal, profile)
+        if not as_json:
+            print("\n".join(first.lines(proposal)), flush=True)
+        if asking and not _agreed("Write this to params.yaml?"):
+            raise ValueError("nothing was written")
+        told = edit.apply(changes) if yes or asking else []
+        command = f"beauty retrain {proposal.family}"
+        answer.append(asdict(proposal) | {"written": told, "next": command})
+        if told:
+            _log("\n".join(["params.yaml changed (undo: git checkout params.yaml):", *told]))
+        if not as_json and not run:
+            print(f"next: {command}")
+    if run and (yes or asking):
+        retrain([proposal.family], None, None, None, None, as_json)
+
+
+def _ask_labels(proposal: Any) -> dict[str, str]:
+    """Ask for the class of each unknown value; return value → class."""
+    from flows.init import IGNORE
+
+    try:
+        return {
+            value: typer.prompt(
+                f"{value!r}, {count:,} rows: which class ({IGNORE} leaves them out)?"
+            )
+            for value, count in proposal.unknown.items()
+        }
+    except typer.Abort:
+        raise ValueError(f"no answer; say --label CLASS={next(iter(proposal.unknown))}") from None
+
+
+def _agreed(question: str) -> bool:
+    """Ask; no answer at all (a script's empty standard input) is an error that names --yes."""
+    try:
+        return bool(typer.confirm(question))
+    except typer.Abort:
+        raise ValueError("no answer, so nothing was written; --yes writes without asking") from None
 
 
 @app.command()
@@ -265,6 +383,8 @@ def main() -> None:
             else f"{type(error).__name__} (BEAUTY_TRACEBACK=1 shows where): "
         )
         _log(f"error: {kind}{error}")
+        if "is not a git repository" in str(error):
+            _log(NO_GIT)
         sys.exit(1)
 
 

@@ -82,13 +82,31 @@ def _intact(raw: Path) -> Manifest:
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
     """Return (path below ``folder``, file) of each visible file but our manifest, sorted."""
-    found = (
-        (file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file()
-    )
-    return sorted((path, file) for path, file in found if _wanted(path))
+    found = []
+    for file in folder.rglob("*"):
+        path = file.relative_to(folder).as_posix()
+        if file.is_file() and wanted(path) and _stays_in(folder, file):
+            found.append((path, file))
+    return sorted(found)
 
 
-def _wanted(path: str) -> bool:
+def _stays_in(folder: Path, file: Path) -> bool:
+    """Return whether ``file`` really lies below ``folder``: a delivery must not reach for other files of this machine."""
+    return file.resolve().is_relative_to(folder.resolve())
+
+
+def _links_left_out(folder: Path) -> list[str]:
+    """Return the visible links below ``folder`` that are not followed: to folders, and to files out of it."""
+    left = []
+    for link in folder.rglob("*"):
+        path = link.relative_to(folder).as_posix()
+        followed = link.is_file() and _stays_in(folder, link)
+        if link.is_symlink() and wanted(path) and not followed:
+            left.append(path)
+    return sorted(left)
+
+
+def wanted(path: str) -> bool:
     """Return whether the file at ``path`` below the source is data: not hidden, not in a hidden folder, not a manifest of ours."""
     return path != MANIFEST and not any(part.startswith(".") for part in path.split("/"))
 
@@ -109,7 +127,7 @@ def _up_to_date(family: str, source: str, license: str, former: Manifest, say: S
             o.path: o.etag for o in _objects(s3.client(), source)
         }
     try:
-        files = _expand(source)
+        files = expand(source)
     except ValueError:
         if not same or seen.exists():
             raise
@@ -145,7 +163,7 @@ def check(source: str) -> None:
         ValueError: saying what to give instead.
     """
     if kind_of(source) == "local":
-        _expand(source)
+        expand(source)
 
 
 def _starter_hash(family: str) -> str:
@@ -179,7 +197,7 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _expand(source: str) -> list[tuple[str, Path]]:
+def expand(source: str) -> list[tuple[str, Path]]:
     """Return (path in the data folder, file) for each file with content that a file name, folder or glob stands for.
 
     Raises:
@@ -192,11 +210,11 @@ def _expand(source: str) -> list[tuple[str, Path]]:
         found = _files(place)
     elif glob.has_magic(source):
         root = next(parent for parent in place.parents if not glob.has_magic(str(parent)))
-        matches = (
-            (file.relative_to(root).as_posix(), file)
-            for file in root.glob(str(place.relative_to(root)))
-        )
-        found = sorted((path, file) for path, file in matches if file.is_file() and _wanted(path))
+        found = []
+        for file in sorted(root.glob(str(place.relative_to(root)))):
+            path = file.relative_to(root).as_posix()
+            if file.is_file() and wanted(path) and _stays_in(root, file):
+                found.append((path, file))
     else:
         raise ValueError(f"{source}: no such file or folder{_near(place)}")
     full = [(path, file) for path, file in found if file.stat().st_size]
@@ -252,7 +270,8 @@ def take(
     if kind == "s3":
         etags = _take_s3(source, folder, downloads, say, former or {}, raw)
     elif kind == "local":
-        _copy(_expand(source), folder)
+        _tell_links(Path(source).expanduser(), say)
+        _copy(expand(source), folder)
         _hint(Path(source).expanduser(), say)
     else:
         extra = {"starter_sha256": _starter_hash(family)}
@@ -315,6 +334,17 @@ def _copy(files: list[tuple[str, Path]], folder: Path) -> None:
             )
 
 
+def _tell_links(source: Path, say: Say) -> None:
+    """Say which links of a delivered folder, or of a glob's, are left out."""
+    folder = source
+    while glob.has_magic(str(folder)):
+        folder = folder.parent
+    for path in _links_left_out(folder) if folder.is_dir() else []:
+        say(
+            f"fetch: {folder / path} is a link to a folder or out of the delivery: left out; put the files there"
+        )
+
+
 def _hint(source: Path, say: Say) -> None:
     """Say that files lie beside a single source file that look like parts of it (``X_aspects.csv`` beside ``X.csv``)."""
     beside = (
@@ -331,7 +361,7 @@ def _hint(source: Path, say: Say) -> None:
 
 
 def _objects(connection: Any, url: str) -> list[s3.Object]:
-    objects = [item for item in s3.list_objects(connection, url) if _wanted(item.path)]
+    objects = [item for item in s3.list_objects(connection, url) if wanted(item.path)]
     if not objects:
         raise ValueError(f"{url}: there are only hidden files")
     return objects

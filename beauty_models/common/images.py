@@ -26,6 +26,7 @@ FORMATS = (
     "TIFF",
 )  # the decoders that are tried; all others of Pillow stay shut
 LARGEST_FILE = 100_000_000  # bytes; a larger file is not read at all
+LONGEST_SIDE = 65_500  # pixels, of a JPEG (libjpeg's JPEG_MAX_DIMENSION)
 THUMBNAIL = 8  # pixels a side of the colour thumbnail
 BITS = 64  # of the perceptual hash
 
@@ -123,9 +124,21 @@ def shrink(image: Image.Image, side: int) -> Image.Image:
 
 
 def encode(image: Image.Image, quality: int = 90) -> bytes:
-    """Return an RGB picture as JPEG without any metadata; the same pixels give the same bytes."""
+    """Return an RGB picture as JPEG without any metadata; the same pixels give the same bytes.
+
+    Raises:
+        BadImageError: JPEG cannot hold it.
+    """
+    width, height = image.size
+    if max(width, height) > LONGEST_SIDE:
+        raise BadImageError(
+            f"the picture has {width} × {height} pixels as it is kept, JPEG allows {LONGEST_SIDE:,} a side"
+        )
     stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=quality, subsampling=0)
+    try:
+        image.save(stream, "JPEG", quality=quality, subsampling=0)
+    except (OSError, ValueError, MemoryError) as error:
+        raise BadImageError(f"the picture cannot be kept as JPEG: {str(error)[:100]}") from None
     return stream.getvalue()
 
 

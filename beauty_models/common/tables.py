@@ -9,7 +9,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ from charset_normalizer import from_bytes
 from beauty_models.common.progress import say
 
 LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
+SHORTEST_TEXT = 8.0  # characters on average, from which a column may be the text
+MOST_LABELS = 12  # distinct values, up to which a column may be the label
 EXCERPT = 200  # characters of a rejected row that are kept
 ENCODINGS = [
     "gb18030",
@@ -252,6 +254,41 @@ def pick(columns: Sequence[str], mapping: dict[str, list[str]]) -> dict[str, str
         for field, names in mapping.items()
     }
     return {field: column for field, column in found.items() if column}
+
+
+def text_column(rows: pd.DataFrame, taken: Iterable[str] = ()) -> str:
+    """Return the column of ``rows`` that looks like the text: distinct and on average the longest, "" when none does.
+
+    ``taken`` columns are not looked at. This proposes; it never decides.
+    """
+    best, longest = "", SHORTEST_TEXT
+    for column in rows.columns:
+        cells = rows[column]
+        length = float(cells.str.len().mean())
+        distinct = cells.nunique() > len(cells) / 2
+        numbers = cells.str.fullmatch(r"[\d\s.:/-]*").all()
+        if column not in taken and distinct and not numbers and length > longest:
+            best, longest = str(column), length
+    return best
+
+
+def label_columns(
+    rows: pd.DataFrame, words: dict[str, list[str]], taken: Iterable[str] = ()
+) -> list[str]:
+    """Return the columns of ``rows`` that may be the label: few values, each there often.
+
+    Where some hold at least two of ``words`` (meaning → words that can hardly mean anything else), only those are returned.
+    """
+    known = {word for values in words.values() for word in values}
+    few, told = [], []
+    for column in rows.columns:
+        values = set(map(plain, rows[column])) - {""}
+        if column in taken or not 2 <= len(values) <= min(MOST_LABELS, len(rows) / 2):
+            continue
+        few.append(str(column))
+        if len(known & values) >= 2:
+            told.append(str(column))
+    return told or few
 
 
 def plain(value: str) -> str:

@@ -20,6 +20,47 @@ from beauty_models.params import (
     Split,
 )
 
+POLAR = {
+    "positive": [
+        *[
+            "good",
+            "great",
+            "positive",
+            "pos",
+            "recommended",
+            "recommend",
+            "satisfied",
+            "happy",
+            "like",
+            "liked",
+            "love",
+            "loved",
+            "praise",
+        ],
+        "thumbs up",
+        *["好评", "好", "满意", "推荐", "喜欢", "正向", "赞"],
+    ],
+    "negative": [
+        *[
+            "bad",
+            "poor",
+            "negative",
+            "neg",
+            "dissatisfied",
+            "unsatisfied",
+            "unhappy",
+            "dislike",
+            "disliked",
+            "hate",
+            "hated",
+            "complaint",
+        ],
+        *("thumbs down", "not recommended", "not recommend"),
+        *["差评", "差", "不满意", "不推荐", "不喜欢", "负向", "踩"],
+    ],
+}
+"""Label values that hardly mean anything else. They are proposed to the user, never taken untold."""
+
 
 class Columns(Section):
     """For each field the column names it may have in a file; the first that is there counts, capitals do not."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import shlex
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from beauty_models.common.files import new_file, new_folder, read_json, write_js
 from beauty_models.common.progress import bar, say
 from beauty_models.common.text import fingerprint, language, near_duplicates, normalise
 from beauty_models.families import Metrics
-from beauty_models.sentiment import Columns, Ingest
+from beauty_models.sentiment import POLAR, Columns, Ingest
 
 REVIEW = ("id", "text", "label", "rating", "product", "category", "date")
 ANNOTATION = ("id", "aspect", "polarity", "term", "opinion")
@@ -65,13 +67,14 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     reviews["text"] = [normalise(text) for text in reviews["text"]]
     _annotate(reviews, annotations, tables.meanings(params.polarities, "ingest.polarities"))
     _doubt(reviews, [_length_fault(text, params) for text in reviews["text"]])
-    _label(reviews, params)
+    seen = _label(reviews, params)
     reviews["key"] = [fingerprint(text) for text in reviews["text"]]
     contradictions = _contradict(reviews)
     rejected = pd.concat(
         [frame[frame["reason"] != ""][REJECTED.names] for frame in (reviews, annotations)]
     ).sort_values(["file", "row"])
-    _check_rejected([reviews, annotations], rejected, data, params.max_rejected)
+    remedy = _labels_remedy(seen, params.labels)
+    _check_rejected([reviews, annotations], rejected, data, params.max_rejected, remedy)
     kept, figures = _distinct(reviews[reviews["reason"] == ""], params)
     parts = {part: kept[(kept["part"] == part) & (kept["label"] != "")] for part in PARTS}
     _check_parts(parts, columns, params)
@@ -129,9 +132,14 @@ def _read(raw: Path, columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame, str]
             table = tables.read(file)
             found = tables.pick(list(table.rows.columns), columns.model_dump())
             there.append(f"{file} has the columns {', '.join(table.rows.columns)}")
+            if not {"label", "rating", "polarity"} & set(found):
+                labels = tables.label_columns(table.rows, POLAR, found.values())
+                some = f" (perhaps --map label={labels[0]})" if len(labels) == 1 else ""
+                there[-1] += some
             if "text" not in found and not {"id", "aspect", "polarity"} <= set(found):
                 raise ValueError(
-                    f"{there[-1]}; none of them is known as the text: add its name with --map text=COLUMN or to ingest.columns.text"
+                    f"{there[-1]}; none of them is known as the text: add {_map_remedy(table.rows, found)} "
+                    "(or the name to ingest.columns.text); `beauty init FILE` looks at a file and proposes"
                 )
             fields = REVIEW if "text" in found else ANNOTATION
             frames[fields].append(
@@ -214,8 +222,77 @@ def _length_fault(text: str, params: Ingest) -> str:
     )
 
 
-def _label(reviews: pd.DataFrame, params: Ingest) -> None:
-    """Put the class, or "" for none, into the column label: from label, else rating, else aspects."""
+def _map_remedy(rows: pd.DataFrame, found: dict[str, str]) -> str:
+    """Return the ``--map`` that names the likeliest text of ``rows``, and its label where one stands out."""
+    text = tables.text_column(rows, found.values())
+    parts = [f"text={text or 'COLUMN'}"]
+    labels = tables.label_columns(rows, POLAR, {*found.values(), text})
+    if not {"label", "rating"} & set(found) and len(labels) == 1:
+        parts.append(f"label={labels[0]}")
+    return f"--map {shlex.quote(','.join(parts))}"
+
+
+def _sets(values: dict[str, list[Any]]) -> str:
+    """Return the ``--set`` options, ready to paste, that put ``values`` below sentiment.ingest."""
+    options = []
+    for key, items in values.items():
+        text = json.dumps(items, ensure_ascii=False)
+        options.append(f"--set {shlex.quote(f'sentiment.ingest.{key}={text}')}")
+    return " ".join(options)
+
+
+def _labels_remedy(seen: Counter[str], labels: dict[str, list[str]]) -> str:
+    """Return the options that give the most frequent unknown ones of the label values ``seen`` a class, "" when there are none."""
+    known = tables.meanings(labels, "ingest.labels")
+    unknown = [value for value, _ in seen.most_common() if value not in known]
+    if not unknown:
+        return ""
+    words = tables.meanings(POLAR, "POLAR")
+    classes = list(labels)
+    given: dict[str, list[str]] = {name: [] for name in classes}
+    for value in seen:
+        if value in known:
+            given[known[value]].append(value)
+    unsure = False
+    for value in unknown[:6]:
+        name = words.get(value, "")
+        if name not in given:
+            unsure = True
+            name = min(classes, key=lambda one: len(given[one]))
+        given[name].append(value)
+    options = _sets({f"labels.{name}": values for name, values in given.items() if values})
+    doubt = " (which value means what is a guess here: put each where it belongs)" if unsure else ""
+    return f"say what the values mean{doubt}: {options}"
+
+
+def _check_scale(ratings: pd.Series, params: Ingest) -> None:
+    """Stop when the ratings go beyond the stars that are listed: 4 of 10 is no praise.
+
+    Raises:
+        ValueError: more than one in a hundred does; a stray one is left to `_label`.
+    """
+    numbers = pd.to_numeric(ratings[ratings != ""], errors="coerce").dropna()
+    top = max((star for values in params.ratings.values() for star in values), default=0.0)
+    beyond = numbers[numbers > top]
+    if len(beyond) <= 0.01 * len(numbers):
+        return
+    highest = float(beyond.max())
+    low = [star for star in range(1, int(highest) + 1) if star <= 0.4 * highest]
+    high = [star for star in range(1, int(highest) + 1) if star >= 0.7 * highest]
+    remedy = "another column with --map rating=COLUMN"
+    if highest <= 20:
+        remedy = _sets({"ratings.negative": low, "ratings.positive": high})
+    raise ValueError(
+        f"{len(beyond):,} of {len(numbers):,} ratings are above {top:g}, up to {highest:g}: they are not stars of {top:g}; "
+        f"say which mean what, such as {remedy}"
+    )
+
+
+def _label(reviews: pd.DataFrame, params: Ingest) -> Counter[str]:
+    """Put the class, or "" for none, into the column label: from label, else rating, else aspects; return the labels seen."""
+    _check_scale(reviews["rating"][reviews["label"] == ""], params)
+    top = max((star for values in params.ratings.values() for star in values), default=0.0)
+    seen: Counter[str] = Counter()
     labels = tables.meanings(params.labels, "ingest.labels")
     stars = tables.meanings(
         {name: list(map(str, values)) for name, values in params.ratings.items()}, "ingest.ratings"
@@ -229,6 +306,7 @@ def _label(reviews: pd.DataFrame, params: Ingest) -> None:
         if review.label:
             label = labels.get(tables.plain(review.label), "")
             reason = "" if label else f"label {review.label!r:.40} is none of {', '.join(labels)}"
+            seen[tables.plain(review.label)] += 1
         elif review.rating:
             label = stars.get(tables.plain(review.rating), "")
             reason = (
@@ -236,6 +314,8 @@ def _label(reviews: pd.DataFrame, params: Ingest) -> None:
                 if NUMBER.fullmatch(tables.plain(review.rating))
                 else f"rating {review.rating!r:.40} is not a number"
             )
+            if not reason and not label and float(tables.plain(review.rating)) > top:
+                reason = f"rating {review.rating!r:.40} is above the stars of ingest.ratings"
         elif params.label_from_aspects and review.aspects:
             label = (
                 "negative"
@@ -246,6 +326,7 @@ def _label(reviews: pd.DataFrame, params: Ingest) -> None:
         reasons.append(reason)
     reviews["label"] = found
     _doubt(reviews, reasons)
+    return seen
 
 
 def _contradict(reviews: pd.DataFrame) -> int:
@@ -258,7 +339,7 @@ def _contradict(reviews: pd.DataFrame) -> int:
 
 
 def _check_rejected(
-    frames: list[pd.DataFrame], rejected: pd.DataFrame, data: Path, limit: float
+    frames: list[pd.DataFrame], rejected: pd.DataFrame, data: Path, limit: float, remedy: str
 ) -> None:
     """Fail when more than ``limit`` of the rows of a kind are rejected, and leave them beside ``data``."""
     left = data.with_name(f"{data.name}.rejected.parquet")
@@ -274,6 +355,7 @@ def _check_rejected(
     for reason, count in Counter(rejected["reason"]).most_common(5):
         first = rejected[rejected["reason"] == reason].iloc[0]
         lines.append(f"  {count} times: {reason} (first in {first['file']}, row {first['row']})")
+    lines += [remedy] if remedy else []
     raise ValueError("\n".join(lines))
 
 
