@@ -38,10 +38,10 @@ def _serve(name: str, command: list[str], stop: threading.Event) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8", buffering=1) as lines:
         try:
-            code = child.run(
+            ended = child.run(
                 command, os.environ, lambda line: print(line, file=lines), math.inf, stop
             )
-            print(f"error: {name} ended with exit code {code}; see {log}", file=sys.stderr)
+            print(f"error: {name} {child.how(ended)}; see {log}", file=sys.stderr)
         except child.StoppedError:
             return
         finally:

@@ -38,16 +38,13 @@ def python(
     words = [str(argument) for argument in arguments]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     environment = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
-    code = child.run(
+    ended = child.run(
         [sys.executable, *words], environment, hear, math.inf, stop or threading.Event()
     )
-    if code and said:
+    if ended.code and said:
         raise ValueError("\n".join(said)[len("error: ") :])
-    if code:
-        raise RuntimeError(
-            "\n".join(
-                [f"`python {' '.join(words)}` ended with exit code {code}; it said last:", *last]
-            )
-        )
+    if ended.code:
+        what = f"`python {' '.join(words)}` {child.how(ended)}; it said last:"
+        raise RuntimeError("\n".join([what, *last]))
     for line in said:
         on_line(line)

@@ -18,6 +18,7 @@ BUSY = "is busy, it is being blocked by"  # DVC's words for a path that another 
 CHATTER = re.compile(
     r"\s*$|To track the changes with git|\tgit add|To enable auto staging|\tdvc config core.autostage|Use `dvc push`"
 )
+STAGE_CODE = re.compile(r"^ERROR: .*failed to run: .*, exited with (-?\d+)$", re.M)
 TAIL = 20  # lines of a failed stage that its error shows
 SHARE = {"pull": ["--run-cache", "--allow-missing"], "push": ["--run-cache"]}
 SHARE_S = 24 * 3600.0
@@ -29,14 +30,16 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 
 
-def _failure(name: str, code: int, tail: Iterable[str]) -> Exception:
+def _failure(name: str, ended: child.Ended, tail: Iterable[str]) -> Exception:
     """Return the error of a failed child; a `ValueError` when it said ``error:``, so that a retry would not help."""
     lines = list(tail)
     said = [line for line in lines if line.startswith("error: ")]
     last = (
         [line for line in lines if not line.startswith("ERROR: ")] or lines or ["it said nothing"]
     )
-    first = said[-1] if said else f"failed with exit code {code}: {last[-1]}"
+    stage = STAGE_CODE.search("\n".join(lines))  # DVC itself ends with 255 whatever the stage did
+    how = child.how(ended, int(stage[1]) if stage else None)
+    first = said[-1] if said else f"{how}: {last[-1]}"
     return (ValueError if said else RuntimeError)("\n".join([f"{name}: {first}", *lines]))
 
 
@@ -71,13 +74,13 @@ def reproduce(
 
     command = [*DVC, "repro", "--single-item", *(["--pull"] if pull else []), name]
     try:
-        code = child.run(command, _environment(), hear, timeout_s, stop)
+        ended = child.run(command, _environment(), hear, timeout_s, stop)
     except (TimeoutError, child.StoppedError) as error:
         raise type(error)(f"{name}: {error}") from None
-    if code and heard["busy"] and not heard["ran"]:
+    if ended.code and heard["busy"] and not heard["ran"]:
         return None
-    if code:
-        raise _failure(name, code, tail)
+    if ended.code:
+        raise _failure(name, ended, tail)
     if heard["ran"]:
         return "Completed"
     return "Restored" if heard["cached"] else "Skipped" if heard["unchanged"] else "Completed"
@@ -97,5 +100,6 @@ def share(verb: str, on_line: OnLine, stop: threading.Event) -> None:
         on_line(line)
 
     command = [*DVC, verb, *SHARE[verb]]
-    if code := child.run(command, _environment(), hear, SHARE_S, stop):
-        raise _failure(f"dvc {verb}", code, tail)
+    ended = child.run(command, _environment(), hear, SHARE_S, stop)
+    if ended.code:
+        raise _failure(f"dvc {verb}", ended, tail)

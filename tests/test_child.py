@@ -1,0 +1,154 @@
+"""Children end with their parent, whoever kills it, and say what killed them. Every kill here is a real one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from mini import gone, set_param, wait_for
+
+from tasks import child, stage
+
+ROOT = Path(__file__).parents[1]
+LONG = 120.0  # seconds; a loaded machine is slow, and a test that works does not wait
+
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+FAMILY = f"""
+import pathlib, subprocess, sys, time
+deaf = subprocess.Popen([sys.executable, "-c", {DEAF!r}])
+pathlib.Path("deaf.pid").write_text(str(deaf.pid))
+time.sleep(600)
+"""
+PARENT = f"""
+import math, os, sys, threading
+from tasks import child
+child.GRACE = 1.0
+child.run([sys.executable, "-c", {FAMILY!r}], os.environ, print, math.inf, threading.Event())
+"""
+
+
+@pytest.fixture
+def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a process whose child has a child of its own that ignores TERM (``deaf.pid``)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    process = subprocess.Popen([sys.executable, "-c", PARENT])
+    family: list[psutil.Process] = []
+    try:
+        wait_for("deaf.pid", LONG)
+        family = psutil.Process(process.pid).children(recursive=True)
+        yield process
+    finally:
+        for one in [process, *family]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait()
+
+
+def test_kill_minus_nine_of_the_parent_ends_child_and_grandchild(
+    parent: subprocess.Popen[bytes],
+) -> None:
+    family = psutil.Process(parent.pid).children(recursive=True)
+    assert len(family) == 3  # the leash, the child, the grandchild
+    parent.kill()
+    parent.wait()
+    assert all(gone(member.pid, LONG) for member in family)
+
+
+def test_a_killed_leash_leaves_nothing_either(parent: subprocess.Popen[bytes]) -> None:
+    family = psutil.Process(parent.pid).children(recursive=True)
+    family[0].kill()
+    parent.wait(LONG)
+    assert all(gone(member.pid, LONG) for member in family)
+
+
+def run(code: str) -> child.Ended:
+    lines: list[str] = []
+    command = [sys.executable, "-c", code]
+    return child.run(command, os.environ, lines.append, LONG, threading.Event())
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGXCPU", "SIGSEGV", "SIGABRT"])
+def test_a_killed_child_names_the_signal(name: str) -> None:
+    ended = run(f"import os, signal; os.kill(os.getpid(), signal.{name})")
+    assert ended.code == -signal.Signals[name].value
+    assert child.how(ended).startswith(f"was killed ({name}): ")
+
+
+def test_a_limit_of_processor_time_is_told_as_such() -> None:
+    ended = run(
+        "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 5))\nwhile True: pass"
+    )
+    assert child.how(ended).startswith("was killed (SIGXCPU): it reached its limit of processor")
+
+
+def test_an_exit_code_stays_one_and_nothing_is_on_standard_input() -> None:
+    ended = run("import sys; assert sys.stdin.read() == ''; sys.exit(3)")
+    assert child.how(ended) == "failed with exit code 3"
+    assert run("pass").code == 0
+    missing = child.run(["no-such-program"], os.environ, print, LONG, threading.Event())
+    assert child.how(missing) == "failed with exit code 127"
+
+
+def test_memory_of_the_command_and_not_of_its_parent_is_told() -> None:
+    assert 10 * 2**20 < run("pass").peak_bytes < 60 * 2**20
+    assert 300 * 2**20 < run("x = b'x' * (300 * 2**20)").peak_bytes < 400 * 2**20
+
+
+def test_the_kernel_s_kill_for_memory_is_recognised(tmp_path: Path) -> None:
+    here = next(
+        (line.split(":")[2] for line in Path("/proc/self/cgroup").read_text().splitlines()
+         if "memory" in line.split(":")[1].split(",") or line.startswith("0::")), "/",
+    )  # fmt: skip
+    old = Path(f"/sys/fs/cgroup/memory{here}")
+    group = (old if old.exists() else Path(f"/sys/fs/cgroup{here}")) / f"beauty-{uuid.uuid4().hex}"
+    limit = "memory.limit_in_bytes" if old.exists() else "memory.max"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(100 * 2**20))
+    except OSError as error:
+        pytest.skip(f"needs the right to make a memory cgroup: {error}")
+    script = (
+        "import os, pathlib, sys\n"
+        f"pathlib.Path({str(group / 'cgroup.procs')!r}).write_text(str(os.getpid()))\n"
+        "x = b'x' * (400 * 2**20)\n"
+    )
+    try:
+        ended = run(script)
+        assert ended.code == -signal.SIGKILL
+        if not ended.out_of_memory:
+            pytest.skip("this kernel does not count its kills for memory where they can be read")
+        assert "the system ran out of memory" in child.how(ended)
+    finally:
+        group.rmdir()
+
+
+def test_a_killed_stage_says_so_through_dvc(project: Path) -> None:
+    set_param("lips", "ingest", sleep=600)
+    errors: list[BaseException] = []
+
+    def bring() -> None:
+        try:
+            stage.bring_up_to_date(stage.graph(["lips"])["ingest@lips"], LONG, lambda line: None)
+        except BaseException as error:
+            errors.append(error)
+
+    runner = threading.Thread(target=bring)
+    runner.start()
+    wait_for("runs.txt", LONG)
+    running = psutil.Process().children(recursive=True)
+    work = [one for one in running if one.cmdline()[1:3] == ["work.py", "ingest"]]
+    for one in work:
+        one.kill()
+    runner.join(LONG)
+    assert work and isinstance(errors[0], RuntimeError)
+    assert str(errors[0]).startswith("ingest@lips: was killed (SIGKILL): most often the system")
