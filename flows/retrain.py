@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import wait
 from contextlib import suppress
@@ -19,6 +20,7 @@ import httpx
 
 from beauty_models import params
 from flows.settings import STATE
+from flows.turns import Turns
 from flows.work import (
     OnEvent,
     Run,
@@ -120,7 +122,7 @@ def carry_through(
         RetrainError: anything failed; everything that did not depend on it was done.
     """
     logs = STATE / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{flow_run.id[-8:]}"
-    run = Run({}, logs, threading.Event(), watcher.get(), share)
+    run = Run({}, logs, threading.Event(), watcher.get(), share, Turns(Counter()))
     current.set(run)
     named: dict[str, Future] = {}
     try:
@@ -138,6 +140,9 @@ def carry_through(
         ]
         stages, reasons = stage.survey(ready) if ready else ({}, {})
         run.stages.update(stages)
+        run.turns.expect(
+            [what.family for n, what in stages.items() if reasons[n] and "gpu" in what.tags]
+        )
         staged = _submit_stages(stages, reasons)
         registered = {}
         for family in [] if only_stages else ready:

@@ -6,13 +6,14 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flows.settings import configure
+from flows.turns import Turns
 from tasks import child, stage
 
 configure()  # before Prefect is imported: it reads the environment once
@@ -43,6 +44,7 @@ class Run(NamedTuple):
     stop: threading.Event
     tell: OnEvent
     pull: bool  # take other machines' results from the DVC remote
+    turns: Turns  # of the families on the GPU
 
 
 current: ContextVar[Run] = ContextVar(
@@ -120,11 +122,11 @@ def fetch_task(family: str) -> State[bool]:
 
 
 @contextmanager
-def _slot(tags: Collection[str], on_line: Callable[[str], None]) -> Iterator[None]:
+def _slot(what: stage.Stage, on_line: Callable[[str], None]) -> Iterator[None]:
     """Hold the machine's GPU, or one of its CPU slots, while the block runs."""
     stop = current.get().stop
-    if "gpu" in tags:
-        with stage.hold("gpu", stop, on_line):
+    if "gpu" in what.tags:
+        with current.get().turns.turn(what.family, stop), stage.hold("gpu", stop, on_line):
             yield
         return
     while not CPU_SLOTS.acquire(timeout=0.5):
@@ -153,7 +155,7 @@ def stage_task(name: str, because: list[str]) -> State[stage.Result]:
         on_line = _listener(what.verb, what.family)
         for reason in because:
             on_line(f"because {reason}")
-        with _slot(what.tags, on_line):
+        with _slot(what, on_line):
             result = stage.bring_up_to_date(
                 what, what.timeout_hours * 3600, on_line, run.stop, run.pull
             )
