@@ -124,28 +124,6 @@ def _size(node: Any, above: tuple[int, ...], known: dict[int, int], place: str) 
     return known[id(node)]
 
 
-def parse(text: str, file: Path | str) -> Any:
-    """Return the content of YAML; ``file`` says in messages where it is from. Aliases are allowed, cycles are not.
-
-    Raises:
-        ValueError: it is not YAML, an alias leads back to itself, or aliases make it `LARGEST` values or more.
-    """
-    try:
-        content = yaml.safe_load(text)
-        size = _size(content, (), {}, "")
-    except RecursionError:
-        raise ValueError(f"{file}: too deeply nested; params are a few levels deep") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: not valid YAML: {error}") from error
-    except ValueError as error:  # a cycle; or a number or a date that cannot be
-        raise ValueError(f"{file}: {error}") from None
-    if size >= LARGEST:
-        raise ValueError(
-            f"{file}: {size:,} values, aliases written out; less than {LARGEST:,} are read"
-        )
-    return content
-
-
 class _Loader(yaml.SafeLoader):
     """Plain YAML in which a key that stands twice is an error: the last one would silently win."""
 
@@ -188,16 +166,23 @@ def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
 
     Raises:
         ValueError: the file is missing, is not UTF-8 or YAML, names a key twice, has an alias within the block that it
-            stands for, or has no ``families`` mapping.
+            stands for, `LARGEST` values or more with its aliases written out, or no ``families`` mapping.
     """
     written = text(file).removeprefix("\ufeff")
     try:
         content = yaml.load(written, Loader=_Loader)
+        size = _size(content, (), {}, "")
     except RecursionError:
         raise ValueError(f"{file}: not valid YAML: nested too deeply") from None
     except yaml.YAMLError as error:
         hint = "; an alias (*NAME) stands within what it names" if "recursive" in str(error) else ""
         raise ValueError(f"{file}: not valid YAML: {error}{hint}") from error
+    except ValueError as error:  # an alias to what it lies in; a date that cannot be
+        raise ValueError(f"{file}: {error}") from None
+    if size >= LARGEST:
+        raise ValueError(
+            f"{file}: {size:,} values, aliases written out; less than {LARGEST:,} are read"
+        )
     families = content.get("families") if isinstance(content, dict) else None
     if not isinstance(families, dict) or not families:
         raise ValueError(f"{file}: needs a mapping `families:` with one block per family")

@@ -65,10 +65,10 @@ def test_a_crop_rises(crop: list[float]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("families: &a\n  sentiment: *a\n", r"families\.sentiment: an alias"),
-        ("families:\n  s: &a [1, {x: *a}]\n", r"families\.s\.1\.x: an alias"),
-        ("families: {s: &a [*a]}\n", r"families\.s\.0: an alias"),
-        ("families: " + "[" * 5000 + "]" * 5000, "too deeply nested"),
+        ("families: &a\n  sentiment: *a\n", "an alias"),
+        ("families:\n  s: &a [1, {x: *a}]\n", "an alias"),
+        ("families: {s: &a [*a]}\n", "an alias"),
+        ("families: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
         (
             "a: &a [1,1,1,1,1,1,1,1,1]\n"
             + "".join(
