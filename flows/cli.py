@@ -151,21 +151,39 @@ def retrain(
                     ]
                 )
             )
-        from flows.show import outcome, watching
+        from flows.show import outcome
 
-        with watching() as on_event:
-            from flows import retrain as flow
-
-            failed: flow.RetrainError | None = None
-            try:
-                answer.append(flow.run(wanted, on_event))
-            except flow.RetrainError as error:
-                answer.append(error.outcome)
-                failed = error
+        failed = _run(wanted, answer)
         if not as_json:
             outcome(answer[0], wanted, failed is not None)
         if failed:
             raise failed
+
+
+def _run(families: list[str], answer: list[Any]) -> Exception | None:
+    """Put the outcome of a run into ``answer``; return the error when a part of it failed.
+
+    With nothing to do and no server that should hear of it, the answer comes without starting Prefect.
+    """
+    from flows import servers, settings
+    from flows.show import watching
+
+    settings.configure()
+    if servers.configured_api() is None:
+        from tasks import pending
+
+        if (stages := pending.all_done(families)) is not None:
+            answer.append({"stages": stages, "registered": []})
+            return None
+    with servers.api(), watching() as on_event:
+        from flows import retrain as flow
+
+        try:
+            answer.append(flow.run(families, on_event))
+        except flow.RetrainError as error:
+            answer.append(error.outcome)
+            return error
+    return None
 
 
 @app.command()

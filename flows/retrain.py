@@ -31,14 +31,16 @@ from flows.work import (
     stage_task,
     watcher,
 )
-from tasks import child, stage
+from tasks import child, registry, stage
 
 # isort: split
 from prefect import (
     Task,
     flow,
+    get_run_logger,
 )  # after flows.work, which has set what Prefect reads when it is imported
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectException
 from prefect.futures import PrefectConcurrentFuture
 from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
@@ -77,16 +79,30 @@ def _wait(futures: Collection[Future]) -> None:
         future.wait()
 
 
+def _limited_tags() -> set[str]:
+    """Return the tags whose tasks the server limits.
+
+    Prefect asks its server for a slot for each tag of a task, limited or not, and a server that is slow then fails the
+    run. So a task bears only tags that have a limit.
+    """
+    try:
+        with get_client(sync_client=True) as client:
+            limits = client.read_concurrency_limits(limit=200, offset=0)
+    except (httpx.HTTPError, PrefectException) as error:
+        get_run_logger().warning("the server does not tell its concurrency limits: %s", error)
+        return {"cpu", "gpu"}
+    return {limit.tag for limit in limits}
+
+
 def _submit_stages(
     stages: dict[str, stage.Stage], reasons: dict[str, list[str]]
 ) -> dict[str, Future]:
     futures: dict[str, Future] = {}
+    limited = _limited_tags() if any(reasons.values()) else set()
     for name, what in stages.items():
         if what.source and not reasons[name]:
             continue  # raw data as DVC knows it
-        tags = (
-            list(what.tags) if reasons[name] else []
-        )  # Prefect asks its server for each tag's limit; nothing to do needs no slot
+        tags = [tag for tag in what.tags if tag in limited] if reasons[name] else []
         ready = stage_task.with_options(name=what.verb, tags=tags, retries=what.retries)
         needs = [futures[need] for need in what.needs if need in futures]
         futures[name] = _submit(ready, name, reasons[name], wait_for=needs)
@@ -126,6 +142,8 @@ def carry_through(
     current.set(run)
     named: dict[str, Future] = {}
     try:
+        if not only_stages:
+            registry.check_reachable()  # now, and not after hours of training
         if share:
             _submit(share_task, "pull").result()
         fetched = {

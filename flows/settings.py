@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 STATE = Path(".beauty")
 UI_FILE = STATE / "ui.json"
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LEASES = (
     "prefect.server.concurrency.lease_storage.filesystem"  # slots survive a restart of the server
 )
@@ -28,6 +29,25 @@ def answers(url: str) -> bool:
     ):
         return True
     return False
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def keep_loopback_off_proxies() -> None:
+    """Have this process and its children reach this machine's own servers directly, whatever proxy is set.
+
+    An office proxy cannot reach our 127.0.0.1. pip, git and S3 go on using it.
+    """
+    for name in ("no_proxy", "NO_PROXY"):
+        named = os.environ.get(name) or os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+        hosts = [host.strip() for host in named.split(",") if host.strip()]
+        missing = [host for host in LOOPBACK if host not in hosts and "*" not in hosts]
+        os.environ[name] = ",".join([*hosts, *missing])
 
 
 def running_ui() -> dict[str, str]:
@@ -49,8 +69,10 @@ def configure() -> None:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
         "DO_NOT_TRACK": "1",
     }
+    keep_loopback_off_proxies()
     if "PREFECT_API_URL" not in os.environ and (ui := running_ui()):
         defaults["PREFECT_API_URL"] = f"{ui['prefect']}/api"
+        defaults["BEAUTY_API_FROM_UI"] = defaults["PREFECT_API_URL"]  # an error names its source
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     Path(os.environ["PREFECT_HOME"]).mkdir(

@@ -22,6 +22,7 @@ from filelock import FileLock
 from beauty_models import families, params
 from beauty_models.common.files import new_folder, read_json, write_json
 from tasks import command, s3
+from tasks.secrets import refuse_secret
 
 MANIFEST = "manifest.json"
 LICENSE = "LICENSE.json"
@@ -41,16 +42,37 @@ def bring_in(family: str, on_line: Say = print, stop: threading.Event | None = N
         ValueError: the source is missing, empty, refused, or changes while it is read; the message says what to do.
         RuntimeError: the network broke, or the starter did; trying again may help.
     """
+    source, license = _source(family)
+    lock = STATE / "locks" / f"fetch-{family}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        return _bring_in(family, source, license, on_line, stop)
+
+
+def _source(family: str) -> tuple[str, str]:
+    """Return the family's source and its licence as params.yaml names them."""
     blocks = params.read()
     if "source" not in blocks.get(family, {}):
         raise ValueError(
             f"params.yaml: needs families.{family}.source; it has the families {', '.join(blocks)}"
         )
-    source, license = str(blocks[family]["source"]), str(blocks[family].get("license") or "")
-    lock = STATE / "locks" / f"fetch-{family}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        return _bring_in(family, source, license, on_line, stop)
+    return str(blocks[family]["source"]), str(blocks[family].get("license") or "")
+
+
+def unchanged(family: str) -> bool:
+    """Return whether `bring_in` would find nothing new: the snapshot is whole, DVC knows it, and the source holds the same.
+
+    Raises:
+        ValueError, RuntimeError: as `bring_in`.
+    """
+    source, license = _source(family)
+    raw = families.path("raw", family)
+    former = _intact(raw)
+    return (
+        raw.with_name(f"{family}.dvc").exists()
+        and not (STATE / "fetched" / f"{family}.unfinished").exists()
+        and _up_to_date(family, source, license, former, lambda line: None)
+    )
 
 
 def _bring_in(
@@ -147,6 +169,7 @@ def kind_of(source: str) -> str:
     """
     if source in ("starter", "toy"):
         return source
+    refuse_secret(source, "source")
     if source.startswith("s3://"):
         return "s3"
     if not source or "://" in source:

@@ -49,9 +49,9 @@ def register(
     Raises:
         ValueError: there is no finished model, the champion cannot be evaluated, or the registry is locked or unreachable.
     """
-    identity = _identity(family)
-    if _known(family).get(identity):
+    if is_registered(family):
         return None
+    identity = _identity(family)
     with registry.locked(family):
         client = registry.client()
         if version := registry.find(client, family, identity):
@@ -62,6 +62,15 @@ def register(
         )
         _remember(family, identity, result["version"])
     return result
+
+
+def is_registered(family: str) -> bool:
+    """Return whether `register` would find this very model registered already, as far as this machine remembers.
+
+    Raises:
+        ValueError: there is no finished model.
+    """
+    return _identity(family) in _known(family)
 
 
 def _identity(family: str) -> str:

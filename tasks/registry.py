@@ -17,6 +17,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +31,8 @@ from tasks.secrets import redact
 from tasks.succession import CHALLENGER, SINCE, Standing
 
 STATE = Path(".beauty")
+ANSWER_S = 8.0  # a server that is well answers in milliseconds
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 LOCK_SECONDS = 3600.0  # how long to wait for another registration of the same family
 
 Client = Any  # mlflow.MlflowClient, which takes seconds to import
@@ -36,6 +41,32 @@ Client = Any  # mlflow.MlflowClient, which takes seconds to import
 def tracking_uri() -> str:
     """Return where the registry is."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(STATE / 'mlflow.db').absolute()}"
+
+
+def check_reachable() -> None:
+    """Look whether the registry's server or database is there, before anything is trained for it.
+
+    Raises:
+        ValueError: nothing answers within `ANSWER_S` seconds; the message says where the address comes from.
+    """
+    uri = tracking_uri()
+    address = urlsplit(uri)
+    if not address.hostname:
+        return  # a file on this machine
+    try:
+        if address.scheme in ("http", "https"):
+            urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_S).close()
+        else:
+            port = address.port or PORTS.get(address.scheme.partition("+")[0], 0)
+            socket.create_connection((address.hostname, port), ANSWER_S).close()
+    except HTTPError:
+        return  # it lives; a proxy before it may guard this page
+    except (OSError, ValueError) as error:
+        why = getattr(error, "reason", None) or error
+        raise ValueError(
+            f"MLflow at {redact(uri)} does not answer ({why}). Its address comes from the environment variable "
+            "MLFLOW_TRACKING_URI: start that server, or unset the variable, and the registry lies in .beauty/mlflow.db"
+        ) from None
 
 
 def url(family: str, version: int) -> str:

@@ -1,0 +1,148 @@
+"""Which Prefect server a run talks to: the one somebody configured, looked at before anything starts, or one of its own.
+
+Prefect itself waits up to two minutes for a server that is not there, does not say where the address came from, and
+leaves its own temporary server running when its parent is killed. So a configured address is asked within ten seconds,
+and the temporary server is ours (`flows.server`), on a leash that ends it with us.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener, urlopen
+
+from flows.settings import STATE, UI_FILE, configure, free_port
+from tasks import child
+from tasks.secrets import redact
+
+ANSWER_S = 8.0  # a server that is well answers in milliseconds
+START_S = 300.0  # a new database takes half a minute on a slow machine
+
+
+class Address(NamedTuple):
+    """Where a server is, and what says so."""
+
+    url: str
+    source: str
+
+
+def configured_api() -> Address | None:
+    """Return the Prefect API that the settings name, in the order in which Prefect reads them; None: nobody named one."""
+    if url := os.environ.get("PREFECT_API_URL"):
+        shown = f"{UI_FILE}, which `make ui` wrote"
+        from_ui = os.environ.get("BEAUTY_API_FROM_UI") == url
+        return Address(url, shown if from_ui else "the environment variable PREFECT_API_URL")
+    with suppress(OSError):
+        for line in Path(".env").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.strip().removeprefix("export ").partition("=")
+            if name.strip() == "PREFECT_API_URL" and value.strip():
+                return Address(value.strip().strip("'\""), "PREFECT_API_URL in the file .env")
+    found = _in_toml(Path("prefect.toml"), ("api", "url"))
+    if found is None:
+        found = _in_toml(Path("pyproject.toml"), ("tool", "prefect", "api", "url"))
+    return found or _in_profile()
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError):
+        return {}  # Prefect itself tells what is wrong with it
+
+
+def _in_toml(file: Path, keys: tuple[str, ...]) -> Address | None:
+    place: Any = _read_toml(file)
+    for key in keys:
+        place = place.get(key) if isinstance(place, dict) else None
+    return Address(place, f"{'.'.join(keys)} in {file}") if isinstance(place, str) else None
+
+
+def _in_profile() -> Address | None:
+    file = Path(os.environ["PREFECT_HOME"]) / "profiles.toml"
+    content = _read_toml(file)
+    name = os.environ.get("PREFECT_PROFILE") or content.get("active")
+    profile = content.get("profiles", {}).get(name, {})
+    url = profile.get("PREFECT_API_URL") if isinstance(profile, dict) else None
+    return Address(url, f"the profile {name!r} in {file}") if url else None
+
+
+def check_api(address: Address) -> None:
+    """Ask the Prefect server whether it is well.
+
+    Raises:
+        ValueError: it does not answer within `ANSWER_S` seconds; the message says where its address comes from.
+    """
+    try:
+        urlopen(f"{address.url.rstrip('/')}/health", timeout=ANSWER_S).close()
+    except HTTPError as error:
+        if error.code in (401, 403):
+            return  # it lives; Prefect's client knows how to log in
+        why = f"answers {error.code}"
+    except (OSError, ValueError) as error:
+        why = f"does not answer ({getattr(error, 'reason', None) or error})"
+    else:
+        return
+    raise ValueError(
+        f"the Prefect server at {redact(address.url)} {why}. Its address comes from {address.source}: start that server, "
+        "or take the address away there, and the run brings a server of its own"
+    )
+
+
+@contextmanager
+def api() -> Iterator[None]:
+    """See to it that PREFECT_API_URL names a server that answers, before Prefect is imported, while the block runs.
+
+    Raises:
+        ValueError: the configured server does not answer.
+        RuntimeError: the temporary server does not come up; the message names its log.
+    """
+    configure()
+    address = configured_api()
+    if address:
+        check_api(address)
+        yield
+        return
+    with temporary_server() as url:
+        os.environ["PREFECT_API_URL"] = url
+        try:
+            yield
+        finally:
+            del os.environ["PREFECT_API_URL"]
+
+
+@contextmanager
+def temporary_server() -> Iterator[str]:
+    """Serve Prefect on a free port of this machine while the block runs, or until this process dies; yield its API."""
+    port, log = free_port(), STATE / "logs" / "prefect-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "flows.server", "--port", str(port)]
+    with log.open("w", encoding="utf-8") as output:
+        leashed = child.start(
+            command, os.environ, grace=5.0, stdout=output, stderr=subprocess.STDOUT, text=True
+        )
+    try:
+        url = f"http://127.0.0.1:{port}/api"
+        _wait_until_well(url, leashed, log)
+        yield url
+    finally:
+        leashed.end(5.0)
+        leashed.line.close()
+
+
+def _wait_until_well(url: str, leashed: child.Leashed, log: Path) -> None:
+    ask = build_opener(ProxyHandler({})).open  # never through a proxy: it is this machine
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and leashed.process.poll() is None:
+        with suppress(OSError):
+            ask(f"{url}/health", timeout=5).close()
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"Prefect's temporary server did not come up; {log} says why")

@@ -1,0 +1,184 @@
+"""Servers that are dead, deaf or behind a proxy: a run stops within seconds and says whose address it was, or goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from mini import dvc, gone, set_param, wait_for
+from processes import clean_environment, free_port
+
+from flows import servers, settings
+from tasks import pending, registry
+
+ROOT = Path(__file__).parents[1]
+LONG = 600.0
+RUN = "from flows.cli import main; main()"
+STAGES_ONLY = """
+import sys
+from flows import servers
+with servers.api():
+    from flows.retrain import run
+    run(None, lambda *event: None, only_stages=True)
+"""
+
+
+@contextmanager
+def deaf_server() -> Iterator[int]:
+    """Listen on a port, take connections, and never say a word; yield the port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        taken: list[socket.socket] = []
+
+        def take() -> None:
+            try:
+                while True:
+                    taken.append(listener.accept()[0])
+            except OSError:
+                return
+
+        threading.Thread(target=take, daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for connection in taken:
+                connection.close()
+
+
+@pytest.fixture
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Be in an empty folder in which nothing names a server."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "BEAUTY_API_FROM_UI"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_every_place_that_names_a_server_is_known(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert servers.configured_api() is None
+    (nobody / "home").mkdir()
+    (nobody / "home/profiles.toml").write_text(
+        'active = "office"\n[profiles.office]\nPREFECT_API_URL = "http://profile/api"\n'
+    )
+    expected = [("http://profile/api", "the profile 'office'")]
+    (nobody / "pyproject.toml").write_text('[tool.prefect.api]\nurl = "http://pyproject/api"\n')
+    assert servers.configured_api().url == "http://pyproject/api"  # type: ignore[union-attr]
+    (nobody / "pyproject.toml").unlink()
+    found = servers.configured_api()
+    assert found and (found.url, found.source[:20]) == (expected[0][0], expected[0][1][:20])
+    (nobody / "prefect.toml").write_text('[api]\nurl = "http://toml/api"\n')
+    assert servers.configured_api() == ("http://toml/api", "api.url in prefect.toml")
+    (nobody / ".env").write_text("PREFECT_API_URL='http://dotenv/api'\n")
+    assert servers.configured_api() == ("http://dotenv/api", "PREFECT_API_URL in the file .env")
+    monkeypatch.setenv("PREFECT_API_URL", "http://environment/api")
+    found = servers.configured_api()
+    assert found and "environment variable" in found.source
+
+
+@pytest.mark.parametrize("how", ["dead", "deaf"])
+def test_a_dead_or_deaf_server_stops_a_run_at_once(project: Path, how: str) -> None:
+    with deaf_server() as deaf:
+        port = deaf if how == "deaf" else free_port()
+        url = f"http://me:hidden@127.0.0.1:{port}/api"
+        environment = {**clean_environment(project / ".beauty/prefect"), "PREFECT_API_URL": url}
+        began = time.monotonic()
+        with pytest.raises(ValueError, match=r"environment variable PREFECT_API_URL") as error:
+            servers.check_api(servers.Address(url, "the environment variable PREFECT_API_URL"))
+        assert time.monotonic() - began < 2 * servers.ANSWER_S
+        assert "hidden" not in str(error.value)
+        done = subprocess.run(
+            [sys.executable, "-c", STAGES_ONLY], env=environment, capture_output=True, text=True
+        )
+    assert done.returncode and "does not answer" in done.stderr
+    assert not Path("runs.txt").exists()
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_dead_registry_is_told_before_anything_is_trained(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"{scheme}://me:hidden@127.0.0.1:{free_port()}/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(ValueError, match="environment variable MLFLOW_TRACKING_URI") as error:
+        registry.check_reachable()
+    assert "hidden" not in str(error.value)
+
+
+def test_a_proxy_does_not_come_between_this_machine_and_itself(project: Path) -> None:
+    environment = clean_environment(project / ".beauty/prefect")
+    proxy = f"http://127.0.0.1:{free_port()}"  # nobody is there, as an office proxy is not
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        environment[name] = proxy
+    environment.pop("no_proxy", None)
+    environment |= {"NO_PROXY": "intranet.example"}
+    done = subprocess.run(
+        [sys.executable, "-c", STAGES_ONLY], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert dvc("status").strip() == "Data and pipelines are up to date."
+
+
+def test_hosts_without_a_proxy_stay_and_ours_join_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "a.example, localhost")
+    settings.keep_loopback_off_proxies()
+    settings.keep_loopback_off_proxies()
+    expected = "a.example,localhost,127.0.0.1,::1"
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == expected
+
+
+def test_the_temporary_server_ends_with_a_killed_run(project: Path) -> None:
+    set_param("lips", "ingest", sleep=600)
+    environment = clean_environment(project / ".beauty/prefect")
+    run = subprocess.Popen([sys.executable, "-c", STAGES_ONLY], env=environment)
+    family: list[psutil.Process] = []
+    try:
+        wait_for("runs.txt", LONG)
+        family = psutil.Process(run.pid).children(recursive=True)
+        words = [" ".join(process.cmdline()) for process in family]
+        for what in ("flows.server", "dvc", "work.py"):
+            assert any(what in line for line in words), words
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    assert all(gone(process.pid, LONG) for process in family)
+
+
+def test_nothing_to_do_is_answered_without_prefect_and_mlflow(project: Path) -> None:
+    """The miniature families have no source and no registry: what a run does beyond the stages is put aside here."""
+    dvc("repro", "-q")
+    code = (
+        "import sys, json\n"
+        "from tasks import fetch, pending, register\n"
+        "fetch.unchanged = register.is_registered = lambda family: True\n"
+        "rows = pending.all_done(['lips', 'nails'])\n"
+        "print(json.dumps([rows, [m for m in ('prefect', 'mlflow', 'torch') if m in sys.modules]]))"
+    )
+
+    def ask() -> list[object]:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        return list(json.loads(done.stdout))
+
+    rows, heavy = ask()
+    assert isinstance(rows, list) and {row["state"] for row in rows} == {"Skipped"}
+    assert len(rows) == 4 and heavy == []
+    set_param("lips", "pretrain", n=2)
+    assert ask()[0] is None
+    assert pending.all_done(["lips"]) is None, "params.yaml has no source: the run says so"
