@@ -23,7 +23,7 @@ import yaml
 
 from beauty_models import families, params
 from beauty_models.common.files import read_json, write_json
-from tasks import command, gate, registry
+from tasks import command, flavor, gate, registry
 from tasks import lineage as origin
 
 Metrics = dict[str, float]
@@ -153,6 +153,8 @@ def _register(
 ) -> dict[str, Any]:
     metrics: Metrics = read_json(Path("metrics") / family / "evaluate.json")
     lineage, rules = origin.lineage(family, flow_run), _gate(family)
+    added = flavor.files(family)
+    lineage["files"] |= flavor.hashes(added)
     warnings = origin.warnings(lineage)
     run = version = None
     while True:
@@ -166,7 +168,7 @@ def _register(
         verdict = gate.judge(rules, metrics, former, champion)
         text = gate.markdown(family, verdict, metrics, warnings)
         if run is None or version is None:
-            run = _log(client, family, metrics, lineage, flow_run)
+            run = _log(client, family, metrics, lineage, flow_run, added)
             version = registry.add_version(client, family, run, _card(family, metrics, lineage))
             registry.tag_version(client, family, version, _tags(lineage))
         passed = str(verdict["passed"]).lower()
@@ -221,13 +223,16 @@ def _log(
     metrics: Metrics,
     lineage: dict[str, Any],
     flow_run: str | None,
+    added: dict[str, str],
 ) -> str:
-    """Record a run with the family's parameters, figures and files; return its id."""
+    """Record a run with the family's parameters, figures and files, the model's with those ``added``; return its id."""
     block = params.read()[family]
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
         artifacts = Path(folder)
         for name in ("model", "report"):
             shutil.copytree(families.path(name, family), artifacts / name)
+        for name, text in added.items():
+            (artifacts / "model" / name).write_text(text, encoding="utf-8")
         shutil.copytree(Path("metrics") / family, artifacts / "metrics")
         shutil.copy("dvc.lock", artifacts / "dvc.lock")
         (artifacts / "params.yaml").write_text(

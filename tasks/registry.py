@@ -2,7 +2,7 @@
 
 It is the server or database that MLFLOW_TRACKING_URI names, else SQLite in `.beauty/mlflow.db` with the files below
 `.beauty/mlartifacts`. A version's source is the model folder of its run: safetensors and JSON as the family saved them, no
-pyfunc and no pickle.
+pickle, and the MLmodel file of `tasks.flavor`.
 """
 
 from __future__ import annotations

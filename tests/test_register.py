@@ -159,7 +159,7 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
     )
     assert origin["backbone_licenses"]["backbone.json"]["license"] == "MIT" and set(
         origin["files"]
-    ) == {"backbone.json", "model.safetensors"}
+    ) == {"backbone.json", "model.safetensors", "MLmodel", "requirements.txt"}
     for name, expected in {
         "params.yaml": "epochs: 3",
         "model_card.md": "CC-BY-NC-4.0",

@@ -1,0 +1,52 @@
+"""A saved model as MLflow loads it: ``mlflow.pyfunc.load_model("models:/sentiment@champion").predict(frame)``.
+
+Nothing is unpickled: MLflow reads this module's name in the version's MLmodel file, and the weights are safetensors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from beauty_models.common.served import cells
+
+COLUMNS = {"text": True}  # column of the frame → whether it must be there
+PARAMS: dict[str, int] = {}  # what `predict` takes besides the frame, with its value when not given
+
+
+class Served:
+    """A model that stays loaded and answers data frames."""
+
+    def __init__(self, folder: Path) -> None:
+        from beauty_models.sentiment.model import load  # torch, which registering does not need
+
+        self.classifier = load(folder)
+
+    def predict(self, frame: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return class, probabilities, aspects and error for each row of ``frame``, with its index.
+
+        ``error`` is None, or why the row has no answer.
+        """
+        from beauty_models.sentiment.predict import describe
+
+        texts = cells(frame, "text")
+        asked = [row for row, text in enumerate(texts) if text.strip()]
+        rows: list[dict[str, Any]] = [{"error": "no text"} for _ in texts]
+        given = [texts[row] for row in asked]
+        described = describe(self.classifier, given, self.classifier.predict(given, title=""))
+        for row, answer in zip(asked, described, strict=True):
+            rows[row] = {**answer, "error": None}
+        names = ["class", "probabilities", "aspects", "error"]
+        return pd.DataFrame(
+            [[row.get(name) for name in names] for row in rows],
+            index=frame.index,
+            columns=names,
+            dtype=object,
+        )
+
+
+def _load_pyfunc(path: str) -> Served:
+    """Return the model in the folder ``path``; the name is MLflow's."""
+    return Served(Path(path))

@@ -1,0 +1,300 @@
+"""Registered versions answer in MLflow itself: a program outside the project loads the champions and asks them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from beauty_models import backbones, families, params
+from beauty_models.common import images, render, shards
+from beauty_models.common.files import write_json
+from beauty_models.params import Gate, Index
+from beauty_models.recommend import model as recommend
+from beauty_models.sentiment import model as sentiment
+from beauty_models.tryon import starter as tryon
+from beauty_models.tryon.data import ingest
+from beauty_models.tryon.finetune import finetune
+from beauty_models.tryon.pretrain import pretrain
+from tasks import register, registry
+
+ROOT = Path(__file__).parents[1]
+FAMILIES = families.names()
+TEXTS = ["lovely cream, smells nice", "too dry for my skin", "包装破了, 不推荐", "green hoodie"]
+KINDS = ["dress", "hoodie", "bag", "pants"]
+GOOD = {"macro_f1": 0.8, "majority/macro_f1": 0.4, "majority/macro_f1.margin_low": 0.3}
+SHAPE = {"layers": 1, "hidden": 32, "heads": 2, "vocabulary": 100}
+
+
+def _sentiment(model: Path) -> None:
+    backbone = backbones.scratch(TEXTS, **SHAPE, max_tokens=32)
+    classifier = sentiment.Classifier(
+        backbone.model.base_model,
+        backbone.tokenizer,
+        ["negative", "positive"],
+        ["price"],
+        32,
+        {"backbone": "scratch", "license": "Apache-2.0"},
+    )
+    sentiment.save(classifier, model, [])
+
+
+def _photos() -> dict[str, bytes]:
+    return {
+        f"{kind.upper()}-{colour}": images.encode(
+            render.product(kind, colour, "plain", size=96, seed=place)
+        )
+        for place, kind in enumerate(KINDS)
+        for colour in ("red", "green")
+    }
+
+
+def _recommend(model: Path) -> None:
+    rows = []
+    for sku, jpeg in _photos().items():
+        kind, colour = sku.split("-")
+        text = f"{colour} {kind.lower()}"
+        rows.append(
+            {
+                "key": images.name(jpeg),
+                "product": sku,
+                "skus": [sku],
+                "name": text,
+                "category": "",
+                "color": colour,
+                "material": "",
+                "price": 10.0,
+                "captions": [{"kind": "name", "language": "en", "text": text}],
+                "image": images.name(jpeg),
+                "attributes": [("size", "L")],
+            }
+        )
+    folder = model.parent
+    shards.write(folder, "train", [(images.name(jpeg), jpeg) for jpeg in _photos().values()])
+    dual = recommend.build(
+        image="timm:test_efficientnet",
+        text="scratch",
+        scratch=SHAPE,
+        size=64,
+        dimension=16,
+        max_tokens=16,
+        texts=[row["name"] for row in rows],
+        vocabulary=0,
+    )
+    recommender = recommend.Recommender(dual, 1.0)
+    shown = recommend.gallery(recommender, pd.DataFrame(rows), shards.Pictures(folder, "train"))
+    rules = Index(exact_below=100, links=8, build_width=40, search_width=40)
+    recommend.save(recommender, model, shown, [], rules)
+
+
+def _tryon(model: Path) -> None:
+    block = params.merge(
+        params.read(ROOT / "params.yaml")["tryon"], params.read(ROOT / "profiles/toy.yaml")["tryon"]
+    )
+    quick = {"pretrain": {"epochs": 0, "words": {"epochs": 0}}, "finetune": {"epochs": 1}}
+    settings: Any = params.check("tryon", params.merge(block, quick))
+    folder = model.parent
+    tryon.toy(raw=folder / "raw")
+    data, pretrained = folder / "toy", folder / "pretrained"
+    ingest(raw=folder / "raw", data=data, params=settings.ingest)
+    pretrain(data=data, pretrained=pretrained, params=settings.pretrain)
+    finetune(data=data, pretrained=pretrained, model=model, params=settings.finetune)
+
+
+ASKED: dict[str, dict[str, list[Any]]] = {
+    "sentiment": {"text": [*TEXTS, "", None]},
+    "recommend": {
+        "text": ["green hoodie", "", "red dress", None, ""],
+        "image": ["", "photo.jpg", "photo.jpg", None, "photo.txt"],
+    },
+    "tryon": {
+        "text": ["a red dress", "", "a green hoodie", None, ""],
+        "image": ["", "photo.jpg", "photo.jpg", None, "missing.jpg"],
+    },
+}
+
+# A program that knows nothing of the project but where its registry is.
+CLIENT = """
+import json, sys, warnings
+import mlflow, pandas as pd
+answers = {}
+for family, columns in json.loads(sys.argv[1]).items():
+    frame = pd.DataFrame(columns, index=[f"row {i}" for i in range(len(columns["text"]))])
+    served = mlflow.pyfunc.load_model(f"models:/{family}@champion")
+    answers[family] = served.predict(frame).to_dict("index")
+    if family == "recommend":
+        answers["three"] = served.predict(frame[["text"]][:1], params={"top": 3}).to_dict("index")
+        answers["sent"] = served.predict(pd.DataFrame({"image": [sys.argv[2]]})).to_dict("index")
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Register a small model of each family, in a project that the test leaves again."""
+    folder = tmp_path_factory.mktemp("served")
+    gate = Gate(metric="macro_f1", floor=0.7, tolerance=0.01).model_dump()
+    blocks = {family: {"source": "starter", "gate": gate} for family in FAMILIES}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        Path("params.yaml").write_text(yaml.safe_dump({"families": blocks}))
+        outs = [{"path": f"build/{family}/model", "md5": f"{family}.dir"} for family in FAMILIES]
+        stages = {"stages": {"finetune": {"outs": outs}}}
+        Path("dvc.lock").write_text(yaml.safe_dump(stages))
+        for family, make in {
+            "sentiment": _sentiment,
+            "recommend": _recommend,
+            "tryon": _tryon,
+        }.items():
+            build = Path("build") / family
+            for name in ("data", "report"):
+                (build / name).mkdir(parents=True)
+            (build / "data/test.parquet").write_text("frozen")
+            torch.manual_seed(1)
+            make(build / "model")
+            write_json(Path("metrics") / family / "evaluate.json", GOOD)
+            assert register.register(family)
+    (folder / "photo.jpg").write_bytes(_photos()["HOODIE-green"])
+    (folder / "photo.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answers(project: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Ask the three champions through MLflow, in a process of its own outside the project."""
+    elsewhere = project.parent / f"{project.name}-elsewhere"
+    elsewhere.mkdir()
+    asked = json.loads(json.dumps(ASKED))
+    for columns in asked.values():
+        if "image" in columns:
+            columns["image"] = [f and str(project / f) for f in columns["image"]]
+    photo = base64.b64encode((project / "photo.jpg").read_bytes()).decode()
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT, json.dumps(asked), f"data:image/jpeg;base64,{photo}"],
+        cwd=elsewhere,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{project / '.beauty/mlflow.db'}",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, dict[str, dict[str, Any]]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def asked(project: Path, family: str, **options: str) -> Any:
+    """Return what the family's own ``predict`` answers."""
+    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+    model = project / "build" / family / "model"
+    return families.function("predict", family)(model=model, arguments=arguments)
+
+
+def test_sentiment_answers_as_its_own_predict_does(
+    project: Path, answers: dict[str, dict[str, dict[str, Any]]]
+) -> None:
+    rows = answers["sentiment"]
+    assert list(rows) == [f"row {number}" for number in range(6)]
+    for row, text in zip(rows.values(), TEXTS, strict=False):
+        [own] = asked(project, "sentiment", text=text)
+        assert row["error"] is None and row["class"] == own["class"]
+        assert row["probabilities"] == pytest.approx(own["probabilities"], abs=0.01)
+    assert [rows["row 4"], rows["row 5"]] == [
+        {"class": None, "probabilities": None, "aspects": None, "error": "no text"}
+    ] * 2
+
+
+def test_recommend_answers_texts_photos_and_both(
+    project: Path, answers: dict[str, dict[str, dict[str, Any]]]
+) -> None:
+    rows, photo = answers["recommend"], str(project / "photo.jpg")
+    for number, options in enumerate(
+        [{"text": "green hoodie"}, {"image": photo}, {"text": "red dress", "image": photo}]
+    ):
+        row = rows[f"row {number}"]
+        own = {one["product"]: one["score"] for one in asked(project, "recommend", **options)}
+        served = {one["product"]: one["score"] for one in row["products"]}
+        assert row["error"] is None and served == pytest.approx(own, abs=0.01)
+    assert rows["row 1"]["products"][0]["product"] == "HOODIE-green"
+    assert answers["sent"]["0"]["products"] == rows["row 1"]["products"]
+    assert len(answers["three"]["row 0"]["products"]) == 3
+    assert rows["row 3"] == {"products": [], "error": "neither text nor image"}
+    assert "not a picture" in rows["row 4"]["error"] and rows["row 4"]["products"] == []
+
+
+def test_tryon_answers_texts_photos_and_both(
+    project: Path, answers: dict[str, dict[str, dict[str, Any]]]
+) -> None:
+    rows, photo = answers["tryon"], str(project / "photo.jpg")
+    for number, options in enumerate(
+        [{"text": "a red dress"}, {"image": photo}, {"text": "a green hoodie", "image": photo}]
+    ):
+        row, own = rows[f"row {number}"], asked(project, "tryon", **options)
+        assert row["error"] is None and list(row["answer"]) == list(own["answer"])
+        for head, told in own["answer"].items():
+            assert row["answer"][head]["probabilities"] == pytest.approx(
+                told["probabilities"], abs=0.01
+            )
+        assert len(row["garments"]) == len(own["garments"]) == 10
+        assert set(row["garments"][0]) == set(own["garments"][0])
+    assert rows["row 3"] == {"answer": None, "garments": [], "error": "give text or image"}
+    assert "cannot be read" in rows["row 4"]["error"] and rows["row 4"]["answer"] is None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_version_that_mlflow_loaded_is_still_the_one_that_was_registered(
+    project: Path,
+    answers: dict[str, dict[str, dict[str, Any]]],
+    family: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    model = registry.champion(family, into=tmp_path / "served")
+    stated = registry.lineage(family, 1)["files"]
+    assert {"MLmodel", "requirements.txt"} < set(stated)
+    assert {file.name for file in model.iterdir() if file.is_file()} <= {
+        name.split("/")[0] for name in stated
+    }
+    assert "beauty-models" not in (model / "requirements.txt").read_text()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_says_what_can_be_asked_without_loading_torch(family: str) -> None:
+    served = import_module(f"beauty_models.{family}.serving")
+    assert served.COLUMNS and all(isinstance(needed, bool) for needed in served.COLUMNS.values())
+    code = f"import sys; from tasks import flavor; flavor.files({family!r}); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"
+
+
+def test_a_photo_sent_along_that_is_none_is_named_and_not_repeated(tmp_path: Path) -> None:
+    from beauty_models.common.served import picture
+
+    with pytest.raises(ValueError, match="not base64") as caught:
+        picture("data:image/jpeg;base64," + "?" * 1000)
+    assert len(str(caught.value)) < 200
+    with pytest.raises(ValueError, match="not a picture"):
+        picture("data:image/jpeg;base64," + base64.b64encode(b"no picture").decode())
+    with pytest.raises(ValueError, match="cannot be read"):
+        picture(str(tmp_path))
