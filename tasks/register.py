@@ -241,9 +241,30 @@ def _log(
         )
         write_json(artifacts / "lineage.json", lineage)
         (artifacts / "model_card.md").write_text(_card(family, metrics, lineage), encoding="utf-8")
-        return registry.log_run(
+        run = registry.log_run(
             client, family, _flat(block), metrics, artifacts, {"flow_run": flow_run or ""}
         )
+        registry.log_curves(client, run, _curves(family))
+        return run
+
+
+def _curves(family: str) -> list[registry.Point]:
+    """Return what the family's trainings noted as they went: figures such as ``finetune/validation_loss``, over epochs or steps."""
+    points = []
+    for stage, output in families.STAGES.items():
+        file = families.path(output, family) / "history.json"
+        history = read_json(file) if file.exists() else []
+        trainings = history if isinstance(history, dict) else {"": history}
+        for training, rows in trainings.items():
+            prefix = f"{stage}/{training}_" if training else f"{stage}/"
+            for row in rows:
+                axis = "epoch" if "epoch" in row else "step"
+                points += [
+                    registry.Point(prefix + name, int(row[axis]), float(value))
+                    for name, value in row.items()
+                    if name != axis
+                ]
+    return points
 
 
 def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -12,11 +12,11 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -36,6 +36,14 @@ PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 LOCK_SECONDS = 3600.0  # how long to wait for another registration of the same family
 
 Client = Any  # mlflow.MlflowClient, which takes seconds to import
+
+
+class Point(NamedTuple):
+    """A figure of a training, ``STAGE/FIGURE``, after an epoch or a step."""
+
+    name: str
+    step: int
+    value: float
 
 
 def tracking_uri() -> str:
@@ -195,6 +203,20 @@ def log_run(
         return str(run)
 
 
+def log_curves(registry: Client, run: str, points: Sequence[Point]) -> None:
+    """Add the curves of the trainings to a run; MLflow draws each figure over its steps."""
+    from mlflow.entities import Metric
+
+    time = int(datetime.now(UTC).timestamp() * 1000)
+    with explained():
+        for start in range(0, len(points), 1000):  # as many as one request may hold
+            batch = [
+                Metric(point.name, point.value, time, point.step)
+                for point in points[start : start + 1000]
+            ]
+            registry.log_batch(run, metrics=batch)
+
+
 @contextmanager
 def _unless_it_exists() -> Iterator[None]:
     """Let pass that another machine was a moment faster in creating the same thing."""
@@ -275,7 +297,13 @@ def _all(registry: Client, family: str) -> list[Any]:
 
 def _described(registry: Client, version: Any, pointers: dict[str, int]) -> dict[str, Any]:
     with explained():
-        metrics = registry.get_run(version.run_id).data.metrics
+        logged = registry.get_run(version.run_id).data.metrics
+    # the ends of training curves are not what the version is judged by
+    metrics = {
+        name: value
+        for name, value in logged.items()
+        if name.partition("/")[0] not in families.STAGES
+    }
     return {
         "family": version.name,
         "version": int(version.version),

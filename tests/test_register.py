@@ -175,6 +175,28 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
     )
 
 
+def test_the_curves_of_the_trainings_are_in_mlflow_and_are_no_figures_of_the_version(
+    project: Path,
+) -> None:
+    rows = [{"epoch": n, "loss": 1 / n, "validation_macro_f1": n / 10} for n in range(1, 701)]
+    Path("build/sentiment/model/history.json").write_text(json.dumps(rows))
+    Path("build/sentiment/pretrained").mkdir()
+    both = {"words": [{"step": 50, "loss": 3.5}, {"step": 100, "loss": 2.5}], "pictures": []}
+    Path("build/sentiment/pretrained/history.json").write_text(json.dumps(both))
+    registered("one", GOOD)
+    client = registry.client()
+    run = client.get_model_version("sentiment", "1").run_id
+
+    def curve(name: str) -> list[tuple[int, float]]:
+        return sorted((point.step, point.value) for point in client.get_metric_history(run, name))
+
+    assert curve("finetune/loss") == [(row["epoch"], row["loss"]) for row in rows]
+    assert curve("finetune/validation_macro_f1") == [(n, n / 10) for n in range(1, 701)]
+    assert curve("pretrain/words_loss") == [(50, 3.5), (100, 2.5)]
+    [version] = registry.versions("sentiment")
+    assert version["metrics"] == GOOD
+
+
 def test_the_same_model_is_registered_once_without_importing_mlflow(project: Path) -> None:
     registered("one", GOOD)
     code = "import sys; from tasks.register import register; print(register('sentiment'), 'mlflow' in sys.modules)"
