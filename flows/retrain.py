@@ -42,7 +42,7 @@ from prefect import (
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectException
 from prefect.futures import PrefectConcurrentFuture
-from prefect.logging.handlers import PrefectConsoleHandler
+from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -233,3 +233,4 @@ def run(families: list[str] | None, on_event: OnEvent, only_stages: bool = False
             return retrain(families, only_stages)
     finally:
         watcher.reset(token)
+        APILogHandler().flush()  # before a temporary server ends: later lines would find nobody

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from beauty_models.common.files import private_folder
+
 STATE = Path(".beauty")
 UI_FILE = STATE / "ui.json"
 
@@ -70,6 +72,7 @@ def configure() -> None:
         "DO_NOT_TRACK": "1",
     }
     keep_loopback_off_proxies()
+    private_folder(STATE)
     if "PREFECT_API_URL" not in os.environ and (ui := running_ui()):
         defaults["PREFECT_API_URL"] = f"{ui['prefect']}/api"
         defaults["BEAUTY_API_FROM_UI"] = defaults["PREFECT_API_URL"]  # an error names its source

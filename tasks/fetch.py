@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from beauty_models import families, params
-from beauty_models.common.files import new_folder, read_json, write_json
+from beauty_models.common.files import new_folder, private_folder, read_json, write_json
 from tasks import command, s3
 from tasks.secrets import refuse_secret
 
@@ -44,7 +44,8 @@ def bring_in(family: str, on_line: Say = print, stop: threading.Event | None = N
     """
     source, license = _source(family)
     lock = STATE / "locks" / f"fetch-{family}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(STATE)
+    lock.parent.mkdir(exist_ok=True)
     with FileLock(lock):
         return _bring_in(family, source, license, on_line, stop)
 

@@ -23,7 +23,7 @@ import yaml
 
 from beauty_models import families, params
 from beauty_models.common.files import read_json, write_json
-from tasks import command, flavor, gate, registry
+from tasks import command, flavor, gate, registry, stage
 from tasks import lineage as origin
 
 Metrics = dict[str, float]
@@ -47,11 +47,13 @@ def register(
         verdict_markdown, metrics and mlflow_url.
 
     Raises:
-        ValueError: there is no finished model, the champion cannot be evaluated, or the registry is locked or unreachable.
+        ValueError: there is no finished model, or it is not what DVC recorded; the champion cannot
+            be evaluated; or the registry is locked or unreachable.
     """
     if is_registered(family):
         return None
     identity = _identity(family)
+    _check_build(family)
     with registry.locked(family):
         client = registry.client()
         if version := registry.find(client, family, identity):
@@ -62,6 +64,20 @@ def register(
         )
         _remember(family, identity, result["version"])
     return result
+
+
+def _check_build(family: str) -> None:
+    """Refuse what is not the result that DVC recorded: its lineage would be that of another model.
+
+    Raises:
+        ValueError: data, params, code or an output of the family have changed since its stages ran.
+    """
+    stages, reasons = stage.survey([family])
+    if changed := [f"{name}: {why[0]}" for name, why in reasons.items() if why and name in stages]:
+        raise ValueError(
+            f"{family} is not registered: build/{family} is not what its data, code and params make "
+            f"({'; '.join(changed)}); run `beauty retrain {family}`"
+        )
 
 
 def is_registered(family: str) -> bool:

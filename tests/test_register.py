@@ -47,6 +47,8 @@ def project(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     Path(".beauty").mkdir()
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text("[core]\n    no_scm = true\n")
     Path(".beauty/mlflow.db").write_bytes(database.read_bytes())
     block = {
         "source": "starter",

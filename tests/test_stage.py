@@ -198,3 +198,18 @@ def test_an_input_that_changes_while_the_stage_runs_is_noticed(project: Path, wh
     files[what].write_text(before)
     assert bring("ingest@lips") == "Completed"
     assert len(runs()) == 3
+
+
+def test_a_build_that_is_not_what_was_recorded_is_not_registered(project: Path) -> None:
+    from tasks import register
+
+    dvc("repro", "-q")
+    register._check_build("lips")
+    (project / "build/lips/pretrained/x").write_text("another model")
+    with pytest.raises(ValueError, match=r"pretrained is not what this stage made.*beauty retrain"):
+        register._check_build("lips")
+    dvc("checkout", "-q", "--force")
+    set_param("lips", "ingest", n=3)  # the params that would be registered are not the model's
+    with pytest.raises(ValueError, match=r"ingest@lips: params.yaml families.lips.ingest.n: 1 → 3"):
+        register._check_build("lips")
+    register._check_build("nails")

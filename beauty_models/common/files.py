@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,31 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _open_to_readers(file: Path) -> None:
+    """Let those read ``file`` whom the umask lets read: safetensors writes 0600 beside its neighbours' 0644."""
+    file.chmod(file.stat().st_mode | (0o444 & ~_umask()))
+
+
+def private_folder(path: Path) -> None:
+    """Make the folder ``path``, if it is not there, and let nobody but its owner look into it."""
+    path.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # somebody else's folder, or a file system without modes
+        path.chmod(0o700)
+
+
 def _put(temporary: Path, path: Path) -> None:
     _flush(temporary)
-    if temporary.is_dir():
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _flush(file)
+    for file in [temporary] if temporary.is_file() else temporary.rglob("*"):
+        if file.is_file():
+            _open_to_readers(file)
+            _flush(file)
     former = path.with_name(f".{path.name}.{os.getpid()}.old")
     if (
         path.is_dir()

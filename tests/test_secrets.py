@@ -1,0 +1,61 @@
+"""No password, key or token in a file, a log or on a page; state that only its owner reads."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from beauty_models.common.files import new_folder, private_folder, write_json
+from tasks import fetch, registry
+from tasks.secrets import redact
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:pa%40ss@mlflow:5000/x", "http://***@mlflow:5000/x"),
+        ("postgresql+psycopg2://u:p@ss/w@db/mlflow", "postgresql+psycopg2://***@ss/w@db/mlflow"),
+        ("s3://AKIA:secret@bucket/prefix", "s3://***@bucket/prefix"),
+        ("https://token@host/repo.git", "https://***@host/repo.git"),
+        (
+            "https://b.example/x?X-Amz-Signature=abc&part=1",
+            "https://b.example/x?X-Amz-Signature=***&part=1",
+        ),
+        (
+            "see https://h/?a=1&access_token=abc for more",
+            "see https://h/?a=1&access_token=*** for more",
+        ),
+        ("s3://bucket/a@b/c", "s3://bucket/a@b/c"),
+        ("http://127.0.0.1:5000/#/models", "http://127.0.0.1:5000/#/models"),
+    ],
+)
+def test_addresses_are_shown_without_their_secrets(address: str, shown: str) -> None:
+    assert redact(address) == shown
+
+
+def test_a_source_with_a_key_in_it_is_refused_unwritten() -> None:
+    with pytest.raises(ValueError, match="AWS_ACCESS_KEY_ID") as error:
+        fetch.check("s3://AKIAEXAMPLE:abcdef@bucket/reviews")
+    assert "abcdef" not in str(error.value) and "AKIAEXAMPLE" not in str(error.value)
+
+
+def test_state_is_private_and_saved_files_share_the_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    former = os.umask(0o022)
+    try:
+        with new_folder(Path("build/model")) as folder:
+            save_file({"x": torch.zeros(1)}, folder / "model.safetensors")
+            write_json(folder / "config.json", {})
+    finally:
+        os.umask(former)
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in Path("build/model").iterdir()}
+    assert modes == {0o644}
+    private_folder(registry.STATE)
+    assert stat.S_IMODE(registry.STATE.stat().st_mode) == 0o700
