@@ -267,12 +267,12 @@ def _log(
 def _curves(family: str) -> list[registry.Point]:
     """Return what the family's trainings noted as they went: figures such as ``finetune/validation_loss``, over epochs or steps."""
     points = []
-    for stage, output in families.STAGES.items():
+    for verb, output in families.STAGES.items():
         file = families.path(output, family) / "history.json"
         history = read_json(file) if file.exists() else []
         trainings = history if isinstance(history, dict) else {"": history}
         for training, rows in trainings.items():
-            prefix = f"{stage}/{training}_" if training else f"{stage}/"
+            prefix = f"{verb}/{training}_" if training else f"{verb}/"
             for row in rows:
                 axis = "epoch" if "epoch" in row else "step"
                 points += [
