@@ -1,11 +1,13 @@
 """The network: a BERT encoder, mean pooling and LayerNorm, a head for the sentiment and one for every aspect.
 
-A saved model is a folder: the encoder and tokenizer as transformers writes them (``AutoModel.from_pretrained`` reads
-it), ``head.safetensors``, and ``classifier.json`` with classes, aspects, temperature and the backbone's licence.
+A saved model is a folder that transformers opens by itself: ``pipeline("text-classification", model=folder)`` answers with
+the classes' names and calibrated probabilities (see `sequence_classifier`). Beside it lie ``head.safetensors``, the heads as
+they were trained, and ``classifier.json`` with classes, aspects, temperature and the backbone's licence.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,7 +18,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from beauty_models.backbones import from_pretrained, network
 from beauty_models.common import progress
@@ -25,6 +34,16 @@ from beauty_models.common.files import new_folder, read_json, write_json
 from beauty_models.common.training import attention, by_length, device, precision, require_finite
 
 STATES = 4  # of an aspect: not mentioned, negative, neutral, positive
+NORM_EPS = 1e-12  # small enough that a scaled input is normalised to the same output
+OLD_NORM_EPS = 1e-5  # of folders saved before they were sequence classifiers of transformers
+
+# Powers of two, so that scaling and its undoing lose no bit. The pooling layer has a residual connection that mean pooling
+# has not: the token's own state is added. It is scaled down, and the mean up, until it weighs 2⁻²⁰ of the mean. Both
+# halves stay within the range of float16.
+STATE_SCALE = 2.0**-8  # of what the last trained layer puts out
+MEAN_SCALE = 2.0**12  # of the mean in the pooling layer
+LINEAR_SCALE = 2.0**-12  # tanh(x · 2⁻¹²) is x · 2⁻¹² to 6 digits for |x| < 10
+GELU_SHIFT = 32.0  # gelu(x + 32) is x + 32 for |x| < 20; a LayerNorm of width n puts out less than √n times its weight
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -59,7 +78,8 @@ class Classifier(nn.Module):
         )
         self.max_tokens, self.backbone, self.temperature = max_tokens, backbone, temperature
         width = encoder.config.hidden_size
-        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.dropout = nn.Dropout(dropout)
         self.sentiment = nn.Linear(width, len(classes))
         self.aspect = nn.Linear(width, STATES * len(aspects)) if aspects else None
 
@@ -110,6 +130,83 @@ class Classifier(nn.Module):
         return Predictions(probabilities, aspects)
 
 
+def _identity_(linear: Any, scale: float, shift: float = 0.0) -> None:
+    """Make ``linear`` compute ``scale`` · x + ``shift``."""
+    nn.init.eye_(linear.weight).mul_(scale)
+    nn.init.constant_(linear.bias, shift)
+
+
+def _zero_(*linears: Any) -> None:
+    for linear in linears:
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+
+
+def _mean_pooling_(layer: Any, norm: nn.LayerNorm) -> None:
+    """Turn a BERT layer into mean pooling over the real tokens and ``norm``: queries of zero attend to all alike."""
+    attention, output = layer.attention, layer.output
+    _zero_(attention.self.query, attention.self.key, layer.intermediate.dense, output.dense)
+    _identity_(attention.self.value, 1 / STATE_SCALE)
+    _identity_(attention.output.dense, MEAN_SCALE)
+    nn.init.ones_(attention.output.LayerNorm.weight)
+    nn.init.zeros_(attention.output.LayerNorm.bias)
+    output.LayerNorm.load_state_dict(norm.state_dict())
+
+
+def _head_(model: Any, trained: nn.Linear, temperature: float) -> None:
+    """Put the head ``trained``, its logits divided by ``temperature``, behind the nonlinear layer that stock heads have."""
+    pooler = getattr(model.base_model, "pooler", None)
+    hidden = pooler.dense if pooler else model.classifier.dense
+    linear = model.classifier if pooler else model.classifier.out_proj
+    scale, shift = LINEAR_SCALE, 0.0
+    if model.config.model_type == "electra":  # the only head with gelu where the others have tanh
+        scale, shift = 1.0, GELU_SHIFT
+    _identity_(hidden, scale, shift)
+    weight = trained.weight.double()
+    linear.weight.copy_(weight / (scale * temperature))
+    linear.bias.copy_((trained.bias.double() - shift / scale * weight.sum(1)) / temperature)
+
+
+@torch.no_grad()
+def sequence_classifier(classifier: Classifier) -> PreTrainedModel:
+    """Return the sentiment part of ``classifier`` as the stock sequence classifier of its architecture.
+
+    Stock heads (BertForSequenceClassification and its like) look at the first token only, through a layer with tanh or gelu.
+    One more encoder layer brings the mean of all tokens there, and the nonlinear layer is used where it is linear; so the
+    class and its calibrated probabilities are the same to about 1e-6. The aspects are not part of it.
+    """
+    config = copy.deepcopy(classifier.encoder.config)
+    config.num_hidden_layers += 1
+    config.id2label = dict(enumerate(classifier.classes))
+    config.label2id = {name: number for number, name in enumerate(classifier.classes)}
+    config.problem_type = "single_label_classification"
+    model: Any = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    model.base_model.load_state_dict(classifier.encoder.state_dict(), strict=False)
+    stack: Any = layers(model.base_model)
+    for parameter in stack[-2].output.LayerNorm.parameters():
+        parameter.mul_(STATE_SCALE)
+    _mean_pooling_(stack[-1], classifier.norm)
+    _head_(model, classifier.sentiment, classifier.temperature)
+    stock: PreTrainedModel = model.eval()
+    return stock
+
+
+@torch.no_grad()
+def _encoder(folder: Path) -> PreTrainedModel:
+    """Return the encoder of a saved folder as it was trained: without the layer that pools, and not scaled."""
+    model = network(AutoModelForSequenceClassification, folder)
+    encoder: Any = model.base_model
+    stack: Any = layers(encoder)
+    del stack[-1]
+    encoder.config.num_hidden_layers -= 1
+    for parameter in stack[-1].output.LayerNorm.parameters():
+        parameter.div_(STATE_SCALE)
+    if hasattr(encoder, "pooler"):
+        encoder.pooler = None
+    bare: PreTrainedModel = encoder
+    return bare
+
+
 def save(classifier: Classifier, folder: Path, history: list[dict[str, float]]) -> None:
     """Write ``classifier`` and the ``history`` of its training to ``folder``, whole or not at all.
 
@@ -122,7 +219,7 @@ def save(classifier: Classifier, folder: Path, history: list[dict[str, float]]) 
         if not name.startswith("encoder.")
     }
     with new_folder(folder) as temporary:
-        classifier.encoder.save_pretrained(temporary)
+        sequence_classifier(classifier).save_pretrained(temporary)
         classifier.tokenizer.save_pretrained(temporary)
         save_file(head, temporary / "head.safetensors")
         write_json(temporary / "history.json", history)
@@ -146,7 +243,9 @@ def load(folder: Path) -> Classifier:
         ValueError: the folder is not a saved classifier.
     """
     card = read_json(folder / "classifier.json")
-    encoder = network(AutoModel, folder, add_pooling_layer=False)
+    [architecture] = from_pretrained(AutoConfig, folder).architectures
+    stock = architecture.endswith("ForSequenceClassification")
+    encoder = _encoder(folder) if stock else network(AutoModel, folder, add_pooling_layer=False)
     classifier = Classifier(
         encoder,
         from_pretrained(AutoTokenizer, folder),
@@ -156,6 +255,7 @@ def load(folder: Path) -> Classifier:
         read_json(folder / "backbone.json"),
         temperature=card["temperature"],
     )
+    classifier.norm.eps = NORM_EPS if stock else OLD_NORM_EPS
     missing, unexpected = classifier.load_state_dict(
         load_file(folder / "head.safetensors"), strict=False
     )
