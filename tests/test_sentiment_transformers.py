@@ -78,7 +78,7 @@ def test_transformers_alone_gives_the_same_answer(kind: str, tmp_path: Path) -> 
         *classifier.sentiment.parameters(),
     ):
         nn.init.normal_(parameter)
-    ours = classifier.predict(TEXTS, title="")
+    ours = classifier.predict(TEXTS, title="", wanted="float32")
     folder = tmp_path / "model"
     save(classifier, folder, [])
     done = subprocess.run(
@@ -95,6 +95,6 @@ def test_transformers_alone_gives_the_same_answer(kind: str, tmp_path: Path) -> 
     np.testing.assert_allclose(theirs, ours.probabilities, atol=1e-4)
     assert said["best"] == [CLASSES[i] for i in ours.probabilities.argmax(-1)]
 
-    again = load(folder).predict(TEXTS, title="")
+    again = load(folder).predict(TEXTS, title="", wanted="float32")
     np.testing.assert_array_equal(again.probabilities, ours.probabilities)
     np.testing.assert_array_equal(again.aspects, ours.aspects)

@@ -107,15 +107,17 @@ class Classifier(nn.Module):
         )
 
     @torch.inference_mode()
-    def predict(self, texts: Sequence[str], title: str = "predict") -> Predictions:
-        """Return the predictions for ``texts``, in their order."""
+    def predict(
+        self, texts: Sequence[str], title: str = "predict", wanted: str = "auto"
+    ) -> Predictions:
+        """Return the predictions for ``texts``, in their order, computed with precision ``wanted``."""
         self.eval().to(device())
         self.encoder.set_attn_implementation(attention(training=False))
         rows = tokenize(self.tokenizer, texts, self.max_tokens)
         probabilities = np.zeros((len(rows), len(self.classes)), np.float32)
         aspects = np.zeros((len(rows), len(self.aspects), STATES), np.float32)
         lengths = np.array([len(row) for row in rows], np.int64)
-        with progress.bar(title, len(rows)) if title else nullcontext() as bar, precision("auto"):
+        with progress.bar(title, len(rows)) if title else nullcontext() as bar, precision(wanted):
             for batch in by_length(lengths, TOKENS // self.max_tokens):
                 sentiment, aspect = self(
                     *pad([rows[i] for i in batch], self.tokenizer.pad_token_id)

@@ -70,6 +70,6 @@ def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     options = parser.parse_args(arguments)
     texts = _texts(options)
     classifier = load(model)
-    return describe(
-        classifier, texts, classifier.predict(texts, title="" if options.text else "predict")
-    )
+    # float32: the same figures on every processor, and in transformers alone
+    predictions = classifier.predict(texts, "" if options.text else "predict", "float32")
+    return describe(classifier, texts, predictions)
