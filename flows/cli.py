@@ -1,4 +1,4 @@
-"""The ``beauty`` command: init, retrain, fetch, why, models, evaluate, predict, rollback.
+"""The ``beauty`` command: init, retrain, fetch, why, models, evaluate, predict, rollback, registry.
 
 ``--json`` on any of them leaves nothing on standard output but the JSON; logs go to standard error. The exit code is 0 only
 on success; an error is one line, or its traceback with BEAUTY_TRACEBACK=1. ``beauty retrain`` with ``--set``, ``--profile``,
@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
@@ -91,7 +92,6 @@ def _version(wanted: bool) -> None:
         return
     import subprocess
     from importlib.metadata import version
-    from pathlib import Path
 
     root = Path(__file__).parents[1]
     describe = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
@@ -379,6 +379,52 @@ def rollback(
         if not as_json:
             passed = "" if answer[0]["gate"].get("passed") else " (it had not passed the gate)"
             print(f"{family}: version {answer[0]['version']} is champion{passed}")
+
+
+registry_app = typer.Typer(no_args_is_help=True, help="Save the local registry, and restore it.")
+app.add_typer(registry_app, name="registry")
+
+
+@registry_app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The archive to write, such as registry.zip.")],
+    as_json: Json = False,
+) -> None:
+    """Save the whole local registry, every version with its files, to one file."""
+    from tasks.backup import backup as save
+
+    with _answer(as_json) as answer:
+        answer.append(save(file, _log))
+        if not as_json:
+            print(f"{file}: {answer[0]['bytes']:,} bytes; {_counted(answer[0])}")
+
+
+@registry_app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="An archive of `beauty registry backup`.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where there are versions; they are moved aside.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a saved registry in the place of this checkout's."""
+    from tasks.backup import restore as put_back
+
+    with _answer(as_json) as answer:
+        answer.append(put_back(file, force, _log))
+        if not as_json:
+            print(f"restored {_counted(answer[0])}; start `make ui` anew if it runs")
+            if aside := answer[0]["aside"]:
+                print(f"what stood there before is in {aside}")
+
+
+def _counted(saved: dict[str, Any]) -> str:
+    """Return in words which versions a backup holds, and which of them are damaged."""
+    counts = [f"{name}: {count}" for name, count in saved["versions"].items()]
+    told = f"versions of {', '.join(counts)}" if counts else "no versions"
+    if saved["damaged"]:
+        told += f"; NOT as they were registered: {', '.join(saved['damaged'])}"
+    return told
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -13,40 +13,22 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import torch
-import yaml
+import registered
+from registered import SHAPE, TEXTS
 
-from beauty_models import backbones, families, params
+from beauty_models import families, params
 from beauty_models.common import images, render, shards
-from beauty_models.common.files import write_json
-from beauty_models.params import Gate, Index
+from beauty_models.params import Index
 from beauty_models.recommend import model as recommend
-from beauty_models.sentiment import model as sentiment
 from beauty_models.tryon import starter as tryon
 from beauty_models.tryon.data import ingest
 from beauty_models.tryon.finetune import finetune
 from beauty_models.tryon.pretrain import pretrain
-from tasks import register, registry
+from tasks import registry
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
-TEXTS = ["lovely cream, smells nice", "too dry for my skin", "包装破了, 不推荐", "green hoodie"]
 KINDS = ["dress", "hoodie", "bag", "pants"]
-GOOD = {"macro_f1": 0.8, "majority/macro_f1": 0.4, "majority/macro_f1.margin_low": 0.3}
-SHAPE = {"layers": 1, "hidden": 32, "heads": 2, "vocabulary": 100}
-
-
-def _sentiment(model: Path) -> None:
-    backbone = backbones.scratch(TEXTS, **SHAPE, max_tokens=32)
-    classifier = sentiment.Classifier(
-        backbone.model.base_model,
-        backbone.tokenizer,
-        ["negative", "positive"],
-        ["price"],
-        32,
-        {"backbone": "scratch", "license": "Apache-2.0"},
-    )
-    sentiment.save(classifier, model, [])
 
 
 def _photos() -> dict[str, bytes]:
@@ -143,28 +125,13 @@ print(json.dumps(answers))
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Register a small model of each family, in a project that the test leaves again."""
     folder = tmp_path_factory.mktemp("served")
-    gate = Gate(metric="macro_f1", floor=0.7, tolerance=0.01).model_dump()
-    blocks = {family: {"source": "starter", "gate": gate} for family in FAMILIES}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        Path("params.yaml").write_text(yaml.safe_dump({"families": blocks}))
-        outs = [{"path": f"build/{family}/model", "md5": f"{family}.dir"} for family in FAMILIES]
-        stages = {"stages": {"finetune": {"outs": outs}}}
-        Path("dvc.lock").write_text(yaml.safe_dump(stages))
-        for family, make in {
-            "sentiment": _sentiment,
-            "recommend": _recommend,
-            "tryon": _tryon,
-        }.items():
-            build = Path("build") / family
-            for name in ("data", "report"):
-                (build / name).mkdir(parents=True)
-            (build / "data/test.parquet").write_text("frozen")
-            torch.manual_seed(1)
-            make(build / "model")
-            write_json(Path("metrics") / family / "evaluate.json", GOOD)
-            assert register.register(family)
+        registered.project()
+        registered.register_model("sentiment", registered.small_sentiment)
+        registered.register_model("recommend", _recommend)
+        registered.register_model("tryon", _tryon)
     (folder / "photo.jpg").write_bytes(_photos()["HOODIE-green"])
     (folder / "photo.txt").write_text("no picture")
     return folder
