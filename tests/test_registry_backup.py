@@ -132,6 +132,29 @@ def test_an_unreadable_database_is_replaced_only_by_force(origin: Path, empty: P
     assert restore(origin / "saved.zip", True, silent)["versions"] == {"sentiment": 1}
 
 
+def test_what_a_killed_restore_left_is_in_nobodys_way(origin: Path, empty: Path) -> None:
+    left = Path(".beauty/restoring/mlartifacts/sentiment")
+    left.mkdir(parents=True)
+    (left / "half").write_text("of a file")
+    assert restore(origin / "saved.zip", False, silent)["versions"] == {"sentiment": 1}
+    assert not Path(".beauty/restoring").exists() and not list(Path(".beauty").rglob("half"))
+
+
+def test_a_moved_checkout_is_not_saved_but_its_backup_opens_there(
+    origin: Path, empty: Path
+) -> None:
+    restore(origin / "saved.zip", False, silent)
+    moved = empty.with_name("moved")
+    empty.rename(moved)
+    refused = beauty(moved, "registry", "backup", "moved.zip")
+    assert refused.returncode == 1 and f"which is not in {moved}" in refused.stderr
+    done = beauty(moved, "registry", "restore", str(origin / "saved.zip"), "--force")
+    assert done.returncode == 0 and "restored versions of sentiment: 1" in done.stdout
+    saved = beauty(moved, "registry", "backup", "moved.zip")
+    assert saved.returncode == 0, saved.stderr
+    moved.rename(empty)
+
+
 def test_damaged_versions_are_told(origin: Path, empty: Path) -> None:
     restore(origin / "saved.zip", False, silent)
     [weights] = Path(".beauty/mlartifacts").rglob("head.safetensors")

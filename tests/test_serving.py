@@ -178,7 +178,7 @@ def test_sentiment_answers_as_its_own_predict_does(
     for row, text in zip(rows.values(), TEXTS, strict=False):
         [own] = asked(project, "sentiment", text=text)
         assert row["error"] is None and row["class"] == own["class"]
-        assert row["probabilities"] == pytest.approx(own["probabilities"], abs=0.01)
+        assert row["probabilities"] == pytest.approx(own["probabilities"], abs=2e-4)
     assert [rows["row 4"], rows["row 5"]] == [
         {"class": None, "probabilities": None, "aspects": None, "error": "no text"}
     ] * 2
@@ -238,6 +238,22 @@ def test_a_version_that_mlflow_loaded_is_still_the_one_that_was_registered(
         name.split("/")[0] for name in stated
     }
     assert "beauty-models" not in (model / "requirements.txt").read_text()
+
+
+def test_an_mlmodel_file_that_names_another_program_is_refused(
+    project: Path,
+    answers: dict[str, dict[str, dict[str, Any]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    [stored] = Path(".beauty/mlartifacts/sentiment").rglob("MLmodel")
+    whole = stored.read_text()
+    stored.write_text(whole.replace("beauty_models.sentiment.serving", "antigravity"))
+    with pytest.raises(ValueError, match="its files are not those that were registered"):
+        registry.champion("sentiment", into=tmp_path / "served")
+    stored.write_text(whole)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -35,7 +35,9 @@ class Served:
         asked = [row for row, text in enumerate(texts) if text.strip()]
         rows: list[dict[str, Any]] = [{"error": "no text"} for _ in texts]
         given = [texts[row] for row in asked]
-        described = describe(self.classifier, given, self.classifier.predict(given, title=""))
+        # float32, as `predict` answers
+        predictions = self.classifier.predict(given, "", "float32")
+        described = describe(self.classifier, given, predictions)
         for row, answer in zip(asked, described, strict=True):
             rows[row] = {**answer, "error": None}
         names = ["class", "probabilities", "aspects", "error"]
