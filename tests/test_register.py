@@ -343,6 +343,17 @@ def test_damaged_files_are_not_served(project: Path) -> None:
         registry.champion("sentiment", 8, into=project / "served")
 
 
+def test_a_version_with_damaged_files_does_not_become_champion_again(project: Path) -> None:
+    registered("one", GOOD)
+    registered("two", GOOD)
+    for stored in Path(".beauty/mlartifacts").rglob("model/model.safetensors"):
+        if stored.read_text() == "one":
+            stored.write_text("tampered")
+    with pytest.raises(ValueError, match="version 1: its files are not those that were registered"):
+        registry.rollback("sentiment")
+    assert champion() == 2
+
+
 def test_a_held_lock_and_a_locked_database_are_explained(project: Path) -> None:
     code = "import time; from tasks import registry\nwith registry.locked('sentiment'): print('held', flush=True); time.sleep(60)"
     holder = subprocess.Popen(
