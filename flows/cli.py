@@ -351,12 +351,19 @@ def evaluate(
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def predict(context: typer.Context, family: Family, as_json: Json = False) -> None:
-    """Ask the champion. Further arguments are the family's own, such as --text TEXT or --file FILE."""
+def predict(
+    context: typer.Context,
+    family: Family,
+    version: Annotated[
+        str, typer.Option(help="A registered version's number, champion or challenger.")
+    ] = "champion",
+    as_json: Json = False,
+) -> None:
+    """Ask the champion, or another version. Further arguments are the family's own, such as --text TEXT or --file FILE."""
     from tasks.predict import predict as ask
 
     with _answer(as_json) as answer:
-        answer.append(ask(_families([family])[0], context.args, _log))
+        answer.append(ask(_families([family])[0], context.args, _log, version))
         if not as_json:
             from flows.show import rows
 

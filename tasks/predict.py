@@ -1,4 +1,4 @@
-"""Ask the champion of a family: download its model once, then let the family's own ``predict`` answer in a child process."""
+"""Ask the champion of a family, or another version: download its model once, then let the family's own ``predict`` answer in a child process."""
 
 from __future__ import annotations
 
@@ -13,24 +13,71 @@ from tasks import registry
 from tasks.lineage import folder_hashes
 
 
-def model_folder(family: str) -> Path:
-    """Return the folder of the champion's model in `.beauty/models`, downloaded when it is not there whole.
+def _askable(family: str) -> list[str]:
+    """Return a line per registered version, newest first: its number, what the gate said, and how to ask it."""
+    told = []
+    for known in registry.versions(family):
+        passed = known["gate"].get("passed")
+        verdict = {True: "passed the gate", False: "did not pass the gate"}.get(
+            passed, "no verdict"
+        )
+        names = "".join(f", {alias}" for alias in known["aliases"])
+        number = known["version"]
+        told.append(
+            f"  version {number}{names}: {verdict}; beauty predict {family} --version {number} …"
+        )
+    return told
+
+
+def resolve(family: str, wanted: str) -> int:
+    """Return the number of the version ``wanted``: a number or an alias, champion or challenger.
 
     Raises:
-        ValueError: there is no champion.
+        ValueError: there is no such version; the message lists those that can be asked, and how.
     """
-    version = registry.champion_version(family)
+    if wanted.isdecimal():
+        number = int(wanted)
+        if any(known["version"] == number for known in registry.versions(family)):
+            return number
+        problem = f"version {number} is not registered"
+    elif wanted in ("champion", "challenger"):
+        found = registry.aliases(registry.client(), family).get(wanted)
+        if found is not None:
+            return found
+        problem = f"there is no {wanted}"
+    else:
+        raise ValueError(f"--version {wanted}: give a number, champion or challenger")
+    told = _askable(family)
+    if not told:
+        raise ValueError(
+            f"{family}: {problem}, and no version at all; run `beauty retrain {family}`"
+        )
+    raise ValueError("\n".join([f"{family}: {problem}; these can be asked:", *told]))
+
+
+def model_folder(family: str, wanted: str = "champion") -> Path:
+    """Return the folder of a version's model in `.beauty/models`, downloaded when it is not there whole.
+
+    Raises:
+        ValueError: there is no such version, see `resolve`.
+    """
+    version = resolve(family, wanted)
     place = registry.STATE / "models" / family / str(version)
     if folder_hashes(place / "model") != registry.lineage(family, version)["files"]:
         registry.champion(family, version, into=place)
     return place / "model"
 
 
-def predict(family: str, arguments: Sequence[str], on_progress: Callable[[str], None]) -> Any:
+def predict(
+    family: str,
+    arguments: Sequence[str],
+    on_progress: Callable[[str], None],
+    version: str = "champion",
+) -> Any:
     """Return what ``python -m beauty_models predict`` answers to ``arguments``; its standard error is ours.
 
     Raises:
-        ValueError: there is no champion.
+        ValueError: there is no such version, see `resolve`.
         SystemExit: the child failed, and has said why.
     """
     command = [
@@ -40,7 +87,7 @@ def predict(family: str, arguments: Sequence[str], on_progress: Callable[[str], 
         "predict",
         family,
         "--model",
-        str(model_folder(family)),
+        str(model_folder(family, version)),
         *arguments,
     ]
     lines = []
