@@ -112,6 +112,15 @@ def _write_curves(folder: Path, history: Any) -> None:
             (temporary / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _predict(family: str, model: Path, arguments: list[str]) -> Any:
+    """Return the family's own answer, or with ``--out`` what became of a whole file."""
+    if any(argument.partition("=")[0] == "--out" for argument in arguments):
+        from beauty_models.common.batch import predict_file
+
+        return predict_file(family, model, arguments)
+    return families.function("predict", family)(model=model, arguments=arguments)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run; the exit code is 0, or 1 after a message for the user."""
     parser = argparse.ArgumentParser(
@@ -140,13 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
             )(raw=places["raw"])
         elif options.stage == "predict":
             model = places.get("model", families.path("model", options.family))
-            print(
-                json.dumps(
-                    families.function("predict", options.family)(model=model, arguments=rest),
-                    ensure_ascii=False,
-                    indent=2,
-                )
-            )
+            print(json.dumps(_predict(options.family, model, rest), ensure_ascii=False, indent=2))
         else:
             run(options.stage, options.family, places, options.params, options.metrics)
     except (ValueError, OSError) as error:

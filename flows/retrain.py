@@ -89,8 +89,10 @@ def _limited_tags() -> set[str]:
         with get_client(sync_client=True) as client:
             limits = client.read_concurrency_limits(limit=200, offset=0)
     except (httpx.HTTPError, PrefectException) as error:
-        get_run_logger().warning("the server does not tell its concurrency limits: %s", error)
-        return {"cpu", "gpu"}
+        get_run_logger().warning(
+            "limits of tags are not kept: the server does not tell them: %s", error
+        )
+        return set()
     return {limit.tag for limit in limits}
 
 

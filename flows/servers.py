@@ -40,6 +40,9 @@ def configured_api() -> Address | None:
         shown = f"{UI_FILE}, which `make ui` wrote"
         from_ui = os.environ.get("BEAUTY_API_FROM_UI") == url
         return Address(url, shown if from_ui else "the environment variable PREFECT_API_URL")
+    for name, value in os.environ.items():  # Prefect reads it in small letters as well
+        if name.upper() == "PREFECT_API_URL" and value:
+            return Address(value, f"the environment variable {name}")
     with suppress(OSError):
         for line in Path(".env").read_text(encoding="utf-8").splitlines():
             name, _, value = line.strip().removeprefix("export ").partition("=")
@@ -66,7 +69,8 @@ def _in_toml(file: Path, keys: tuple[str, ...]) -> Address | None:
 
 
 def _in_profile() -> Address | None:
-    file = Path(os.environ["PREFECT_HOME"]) / "profiles.toml"
+    home = Path(os.environ["PREFECT_HOME"])
+    file = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
     content = _read_toml(file)
     name = os.environ.get("PREFECT_PROFILE") or content.get("active")
     profile = content.get("profiles", {}).get(name, {})

@@ -216,6 +216,18 @@ def test_from_nothing_to_a_rolled_back_model(
         assert "up to date" in dvc("status", f"{stage}@sentiment")
     assert Path("metrics/sentiment/curves/finetune/validation_macro_f1.tsv").exists()
     assert "Nothing has changed" in beauty("retrain", "sentiment").stdout
+    if not registered["passed"]:  # no dead end: who may be asked, and how
+        refused = beauty("predict", "sentiment", "--text", "x", code=1).stderr
+        assert "there is no champion" in refused
+        assert "version 1, challenger" in refused
+        assert "beauty predict sentiment --version 1" in refused
+        assert answer("predict", "sentiment", "--version", "challenger", "--text", "x")
+    [row] = answer("predict", "sentiment", "--version", "1", "--text", "很好")
+    assert row["text"] == "很好"
+    assert (
+        "version 7 is not registered"
+        in beauty("predict", "sentiment", "--version", "7", "--text", "x", code=1).stderr
+    )
     beauty("rollback", "sentiment", "--to", "1", code=1 if registered["passed"] else 0)
     [model] = answer("models")
     assert model["aliases"] == ["champion"] and set(model) == {
@@ -228,6 +240,14 @@ def test_from_nothing_to_a_rolled_back_model(
     }
     [row] = answer("predict", "sentiment", "--text", "很好")
     assert row["text"] == "很好"
+    Path("reviews.csv").write_text("sku,comment\n007,很好\n008,\n", encoding="utf-8")
+    done = answer(
+        "predict", "sentiment", "--file", "reviews.csv", "--column", "comment", "--out", "said.csv"
+    )
+    assert (done["rows"], done["answered"], done["failed"]) == (2, 1, 1)
+    header, first, second = Path("said.csv").read_text(encoding="utf-8").splitlines()
+    assert header.startswith("sku,comment,prediction_class,") and first.startswith("007,很好,")
+    assert second.startswith("008,,") and second.endswith("no text")
     shutil.rmtree("build")  # DVC's cache has the training data that the baselines need
     figures = answer("evaluate", "sentiment", "--source", "data/raw/sentiment")
     assert set(figures) == {

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from mini import dvc, gone, set_param, wait_for
-from processes import clean_environment, free_port
+from mini import dvc, gone, runs, set_param
+from processes import clean_environment, free_port, until
 
 from flows import servers, settings
 from tasks import pending, registry
@@ -62,7 +62,12 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Be in an empty folder in which nothing names a server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "BEAUTY_API_FROM_UI"):
+    for name in (
+        "PREFECT_API_URL",
+        "PREFECT_PROFILE",
+        "PREFECT_PROFILES_PATH",
+        "BEAUTY_API_FROM_UI",
+    ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -85,6 +90,19 @@ def test_every_place_that_names_a_server_is_known(
     assert servers.configured_api() == ("http://toml/api", "api.url in prefect.toml")
     (nobody / ".env").write_text("PREFECT_API_URL='http://dotenv/api'\n")
     assert servers.configured_api() == ("http://dotenv/api", "PREFECT_API_URL in the file .env")
+    (nobody / "own.toml").write_text((nobody / "home/profiles.toml").read_text())
+    (nobody / "home/profiles.toml").unlink()
+    for file in (".env", "prefect.toml"):
+        (nobody / file).unlink()
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(nobody / "own.toml"))
+    found = servers.configured_api()
+    assert found and found.source == f"the profile 'office' in {nobody / 'own.toml'}"
+    monkeypatch.setenv("prefect_api_url", "http://lower/api")
+    assert servers.configured_api() == (
+        "http://lower/api",
+        "the environment variable prefect_api_url",
+    )
+    monkeypatch.delenv("prefect_api_url")
     monkeypatch.setenv("PREFECT_API_URL", "http://environment/api")
     found = servers.configured_api()
     assert found and "environment variable" in found.source
@@ -148,7 +166,7 @@ def test_the_temporary_server_ends_with_a_killed_run(project: Path) -> None:
     run = subprocess.Popen([sys.executable, "-c", STAGES_ONLY], env=environment)
     family: list[psutil.Process] = []
     try:
-        wait_for("runs.txt", LONG)
+        until(lambda: "ingest@lips" in runs(), "ingest@lips does not begin", LONG)
         family = psutil.Process(run.pid).children(recursive=True)
         words = [" ".join(process.cmdline()) for process in family]
         for what in ("flows.server", "dvc", "work.py"):

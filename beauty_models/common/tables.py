@@ -76,7 +76,7 @@ def _is_utf8(content: bytes) -> bool:
     return broken <= 0.1 * len(lines)
 
 
-def _decode(content: bytes, name: str) -> str:
+def decode(content: bytes, name: str) -> str:
     """Return ``content`` as text without BOMs and NULs; what does not fit the encoding becomes a lone surrogate.
 
     A BOM decides; else it is UTF-8 when 9 of 10 lines that are not ASCII are valid; else charset-normalizer guesses.
@@ -96,7 +96,7 @@ def _decode(content: bytes, name: str) -> str:
     return content.decode(encoding, "lost").translate({0xFEFF: None, 0: None})
 
 
-def _delimiter(header: str) -> str:
+def delimiter_of(header: str) -> str:
     """Return the delimiter that cuts ``header`` into most cells; a character no text holds when none does."""
     best = max(DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
     return best if best in header else "\x1f"
@@ -106,7 +106,7 @@ def _delimited(text: str) -> Iterator[Record]:
     """Yield the header and the rows of delimited text. A quote that is never closed costs its own line only."""
     lines = io.StringIO(text, newline=None).readlines()
     start = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
-    delimiter = _delimiter(lines[start]) if start < len(lines) else ","
+    delimiter = delimiter_of(lines[start]) if start < len(lines) else ","
     width = 0
     while start < len(lines):
         reader = csv.reader(map(lines.__getitem__, range(start, len(lines))), delimiter=delimiter)
@@ -223,7 +223,7 @@ def read(file: Path) -> Table:
     records = (
         _parquet(file)
         if suffix == ".parquet"
-        else READERS[suffix](_decode(file.read_bytes(), str(file)))
+        else READERS[suffix](decode(file.read_bytes(), str(file)))
     )
     header = [
         name.strip() or f"column {place}"
