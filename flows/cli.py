@@ -453,7 +453,9 @@ def main() -> None:
             if isinstance(error, ValueError | OSError | RuntimeError)
             else f"{type(error).__name__} (BEAUTY_TRACEBACK=1 shows where): "
         )
-        _log(f"error: {kind}{error}")
+        from tasks.secrets import redact
+
+        _log(f"error: {kind}{redact(str(error))}")
         if "is not a git repository" in str(error):
             _log(NO_GIT)
         sys.exit(1)

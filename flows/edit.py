@@ -23,6 +23,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from beauty_models import params
 from beauty_models.common.files import new_file
+from tasks.secrets import redact, refuse_secret
 
 Changes = dict[tuple[str, ...], Any]
 """Path below ``families`` → new value."""
@@ -172,6 +173,9 @@ def apply(changes: Changes, file: Path = params.PARAMS_FILE) -> list[str]:
     Raises:
         ValueError: a key is unknown, a value is refused, or a value that nobody named would change; the file is as it was.
     """
+    for path, value in changes.items():
+        if isinstance(value, str):
+            refuse_secret(value, ".".join(path))
     before = params.read(file)
     written = params.text(file)
     editor = _editor()
@@ -313,4 +317,6 @@ def _plain(value: Any) -> str:
         return repr([str(item) for item in value])
     if isinstance(value, dict):
         return repr({str(key): inner for key, inner in value.items()})
+    if isinstance(value, str):
+        return repr(redact(value))
     return repr(float(value) if isinstance(value, float) else value)

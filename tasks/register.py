@@ -25,6 +25,7 @@ from beauty_models import families, params
 from beauty_models.common.files import read_json, write_json
 from tasks import command, flavor, gate, registry, stage
 from tasks import lineage as origin
+from tasks.secrets import redact
 
 Metrics = dict[str, float]
 Say = Callable[[str], None]
@@ -101,8 +102,8 @@ def _gate(family: str) -> params.Gate:
 
 
 def _registry_key() -> str:
-    """Return what tells this registry from another; a hash, because the address may hold a password."""
-    return hashlib.sha256(registry.tracking_uri().encode()).hexdigest()
+    """Return what tells this registry from another; a password in its address is no part of it."""
+    return hashlib.sha256(redact(registry.tracking_uri()).encode()).hexdigest()
 
 
 def _memory(family: str) -> Path:

@@ -24,7 +24,7 @@ from urllib.request import urlopen
 from filelock import FileLock, Timeout
 
 from beauty_models import families
-from beauty_models.common.files import new_folder, read_json
+from beauty_models.common.files import new_folder, private_folder, read_json
 from tasks import succession
 from tasks.lineage import folder_hashes
 from tasks.secrets import redact
@@ -102,7 +102,7 @@ def explained() -> Iterator[None]:
             raise ValueError(
                 f"{redact(tracking_uri())} is locked by another program; end it, or wait for it, and try again"
             ) from None
-        raise ValueError(f"MLflow at {redact(tracking_uri())}: {first}") from None
+        raise ValueError(f"MLflow at {redact(tracking_uri())}: {redact(first)}") from None
 
 
 def client() -> Client:
@@ -119,7 +119,8 @@ def client() -> Client:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is raised as well
-    (STATE / "locks").mkdir(parents=True, exist_ok=True)
+    private_folder(STATE)
+    (STATE / "locks").mkdir(exist_ok=True)
     with (
         FileLock(STATE / "locks" / "mlflow.lock"),
         explained(),
@@ -136,7 +137,8 @@ def locked(family: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     """
     file = STATE / "locks" / f"register-{family}.lock"
     holder = file.with_suffix(".holder")
-    file.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(STATE)
+    file.parent.mkdir(exist_ok=True)
     try:
         with FileLock(file, timeout=seconds):
             holder.write_text(

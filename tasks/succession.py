@@ -10,19 +10,24 @@ and claims the next number. The experiment is deleted at once, which in MLflow m
 Nobody holds a lock, so nobody who is killed or stopped can block others. A process that stops between its claim and the
 alias is helped: `settle`, which everyone calls who wants to know the champion, moves the alias for it. One that wakes up
 late and moves the alias back finds the newer claim right after, and puts it right; if it is killed even then, the tag
-`MOVING` that it left tells everyone else. An alias that a person moved in MLflow's own pages bears no such tag, and stays.
+`MOVING` that it left tells everyone else. Each mover has a tag of its own, which it alone takes away: a helper cannot know
+whether the one it helps will still move the alias. An alias that a person moved in MLflow's own pages to a version without
+such a tag stays.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SINCE = "was_champion_since"  # tag: when the version last became champion; gone when rolled back
 SETTLED = "champion_number"  # tag: the last claim for this version to which the alias was moved
-MOVING = "champion_moving"  # tag: the claim for which somebody is moving the alias right now
+MOVING = (
+    "champion_moving."  # tag, with the mover's own token: the claim for which it moves the alias
+)
 
 Client = Any  # mlflow.MlflowClient, which takes seconds to import
 
@@ -68,24 +73,30 @@ def _last_claim(registry: Client, family: str, tags: dict[int, dict[str, str]]) 
         last = Claim(number, int(found.tags["version"]))
 
 
+def _is_being_moved(tags: dict[str, str]) -> bool:
+    """Return whether somebody was about to point the alias at the version with these tags, or still is."""
+    return any(name.startswith(MOVING) for name in tags)
+
+
 def _move(registry: Client, family: str, claim: Claim) -> None:
     """Move the alias to the version of ``claim``, or of a newer claim that came meanwhile."""
-    while True:
-        version = str(claim.version)
-        registry.set_model_version_tag(family, version, MOVING, str(claim.number))
-        registry.set_registered_model_alias(family, CHAMPION, version)
-        newest = _last_claim(registry, family, _tags(registry, family))
-        assert newest
-        if newest.number > claim.number:
-            registry.delete_model_version_tag(family, version, MOVING)
-            claim = newest
-            continue
-        registry.set_model_version_tag(family, version, SETTLED, str(claim.number))
-        registry.set_model_version_tag(family, version, SINCE, datetime.now(UTC).isoformat())
-        registry.delete_model_version_tag(family, version, MOVING)
-        if aliases(registry, family).get(CHALLENGER) == claim.version:
-            registry.delete_registered_model_alias(family, CHALLENGER)
-        return
+    mine = MOVING + uuid4().hex
+    marked: set[str] = set()
+    newest: Claim | None = claim
+    while newest is not None:
+        claim = newest
+        marked.add(str(claim.version))
+        registry.set_model_version_tag(family, str(claim.version), mine, str(claim.number))
+        registry.set_registered_model_alias(family, CHAMPION, str(claim.version))
+        last = _last_claim(registry, family, _tags(registry, family))
+        newest = last if last and last.number > claim.number else None
+    version = str(claim.version)
+    registry.set_model_version_tag(family, version, SETTLED, str(claim.number))
+    registry.set_model_version_tag(family, version, SINCE, datetime.now(UTC).isoformat())
+    for own in marked:  # only now: until the alias is right, they tell of our moves
+        registry.delete_model_version_tag(family, own, mine)
+    if aliases(registry, family).get(CHALLENGER) == claim.version:
+        registry.delete_registered_model_alias(family, CHALLENGER)
 
 
 def settle(registry: Client, family: str) -> Standing:
@@ -96,12 +107,8 @@ def settle(registry: Client, family: str) -> Standing:
         return Standing(0, aliases(registry, family).get(CHAMPION))
     champion = aliases(registry, family).get(CHAMPION)
     unsettled = int(tags.get(last.version, {}).get(SETTLED, 0)) < last.number
-    moved_late = (
-        champion is not None and champion != last.version and MOVING in tags.get(champion, {})
-    )
+    moved_late = champion != last.version and _is_being_moved(tags.get(champion or 0, {}))
     if last.version in tags and (unsettled or moved_late):
-        if moved_late:
-            registry.delete_model_version_tag(family, str(champion), MOVING)
         _move(registry, family, last)
         champion = aliases(registry, family).get(CHAMPION)
     return Standing(last.number, champion)

@@ -10,9 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from beauty_models.common.files import new_folder, private_folder, write_json
+from beauty_models.common.files import new_folder, write_json
+from flows import edit
 from tasks import fetch, registry
 from tasks.secrets import redact
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,28 @@ def test_a_source_with_a_key_in_it_is_refused_unwritten() -> None:
     assert "abcdef" not in str(error.value) and "AKIAEXAMPLE" not in str(error.value)
 
 
+def test_a_secret_is_not_set_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    for address in ("s3://AKIA:abcdef@bucket", "https://h/x?X-Amz-Signature=abcdef"):
+        with pytest.raises(ValueError, match="credentials") as error:
+            edit.apply(edit.from_sets([f"sentiment.source={address}"]))
+        assert "abcdef" not in str(error.value)
+    assert Path("params.yaml").read_text(encoding="utf-8") == text
+
+
+def test_an_error_of_mlflow_does_not_repeat_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:geheim@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ValueError, match="MLflow at") as error:
+        registry.versions("sentiment")
+    assert "geheim" not in str(error.value)
+
+
 def test_state_is_private_and_saved_files_share_the_umask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,5 +82,7 @@ def test_state_is_private_and_saved_files_share_the_umask(
         os.umask(former)
     modes = {stat.S_IMODE(file.stat().st_mode) for file in Path("build/model").iterdir()}
     assert modes == {0o644}
-    private_folder(registry.STATE)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with registry.locked("lips"):  # any first command that touches the state
+        pass
     assert stat.S_IMODE(registry.STATE.stat().st_mode) == 0o700

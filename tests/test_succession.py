@@ -184,9 +184,20 @@ def test_a_claim_whose_process_died_is_carried_out_by_the_next_reader(client: An
 
 def test_an_alias_moved_late_by_a_stopped_process_is_put_right(client: Any) -> None:
     assert succession.succeed(client, "lips", 2, succession.settle(client, "lips"))
-    client.set_model_version_tag("lips", "1", succession.MOVING, "1")
+    client.set_model_version_tag("lips", "1", succession.MOVING + "somebody", "1")
     client.set_registered_model_alias("lips", "champion", "1")
     assert registry.champion_version("lips") == 2
+
+
+def test_a_helped_mover_that_wakes_late_and_is_killed_is_put_right(client: Any) -> None:
+    """A claims and stops before its alias call; B helps A, and version 3 succeeds; A's call goes out, and A dies."""
+    client.create_experiment("lips champion 2", tags={"version": "2"})
+    client.set_model_version_tag("lips", "2", succession.MOVING + "of-a", "2")
+    assert registry.champion_version("lips") == 2  # B carries A's claim out
+    assert succession.succeed(client, "lips", 3, succession.settle(client, "lips"))
+    client.set_registered_model_alias("lips", "champion", "2")
+    assert succession.settle(client, "lips") == succession.Standing(3, 3)
+    assert registry.champion_version("lips") == 3
 
 
 def test_an_alias_moved_by_hand_stays(client: Any) -> None:
