@@ -267,12 +267,12 @@ def _deliver(
 
 
 def starter(*, raw: Path) -> None:
-    """Write 300 garments, ``catalogue.csv``, and 800 posts of shoppers, ``posts.csv``, with their pictures.
+    """Write 450 garments, ``catalogue.csv``, and 1,200 posts of shoppers, ``posts.csv``, with their pictures.
 
     Posts are in English or Chinese; ten kinds, from 22 % T-shirts to 4 % hats. A quarter of the photos shows the cloth only,
     six of ten of the other posts do not name the garment: neither text nor photo tells all. The fit stands in words only.
     """
-    _deliver(raw, SHOPPERS, products=300, posts=800, size=128, hint=0.4)
+    _deliver(raw, SHOPPERS, products=450, posts=1200, size=128, hint=0.4)
 
 
 def toy(*, raw: Path) -> None:
