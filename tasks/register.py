@@ -51,9 +51,9 @@ def register(
         ValueError: there is no finished model, or it is not what DVC recorded; the champion cannot
             be evaluated; or the registry is locked or unreachable.
     """
-    if is_registered(family):
-        return None
     identity = _identity(family)
+    if identity in _known(family):
+        return None
     _check_build(family)
     with registry.locked(family):
         client = registry.client()

@@ -190,20 +190,19 @@ def _beside(table: Path, cell: Any) -> Any:
     return str(table.parent / cell)
 
 
-def _columns(place: Path, wanted: dict[str, bool], mapping: dict[str, str]) -> dict[str, str]:
-    """Return the model's column → the file's column.
+def _columns(
+    place: Path, first: Row, wanted: dict[str, bool], mapping: dict[str, str]
+) -> dict[str, str]:
+    """Return the model's column → the column of ``place``, whose first row is ``first``.
 
     Raises:
         ValueError: one that the model needs is not there.
     """
-    there = next(iter(read(place)), None)
-    if there is None:
-        raise ValueError(f"{place}: there is nothing in it")
     if place.is_dir():
         if "image" not in wanted:
             raise ValueError(f"{place}: a folder of pictures, but this family reads texts")
         return {}
-    names = [name for name in there if name != BROKEN]
+    names = [name for name in first if name != BROKEN]
     if unknown := sorted(set(mapping) - set(wanted)):
         raise ValueError(f"--map {unknown[0]}=…: the model reads {', '.join(wanted)}")
     found = {name: mapping.get(name, name) for name in wanted}
@@ -356,8 +355,10 @@ def predict_file(family: str, model: Path, arguments: Sequence[str]) -> dict[str
     mapping = {name: column for name, _, column in pairs}
     if options.column:
         mapping["text"] = options.column
-    columns = _columns(place, serving.COLUMNS, mapping)
-    first = next(iter(read(place)))
+    first = next(iter(read(place)), None)  # a table of text is decoded whole for it: once
+    if first is None:
+        raise ValueError(f"{place}: there is nothing in it")
+    columns = _columns(place, first, serving.COLUMNS, mapping)
     if taken := [name for name in first if name.startswith(options.prefix)]:
         raise ValueError(f"{place}: has a column {taken[0]!r} already; choose another --prefix")
     params = {name: getattr(options, name) for name in serving.PARAMS}
