@@ -1,5 +1,8 @@
 """Does the starter hold for every seed and precision? ``python -m bench.seeds [--families tryon] [--seeds 1 2 3 4 5]``.
 
+``--source`` takes data of one's own in place of the starter, with the settings of profiles/own.yaml, as `beauty retrain FAMILY --source`
+does: ``python -m bench.seeds --families tryon --source garments/ --seeds 1 2 3``.
+
 Runs the stages of each family by ``python -m beauty_models`` in a scratch folder, as `make retrain` would, and prints a row per
 family, precision and seed: the gate's metric, the best baseline, the lead over it at the lower end of its interval, the verdict.
 
@@ -15,6 +18,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,7 +29,7 @@ import yaml
 
 from beauty_models import families, params
 from beauty_models.common.files import write_json
-from tasks import gate
+from tasks import fetch, gate
 
 ROOT = Path(__file__).parent.parent
 SEEDS = (1, 2, 3, 4, 5)
@@ -40,6 +44,7 @@ class Row(TypedDict):
     seed: int
     metric: str
     value: float
+    accuracy: float | None  # of families that classify
     baseline: str  # the best one by the metric
     baseline_value: float
     lead_low: float  # the smallest lower bound of the lead over any baseline
@@ -89,6 +94,7 @@ def verdict(block: dict[str, Any], metrics: dict[str, float]) -> dict[str, Any]:
     return {
         "metric": asked.metric,
         "value": metrics[asked.metric],
+        "accuracy": metrics.get("accuracy"),
         "baseline": best,
         "baseline_value": metrics[f"{best}/{asked.metric}"],
         "lead_low": min(leads.values()),
@@ -121,6 +127,23 @@ def run_stage(stage: str, family: str, places: dict[str, Path], settings: Path |
         raise RuntimeError(f"{stage} of {family} failed: {''.join(last)} (all of it: {log})")
 
 
+def deliver(family: str, block: dict[str, Any], places: dict[str, Path]) -> None:
+    """Put the raw data of the block's source into ``places["raw"]``, which is made anew."""
+    shutil.rmtree(places["raw"], ignore_errors=True)
+    if fetch.kind_of(block["source"]) != "local":
+        run_stage(block["source"], family, places, None)
+        return
+    places["raw"].mkdir(parents=True)
+    downloads = places["raw"].parent / "downloads"
+    fetch.take(family, block["source"], block["license"], places["raw"], downloads, print)
+
+
+def on_own_data(family: str, block: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return the block as `beauty retrain FAMILY --source SOURCE` would make it."""
+    own = params.read(ROOT / "profiles/own.yaml").get(family, {})
+    return params.merge(block, own) | {"source": str(Path(source).resolve())}
+
+
 def delivered(family: str, block: dict[str, Any], folder: Path) -> dict[str, Path]:
     """Return where the family's raw data and splits lie; they are made where they are not there yet."""
     places = {name: folder / family / name for name in ("raw", "data", "metrics")}
@@ -132,7 +155,7 @@ def delivered(family: str, block: dict[str, Any], folder: Path) -> dict[str, Pat
     if not made.exists() or made.read_text(encoding="utf-8") != wanted:
         made.unlink(missing_ok=True)
         settings.write_text(yaml.safe_dump({"families": {family: block}}), encoding="utf-8")
-        run_stage(block["source"], family, places, None)
+        deliver(family, block, places)
         run_stage("ingest", family, places, settings)
         made.write_text(wanted, encoding="utf-8")
     return places
@@ -164,14 +187,15 @@ def run_row(family: str, block: dict[str, Any], seed: int, precision: str, folde
 def table(rows: list[Row]) -> str:
     """Return ``rows`` as a Markdown table."""
     lines = [
-        "| family | precision | seed | metric | model | best baseline | lead, lower bound | gate |",
-        "|---|---|---:|---|---:|---|---:|---|",
+        "| family | precision | seed | metric | model | accuracy | best baseline | lead, lower bound | gate |",
+        "|---|---|---:|---|---:|---:|---|---:|---|",
     ]
     for row in rows:
         gate_said = "passed" if row["passed"] else "**not passed**"
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
         lines.append(
             f"| {row['family']} | {row['precision']} | {row['seed']} | {row['metric']} | {row['value']:.3f} "
-            f"| {row['baseline']} {row['baseline_value']:.3f} | {row['lead_low']:+.3f} | {gate_said} |"
+            f"| {accuracy} | {row['baseline']} {row['baseline_value']:.3f} | {row['lead_low']:+.3f} | {gate_said} |"
         )
     return "\n".join(lines)
 
@@ -185,6 +209,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--families", nargs="+", default=["tryon", "recommend", "sentiment"])
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
+    parser.add_argument("--source", help="data of one's own for the one family that is named")
     parser.add_argument("--folder", type=Path, default=ROOT / "build/seeds", help="scratch folder")
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
     return parser.parse_args(arguments)
@@ -201,6 +226,12 @@ def main(arguments: list[str] | None = None) -> int:
     if strange := sorted(set(options.families) - set(blocks)):
         print(f"error: no family {strange[0]}; there are {', '.join(blocks)}", file=sys.stderr)
         return 1
+    if options.source:
+        if len(options.families) != 1:
+            print("error: --source is for one family; name it by --families", file=sys.stderr)
+            return 1
+        (family,) = options.families
+        blocks = {family: on_own_data(family, blocks[family], options.source)}
     wanted = [
         (family, precision, seed, f"{digest(family, blocks[family])} {family} {precision} {seed}")
         for family in options.families
