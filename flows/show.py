@@ -6,13 +6,9 @@ and records too wide for a table are shown one field a line. A pipe gets the sam
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -23,6 +19,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from flows import words
+
 OnEvent = Callable[[str, str, str, Any], None]
 
 COLOURS = {
@@ -31,6 +29,7 @@ COLOURS = {
     "Skipped": "dim",
     "Failed": "red",
     "NotRun": "yellow",
+    "Stopped": "yellow",
 }
 BAR_WIDTH = 12  # leaves room in 80 columns for what a stage says of itself
 
@@ -119,22 +118,6 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _figure(value: Any) -> str:
-    """Return a number as people write it: 0.879 and not 0.8790000, 434 and not 434.0; anything else as it is."""
-    if value is None:
-        return "–"
-    if not isinstance(value, float):
-        return str(value)
-    if value.is_integer() and abs(value) > 1:
-        return f"{value:.0f}"
-    whole, point, decimals = f"{value:.4f}".partition(".")
-    return f"{whole}{point}{decimals.rstrip('0') or '0'}" if point else whole
-
-
-def _interval(ends: Sequence[float] | None) -> str:
-    return f"{_figure(ends[0])} – {_figure(ends[1])}" if ends else ""
-
-
 def _mark(passed: bool | None) -> Text:
     if passed is None:
         return Text(" ")
@@ -173,20 +156,20 @@ def _registered(model: dict[str, Any]) -> None:
     from beauty_models import families
 
     family, metric = model["family"], model["verdict"]["metric"]
-    words = families.wording(family)
+    name = families.wording(family).names.get(metric, metric)
     _show()
-    _show(Text(f"{family} version {model['version']} by {words.names.get(metric, metric)}", "bold"))
+    _show(Text(f"{family} version {model['version']} by {name}", "bold"))
     _verdict(model)
     for warning in model["warnings"]:
         _show(f"⚠ {warning}")
-    _show(worth(model))
+    _show(words.worth(model))
     report = families.path("report", family) / "index.html"
     if report.exists():
         _show(f"The report: {report}")
     # Never wrapped: a line that is copied must not have a line break inside its quotes.
     _show("Ask it:")
-    console().print(Text(f"  {command(*_question(model), *words.example)}"), soft_wrap=True)
-    page = _page(model)
+    console().print(Text(f"  {words.question(model)}"), soft_wrap=True)
+    page = words.page(model)
     _show(f"In MLflow: {page}" if page else "All versions in the browser: make ui")
 
 
@@ -198,69 +181,14 @@ def _verdict(model: dict[str, Any]) -> None:
     table = _table("", "", verdict["metric"], "interval", "lead at least")
     for row in gate.rows(verdict, model["metrics"]):
         lead = "" if row.lead is None else f"{row.lead:+.4f}"
-        cells = (Text(row.name), _figure(row.value), _interval(row.interval), lead)
+        cells = (Text(row.name), words.figure(row.value), words.interval(row.interval), lead)
         table.add_row(_mark(row.passed), *cells)
     _show(table)
     if verdict["champion"] and verdict["tolerance"]:
         _show(
-            f"It may be {_figure(verdict['tolerance'])} worse than the champion (gate.tolerance)."
+            f"It may be {words.figure(verdict['tolerance'])} worse than the champion (gate.tolerance)."
         )
     _show()
-
-
-def worth(model: dict[str, Any]) -> str:
-    """Return in one sentence what a registered model is worth, and what it became.
-
-    The share is told of 100; of 1,000 where model and baseline would otherwise read alike without being so.
-    """
-    from beauty_models import families
-
-    family, figures = model["family"], model["metrics"]
-    words = families.wording(family)
-    became = _became(model)
-    share = figures.get(words.figure)
-    baseline = families.strongest_baseline(model["verdict"]["metric"], figures)
-    other = figures.get(f"{baseline}/{words.figure}")
-    if share is None or other is None or baseline is None:
-        return f"{family}: {became}"
-    of = 100
-    if round(100 * share) == round(100 * other) and share != other:
-        of = 1000
-    told = words.sentence.format(right=round(of * share), of=of)
-    name = words.names.get(baseline, baseline)
-    return f"{family}: {told}, {name} {round(of * other)}; {became}"
-
-
-def _became(model: dict[str, Any]) -> str:
-    version = model["version"]
-    if "champion" in model["aliases"]:
-        return f"it is the champion (version {version})."
-    return f"it did not pass the gate and is kept as challenger (version {version})."
-
-
-def _question(model: dict[str, Any]) -> tuple[str, ...]:
-    """Return the words of the command that asks this very model."""
-    if "champion" in model["aliases"]:
-        return ("predict", model["family"])
-    return ("predict", model["family"], "--version", str(model["version"]))
-
-
-def command(*arguments: str) -> str:
-    """Return a ``beauty`` command line that works where it is shown: with the path of `beauty` if the shell does not find it."""
-    name = "beauty"
-    if not shutil.which(name):
-        beauty = Path(sys.executable).with_name(name)
-        name = os.path.relpath(beauty) if beauty.is_relative_to(Path.cwd()) else str(beauty)
-    return " ".join([name, *map(shlex.quote, arguments)])
-
-
-def _page(model: dict[str, Any]) -> str | None:
-    """Return the model's page in MLflow while something serves it, else None: a dead address helps nobody."""
-    from flows.settings import running_ui
-
-    url = str(model["mlflow_url"] or "")
-    served = running_ui() or os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
-    return url if served and url.startswith("http") else None
 
 
 def reasons(rows: list[dict[str, Any]]) -> None:
@@ -298,7 +226,7 @@ def _version(row: dict[str, Any], metric: str) -> list[Text]:
     """Return a line of a family's table, in which ``metric`` heads the figures; another one's name stands beside its figure."""
     gate, lineage = row["gate"], row["lineage"]
     passed = {True: Text("passed", "green"), False: Text("failed", "red")}
-    figure = _figure(gate.get("value"))
+    figure = words.figure(gate.get("value"))
     if gate.get("metric", metric) != metric:
         figure += f" ({gate['metric']})"
     commit = (lineage.get("git_commit") or "–")[:8]
@@ -323,9 +251,9 @@ def evaluation(result: dict[str, Any]) -> None:
     others = result["baselines"].get(strongest, {})
     table = _table("figure", "this model", "interval", strongest)
     for name, value in result["metrics"].items():
-        interval = _interval(result["intervals"].get(name))
-        other = _figure(others[name]) if name in others else ""
-        table.add_row(Text(name), _figure(value), interval, other)
+        interval = words.interval(result["intervals"].get(name))
+        other = words.figure(others[name]) if name in others else ""
+        table.add_row(Text(name), words.figure(value), interval, other)
     _show(table)
     _show()
     _show(
@@ -337,15 +265,15 @@ def evaluation(result: dict[str, Any]) -> None:
 def _beside_baselines(result: dict[str, Any], metric: str) -> str:
     """Print ``metric`` of the model and of every baseline, best first; return the best that the gate would count."""
     table = _table("", metric, "interval", "lead at least")
-    model = _figure(result["metrics"][metric])
-    table.add_row("this model", model, _interval(result["intervals"].get(metric)), "")
+    model = words.figure(result["metrics"][metric])
+    table.add_row("this model", model, words.interval(result["intervals"].get(metric)), "")
     scored = {name: one for name, one in result["baselines"].items() if metric in one}
     best_first = sorted(scored, key=lambda name: -scored[name][metric])
     for name in best_first:
         one = scored[name]
         ends = (one[f"{metric}.low"], one[f"{metric}.high"]) if f"{metric}.low" in one else None
         lead = one.get(f"{metric}.margin_low")
-        cells = (name, _figure(one[metric]), _interval(ends))
+        cells = (name, words.figure(one[metric]), words.interval(ends))
         table.add_row(*cells, "" if lead is None else f"{lead:+.4f}")
     _show(table)
     _show()
@@ -398,4 +326,4 @@ def _cell(value: Any) -> str:
         return ", ".join(f"{name} {_cell(part)}" for name, part in value.items())
     if isinstance(value, list):
         return ", ".join(map(_cell, value))
-    return _figure(value)
+    return words.figure(value)

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from beauty_models import families, params
 from beauty_models.common import progress
-from flows import show
+from flows import show, words
 from tasks import evaluate, gate
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +93,7 @@ def column(text: str, head: str) -> str:
 
 
 def figure(value: float) -> str:
-    return show._figure(float(value))
+    return words.figure(float(value))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -119,7 +119,7 @@ def test_the_verdict_has_a_row_for_each_baseline_and_the_champion(
     assert "champion" in text and "floor" in text
     assert figure(metrics[f"{metric}.low"]) in text and figure(metrics[f"{metric}.high"]) in text
     assert "CC-BY-NC-4.0" in text
-    assert solid(show.worth(model)) in solid(text)
+    assert solid(words.worth(model)) in solid(text)
     folded = solid(" ".join(shlex.quote(word) for word in families.wording(family).example))
     assert folded in solid(text)
     assert "127.0.0.1:5000" not in text, "nothing listens there"
@@ -150,13 +150,13 @@ def test_the_sentence_is_made_of_true_figures() -> None:
         "majority/macro_f1.margin_low": 0.4,
     }
     model = registered("sentiment", metrics, champion=False)
-    assert show.worth(model) == (
+    assert words.worth(model) == (
         "sentiment: of 100 reviews it gets 88 right, word counts (TF-IDF + logistic regression) 82; "
         "it is the champion (version 13)."
     )
     metrics |= {"tfidf_logreg/accuracy": 0.875, "tfidf_logreg/macro_f1.margin_low": -0.01}
     model = registered("sentiment", metrics, champion=False)
-    assert show.worth(model) == (
+    assert words.worth(model) == (
         "sentiment: of 1000 reviews it gets 876 right, word counts (TF-IDF + logistic regression) 875; "
         "it did not pass the gate and is kept as challenger (version 13)."
     )
@@ -165,7 +165,7 @@ def test_the_sentence_is_made_of_true_figures() -> None:
 @pytest.mark.parametrize("family", families.names())
 def test_the_sentence_tells_a_figure_that_the_family_measures(family: str) -> None:
     assert families.wording(family).figure in figures(family)
-    assert re.search(r"of 1000?\b", show.worth(registered(family, figures(family))))
+    assert re.search(r"of 1000?\b", words.worth(registered(family, figures(family))))
 
 
 def test_a_challenger_is_asked_by_its_version(screen: Callable[..., str]) -> None:
@@ -181,14 +181,14 @@ def test_the_command_works_where_the_environment_is_not_activated(
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv/bin/python"))
     monkeypatch.chdir(tmp_path)
-    assert show.command("predict", "x y") == ".venv/bin/beauty predict 'x y'"
+    assert words.command("predict", "x y") == ".venv/bin/beauty predict 'x y'"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert show.command("why") == f"{tmp_path}/.venv/bin/beauty why"
+    assert words.command("why") == f"{tmp_path}/.venv/bin/beauty why"
     monkeypatch.setenv("PATH", str(Path(tmp_path / ".venv/bin")))
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/beauty").touch(mode=0o755)
-    assert show.command("why") == "beauty why"
+    assert words.command("why") == "beauty why"
 
 
 def test_only_a_report_that_exists_is_named(screen: Callable[..., str]) -> None:
