@@ -190,7 +190,11 @@ def test_links_out_of_a_delivery_are_left_out_and_told(project: Path) -> None:
 
 def test_version_completion_and_help_are_quick_to_come(project: Path) -> None:
     assert "beauty-models 0." in beauty("--version").stdout
-    completion = {"_BEAUTY_COMPLETE": "complete_bash", "COMP_WORDS": "beauty retr", "COMP_CWORD": "1"}
+    completion = {
+        "_BEAUTY_COMPLETE": "complete_bash",
+        "COMP_WORDS": "beauty retr",
+        "COMP_CWORD": "1",
+    }
     shown = subprocess.run(
         [str(Path(sys.executable).parent / "beauty")],
         env={**os.environ, **completion},
