@@ -16,9 +16,9 @@ from mini import kill_all_in
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # tests run side by side; torch's threads would only wait for each other
-os.environ["PREFECT_HOME"] = tempfile.mkdtemp(
-    prefix="beauty-prefect-"
-)  # before anything imports Prefect
+# Before anything imports Prefect. It goes with the object at the interpreter's end.
+PREFECT_HOME = tempfile.TemporaryDirectory(prefix="beauty-prefect-", ignore_cleanup_errors=True)
+os.environ["PREFECT_HOME"] = PREFECT_HOME.name
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 ROOT = Path(__file__).parent.parent

@@ -6,6 +6,7 @@ small network is not: the gate passes on every processor, and a whole run takes 
 
 from __future__ import annotations
 
+from beauty_models.families import Wording
 from beauty_models.params import Gate, Positive, Rate, Section, Share, Split
 
 
@@ -47,3 +48,17 @@ class Params(Section):
     finetune: Training
     evaluate: Evaluate
     gate: Gate
+
+
+WORDING = Wording(
+    figure="accuracy",
+    sentence="of {of} swatches it tells the finish of {right}",
+    headlines={
+        "ingest": {"n": "rows", "rejected": "rejected"},
+        "pretrain": {"loss": "loss"},
+        "finetune": {"loss": "loss"},
+        "evaluate": {"score": "accuracy", "n": "n"},
+    },
+    names={"majority": "always the commonest finish", "logistic_regression": "logistic regression"},
+    example=("--shine", "0.9", "--depth", "0.1"),
+)
