@@ -143,9 +143,10 @@ def main(arguments: list[str] | None = None) -> int:
     }
     try:
         if options.stage in ("starter", "toy"):
-            getattr(
-                importlib.import_module(f"beauty_models.{options.family}.starter"), options.stage
-            )(raw=places["raw"])
+            module = importlib.import_module(f"beauty_models.{options.family}.starter")
+            raw = places.get("raw", families.path("raw", options.family))
+            raw.mkdir(parents=True, exist_ok=True)
+            getattr(module, options.stage)(raw=raw)
         elif options.stage == "predict":
             model = places.get("model", families.path("model", options.family))
             print(json.dumps(_predict(options.family, model, rest), ensure_ascii=False, indent=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,10 @@ from pathlib import Path
 
 import pytest
 from processes import ROOT
+
+from beauty_models import families, params
+from bench.game_day.project import FAMILY, make_template
+from tasks import gate
 
 # Small enough for a test where a benchmark makes its own data; the others need a family's data.
 SMALL = {
@@ -64,3 +69,20 @@ def test_a_benchmark_that_makes_its_data_runs(tmp_path: Path, name: str) -> None
     done = bench(tmp_path, name, *SMALL[name])
     assert done.returncode == 0, done.stderr
     assert "─" in done.stdout  # its table
+
+
+def test_the_family_of_game_day_passes_its_gate_with_the_code_of_today(tmp_path: Path) -> None:
+    project = make_template(tmp_path / "project")
+    for stage in ("starter", *families.STAGES):
+        done = subprocess.run(
+            [sys.executable, "-m", "beauty_models", stage, FAMILY],
+            cwd=project.folder,
+            env=project.environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    metrics = json.loads((project.folder / f"metrics/{FAMILY}/evaluate.json").read_text())
+    asked = params.read(project.folder / "params.yaml")[FAMILY]["gate"]
+    judged = gate.judge(params.Gate.model_validate(asked), metrics, None, None)
+    assert judged["passed"], judged

@@ -7,7 +7,7 @@ small network is not: the gate passes on every processor, and a whole run takes 
 from __future__ import annotations
 
 from beauty_models.families import Wording
-from beauty_models.params import Gate, Positive, Rate, Section, Share, Split
+from beauty_models.params import Gate, Positive, Precision, Rate, Section, Share, Split
 
 
 class Ingest(Section):
@@ -27,6 +27,7 @@ class Training(Section):
     learning_rate: Rate
     warmup: Share
     weight_decay: float
+    precision: Precision
     checkpoint_minutes: float
 
 
