@@ -18,6 +18,7 @@ import math
 import os
 import random
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,16 @@ def _write_curves(folder: Path, history: Any) -> None:
 
 
 def _predict(family: str, model: Path, arguments: list[str]) -> Any:
-    """Return the family's own answer, or with ``--out`` what became of a whole file."""
-    if any(argument.partition("=")[0] == "--out" for argument in arguments):
-        batch = importlib.import_module("beauty_models.common.batch")  # no part of any stage's code
-        return batch.predict_file(family, model, arguments)
-    return families.function("predict", family)(model=model, arguments=arguments)
+    """Return the family's own answer, or with ``--file`` the answers to its rows or what became of them.
+
+    Standard output is for the answer alone: bars and lines of a log go to standard error.
+    """
+    with redirect_stdout(sys.stderr):
+        if {argument.partition("=")[0] for argument in arguments} & {"--file", "--out"}:
+            # by its name: it is no part of any stage's code
+            batch = importlib.import_module("beauty_models.common.batch")
+            return batch.predict_file(family, model, arguments)
+        return families.function("predict", family)(model=model, arguments=arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:

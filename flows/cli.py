@@ -363,7 +363,7 @@ def predict(
     from tasks.predict import predict as ask
 
     with _answer(as_json) as answer:
-        answer.append(ask(_families([family])[0], context.args, _log, version))
+        answer.append(ask(_families([family])[0], context.args, version))
         if not as_json:
             from flows.show import rows
 

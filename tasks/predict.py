@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,9 @@ def model_folder(family: str, wanted: str = "champion") -> Path:
 def predict(
     family: str,
     arguments: Sequence[str],
-    on_progress: Callable[[str], None],
     version: str = "champion",
 ) -> Any:
-    """Return what ``python -m beauty_models predict`` answers to ``arguments``; its standard error is ours.
+    """Return what ``python -m beauty_models predict`` answers to ``arguments``; its standard error, with bars and their time left, is ours.
 
     Raises:
         ValueError: there is no such version, see `resolve`.
@@ -90,18 +89,12 @@ def predict(
         str(model_folder(family, version)),
         *arguments,
     ]
-    lines = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as child:
         try:
-            assert child.stdout
-            for line in child.stdout:
-                if line.startswith("progress: "):
-                    on_progress(line.rstrip("\n"))
-                else:
-                    lines.append(line)
+            said, _ = child.communicate()
         except BaseException:
             child.terminate()
             raise
     if child.returncode:
         raise SystemExit(1)
-    return json.loads("".join(lines))
+    return json.loads(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from mini import wait_for
 
-from beauty_models.common import batch
+from beauty_models.common import batch, rows
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,16 +38,14 @@ class Lengths:
         return pd.DataFrame(rows, columns=["length", "all", "error"], dtype=object)
 
 
-def answer(place: Path, out: Path, served: Lengths | None = None) -> dict[str, Any]:
-    return batch.answer_file(
-        served or Lengths(),
-        place,
-        out,
-        columns={"text": "text"},
-        params={},
-        prefix="prediction_",
-        identity={"input": batch._digest(place)},
-    )
+def answer(
+    place: Path, out: Path, served: Any = None, names: tuple[str, ...] = ("length", "all")
+) -> dict[str, Any]:
+    source = rows.source(place, out)
+    columns = {} if place.is_dir() else {"text": "text"}
+    asking = batch.Asking(served or Lengths(), names, columns, {}, place)
+    identity = {"input": batch._digest(place)}
+    return batch.answer_file(asking, source, out, prefix="prediction_", identity=identity)
 
 
 def test_csv_keeps_every_cell_as_it_was(tmp_path: Path) -> None:
@@ -71,6 +70,158 @@ def test_csv_keeps_every_cell_as_it_was(tmp_path: Path) -> None:
     assert (empty["price"], empty["prediction_error"]) == ("NULL", "no text")
     assert ragged["prediction_error"] == "2 cells where the header has 4"
     assert ragged["prediction_length"] == "" and "three" in long["prediction_error"]
+
+
+TRICKY = [
+    "sku;text;note;price",
+    '00123;"first line\nsecond; ""quoted""";NA;91,90',
+    '"00124";a;;"12"',
+    '00125;b;"";1e5',
+    "00126; c ;null;+1",
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_rows_of_text_stand_in_the_answer_character_by_character(
+    tmp_path: Path, encoding: str, ending: str, mark: str
+) -> None:
+    """Quotes, empty and missing cells, spaces, numbers and line ends are what they were, in UTF-8."""
+    lines = [line.replace(",", ".").replace(";", mark) for line in TRICKY]
+    lines += [f"{number}{mark}这个口红颜色很好看，推荐购买{mark}{mark}" for number in range(40)]
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_bytes((ending.join(lines) + ending).encode(encoding))
+    assert answer(source, out)["answered"] == len(lines) - 1
+    content = out.read_bytes().decode("utf-8")
+    assert content.startswith("\ufeff") == (encoding in ("utf-8-sig", "utf-16"))
+    rest = content.removeprefix("\ufeff")
+    for line in lines:
+        assert rest.startswith(line + mark)
+        said, _, rest = rest[len(line) + 1 :].partition(ending)
+        assert said.count(mark) >= 2
+    assert rest == ""
+    shown = list(csv.DictReader(io.StringIO(content.removeprefix("\ufeff")), delimiter=mark))
+    assert [shown[0]["sku"], shown[0]["note"], shown[3]["text"]] == ["00123", "NA", " c "]
+    assert shown[2]["prediction_length"] == "1" and shown[-1]["prediction_error"] == ""
+
+
+def test_text_that_is_damaged_costs_its_own_rows_only(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    lines = ["sku,text", '1,"cut', "2,fine", '3,"also', "fine", '"']
+    source.write_bytes(
+        "\n".join(lines).encode() + b"\n4,b\xffd\n" + 9 * b"5,\xe5\xa5\xbd\n" + b'6,"end\n'
+    )
+    done = answer(source, out)
+    rows = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
+    assert [row["sku"] for row in rows] == ["1", "2", "3", "4", *["5"] * 9, "6"]
+    whole = ["2", "3", *["5"] * 9]
+    assert [row["sku"] for row in rows if not row["prediction_error"]] == whole
+    assert done["failed"] == 3 and done["reasons"] == [
+        "a quote that is not closed",
+        "characters that are lost: bytes that do not fit utf-8",
+    ]
+    assert rows[3]["text"] == "b\ufffdd" and rows[0]["text"] == '"cut'
+
+
+def test_one_column_alone_and_empty_rows_stay(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text('text\nnice, really\n""\n\nlast')
+    assert answer(source, out)["rows"] == 3
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert [row["text"] for row in rows] == ["nice, really", "", "last"]
+    source.write_text("sku,text\n,\n1,a\n")
+    assert answer(source, tmp_path / "two.csv")["rows"] == 2
+
+
+def test_json_lines_stay_as_written_and_become_typed_columns(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = [
+        '{"text": "ab", "price": 91.90, "big": 12345678901234567890123, "n": 1, "ok": true}',
+        '{"text":"\\ud800","price":1e2,"none":null}',
+        '{"text": ["a"], "n": 2, "deep": {"x": 1.50}}',
+        '{"n": 3 }',
+        "{}",
+    ]
+    source.write_text("\n".join(lines) + "\n")
+    assert answer(source, out)["failed"] == 4
+    after = out.read_text().splitlines()
+    for before, line in zip(lines, after, strict=True):
+        assert line.startswith(before[:-1].rstrip())
+        assert list(json.loads(line)) == [
+            *json.loads(before),
+            *("prediction_length", "prediction_all", "prediction_error"),
+        ]
+    answer(source, tmp_path / "out.csv")
+    first, second, third, *_ = csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text()))
+    assert (first["price"], first["big"], first["ok"]) == (
+        "91.90",
+        "12345678901234567890123",
+        "true",
+    )
+    assert second["text"] == "\ufffd" and "lost" in second["prediction_error"]
+    assert third["deep"] == '{"x": 1.5}' and "not one value" in third["prediction_error"]
+    answer(source, tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    kinds = {name: str(table.schema.field(name).type) for name in ("price", "big", "n", "ok")}
+    assert kinds == {"price": "double", "big": "string", "n": "int64", "ok": "bool"}
+    assert table["n"].to_pylist() == [1, None, 2, 3, None]
+
+
+def test_parquet_bytes_are_texts_and_small_floats_stay_short(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "text": pa.array([b"\xe5\xa5\xbd", b"\xff"], pa.binary()),
+            "price": pa.array([91.9, None], pa.float32()),
+            "at": pa.array([1, 2], pa.timestamp("ns")),
+            "kind": pa.array(["x", "y"]).dictionary_encode(),
+        }
+    )
+    pq.write_table(table, tmp_path / "in.parquet")
+    answer(tmp_path / "in.parquet", tmp_path / "out.parquet")
+    back = pq.read_table(tmp_path / "out.parquet")
+    assert back.select(table.column_names).equals(table)
+    assert back["prediction_length"].to_pylist()[0] == "1", "of the text, not of Python's b''"
+    answer(tmp_path / "in.parquet", tmp_path / "out.csv")
+    first, second = csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text()))
+    assert (first["text"], first["price"], second["text"]) == ("好", "91.9", "/w==")
+
+
+LONG = """
+import resource, sys
+sys.path.insert(0, "TESTS")
+import test_batch
+from pathlib import Path
+test_batch.answer(Path(sys.argv[1]), Path(sys.argv[1] + ".out" + sys.argv[2]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str) -> None:
+    """Twenty thousand rows of 80 MB take about what a hundred take; once the file was in memory several times."""
+
+    def peak(count: int) -> int:
+        table = pd.DataFrame(
+            {"sku": range(count), "text": [f"{n} " + "x" * 4000 for n in range(count)]}
+        )
+        file = tmp_path / f"{count}{suffix}"
+        if suffix == ".parquet":
+            table.to_parquet(file, row_group_size=1000)
+        elif suffix == ".csv":
+            table.to_csv(file, index=False)
+        else:
+            table.to_json(file, orient="records", lines=True)
+        done = subprocess.run(
+            [sys.executable, "-c", LONG.replace("TESTS", str(ROOT / "tests")), str(file), suffix],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout.splitlines()[-1])
+
+    assert peak(20_000) < peak(100) + 60, "MB"
 
 
 def test_parquet_keeps_types_and_jsonl_nesting(tmp_path: Path) -> None:
@@ -143,7 +294,8 @@ def test_answers_of_another_input_are_not_taken(
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("text\nabc\n")
     yesterday = batch._Parts(out, {"input": "of yesterday"})
-    yesterday.keep(0, [{"length": 99, "all": {}, "error": None}])
+    yesterday.file(0).write_text("xyz,99,{},\n")
+    yesterday.keep(0, [{"error": None}])
     answer(source, out)
     assert "beginning anew" in capsys.readouterr().out
     assert out.read_text().splitlines()[1].split(",")[:2] == ["abc", "3"]
@@ -169,15 +321,7 @@ def test_pictures_of_a_folder_are_rows_broken_ones_too(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30)).save(photos / "red/a.png")
     (photos / "b.jpg").write_bytes(b"no picture")
     (photos / ".hidden").write_bytes(b"x")
-    done = batch.answer_file(
-        Sizes(),
-        photos,
-        tmp_path / "out.tsv",
-        columns={},
-        params={},
-        prefix="prediction_",
-        identity={},
-    )
+    done = answer(photos, tmp_path / "out.tsv", Sizes(), ("width",))
     lines = (tmp_path / "out.tsv").read_text().splitlines()
     assert lines[0] == "file\tprediction_width\tprediction_error"
     assert lines[2] == "red/a.png\t40\t" and "b.jpg" in lines[1] and done["failed"] == 1
@@ -189,14 +333,26 @@ def test_pictures_of_a_folder_are_rows_broken_ones_too(tmp_path: Path) -> None:
         (["--file", "gone.csv", "--out", "o.csv"], "gone.csv: no such file"),
         (["--file", "in.csv", "--out", "o.xlsx"], "the suffix says the format"),
         (["--file", "in.csv", "--out", "in.csv"], "is the input itself"),
-        (["--file", "in.csv", "--out", "there.csv"], "--force replaces it"),
+        (["--file", "in.csv", "--out", "there.csv"], "or --force, which replaces it"),
         (
             ["--file", "in.csv", "--out", "o.csv"],
             "no column 'text'; it has sku, body; name one with",
         ),
         (["--file", "in.csv", "--out", "o.csv", "--map", "txt=body"], "the model reads text"),
         (["--file", "in.csv", "--out", "o.csv", "--column", "nope"], "no column 'nope'"),
-        (["--file", ".", "--out", "o.csv"], "this family reads texts"),
+        (["--file", ".", "--out", "o.csv"], "this family reads texts; give a table: .csv"),
+        (["--file", "in.csv", "--out", "o.csv", "--map", "text"], "needs FIELD=COLUMN"),
+        (["--file", "in.csv", "--out", "folder.csv"], "is a folder; give the name of a file"),
+        (["--file", "empty.csv", "--out", "o.csv"], "empty.csv: the file is empty; was the"),
+        (["--file", "header.csv", "--out", "o.csv"], "no rows in it; was the download cut off"),
+        (["--file", "twice.csv", "--out", "o.csv"], "the column 'text' is there twice; rename one"),
+        (
+            ["--file", "mine.csv", "--out", "o.csv"],
+            "has a column 'prediction_error' already.*--prefix",
+        ),
+        (["--file", "list.txt", "--out", "o.csv"], "give .csv, .tsv, .jsonl"),
+        (["--file", "bad.parquet", "--out", "o.csv"], "not a Parquet file that can be read"),
+        (["--file", "two.csv", "--out", "o.csv"], "'Text' or 'TEXT'\\? Say which with --map text="),
     ],
 )
 def test_mistakes_are_told(
@@ -205,6 +361,15 @@ def test_mistakes_are_told(
     monkeypatch.chdir(tmp_path)
     Path("in.csv").write_text("sku,body\n1,nice\n")
     Path("there.csv").write_text("mine")
+    Path("folder.csv").mkdir()
+    Path("empty.csv").touch()
+    Path("header.csv").write_text("sku,text\n")
+    Path("twice.csv").write_text("text,text\na,b\n")
+    Path("mine.csv").write_text("text,prediction_error\na,b\n")
+    Path("two.csv").write_text("Text,TEXT\na,b\n")
+    Path("list.txt").write_text("a")
+    Path("bad.parquet").write_text("PAR1")
     with pytest.raises(ValueError, match=message):
         batch.predict_file("sentiment", tmp_path, arguments)
     assert Path("there.csv").read_text() == "mine"
+    assert not list(Path().glob(".*.parts")), "a mistake leaves nothing behind"

@@ -1,8 +1,9 @@
-"""Registered versions answer in MLflow itself: a program outside the project loads the champions and asks them."""
+"""Registered versions answer: in MLflow itself, asked by a program outside the project, and whole files by the command."""
 
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import registered
+from mini import kill_tree, started, wait_for
 from registered import SHAPE, TEXTS
 
 from beauty_models import families, params
@@ -281,3 +283,107 @@ def test_a_photo_sent_along_that_is_none_is_named_and_not_repeated(tmp_path: Pat
         picture("data:image/jpeg;base64," + base64.b64encode(b"no picture").decode())
     with pytest.raises(ValueError, match="cannot be read"):
         picture(str(tmp_path))
+
+
+def beauty(project: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command in ``project``, as a person does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def answered(folder: Path, name: str, column: str) -> list[tuple[Any, str]]:
+    """Return what ``column`` says of each row of a CSV file, and its error."""
+    table = csv.DictReader((folder / name).read_text(encoding="utf-8").splitlines())
+    return [(json.loads(row[column] or "null"), row["prediction_error"]) for row in table]
+
+
+@pytest.mark.parametrize(("family", "column"), [("recommend", "products"), ("tryon", "garments")])
+def test_the_command_answers_tables_and_folders_of_pictures(
+    project: Path, family: str, column: str
+) -> None:
+    place = project / family
+    (place / "photos/red").mkdir(parents=True)
+    (place / "photos/red/a.jpg").write_bytes((project / "photo.jpg").read_bytes())
+    (place / "photos/b.jpg").write_bytes(b"no picture")
+    rows = ["sku,text,image,price", "007,green hoodie,,91.90", "008,,photos/red/a.jpg,NA"]
+    rows += ["009,红色 dress,photos/red/a.jpg,", "010,,,1", "011,,photos/gone.jpg,2", "012,broken"]
+    text = "\n".join(rows) + "\n" + "013,绿色连帽卫衣很好看，推荐购买,,\n" * 9
+    (place / "posts.csv").write_text(text, encoding="gb18030")
+    told = beauty(
+        project,
+        *("predict", family, "--file", f"{family}/posts.csv", "--out", f"{family}/said.csv"),
+        *("--top", "3", "--json"),
+    )
+    summary = json.loads(told.stdout)
+    assert (summary["rows"], summary["failed"]) == (15, 3)
+    assert "read as gb18030" in told.stderr and "progress: 1.0000 predict: " in told.stderr
+    said = (place / "said.csv").read_text(encoding="utf-8").splitlines()
+    assert [one.startswith(f"{two},") for one, two in zip(said, rows[:-1], strict=False)] == [
+        True
+    ] * 6
+    found = answered(place, "said.csv", f"prediction_{column}")
+    assert [len(things or []) for things, _ in found] == [3, 3, 3, 0, 0, 0, *[3] * 9]
+    errors = [error for _, error in found]
+    assert [bool(error) for error in errors[:6]] == [False] * 3 + [True] * 3
+    assert "text" in errors[3] and "photos/gone.jpg: cannot be read" in errors[4]
+    assert errors[5] == "2 cells where the header has 4"
+    alone = asked(project, family, image=str(place / "photos/red/a.jpg"), top="3")
+    single = alone if family == "recommend" else alone["garments"]
+    assert [one["score"] for one in found[1][0]] == pytest.approx(
+        [one["score"] for one in single], abs=0.01
+    )
+    beauty(
+        project,
+        *("predict", family, "--file", f"{family}/photos", "--out", f"{family}/seen.jsonl"),
+    )
+    lines = [json.loads(line) for line in (place / "seen.jsonl").read_text().splitlines()]
+    assert [line["file"] for line in lines] == ["b.jpg", "red/a.jpg"]
+    assert "not a picture" in lines[0]["prediction_error"] and not lines[0][f"prediction_{column}"]
+    assert lines[1]["prediction_error"] is None and len(lines[1][f"prediction_{column}"]) > 3
+    assert not list(place.glob(".*")), "nothing is left beside what was asked for"
+
+
+def test_a_file_without_out_is_printed_by_the_same_reader(project: Path) -> None:
+    (project / "r.csv").write_text('sku,review\n1,"lovely, really"\n2,\n', encoding="utf-8")
+    printed = beauty(
+        project, "predict", "sentiment", "--file", "r.csv", "--column", "review", "--json"
+    )
+    first, second = json.loads(printed.stdout)
+    [own] = asked(project, "sentiment", text="lovely, really")
+    assert first == {**own, "error": None}
+    assert (second["text"], second["class"], second["error"]) == ("", None, "no text")
+    assert (
+        "lovely"
+        in beauty(project, "predict", "sentiment", "--file", "r.csv", "--map", "text=review").stdout
+    )
+    refused = beauty(project, "predict", "sentiment", "--file", "r.csv", code=1).stderr
+    assert "it has sku, review; name one with --map text=COLUMN" in refused
+    assert "--file" in beauty(project, "predict", "sentiment", "--out", "x.csv", code=1).stderr
+
+
+def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(project: Path) -> None:
+    lines = [f'{n:05},"{TEXTS[n % 4]}, number {n}"' for n in range(4000)]
+    (project / "many.csv").write_text("\n".join(["sku,text", *lines]), encoding="utf-8")
+    ask = ["predict", "sentiment", "--file", "many.csv", "--out"]
+    beauty(project, *ask, "whole.csv")
+    command = [sys.executable, "-m", "flows.cli", *ask, "killed.csv"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        with started(command, {**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+            wait_for(".killed.csv.parts/00000002.json")
+            kill_tree(process.pid)
+    assert not (project / "killed.csv").exists()
+    resumed = beauty(project, *ask, "killed.csv").stderr
+    assert "rows were answered before; going on" in resumed
+    assert (project / "killed.csv").read_bytes() == (project / "whole.csv").read_bytes()
+    assert not list(project.glob(".killed.csv*"))
+    assert [
+        line.split(",")[0] for line in (project / "whole.csv").read_text().splitlines()[1:]
+    ] == [f"{n:05}" for n in range(4000)]

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import ftfy
 import pandas as pd
@@ -25,6 +25,7 @@ from beauty_models.common.progress import say
 LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
 SHORTEST_TEXT = 8.0  # characters on average, from which a column may be the text
 MOST_LABELS = 12  # distinct values, up to which a column may be the label
+GUESSED_BY = 200_000  # bytes of a file that is not UTF-8, by which its encoding is guessed
 EXCERPT = 200  # characters of a rejected row that are kept
 ENCODINGS = [
     "gb18030",
@@ -65,27 +66,36 @@ class Table(NamedTuple):
     """Columns row (as above), reason and text (of the row, `EXCERPT` characters at most)."""
 
 
-def _is_utf8(content: bytes) -> bool:
-    lines = [line for line in content.split(b"\n") if not line.isascii()]
-    broken = 0
+def _is_utf8(lines: Iterable[bytes]) -> bool:
+    """Return whether of the lines that are not ASCII nine of ten are UTF-8."""
+    there = broken = 0
     for line in lines:
+        if line.isascii():
+            continue
+        there += 1
         try:
             line.decode("utf-8")
         except UnicodeDecodeError:
             broken += 1
-    return broken <= 0.1 * len(lines)
+    return broken <= 0.1 * there
 
 
-def decode(content: bytes, name: str) -> str:
-    """Return ``content`` as text without BOMs and NULs; what does not fit the encoding becomes a lone surrogate.
+def encoding_of(stream: BinaryIO, name: str) -> str:
+    """Return the encoding of the text that ``stream`` holds from its beginning on; ``name`` is for the messages.
 
-    A BOM decides; else it is UTF-8 when 9 of 10 lines that are not ASCII are valid; else charset-normalizer guesses.
+    A BOM decides; else it is UTF-8 when 9 of 10 lines that are not ASCII are valid; else charset-normalizer guesses by
+    the first 200,000 bytes.
+
+    Raises:
+        ValueError: nothing fits.
     """
-    encoding = next((found for bom, found in _BOMS.items() if content.startswith(bom)), None)
-    if not encoding and _is_utf8(content):
+    head = stream.read(GUESSED_BY)
+    encoding = next((found for bom, found in _BOMS.items() if head.startswith(bom)), None)
+    stream.seek(0)
+    if not encoding and _is_utf8(stream):
         encoding = "utf-8"
     if not encoding:
-        guess = from_bytes(content[:200_000], cp_isolation=ENCODINGS).best()
+        guess = from_bytes(head, cp_isolation=ENCODINGS).best()
         if guess is None:
             raise ValueError(
                 f"{name}: neither UTF-8 nor any of {', '.join(ENCODINGS)}; save it as UTF-8"
@@ -93,6 +103,15 @@ def decode(content: bytes, name: str) -> str:
         encoding = guess.encoding
     if encoding != "utf-8":
         say(f"{name}: read as {encoding}, not UTF-8")
+    return encoding
+
+
+def decode(content: bytes, name: str) -> str:
+    """Return ``content`` as text without BOMs and NULs, in the encoding that `encoding_of` finds.
+
+    What does not fit it becomes a lone surrogate.
+    """
+    encoding = encoding_of(io.BytesIO(content), name)
     return content.decode(encoding, "lost").translate({0xFEFF: None, 0: None})
 
 

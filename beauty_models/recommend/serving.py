@@ -17,6 +17,7 @@ from beauty_models.common import images
 from beauty_models.common.served import cells, picture
 
 COLUMNS = {"text": False, "image": False}  # column of the frame → whether it must be there
+ANSWERS = ("products",)  # columns of what is answered, besides `error`
 PARAMS = {"top": 10}  # what `predict` takes besides the frame, with its value when not given
 
 
@@ -55,7 +56,7 @@ class Served:
                 continue
             found = self.gallery.best(query[None], top, everything)
             answers.append([[self.gallery.describe(row, score) for row, score in found], None])
-        return pd.DataFrame(answers, index=frame.index, columns=["products", "error"], dtype=object)
+        return pd.DataFrame(answers, index=frame.index, columns=[*ANSWERS, "error"], dtype=object)
 
     def _queries(self, frame: pd.DataFrame) -> tuple[NDArray[np.float32], list[str | None]]:
         """Return a query [n, width] of length 1 for each row, zero where there is none, and what is wrong with the row."""

@@ -7,21 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beauty_models.common import tables
 from beauty_models.sentiment.model import Classifier, Predictions, load
 
 MENTIONED = 0.5  # an aspect is reported when it is this likely to be mentioned at all
-
-
-def _texts(options: argparse.Namespace) -> list[str]:
-    if options.file is None:
-        return list(options.text)
-    rows = tables.read(options.file).rows
-    if options.column not in rows.columns:
-        raise ValueError(
-            f"{options.file}: no column {options.column!r}; it has {', '.join(rows.columns)}; name one with --column"
-        )
-    return list(rows[options.column])
 
 
 def describe(
@@ -55,21 +43,15 @@ def describe(
 
 
 def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row per review: ``--text T`` (may be repeated) or ``--file F`` (CSV, TSV, JSONL, Parquet) with ``--column text``.
-
-    Raises:
-        ValueError: the file has no such column, or cannot be read.
-    """
+    """Return a row per review: ``--text T`` (may be repeated). Whole files: `beauty_models.common.batch`."""
     parser = argparse.ArgumentParser(
-        prog="beauty predict sentiment", description="Class, probabilities and aspects of reviews."
+        prog="beauty predict sentiment",
+        description="Class, probabilities and aspects of reviews.",
+        epilog="Whole files: --file IN --out OUT.",
     )
-    given = parser.add_mutually_exclusive_group(required=True)
-    given.add_argument("--text", action="append", help="a review; may be repeated")
-    given.add_argument("--file", type=Path, help="CSV, TSV, JSONL or Parquet")
-    parser.add_argument("--column", default="text", help="the file's column of texts")
+    parser.add_argument("--text", action="append", required=True, help="a review; may be repeated")
     options = parser.parse_args(arguments)
-    texts = _texts(options)
     classifier = load(model)
     # float32: the same figures on every processor, and in transformers alone
-    predictions = classifier.predict(texts, "" if options.text else "predict", "float32")
-    return describe(classifier, texts, predictions)
+    predictions = classifier.predict(options.text, "", "float32")
+    return describe(classifier, options.text, predictions)

@@ -13,6 +13,7 @@ import pandas as pd
 from beauty_models.common.served import cells
 
 COLUMNS = {"text": True}  # column of the frame → whether it must be there
+ANSWERS = ("class", "probabilities", "aspects")  # columns of what is answered, besides `error`
 PARAMS: dict[str, int] = {}  # what `predict` takes besides the frame, with its value when not given
 
 
@@ -40,7 +41,7 @@ class Served:
         described = describe(self.classifier, given, predictions)
         for row, answer in zip(asked, described, strict=True):
             rows[row] = {**answer, "error": None}
-        names = ["class", "probabilities", "aspects", "error"]
+        names = [*ANSWERS, "error"]
         return pd.DataFrame(
             [[row.get(name) for name in names] for row in rows],
             index=frame.index,

@@ -16,6 +16,7 @@ from beauty_models.common.served import cells, picture
 from beauty_models.common.text import normalise
 
 COLUMNS = {"text": False, "image": False}  # column of the frame → whether it must be there
+ANSWERS = ("answer", "garments")  # columns of what is answered, besides `error`
 PARAMS = {"top": 10}  # what `predict` takes besides the frame, with its value when not given
 
 
@@ -57,9 +58,7 @@ class Served:
         found = self._answers([texts[row] for row in asked], [photos[row] for row in asked], top)
         for row, (answer, garments) in zip(asked, found, strict=True):
             answers[row] = [answer, garments, None]
-        return pd.DataFrame(
-            answers, index=frame.index, columns=["answer", "garments", "error"], dtype=object
-        )
+        return pd.DataFrame(answers, index=frame.index, columns=[*ANSWERS, "error"], dtype=object)
 
     def _photos(self, frame: pd.DataFrame) -> tuple[list[bytes | None], list[str | None]]:
         """Return each row's photo as the network looks at it, None without one, and what is wrong with the row."""
