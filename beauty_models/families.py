@@ -24,14 +24,30 @@ MODULES = {
 """Function → the module of the family that holds it."""
 
 
+COMMON_NAMES = {
+    "macro_f1": "macro-F1",
+    "majority": "always the commonest class",
+    "tfidf_logreg": "word counts (TF-IDF + logistic regression)",
+}
+"""Figures and baselines that several families measure → what they are called in words."""
+
+COMMON_HEADLINES = {
+    "ingest": {"n": "kept", "rejected": "rejected"},
+    "pretrain": {"loss": "loss_after"},
+    "evaluate": {"n": "n"},
+}
+"""Stage → short name in DVC's table → the figure, unless a family says otherwise."""
+
+
 class Wording(NamedTuple):
     """How screens speak of a family's models; each family's ``__init__`` holds one as ``WORDING``."""
 
     figure: str  # what the sentence tells: a share of 1 among evaluate's figures
     sentence: str  # the model's side of it, with {right} of {of}
-    headlines: dict[str, dict[str, str]]  # stage → short name in DVC's table → the figure
-    names: dict[str, str]  # figures and baselines → what they are called in words
+    headlines: dict[str, dict[str, str]]  # as in `COMMON_HEADLINES`, beyond those
+    names: dict[str, str]  # as in `COMMON_NAMES`, beyond those
     example: tuple[str, ...]  # arguments of ``predict`` that every model of the family can answer
+    picture: str = ""  # the picture of the report that tells most when it is small, if there is one
 
 
 def names() -> list[str]:
@@ -65,6 +81,11 @@ def wording(family: str) -> Wording:
     return found
 
 
+def in_words(family: str, name: str) -> str:
+    """Return what a figure or a baseline of the family is called in words, or its name where it has none."""
+    return wording(family).names.get(name) or COMMON_NAMES.get(name, name)
+
+
 def strongest_baseline(metric: str, figures: Metrics) -> str | None:
     """Return the baseline that counts (evaluate measured the lead over it) and is best by ``metric``."""
     ending = f"/{metric}.margin_low"
@@ -79,7 +100,7 @@ def headline(stage: str, family: str, figures: Metrics) -> Metrics:
     A column of ``dvc metrics show`` is a name, so names of their own would make the table as wide as there are families.
     Where a score has baselines, ``baseline`` is the strongest one's, ``lead`` the least lower bound of the lead over any.
     """
-    chosen = wording(family).headlines[stage]
+    chosen = COMMON_HEADLINES.get(stage, {}) | wording(family).headlines.get(stage, {})
     found = {short: figures[name] for short, name in chosen.items() if name in figures}
     metric = chosen.get("score", "")
     if baseline := strongest_baseline(metric, figures):

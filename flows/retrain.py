@@ -48,6 +48,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 
 Future = PrefectConcurrentFuture[Any]
 
+STOP_S = child.GRACE + 10.0  # the longest that a stopped run waits for the end of its stages
 CANCEL_EVERY = 5.0  # seconds between two looks whether the run was cancelled in the UI
 
 
@@ -128,6 +129,24 @@ def _failures(futures: Collection[Future]) -> list[str]:
     return [str(future.result(raise_on_failure=False)).partition("\n")[0] for future in failed]
 
 
+def _stop(run: Run) -> None:
+    """End the stages that run now, with all their processes, and wait until they have ended."""
+    run.stop.set()
+    deadline = time.monotonic() + STOP_S
+    while time.monotonic() < deadline:
+        if all(record.state != "Running" for record in list(run.tasks.values())):
+            return
+        time.sleep(0.1)
+
+
+def _tell_story(
+    run: Run, families: list[str], began: float, error: BaseException | None = None
+) -> None:
+    from flows import story  # imports what a run with nothing to do spares until its end
+
+    story.publish(run, families, time.monotonic() - began, error)
+
+
 def carry_through(
     families: list[str], only_stages: bool = False, only_changed: bool = False, share: bool = False
 ) -> dict[str, Any]:
@@ -140,8 +159,9 @@ def carry_through(
         RetrainError: anything failed; everything that did not depend on it was done.
     """
     logs = STATE / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{flow_run.id[-8:]}"
-    run = Run({}, logs, threading.Event(), watcher.get(), share, Turns(Counter()))
+    run = Run({}, logs, threading.Event(), watcher.get(), share, Turns(Counter()), {})
     current.set(run)
+    began = time.monotonic()
     named: dict[str, Future] = {}
     try:
         if not only_stages:
@@ -176,9 +196,11 @@ def carry_through(
         _wait(named.values())
         if share:
             _submit(share_task, "push").result()
-    except BaseException:
-        run.stop.set()  # the stages that run now end, with all their processes
+    except BaseException as error:
+        _stop(run)
+        _tell_story(run, families, began, error)
         raise
+    _tell_story(run, families, began)
     versions = [future.result() for future in registered.values() if future.state.is_completed()]
     outcome = {
         "stages": [_row(run.stages[n], v) for n, v in staged.items()],

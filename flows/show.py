@@ -156,7 +156,7 @@ def _registered(model: dict[str, Any]) -> None:
     from beauty_models import families
 
     family, metric = model["family"], model["verdict"]["metric"]
-    name = families.wording(family).names.get(metric, metric)
+    name = families.in_words(family, metric)
     _show()
     _show(Text(f"{family} version {model['version']} by {name}", "bold"))
     _verdict(model)

@@ -31,6 +31,16 @@ def interval(ends: Sequence[float] | None) -> str:
     return f"{figure(ends[0])} – {figure(ends[1])}" if ends else ""
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 12.3 s, 4 min 5 s, 1 h 20 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def worth(model: Model) -> str:
     """Return in one sentence what a registered model is worth, and what it became.
 
@@ -50,7 +60,7 @@ def worth(model: Model) -> str:
     if round(100 * share) == round(100 * other) and share != other:
         of = 1000
     told = words.sentence.format(right=round(of * share), of=of)
-    name = words.names.get(baseline, baseline)
+    name = families.in_words(family, baseline)
     return f"{family}: {told}, {name} {round(of * other)}; {became}"
 
 

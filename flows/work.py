@@ -36,6 +36,15 @@ LOG_LINES = 500  # of a stage that go to Prefect, which takes milliseconds for e
 CPU_SLOTS = threading.BoundedSemaphore(os.cpu_count() or 1)  # stages without the tag gpu, at once
 
 
+class Record(NamedTuple):
+    """What became of a task so far."""
+
+    state: str  # Running, Completed, Restored, Skipped, Failed or Stopped
+    seconds: float = 0.0
+    error: str = ""
+    result: Any = None
+
+
 class Run(NamedTuple):
     """What the tasks of one flow run share."""
 
@@ -45,6 +54,11 @@ class Run(NamedTuple):
     tell: OnEvent
     pull: bool  # take other machines' results from the DVC remote
     turns: Turns  # of the families on the GPU
+    tasks: dict[tuple[str, str], Record]  # (stage, fetch or register; family) → its last attempt
+
+    def log(self, verb: str, family: str) -> Path:
+        """Return the file that has every line of a task."""
+        return self.logs / f"{verb.replace('/', '_')}@{family}.log"
 
 
 current: ContextVar[Run] = ContextVar(
@@ -60,7 +74,7 @@ def _listener(verb: str, family: str) -> Callable[[str], None]:
     from flows.artifacts import parse_progress, progress_bar
 
     run, logger, move, said = current.get(), get_run_logger(), progress_bar(verb, family), 0
-    file = run.logs / f"{verb.replace('/', '_')}@{family}.log"
+    file = run.log(verb, family)
 
     def on_line(line: str) -> None:
         nonlocal said
@@ -80,20 +94,23 @@ def _listener(verb: str, family: str) -> Callable[[str], None]:
 
 
 def _carry_out(verb: str, family: str, action: Callable[[], tuple[str, Any]]) -> State[Any]:
-    """Do ``action``, which returns the name of a state and a result; tell its start and its end."""
-    tell, began = current.get().tell, time.monotonic()
-    tell("start", verb, family, None)
+    """Do ``action``, which returns the name of a state and a result; tell its start and its end, and keep a record."""
+    run, began = current.get(), time.monotonic()
+    run.tasks[verb, family] = Record("Running")
+    run.tell("start", verb, family, None)
     try:
         name, result = action()
     except BaseException as error:
-        tell(
-            "end",
-            verb,
-            family,
-            {"state": "Failed", "seconds": time.monotonic() - began, "error": str(error)},
-        )
+        state = "Stopped" if isinstance(error, child.StoppedError) else "Failed"
+        record = Record(state, time.monotonic() - began, str(error))
+        end = {"state": state, "seconds": record.seconds, "error": record.error}
         raise
-    tell("end", verb, family, {"state": name, "seconds": time.monotonic() - began})
+    else:
+        record = Record(name, time.monotonic() - began, result=result)
+        end = {"state": name, "seconds": record.seconds}
+    finally:
+        run.tasks[verb, family] = record
+        run.tell("end", verb, family, end)
     return Completed(name=name, data=result)
 
 
@@ -159,20 +176,9 @@ def stage_task(name: str, because: list[str]) -> State[stage.Result]:
             result = stage.bring_up_to_date(
                 what, what.timeout_hours * 3600, on_line, run.stop, run.pull
             )
-        if result.state != "Skipped":
-            _show(what)
         return result.state, result
 
     return _carry_out(what.verb, what.family, action)
-
-
-def _show(what: stage.Stage) -> None:
-    from beauty_models.families import STAGES
-    from flows import artifacts
-
-    artifacts.publish_metrics(what.verb, what.family)
-    if STAGES.get(what.verb) == "report":
-        artifacts.publish_pictures(what.family)
 
 
 @task(

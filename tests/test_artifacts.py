@@ -1,4 +1,4 @@
-"""What the Prefect UI is given: the figures' table and the progress lines; and which server a run talks to."""
+"""What the Prefect UI is given: keys and progress lines; and which server a run talks to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from beauty_models.common.progress import bar
-from flows.artifacts import key, parse_progress, table
+from flows.artifacts import key, parse_progress
 from flows.settings import configure, running_ui
 
 
@@ -20,14 +20,6 @@ def test_reads_the_lines_that_a_stage_prints(capsys: pytest.CaptureFixture[str])
         shown.advance(4, note="loss 0.5")
     assert parse_progress(capsys.readouterr().out.strip()) == (1.0, "finetune: loss 0.5")
     assert parse_progress("progress: soon") is None
-
-
-def test_table_has_a_column_for_the_model_each_baseline_and_the_champion() -> None:
-    rows = table({"f1": 0.9, "n": 10, "majority/f1": 0.5, "champion/f1": 0.8})
-    assert rows == [
-        {"figure": "f1", "model": "0.9", "champion": "0.8", "majority": "0.5"},
-        {"figure": "n", "model": "10", "champion": "", "majority": ""},
-    ]
 
 
 def test_keys_are_what_prefect_accepts() -> None:

@@ -193,12 +193,12 @@ WORDING = Wording(
     figure="text_image_recall_at_1",
     sentence="for {right} of {of} sentences it puts a right photo first",
     headlines={
-        "ingest": {"n": "items", "rejected": "rejected"},
-        "pretrain": {"loss": "loss_after"},
+        "ingest": {"n": "items"},
         "finetune": {"score": "validation_mrr_at_10"},
-        "evaluate": {"score": "text_image_mrr_at_10", "n": "n"},
+        "evaluate": {"score": "text_image_mrr_at_10"},
     },
     names={
+        "text_image_recall_at_5": "recall@5, a photo for a sentence",
         "text_image_mrr_at_10": "MRR@10, a photo for a sentence",
         "colour_histogram": "colours alone",
         "hog": "outlines (HOG)",
@@ -209,4 +209,5 @@ WORDING = Wording(
         "untuned": "the network before fine-tuning",
     },
     example=("--text", "red dress"),
+    picture="board.png",
 )

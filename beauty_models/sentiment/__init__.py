@@ -181,15 +181,10 @@ WORDING = Wording(
     figure="accuracy",
     sentence="of {of} reviews it gets {right} right",
     headlines={
-        "ingest": {"n": "kept", "rejected": "rejected"},
-        "pretrain": {"loss": "loss_after"},
         "finetune": {"score": "validation_macro_f1"},
-        "evaluate": {"score": "macro_f1", "n": "n"},
+        "evaluate": {"score": "macro_f1"},
     },
-    names={
-        "macro_f1": "macro-F1",
-        "majority": "always the commonest class",
-        "tfidf_logreg": "word counts (TF-IDF + logistic regression)",
-    },
+    names={},
     example=("--text", "颜色很美，就是有点干"),
+    picture="confusion.png",
 )

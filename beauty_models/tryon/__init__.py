@@ -196,17 +196,13 @@ WORDING = Wording(
     figure="accuracy",
     sentence="of {of} garments it names {right} right",
     headlines={
-        "ingest": {"n": "kept", "rejected": "rejected"},
-        "pretrain": {"loss": "loss_after"},
         "finetune": {"score": "validation_macro_f1"},
-        "evaluate": {"score": "macro_f1", "n": "n"},
+        "evaluate": {"score": "macro_f1"},
     },
     names={
-        "macro_f1": "macro-F1",
         "frozen_logreg": "frozen networks + logistic regression",
         "hog_logreg": "outlines and colours (HOG + logistic regression)",
-        "majority": "always the commonest class",
-        "tfidf_logreg": "word counts (TF-IDF + logistic regression)",
     },
     example=("--text", "red dress, runs small"),
+    picture="confusion.png",
 )
