@@ -8,8 +8,11 @@ and the temporary server is ours (`flows.server`), on a leash that ends it with 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
@@ -24,6 +27,7 @@ from tasks import child
 from tasks.secrets import redact
 
 ANSWER_S = 8.0  # a server that is well answers in milliseconds
+ROOM = 1 << 20  # bytes; Prefect's new database takes more than one mebibyte
 START_S = 300.0  # a new database takes half a minute on a slow machine
 
 
@@ -149,4 +153,16 @@ def _wait_until_well(url: str, leashed: child.Leashed, log: Path) -> None:
             ask(f"{url}/health", timeout=5).close()
             return
         time.sleep(0.1)
-    raise RuntimeError(f"Prefect's temporary server did not come up; {log} says why")
+    raise RuntimeError(f"Prefect's temporary server did not come up{_why(log)}; its log is {log}")
+
+
+def _why(log: Path) -> str:
+    """Return what is known of why a server did not start: a full disk, or the first error in its log."""
+    for place in (log.parent, Path(tempfile.gettempdir())):
+        if shutil.disk_usage(place).free < ROOM:
+            return f": no space is left in {place}"
+    with suppress(OSError):
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if re.match(r"[\w.]+(Error|Exception): ", line):
+                return f": {redact(line[:300])}"
+    return ""

@@ -20,7 +20,7 @@ from mini import dvc, gone, runs, set_param
 from processes import clean_environment, free_port, until
 
 from flows import servers, settings
-from tasks import pending, registry
+from tasks import child, pending, registry
 
 ROOT = Path(__file__).parents[1]
 LONG = 600.0
@@ -200,3 +200,15 @@ def test_nothing_to_do_is_answered_without_prefect_and_mlflow(project: Path) -> 
     set_param("lips", "pretrain", n=2)
     assert ask()[0] is None
     assert pending.all_done(["lips"]) is None, "params.yaml has no source: the run says so"
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    """Told from the log alone here; a full disk is played by `make game-day`."""
+    log = tmp_path / "server.log"
+    program = "print('OSError: no such port'); print('Exiting.')"
+    with log.open("w") as output:
+        leashed = child.start([sys.executable, "-c", program], os.environ, 1.0, stdout=output)
+    leashed.process.wait()
+    with pytest.raises(RuntimeError, match="did not come up: OSError: no such port; its log is"):
+        servers._wait_until_well("http://127.0.0.1:9/api", leashed, log)
+    leashed.line.close()
