@@ -42,26 +42,13 @@ def duration(seconds: float) -> str:
 
 
 def worth(model: Model) -> str:
-    """Return in one sentence what a registered model is worth, and what it became.
+    """Return in one sentence what a registered model is worth, and what it became."""
+    from tasks import gate
 
-    The share is told of 100; of 1,000 where model and baseline would otherwise read alike without being so.
-    """
-    from beauty_models import families
-
-    family, figures = model["family"], model["metrics"]
-    words = families.wording(family)
+    family = model["family"]
+    sentence = gate.worth(family, model["verdict"]["metric"], model["metrics"])
     became = _became(model)
-    share = figures.get(words.figure)
-    baseline = families.strongest_baseline(model["verdict"]["metric"], figures)
-    other = figures.get(f"{baseline}/{words.figure}")
-    if share is None or other is None or baseline is None:
-        return f"{family}: {became}"
-    of = 100
-    if round(100 * share) == round(100 * other) and share != other:
-        of = 1000
-    told = words.sentence.format(right=round(of * share), of=of)
-    name = families.in_words(family, baseline)
-    return f"{family}: {told}, {name} {round(of * other)}; {became}"
+    return f"{family}: {sentence}; {became}" if sentence else f"{family}: {became}"
 
 
 def _became(model: Model) -> str:

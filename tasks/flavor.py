@@ -32,14 +32,17 @@ def hashes(added: dict[str, str]) -> dict[str, str]:
 def _mlmodel(module: str) -> str:
     from mlflow.models import Model, ModelSignature
     from mlflow.types import DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import ColSpec
+    from mlflow.types.schema import AnyType, ColSpec
 
     interface = import_module(module)
     columns = [
         ColSpec(DataType.string, name, required=required)
         for name, required in interface.COLUMNS.items()
     ]
-    signature = ModelSignature(inputs=Schema([*columns]))
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    answers = [ColSpec(anything, name, required=False) for name in interface.ANSWERS]
+    answers.append(ColSpec(DataType.string, "error", required=False))
+    signature = ModelSignature(inputs=Schema([*columns]), outputs=Schema([*answers]))
     if interface.PARAMS:
         signature.params = ParamSchema(
             [ParamSpec(name, DataType.long, value) for name, value in interface.PARAMS.items()]

@@ -130,6 +130,44 @@ def _interval(metrics: Metrics, figure: str) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
+def worth(family: str, metric: str, figures: Metrics) -> str | None:
+    """Return in one sentence what a model is worth beside the baseline that is strongest by ``metric``.
+
+    The share is told of 100; of 1,000 where model and baseline would otherwise read alike without being so. None where the
+    family's figure, or the baseline's, was not measured.
+    """
+    said = families.wording(family)
+    share = figures.get(said.figure)
+    baseline = families.strongest_baseline(metric, figures)
+    other = figures.get(f"{baseline}/{said.figure}")
+    if share is None or other is None or baseline is None:
+        return None
+    of = 100
+    if round(100 * share) == round(100 * other) and share != other:
+        of = 1000
+    told = said.sentence.format(right=round(of * share), of=of)
+    return f"{told}, {families.in_words(family, baseline)} {round(of * other)}"
+
+
+def summary(family: str, verdict: dict[str, Any], metrics: Metrics, warnings: list[str]) -> str:
+    """Return the verdict as a page's first lines, Markdown: outcome, worth, and the gate's metric beside what it was held against."""
+    metric = verdict["metric"]
+    outcome = "**Passed the gate.**" if verdict["passed"] else "**Did not pass the gate.**"
+    sentence = worth(family, metric, metrics)
+    said = f" {sentence[0].upper()}{sentence[1:]}." if sentence else ""
+    lines = [outcome + said, ""]
+    lines += [f"| | {families.in_words(family, metric)} | interval | lead at least | |"]
+    lines += ["|---|---:|---:|---:|---|"]
+    for row in rows(verdict, metrics):
+        interval = f"{row.interval[0]:.4f} – {row.interval[1]:.4f}" if row.interval else ""
+        lead = "" if row.lead is None else f"{row.lead:+.4f}"
+        mark = "" if row.passed is None else "✓" if row.passed else "✗"
+        name = families.in_words(family, row.name)
+        lines.append(f"| {name} | {_figure(row.value)} | {interval} | {lead} | {mark} |")
+    lines += [f"\n⚠ {warning}" for warning in warnings]
+    return "\n".join(lines) + "\n"
+
+
 def markdown(
     family: str,
     verdict: dict[str, Any],

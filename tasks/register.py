@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -188,6 +189,9 @@ def _register(
             run = _log(client, family, metrics, lineage, flow_run, added)
             version = registry.add_version(client, family, run, _card(family, metrics, lineage))
             registry.tag_version(client, family, version, _tags(lineage))
+        summary = gate.summary(family, verdict, metrics, warnings)
+        description = _description(family, version, summary, lineage)
+        registry.describe(client, family, version, description)
         passed = str(verdict["passed"]).lower()
         gate_tags = {"gate": json.dumps(verdict), "gate_passed": passed}
         registry.tag_version(client, family, version, gate_tags)
@@ -296,34 +300,62 @@ def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def _readme(family: str) -> str:
+    """Return the family's model card."""
+    readme = Path("beauty_models") / family / "README.md"
+    return readme.read_text(encoding="utf-8").rstrip() if readme.exists() else f"# {family}"
+
+
+def _origins(lineage: dict[str, Any]) -> list[str]:
+    """Return where a model comes from, as lines of a Markdown list."""
+    licenses = {"data": lineage["data_license"], **lineage["backbone_licenses"]}
+    changed = " with uncommitted changes" if lineage["git_dirty"] else ""
+    return [
+        f"- Data: {lineage['data_source']}, DVC {lineage['dvc'].get('raw', 'unknown')}",
+        *(
+            f"- Licence of {what}: {one['license'] or 'none stated'}"
+            for what, one in licenses.items()
+        ),
+        f"- Code: {lineage['git_commit'] or 'not in git'}{changed}",
+        f"- Test split: SHA-256 {lineage['split_sha256']}",
+    ]
+
+
 def _card(family: str, metrics: Metrics, lineage: dict[str, Any]) -> str:
     """Return the family's model card with a section on this very model."""
-    readme = Path("beauty_models") / family / "README.md"
-    licenses = {"data": lineage["data_license"], **lineage["backbone_licenses"]}
-    lines = [
-        readme.read_text(encoding="utf-8").rstrip() if readme.exists() else f"# {family}",
-        "",
-        "## This version",
-        "",
-    ]
-    lines += [f"- Data: {lineage['data_source']}, DVC {lineage['dvc'].get('raw', 'unknown')}"]
-    lines += [
-        f"- Licence of {what}: {entry['license'] or 'none stated'}"
-        for what, entry in licenses.items()
-    ]
+    lines = [_readme(family), "", "## This version", "", *_origins(lineage)]
     lines += [f"- {warning}" for warning in origin.warnings(lineage)]
-    lines += [
-        f"- Code: {lineage['git_commit'] or 'not in git'}{' with uncommitted changes' if lineage['git_dirty'] else ''}"
-    ]
-    lines += [
-        f"- Test split: SHA-256 {lineage['split_sha256']}",
-        "",
-        "| metric | value |",
-        "|---|---:|",
-    ]
-    return (
-        "\n".join(
-            [*lines, *(f"| {name} | {value:.4f} |" for name, value in sorted(metrics.items()))]
-        )
-        + "\n"
-    )
+    lines += ["", "| metric | value |", "|---|---:|"]
+    lines += [f"| {name} | {value:.4f} |" for name, value in sorted(metrics.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _description(family: str, version: int, summary: str, lineage: dict[str, Any]) -> str:
+    """Return what MLflow's page of the version says: the verdict first, then where it comes from and the model card."""
+    example = shlex.join(families.wording(family).example)
+    asked = f"`beauty predict {family} --version {version} {example}`"
+    if flavor.files(family):
+        asked += f', or in Python `mlflow.pyfunc.load_model("models:/{family}/{version}").predict(frame)`'
+    origins = ["### Where it comes from", "", *_origins(lineage)]
+    ask = ["### Asking it", "", asked]
+    return "\n".join([summary, *origins, "", *ask, "", _unwrapped(_readme(family))]) + "\n"
+
+
+STRUCTURE = ("|", "#", "-", "*", ">", "```", "1.", " ")
+"""How a line begins that Markdown takes for more than a paragraph's text."""
+
+
+def _unwrapped(markdown: str) -> str:
+    """Return ``markdown`` with each paragraph in one line: MLflow breaks a line wherever the file does."""
+    lines: list[str] = []
+    fenced = joins = False
+    for line in markdown.splitlines():
+        text = bool(line) and (not line.startswith(STRUCTURE) or line.startswith("**"))
+        if line.startswith("```"):
+            fenced = not fenced
+        if joins and text:
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+        joins = text and not fenced
+    return "\n".join(lines)

@@ -261,6 +261,12 @@ def add_version(registry: Client, family: str, run: str, description: str) -> in
         return int(version.version)
 
 
+def describe(registry: Client, family: str, version: int, description: str) -> None:
+    """Set what the page of a version says of it, Markdown."""
+    with explained():
+        registry.update_model_version(family, str(version), description)
+
+
 def tag_version(registry: Client, family: str, version: int, tags: dict[str, str]) -> None:
     """Set ``tags`` of a version, in place of former ones of the same names."""
     with explained():

@@ -169,12 +169,25 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
         "dvc.lock": "model-one",
     }.items():
         assert expected in registry.download("sentiment", 1, name, project).read_text()
+    page = registry.client().get_model_version("sentiment", "1").description
+    assert page.startswith("**Passed the gate.**\n\n| | macro-F1 | interval | lead at least | |")
+    assert "| this model | 0.8000 | 0.7500 – 0.8500 |  |  |" in page
+    assert "| always the commonest class | 0.4000 |  | +0.3000 | ✓ |" in page
+    assert f"⚠ {result['warnings'][0]}" in page and "(CC-BY-NC-4.0)" in page
+    assert "beauty predict sentiment --version 1 --text" in page and "# sentiment" in page
+    assert "majority/macro_f1.margin_low" not in page, "hundreds of figures are the run's"
     assert (
         registry.champion("sentiment", into=project / "served")
         .joinpath("model.safetensors")
         .read_text()
         == "one"
     )
+
+
+def test_the_page_of_a_version_has_no_line_breaks_but_where_they_mean_something() -> None:
+    card = "# a\n\n**B.** one\ntwo\n\n- x\n- y\n\n| a |\n|---|\n\n```\nq\nr\n```\nthree\nfour"
+    joined = card.replace("one\ntwo", "one two").replace("three\nfour", "three four")
+    assert register._unwrapped(card) == joined
 
 
 def test_the_curves_of_the_trainings_are_in_mlflow_and_are_no_figures_of_the_version(

@@ -26,7 +26,7 @@ from beauty_models.tryon import starter as tryon
 from beauty_models.tryon.data import ingest
 from beauty_models.tryon.finetune import finetune
 from beauty_models.tryon.pretrain import pretrain
-from tasks import registry
+from tasks import flavor, registry
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -387,3 +387,14 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(project: Path) ->
     assert [
         line.split(",")[0] for line in (project / "whole.csv").read_text().splitlines()[1:]
     ] == [f"{n:05}" for n in range(4000)]
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_the_model_says_what_it_takes_and_what_it_answers(family: str, tmp_path: Path) -> None:
+    from mlflow.models import Model
+
+    (tmp_path / "MLmodel").write_text(flavor.files(family)["MLmodel"])
+    signature = Model.load(str(tmp_path)).signature
+    serving = import_module(f"beauty_models.{family}.serving")
+    assert signature.inputs.input_names() == list(serving.COLUMNS)
+    assert signature.outputs.input_names() == [*serving.ANSWERS, "error"]
