@@ -6,21 +6,22 @@ story (`flows.story`), small.
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, cast
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
     update_progress_artifact,
 )
-from prefect.exceptions import PrefectException
 from prefect.logging import get_logger
+
+from flows.outbox import outbox
 
 PROGRESS = re.compile(r"progress: (\d+(?:\.\d+)?) (.*)")
 EVERY = 5.0  # seconds between two movements of a progress bar
@@ -28,15 +29,24 @@ EVERY = 5.0  # seconds between two movements of a progress bar
 P = ParamSpec("P")
 
 
+NUMBERS = itertools.count()
+
+
+def _harmless(show: Callable[[], object]) -> None:
+    """Call ``show``; what fails costs a warning and never a training run."""
+    try:
+        show()
+    except Exception as error:
+        get_logger("beauty").warning("the Prefect UI does not show this: %s", error)
+
+
 def decoration(show: Callable[P, None]) -> Callable[P, None]:
-    """Return ``show`` so that a Prefect server that does not answer costs a warning and never a training run."""
+    """Return ``show`` so that it is done on the side (`flows.outbox`): nobody waits for a Prefect server."""
 
     @wraps(show)
     def shown(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            show(*args, **kwargs)
-        except (httpx.HTTPError, PrefectException) as error:
-            get_logger("beauty").warning("the Prefect UI does not show this: %s", error)
+        call = partial(show, *args, **kwargs)
+        outbox.put(f"{show.__name__} {next(NUMBERS)}", partial(_harmless, call))
 
     return shown
 
@@ -53,23 +63,24 @@ def parse_progress(line: str) -> tuple[float, str] | None:
 
 
 def progress_bar(verb: str, family: str) -> Callable[[float, str], None]:
-    """Return a function that moves the family's progress artifact, made with its first call."""
+    """Return a function that moves the family's progress artifact, made with its first call, now and then."""
+    name = key("progress", family)
     bar: dict[str, UUID] = {}
     moved = 0.0
 
-    @decoration
+    def draw(share: float, text: str) -> None:
+        if bar:
+            update_progress_artifact(bar["id"], 100 * share, description=text)
+        else:
+            made = create_progress_artifact(100 * share, key=name, description=text)
+            bar["id"] = cast(UUID, made)
+
     def move(share: float, text: str) -> None:
         nonlocal moved
         if time.monotonic() - moved < EVERY and share < 1:
             return
         moved = time.monotonic()
-        if bar:
-            update_progress_artifact(bar["id"], 100 * share, description=text)
-        else:
-            made = create_progress_artifact(
-                100 * share, key=key("progress", family), description=text
-            )
-            bar["id"] = cast(UUID, made)
+        outbox.put(key("progress", verb, family), partial(_harmless, partial(draw, share, text)))
 
     return move
 

@@ -438,13 +438,12 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main() -> None:
-    """Run the command line; the console script ``beauty``."""
-    signal.signal(
-        signal.SIGTERM, _stop
-    )  # so that a terminated run stops its children as Ctrl-C does
+def _call() -> int:
+    """Run the command line; return its exit code, after telling an error."""
     try:
         app()
+    except SystemExit as end:  # how typer ends a command
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         if os.environ.get("BEAUTY_TRACEBACK"):
             raise
@@ -458,7 +457,22 @@ def main() -> None:
         _log(f"error: {kind}{redact(str(error))}")
         if "is not a git repository" in str(error):
             _log(NO_GIT)
-        sys.exit(1)
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Run the command line; the console script ``beauty``."""
+    signal.signal(
+        signal.SIGTERM, _stop
+    )  # so that a terminated run stops its children as Ctrl-C does
+    code = _call()
+    local = sys.modules.get("flows.local")
+    if local is not None and local.left_behind.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # the usual end would wait for Prefect, which waits for a dead server
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -7,18 +7,22 @@ and nothing else. Stages of different families run side by side, one at a time o
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import wait
-from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, cast
-
-import httpx
+from uuid import UUID
 
 from beauty_models import params
+from flows import local, worker
+from flows.outbox import outbox
 from flows.settings import STATE
 from flows.turns import Turns
 from flows.work import (
@@ -40,16 +44,21 @@ from prefect import (
     get_run_logger,
 )  # after flows.work, which has set what Prefect reads when it is imported
 from prefect.client.orchestration import get_client
-from prefect.exceptions import PrefectException
 from prefect.futures import PrefectConcurrentFuture
-from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
+from prefect.logging.handlers import PrefectConsoleHandler
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 
 Future = PrefectConcurrentFuture[Any]
 
 STOP_S = child.GRACE + 10.0  # the longest that a stopped run waits for the end of its stages
 CANCEL_EVERY = 5.0  # seconds between two looks whether the run was cancelled in the UI
+LOOK_EVERY = 0.5  # seconds between two looks whether somebody, anybody, ended the run
+LIMITS_S = 30.0  # seconds that the server has to tell which tags it limits
 
 
 class RetrainError(RuntimeError):
@@ -64,18 +73,41 @@ def _submit(work: Task[..., Any], *arguments: Any, wait_for: Collection[Future] 
     return cast(Future, work.submit(*arguments, wait_for=list(wait_for), return_state=False))
 
 
-def _wait(futures: Collection[Future]) -> None:
-    """Wait for all ``futures``; see now and then whether somebody cancelled the run."""
-    pending = {future.wrapped_future for future in futures}
-    while pending := wait(pending, timeout=CANCEL_EVERY).not_done:
-        state = None
-        with (
-            suppress(httpx.HTTPError),
-            get_client(sync_client=True) as client,
-        ):  # a server that is away stops nothing
-            state = client.read_flow_run(flow_run.id).state
+def _watch_for_cancellation(
+    run_id: UUID, cancelled: threading.Event, over: threading.Event
+) -> None:
+    """Set ``cancelled`` when somebody cancels the run in the UI; the function of a thread that nobody waits for."""
+    while not over.wait(CANCEL_EVERY):
+        try:
+            with get_client(sync_client=True) as client:
+                state = client.read_flow_run(run_id).state
+        except (
+            Exception
+        ):  # a server that is away, or talks nonsense, stops nothing; it may come back
+            continue
         if state and (state.is_cancelling() or state.is_cancelled()):
+            cancelled.set()
+            return
+
+
+def _wait(futures: Collection[Future]) -> None:
+    """Wait for all ``futures``, or until the run is cancelled in the UI or by Ctrl-C."""
+    caller = local.caller.get()
+    pending = {future.wrapped_future for future in futures}
+    while pending:
+        try:
+            pending = wait(pending, timeout=LOOK_EVERY).not_done
+        except asyncio.CancelledError:
+            # Prefect ends a run whose place under its deployment's limit it could not renew. A server
+            # that is away would so end a training; the places are for it to give, not to take back.
+            get_run_logger().warning(
+                "the Prefect server did not renew this run's place under its deployment's limit; "
+                "the run goes on, another one may begin beside it"
+            )
+        if caller.cancelled.is_set():
             raise child.StoppedError("the flow run was cancelled")
+        if caller.interrupted.is_set():
+            raise KeyboardInterrupt
     for future in futures:
         future.wait()
 
@@ -86,15 +118,32 @@ def _limited_tags() -> set[str]:
     Prefect asks its server for a slot for each tag of a task, limited or not, and a server that is slow then fails the
     run. So a task bears only tags that have a limit.
     """
-    try:
-        with get_client(sync_client=True) as client:
-            limits = client.read_concurrency_limits(limit=200, offset=0)
-    except (httpx.HTTPError, PrefectException) as error:
+    answer: SimpleQueue[set[str] | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            with get_client(sync_client=True) as client:
+                limits = client.read_concurrency_limits(limit=200, offset=0)
+            answer.put({limit.tag for limit in limits})
+        except Exception as error:  # whatever it is, the stages do not fail for it
+            answer.put(error)
+
+    inside = contextvars.copy_context()
+    asking = threading.Thread(target=inside.run, args=(ask,), daemon=True)
+    asking.start()
+
+    def answered(seconds: float) -> bool:
+        asking.join(seconds)
+        return not asking.is_alive()
+
+    given = local.while_answering(answered, LIMITS_S, PREFECT_API_URL.value())
+    tags = answer.get() if given else TimeoutError("it does not answer")
+    if isinstance(tags, Exception):
         get_run_logger().warning(
-            "limits of tags are not kept: the server does not tell them: %s", error
+            "limits of tags are not kept: the server does not tell them: %s", tags
         )
         return set()
-    return {limit.tag for limit in limits}
+    return tags
 
 
 def _submit_stages(
@@ -155,60 +204,90 @@ def carry_through(
     ``only_stages`` neither fetches nor registers; ``only_changed`` goes on with families whose raw data is new; ``share``
     pulls other machines' results from the DVC remote first and pushes this one's at the end.
 
+    Nothing in here waits for Prefect's server, which may freeze or die while the stages run.
+
     Raises:
         RetrainError: anything failed; everything that did not depend on it was done.
     """
+    caller = local.caller.get(None)
+    if caller is None:  # a worker started the flow, and nobody else listens
+        caller = local.Caller()
+        local.caller.set(caller)
     logs = STATE / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{flow_run.id[-8:]}"
     run = Run({}, logs, threading.Event(), watcher.get(), share, Turns(Counter()), {})
     current.set(run)
-    began = time.monotonic()
-    named: dict[str, Future] = {}
+    worker.end_with_worker(get_run_logger().error)
+    over = threading.Event()
+    looking = threading.Thread(
+        target=contextvars.copy_context().run,
+        args=(_watch_for_cancellation, UUID(flow_run.id), caller.cancelled, over),
+        daemon=True,
+    )
+    looking.start()
     try:
-        if not only_stages:
-            registry.check_reachable()  # now, and not after hours of training
-        if share:
-            _submit(share_task, "pull").result()
-        fetched = {
-            family: _submit(fetch_task, family) for family in ([] if only_stages else families)
-        }
-        _wait(fetched.values())
-        done = {family for family, future in fetched.items() if future.state.is_completed()}
-        ready = [
-            f
-            for f in families
-            if only_stages or (f in done and (fetched[f].result() or not only_changed))
-        ]
-        stages, reasons = stage.survey(ready) if ready else ({}, {})
-        run.stages.update(stages)
-        run.turns.expect(
-            [what.family for n, what in stages.items() if reasons[n] and "gpu" in what.tags]
-        )
-        staged = _submit_stages(stages, reasons)
-        registered = {}
-        for family in [] if only_stages else ready:
-            own = [future for name, future in staged.items() if stages[name].family == family]
-            registered[family] = _submit(register_task, family, wait_for=own)
-        named = {
-            **{f"fetch@{f}": v for f, v in fetched.items()},
-            **staged,
-            **{f"register@{f}": v for f, v in registered.items()},
-        }
-        _wait(named.values())
-        if share:
-            _submit(share_task, "push").result()
+        return caller.carry(partial(_told, run, families, only_stages, only_changed))
+    finally:
+        over.set()
+        local.while_answering(outbox.flush, local.END_S, PREFECT_API_URL.value())
+
+
+def _told(run: Run, families: list[str], only_stages: bool, only_changed: bool) -> dict[str, Any]:
+    """Do the work and tell its story, however it ends."""
+    began = time.monotonic()
+    try:
+        outcome = _carry(run, families, only_stages, only_changed)
+    except RetrainError:  # its tasks have told what failed
+        _tell_story(run, families, began)
+        raise
     except BaseException as error:
         _stop(run)
         _tell_story(run, families, began, error)
         raise
     _tell_story(run, families, began)
+    return outcome
+
+
+def _carry(run: Run, families: list[str], only_stages: bool, only_changed: bool) -> dict[str, Any]:
+    """Do what `carry_through` promises."""
+    if not only_stages:
+        registry.check_reachable()  # now, and not after hours of training
+    if run.pull:
+        pulled = _submit(share_task, "pull")
+        _wait([pulled])
+        pulled.result()
+    fetched = {family: _submit(fetch_task, family) for family in families if not only_stages}
+    _wait(fetched.values())
+    ready = families if only_stages else _to_go_on_with(fetched, only_changed)
+    stages, reasons = stage.survey(ready) if ready else ({}, {})
+    run.stages.update(stages)
+    run.turns.expect(
+        [what.family for n, what in stages.items() if reasons[n] and "gpu" in what.tags]
+    )
+    staged = _submit_stages(stages, reasons)
+    registered = {}
+    for family in [] if only_stages else ready:
+        own = [future for name, future in staged.items() if stages[name].family == family]
+        registered[family] = _submit(register_task, family, wait_for=own)
+    named = [*fetched.values(), *staged.values(), *registered.values()]
+    _wait(named)
+    if run.pull:  # also when something failed: what was finished is not lost
+        pushed = _submit(share_task, "push")
+        _wait([pushed])
+        named.append(pushed)
     versions = [future.result() for future in registered.values() if future.state.is_completed()]
     outcome = {
         "stages": [_row(run.stages[n], v) for n, v in staged.items()],
         "registered": [version for version in versions if version],
     }
-    if failures := _failures(named.values()):
+    if failures := _failures(named):
         raise RetrainError("\n".join(failures), outcome)
     return outcome
+
+
+def _to_go_on_with(fetched: dict[str, Future], only_changed: bool) -> list[str]:
+    """Return the families whose raw data is there, and new where ``only_changed``."""
+    done = {family: future for family, future in fetched.items() if future.state.is_completed()}
+    return [family for family, future in done.items() if future.result() or not only_changed]
 
 
 def chosen(families: list[str] | None) -> list[str]:
@@ -243,7 +322,8 @@ def retrain(
 def run(families: list[str] | None, on_event: OnEvent, only_stages: bool = False) -> dict[str, Any]:
     """Run the flow `retrain` here and now for a command line that watches through ``on_event``.
 
-    Prefect prints nothing, and sends no heartbeats, which only runs that a worker started need.
+    Prefect prints nothing, and sends no heartbeats, which only runs that a worker started need. Its server may stop
+    answering at any moment: the run goes on, `flows.local` says how.
 
     Raises:
         RetrainError, ValueError: as `retrain`.
@@ -251,10 +331,13 @@ def run(families: list[str] | None, on_event: OnEvent, only_stages: bool = False
     for handler in logging.getLogger().handlers:
         if isinstance(handler, PrefectConsoleHandler):
             handler.setLevel(logging.CRITICAL + 1)
-    token = watcher.set(on_event)
+    watching = watcher.set(on_event)
     try:
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            return retrain(families, only_stages)
+            return local.run(
+                partial(retrain, families, only_stages),
+                PREFECT_API_URL.value(),
+                lambda text: on_event("warning", "", "", text),
+            )
     finally:
-        watcher.reset(token)
-        APILogHandler().flush()  # before a temporary server ends: later lines would find nobody
+        watcher.reset(watching)

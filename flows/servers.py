@@ -19,14 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener, urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from flows.settings import STATE, UI_FILE, configure, free_port
-from tasks import child
+from tasks import child, reach
 from tasks.secrets import redact
 
-ANSWER_S = 8.0  # a server that is well answers in milliseconds
 ROOM = 1 << 20  # bytes; Prefect's new database takes more than one mebibyte
 START_S = 300.0  # a new database takes half a minute on a slow machine
 
@@ -82,26 +80,22 @@ def _in_profile() -> Address | None:
     return Address(url, f"the profile {name!r} in {file}") if url else None
 
 
+def why_not_well(url: str) -> str | None:
+    """Return what is wrong with the Prefect API ``url``, or None when it answers within `ANSWER_S` seconds."""
+    return reach.why_not(f"{url.rstrip('/')}/health")
+
+
 def check_api(address: Address) -> None:
     """Ask the Prefect server whether it is well.
 
     Raises:
-        ValueError: it does not answer within `ANSWER_S` seconds; the message says where its address comes from.
+        ValueError: it does not answer within `reach.ANSWER_S` seconds; the message says where its address comes from.
     """
-    try:
-        urlopen(f"{address.url.rstrip('/')}/health", timeout=ANSWER_S).close()
-    except HTTPError as error:
-        if error.code in (401, 403):
-            return  # it lives; Prefect's client knows how to log in
-        why = f"answers {error.code}"
-    except (OSError, ValueError) as error:
-        why = f"does not answer ({getattr(error, 'reason', None) or error})"
-    else:
-        return
-    raise ValueError(
-        f"the Prefect server at {redact(address.url)} {why}. Its address comes from {address.source}: start that server, "
-        "or take the address away there, and the run brings a server of its own"
-    )
+    if why := why_not_well(address.url):
+        raise ValueError(
+            f"the Prefect server at {redact(address.url)} {why}. Its address comes from {address.source}: start that "
+            "server, or take the address away there, and the run brings a server of its own"
+        )
 
 
 @contextmanager

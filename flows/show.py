@@ -73,7 +73,9 @@ def bars_on(screen: Console) -> Iterator[OnEvent]:
 
 def _plain(kind: str, stage: str, family: str, payload: Any) -> None:
     name = f"{stage}@{family}"
-    if kind == "line":
+    if kind == "warning":
+        print(f"warning: {payload}", file=sys.stderr, flush=True)
+    elif kind == "line":
         print(f"{name}: {payload}", file=sys.stderr, flush=True)
     elif kind == "progress":
         print(f"{name}: {payload['share']:.0%} {payload['text']}", file=sys.stderr, flush=True)
@@ -89,6 +91,9 @@ def _bars(bars: Progress) -> OnEvent:
     tasks: dict[str, TaskID] = {}
 
     def on_event(kind: str, stage: str, family: str, payload: Any) -> None:
+        if kind == "warning":
+            bars.console.print(f"[yellow]warning:[/] {escape(payload)}", highlight=False)
+            return
         name = f"{stage}@{family}"
         if kind == "start" or name not in tasks:
             tasks[name] = bars.add_task(name, total=None, note="")

@@ -30,7 +30,8 @@ gc.enable()
 
 OnEvent = Callable[[str, str, str, Any], None]
 """``on_event(kind, stage, family, payload)``, called from several threads. ``stage`` is a stage without its family, or
-fetch or register. Kinds: start (None), line (str), progress ({share: 0 to 1, text}), end ({state, seconds, error?})."""
+fetch or register. Kinds: start (None), line (str), progress ({share: 0 to 1, text}), end ({state, seconds, error?}), and
+warning (str), which concerns the whole run, with neither stage nor family."""
 
 LOG_LINES = 500  # of a stage that go to Prefect, which takes milliseconds for each; all of them are in the log file
 CPU_SLOTS = threading.BoundedSemaphore(os.cpu_count() or 1)  # stages without the tag gpu, at once
@@ -50,7 +51,7 @@ class Run(NamedTuple):
 
     stages: dict[str, stage.Stage]
     logs: Path
-    stop: threading.Event
+    stop: threading.Event  # the stages that run end
     tell: OnEvent
     pull: bool  # take other machines' results from the DVC remote
     turns: Turns  # of the families on the GPU

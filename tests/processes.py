@@ -43,6 +43,7 @@ def _end_group(process: subprocess.Popen[bytes], grace_s: float = 30.0) -> None:
     """TERM for the leader, so that it can end its children; KILL for whatever is left of its group."""
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)  # a process that a test stopped takes TERM only then
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=grace_s)
     with suppress(ProcessLookupError):
@@ -83,6 +84,15 @@ def prefect_server(home: Path, env: Mapping[str, str], *arguments: str) -> Itera
 
     Its output lies in ``home/server.log``.
     """
+    with prefect_server_process(home, env, *arguments) as (url, _):
+        yield url
+
+
+@contextmanager
+def prefect_server_process(
+    home: Path, env: Mapping[str, str], *arguments: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """As `prefect_server`; yield its process as well."""
     home.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), home / "server.log"
     command = [sys.executable, "-m", "flows.server", "--port", str(port), *arguments]
@@ -96,4 +106,4 @@ def prefect_server(home: Path, env: Mapping[str, str], *arguments: str) -> Itera
             return False
 
         until(healthy, "the Prefect server does not come up")
-        yield url
+        yield url, process
