@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,88 +13,167 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from mini import PATIENCE_S, gone, set_param, started, wait_for
 from processes import clean_environment, prefect_server_process, until
 
-from bench.game_day.project import FAMILY, Project, make_template
+from bench.game_day.project import FAMILY, make_template
 
 GONE = "does not answer any more"
 
+# The command line on the miniature project, which has nothing to fetch and nothing to register.
+STAGES_ONLY = """
+from flows import cli, servers
+from flows.show import watching
+
+def stages_only(families, answer):
+    with servers.api(), watching() as on_event:
+        from flows import retrain
+        try:
+            answer.append(retrain.run(families, on_event, only_stages=True))
+        except retrain.RetrainError as error:
+            answer.append(error.outcome)
+            return error
+
+cli._run = stages_only
+cli.main()
+"""
+
 
 @dataclass(frozen=True)
-class Site:
-    """A project with one family, and the server that it is told to use."""
+class Server:
+    """A Prefect server of our own, which may be stopped and continued."""
 
-    project: Project
     url: str
-    server: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes]
 
-    def flow_runs(self) -> list[dict[str, Any]]:
-        """Return what the server knows of the runs."""
-        answer = httpx.post(f"{self.url}/api/flow_runs/filter", json={}, timeout=300)
+    def freeze(self) -> None:
+        """Stop the process; its port goes on taking connections."""
+        self.process.send_signal(signal.SIGSTOP)
+        frozen = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+        until(lambda: psutil.Process(self.process.pid).status() in frozen, "it is not stopped")
+
+    def ask(self, path: str, **body: Any) -> list[dict[str, Any]]:
+        """Return what the server answers to a question of its API."""
+        answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=300)
         return list(answer.raise_for_status().json())
 
 
+@pytest.fixture(scope="module")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("frozen")
+    with prefect_server_process(home, clean_environment(home)) as (url, process):
+        yield Server(url, process)
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def server(one_server: Server) -> Iterator[Server]:
+    yield one_server
+    one_server.process.send_signal(signal.SIGCONT)
+
+
+def beauty(project: Path, api: str | None, *arguments: str) -> Any:
+    """Start the command line beside the block, with the Prefect server ``api`` or one of its own."""
+    environment = clean_environment(project / ".beauty/prefect")
+    if api:
+        environment["PREFECT_API_URL"] = api
+    return started([sys.executable, "-c", STAGES_ONLY, *arguments], environment)
+
+
+def test_a_server_that_freezes_in_mid_run_costs_no_model(server: Server, tmp_path: Path) -> None:
     project = make_template(tmp_path / "project")
-    home = tmp_path / "prefect"
-    with prefect_server_process(home, clean_environment(home)) as (url, server):
-        project.extra["PREFECT_API_URL"] = f"{url}/api"
-        try:
-            yield Site(project, url, server)
-        finally:
-            project.kill_all()
+    project.extra["PREFECT_API_URL"] = f"{server.url}/api"
+    try:
+        run = project.start("retrain", FAMILY)
+        project.wait_for_stage("ingest", run)
+        server.freeze()
+        finished = project.finish(run)
+        assert finished.code == 0, finished.output
+        assert f"warning: the Prefect server at {server.url}/api {GONE}" in finished.output
+        assert f"{FAMILY} version 1" in finished.output and "Traceback" not in finished.output
+        [version] = project.versions()
+        assert version["aliases"] == ["champion"]
+        assert project.processes() == []
+    finally:
+        project.kill_all()
 
 
-def champions(project: Project) -> list[int]:
-    return [one["version"] for one in project.versions() if "champion" in one["aliases"]]
+def test_a_frozen_server_makes_no_failure_a_success(server: Server, project: Path) -> None:
+    set_param("lips", "ingest", until="go", mistake="no such file; fetch it")
+    with beauty(project, f"{server.url}/api", "retrain", "lips") as run:
+        wait_for("runs.txt")
+        server.freeze()
+        Path("go").write_text("go")
+        out, errors = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 1, errors
+    assert GONE in errors and "error: ingest@lips: error: no such file; fetch it" in errors
+    assert "Failed" in out and "NotRun" in out
 
 
-@pytest.mark.parametrize("how", ["frozen", "killed"])
-def test_a_server_that_goes_in_mid_run_costs_no_model(site: Site, how: str) -> None:
-    run = site.project.start("retrain", FAMILY)
-    site.project.wait_for_stage("ingest", run)
-    site.server.send_signal(signal.SIGSTOP if how == "frozen" else signal.SIGKILL)
-    finished = site.project.finish(run)
-    if how == "frozen":
-        assert psutil.Process(site.server.pid).status() == psutil.STATUS_STOPPED
-    assert finished.code == 0, finished.output
-    assert f"warning: the Prefect server at {site.url}/api {GONE}" in finished.output
-    assert f"{FAMILY} version 1" in finished.output and "Traceback" not in finished.output
-    assert champions(site.project) == [1]
-    assert site.project.dvc_status() == "Data and pipelines are up to date."
-    assert site.project.processes() == []
+def test_ctrl_c_ends_a_run_whose_server_is_frozen(server: Server, project: Path) -> None:
+    set_param("lips", "ingest", until="never")
+    with beauty(project, f"{server.url}/api", "retrain", "lips") as run:
+        wait_for("runs.txt")
+        family = psutil.Process(run.pid).children(recursive=True)
+        server.freeze()
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=PATIENCE_S)
+    assert run.returncode not in (0, -signal.SIGKILL)
+    assert len(family) >= 2 and all(gone(process.pid) for process in family)
 
 
-def test_a_frozen_server_makes_no_failure_a_success(site: Site) -> None:
-    site.project.change("finetune", "batch", "0")
-    run = site.project.start("retrain", FAMILY)
-    site.project.wait_for_stage("ingest", run)
-    site.server.send_signal(signal.SIGSTOP)
-    finished = site.project.finish(run)
-    assert finished.code == 1 and GONE in finished.output, finished.output
-    assert f"error: finetune@{FAMILY}" in finished.output
-    assert champions(site.project) == []
-
-
-def test_a_server_that_comes_back_is_told_the_rest(site: Site) -> None:
-    run = site.project.start("retrain", FAMILY)
-    site.project.wait_for_stage("ingest", run)
-    site.server.send_signal(signal.SIGSTOP)
-    site.project.wait_for_stage("finetune", run)
-    site.server.send_signal(signal.SIGCONT)
-    finished = site.project.finish(run)
-    assert finished.code == 0 and GONE not in finished.output, finished.output
-    [flow_run] = site.flow_runs()
-    assert flow_run["state_name"] == "Completed"
-    tasks = ["fetch", "ingest", "pretrain", "finetune", "evaluate", "register"]
+def test_a_server_that_comes_back_is_told_the_rest(server: Server, project: Path) -> None:
+    set_param("nails", "ingest", until="go")
+    set_param("nails", "pretrain", until="gone")
+    with beauty(project, f"{server.url}/api", "retrain", "nails") as run:
+        wait_for("runs.txt")
+        server.freeze()
+        Path("go").write_text("go")
+        until(lambda: "pretrain@nails" in Path("runs.txt").read_text(), "pretrain does not begin")
+        server.process.send_signal(signal.SIGCONT)
+        Path("gone").write_text("gone")
+        out, errors = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0 and GONE not in errors, errors
+    [mine] = [
+        run for run in server.ask("flow_runs/filter") if run["parameters"]["families"] == ["nails"]
+    ]
+    assert mine["state_name"] == "Completed"
 
     def states() -> dict[str, str] | None:
-        """Return the states of all tasks once the server, which works in the background, has them all."""
-        answer = httpx.post(f"{site.url}/api/task_runs/filter", json={}, timeout=300)
-        found = {row["name"]: row["state_name"] for row in answer.raise_for_status().json()}
-        complete = len(found) == len(tasks) and set(found.values()) == {"Completed"}
-        return found if complete else None
+        """Return the states of the tasks once the server, which works in the background, has them all."""
+        tasks = server.ask("task_runs/filter", flow_runs={"id": {"any_": [mine["id"]]}})
+        found = {task["name"]: task["state_name"] for task in tasks}
+        return found if list(found.values()) == ["Completed", "Completed"] else None
 
-    found = until(states, "the server does not learn of the tasks")
-    assert set(found) == {f"{task}@{FAMILY}" for task in tasks}
+    told = until(states, "the server does not learn of the tasks")
+    assert set(told) == {"ingest@nails", "pretrain@nails"}
+
+
+def test_a_temporary_server_that_is_killed_ends_no_run(project: Path) -> None:
+    set_param("lips", "ingest", until="go")
+    with beauty(project, None, "retrain", "lips") as run:
+        wait_for("runs.txt")
+        family = psutil.Process(run.pid).children(recursive=True)
+        [held, temporary] = [one for one in family if "flows.server" in one.cmdline()]
+        assert temporary.ppid() == held.pid
+        temporary.kill()
+        Path("go").write_text("go")
+        out, errors = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0, errors
+    assert GONE in errors and out.count("Completed") == 2
+
+
+def test_a_server_that_freezes_before_the_run_begins_is_told(server: Server, project: Path) -> None:
+    """Frozen right after it was looked at: nothing begins, and the command ends with the reason."""
+    script = STAGES_ONLY.replace(
+        "from flows import retrain\n",
+        "from flows import local, retrain; import os, signal\n"
+        "        local.BEGIN_S = 1.0\n"
+        f"        os.kill({server.process.pid}, signal.SIGSTOP)\n",
+    )
+    environment = clean_environment(project / ".beauty/prefect")
+    environment["PREFECT_API_URL"] = f"{server.url}/api"
+    with started([sys.executable, "-c", script, "retrain"], environment) as run:
+        _, errors = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 1
+    assert "error: the Prefect server at" in errors and "before the run began" in errors
+    assert not Path("runs.txt").exists()
