@@ -52,10 +52,10 @@ def keep_loopback_off_proxies() -> None:
         os.environ[name] = ",".join([*hosts, *missing])
 
 
-def running_ui() -> dict[str, str]:
-    """Return the addresses (``prefect``, ``mlflow``) of the UI that `flows.ui` runs here, or nothing when none does."""
+def running_ui(project: Path = Path()) -> dict[str, str]:
+    """Return the addresses (``prefect``, ``mlflow``) of the UI that `flows.ui` runs in ``project``, or nothing when none does."""
     with suppress(OSError, ValueError, KeyError):
-        written = json.loads(UI_FILE.read_text(encoding="utf-8"))
+        written = json.loads((project / UI_FILE).read_text(encoding="utf-8"))
         os.kill(written["pid"], 0)
         if answers(written["prefect"]):
             return {"prefect": written["prefect"], "mlflow": written["mlflow"]}

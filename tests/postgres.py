@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from processes import free_port
+from flows.settings import free_port
 
 PASSWORD = "not-a-secret"
 

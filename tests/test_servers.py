@@ -17,9 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 from mini import dvc, gone, runs, set_param
-from processes import clean_environment, free_port, until
+from processes import clean_environment, until
 
 from flows import servers, settings
+from flows.settings import free_port
 from tasks import child, pending, reach, registry
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
-from processes import free_port, running, until
+from processes import running, until
 
+from flows.settings import free_port
 from tasks import registry, succession
 
 ROOT = Path(__file__).parents[1]

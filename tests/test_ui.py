@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import psutil
 from mini import gone
-from processes import PATIENCE_S, free_port, running, until
+from processes import PATIENCE_S, running, until
+
+from flows.settings import free_port
 
 
 def test_pages_on_other_ports_ask_the_server_on_those_ports(project: Path) -> None:
