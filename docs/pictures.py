@@ -40,7 +40,7 @@ COLUMNS, LINES = 80, 50
 SCALE = 0.8  # of rich's drawing, which is made for slides
 MARGIN = 40  # pixels: the least that chromium's window is larger than the drawing
 PAGE = 1280  # pixels: the width of a page
-ASSISTANT = 340  # pixels: what MLflow keeps at its right for an assistant that is not set up here
+ASSISTANT = 420  # pixels: what MLflow keeps at its right for an assistant that is not set up here
 LOAD_MS = 30_000  # of a page's own time, which runs as fast as it can
 
 
