@@ -35,7 +35,7 @@ from flows.work import (
     stage_task,
     watcher,
 )
-from tasks import child, registry, stage
+from tasks import child, registry, remote, stage
 
 # isort: split
 from prefect import (
@@ -252,6 +252,7 @@ def _carry(run: Run, families: list[str], only_stages: bool, only_changed: bool)
     if not only_stages:
         registry.check_reachable()  # now, and not after hours of training
     if run.pull:
+        remote.check()
         pulled = _submit(share_task, "pull")
         _wait([pulled])
         pulled.result()

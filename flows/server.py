@@ -17,6 +17,7 @@ import argparse
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -108,12 +109,39 @@ class Gate:
             await send({"type": "http.response.body", "body": body})
 
 
+DATABASE_VARIABLES = (
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_API_DATABASE_CONNECTION_URL",  # its name before Prefect 3
+)
+DRIVERS = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
+
+
+def check_database() -> None:
+    """Look whether Prefect can use the driver of its database's address; it ends with a bare traceback.
+
+    Raises:
+        ValueError: it cannot; the message names the variable and the address's right beginning.
+    """
+    for variable in DATABASE_VARIABLES:
+        scheme, found, _ = os.environ.get(variable, "").partition("://")
+        kind = scheme.partition("+")[0]
+        if found and scheme != DRIVERS.get(kind):
+            right = " or ".join(f"{begin}://" for begin in DRIVERS.values())
+            raise ValueError(
+                f"{variable} begins with {scheme}://, which Prefect cannot use: {right}"
+            )
+
+
 def create_app() -> App:
     """Return Prefect's ASGI application behind the gate.
 
     It is set up by Prefect's own environment variables; ``BEAUTY_SERVER_HOSTS`` names further hosts
     by which clients and browsers reach it.
+
+    Raises:
+        ValueError: Prefect cannot use the database that they name.
     """
+    check_database()
     # The pages ask the server that they came from, by whatever name and port it is reached.
     os.environ.setdefault("PREFECT_UI_API_URL", "/api")
     from prefect.server.api.server import create_app as create_prefect_app
@@ -142,7 +170,10 @@ def main() -> None:
     names = [*os.environ.get(HOSTS_VARIABLE, "").split(","), *options.allow_host]
     os.environ[HOSTS_VARIABLE] = ",".join(name for name in names if name)
     configure()
-    app = create_app()  # before any other import of Prefect, which reads the environment once
+    try:
+        app = create_app()  # before any other import of Prefect, which reads the environment once
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
     import uvicorn
     from prefect.settings import get_current_settings

@@ -13,26 +13,23 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import urlopen
+from urllib.parse import SplitResult, urlsplit
 
 from filelock import FileLock, Timeout
 
 from beauty_models import families
 from beauty_models.common.files import new_folder, private_folder, read_json
-from tasks import succession
+from tasks import database, reach, succession
 from tasks.lineage import folder_hashes
 from tasks.secrets import redact
 from tasks.succession import CHALLENGER, SINCE, Standing
 
 STATE = Path(".beauty")
-ANSWER_S = 8.0  # a server that is well answers in milliseconds
-PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mssql": 1433}
 LOCK_SECONDS = 3600.0  # how long to wait for another registration of the same family
 
 Client = Any  # mlflow.MlflowClient, which takes seconds to import
@@ -52,39 +49,56 @@ def tracking_uri() -> str:
 
 
 def check_reachable() -> None:
-    """Look whether the registry's server or database is there, before anything is trained for it.
+    """Look whether the registry's server or database is there and can be used, before anything is trained for it.
 
     Raises:
-        ValueError: nothing answers within `ANSWER_S` seconds; the message says where the address comes from.
+        ValueError: it does not answer within `reach.ANSWER_S` seconds, or cannot be used; the message says where its
+            address comes from, and what to do.
     """
     uri = tracking_uri()
+    if file := database.sqlite_file(uri):
+        database.check_sqlite(file)
+        return
     address = urlsplit(uri)
-    if not address.hostname:
-        return  # a file on this machine
-    try:
-        if address.scheme in ("http", "https"):
-            urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_S).close()
-        else:
-            port = address.port or PORTS.get(address.scheme.partition("+")[0], 0)
-            socket.create_connection((address.hostname, port), ANSWER_S).close()
-    except HTTPError:
-        return  # it lives; a proxy before it may guard this page
-    except (OSError, ValueError) as error:
-        why = getattr(error, "reason", None) or error
+    if address.scheme in ("http", "https"):
+        why = reach.why_not(f"{uri.rstrip('/')}/health", page_must_exist=False)
+    elif _is_database(address):
+        database.check_driver(uri)
+        why = _why_no_connection(address)
+    else:
+        return  # a folder on this machine, or a service that MLflow knows
+    if why:
         raise ValueError(
-            f"MLflow at {redact(uri)} does not answer ({why}). Its address comes from the environment variable "
+            f"MLflow at {redact(uri)} {redact(why)}. Its address comes from the environment variable "
             "MLFLOW_TRACKING_URI: start that server, or unset the variable, and the registry lies in .beauty/mlflow.db"
-        ) from None
+        )
 
 
-def url(family: str, version: int) -> str:
-    """Return the page of a version in the MLflow UI."""
+def _is_database(address: SplitResult) -> bool:
+    return address.scheme.partition("+")[0] in PORTS
+
+
+def _why_no_connection(address: SplitResult) -> str | None:
+    """Return why nothing takes a connection at a database's address, or None."""
+    try:
+        port = address.port or PORTS.get(address.scheme.partition("+")[0], 0)
+        if address.hostname:
+            socket.create_connection((address.hostname, port), reach.ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        return f"does not answer ({error})"
+    return None
+
+
+def url(family: str, version: int) -> str | None:
+    """Return the page of a version in MLflow's own pages, or None where nothing serves them now."""
     server = tracking_uri()
     if not server.startswith("http"):
-        running = STATE / "ui.json"
-        server = (
-            str(read_json(running).get("mlflow")) if running.exists() else "http://127.0.0.1:5000"
-        )
+        server = ""
+        with suppress(ValueError):  # `flows.ui` does not run, or has just ended
+            server = str(read_json(STATE / "ui.json").get("mlflow"))
+        where = urlsplit(server)
+        if not where.hostname or _why_no_connection(where):
+            return None
     return f"{redact(server).rstrip('/')}/#/models/{family}/versions/{version}"
 
 
@@ -109,12 +123,14 @@ def client() -> Client:
     """Return a client of the registry; the first call makes the database.
 
     Raises:
-        ValueError: the database is locked or the server does not answer.
+        ValueError: the database is locked, its driver is not installed, or the server does not answer.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    if _is_database(urlsplit(tracking_uri())):
+        database.check_driver(tracking_uri())
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):

@@ -57,7 +57,7 @@ class Result(NamedTuple):
 
 
 @contextmanager
-def _repo() -> Iterator[Repo]:
+def open_repo() -> Iterator[Repo]:
     """Yield DVC's view of the current folder, locked against other DVC processes while the block runs."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -110,7 +110,7 @@ def graph(families: Iterable[str]) -> dict[str, Stage]:
     Raises:
         ValueError: dvc.yaml is not valid, in DVC's words.
     """
-    with _repo() as repo:
+    with open_repo() as repo:
         return _graph(repo, families)
 
 
@@ -183,13 +183,13 @@ def stale(stages: Iterable[str]) -> dict[str, list[str]]:
     Raises:
         ValueError: dvc.yaml is not valid, in DVC's words, or has no such stage.
     """
-    with _repo() as repo:
+    with open_repo() as repo:
         return _stale(repo, stages)
 
 
 def survey(families: Iterable[str]) -> tuple[dict[str, Stage], dict[str, list[str]]]:
     """Return `graph` and `stale` of ``families``, for the price of one look."""
-    with _repo() as repo:
+    with open_repo() as repo:
         stages = _graph(repo, families)
         return stages, _stale(repo, stages)
 
@@ -223,7 +223,7 @@ def _forget(repo: Repo, node: Any) -> None:
 
 def _check_inputs(name: str, before: dict[str, Any]) -> None:
     """Refuse the result of a stage that DVC booked on other inputs than it began with: it hashes them afterwards."""
-    with _repo() as repo:
+    with open_repo() as repo:
         node = _node(repo, name)
         booked = {str(dependency): dependency.hash_info.value for dependency in node.deps}
         if changed := [path for path in before if before[path] != booked.get(path)]:
@@ -285,7 +285,7 @@ class Storage(NamedTuple):
 
 def storage() -> Storage:
     """Return where DVC keeps what stages make; `dvc remote list` would fold long addresses into several lines."""
-    with _repo() as repo:
+    with open_repo() as repo:
         remotes = {name: str(remote["url"]) for name, remote in repo.config["remote"].items()}
         return Storage(Path(repo.cache.local_cache_dir), Path(repo.cache.local.path), remotes)
 
@@ -299,10 +299,10 @@ def share(verb: str, on_line: OnLine, stop: threading.Event) -> None:
     if verb != "pull":
         repro.share(verb, on_line, stop)
         return
-    with _repo() as repo:
+    with open_repo() as repo:
         awaited = cache.before_pull(repo, on_line)
     repro.share(verb, on_line, stop)
-    with _repo() as repo:
+    with open_repo() as repo:
         cache.after_pull(repo, awaited, on_line)
 
 
@@ -333,7 +333,7 @@ def _take_out_damage(repo: Repo, node: Any, mended: set[str], on_line: OnLine) -
 
 def _pulled_damage(name: str, on_line: OnLine) -> bool:
     """Return whether what was just pulled for the stage ``name`` is damaged; then it is removed, here and in the cache."""
-    with _repo() as repo:
+    with open_repo() as repo:
         node = _node(repo, name)
         if not cache.check_restorable(repo, node, on_line):
             return False
@@ -364,7 +364,7 @@ def bring_up_to_date(
     mended: set[str] = set()
     with hold(stage.name, stop, on_line):
         while True:
-            with _repo() as repo:
+            with open_repo() as repo:
                 node = _node(repo, stage.name)
                 if not any(_own_reasons(node)):
                     return Result(stage.name, stage.family, "Skipped", time.monotonic() - began)

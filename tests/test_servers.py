@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -136,6 +139,135 @@ def test_a_dead_registry_is_told_before_anything_is_trained(
     with pytest.raises(ValueError, match="environment variable MLFLOW_TRACKING_URI") as error:
         registry.check_reachable()
     assert "hidden" not in str(error.value)
+
+
+@contextmanager
+def answering(code: int) -> Iterator[tuple[str, list[str]]]:
+    """Serve pages that all answer ``code``; yield host:port, and the logins that were sent."""
+    logins: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            logins.append(self.headers.get("Authorization", ""))
+            self.send_response(code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}", logins
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("code", [200, 401, 403, 404, 500, 502, 503])
+def test_only_a_server_that_is_well_or_guarded_is_taken(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a proxy whose server is down every page is a 502 or 503."""
+    with answering(code) as (place, logins):
+        address = f"http://me:p%40ss@{place}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        api = servers.Address(f"{address}/api", "the environment variable PREFECT_API_URL")
+        for look in (registry.check_reachable, lambda: servers.check_api(api)):
+            well = code in (200, 401, 403) or (code == 404 and look is registry.check_reachable)
+            if well:
+                look()
+                continue
+            with pytest.raises(ValueError, match=f"answers {code}.*environment variable") as told:
+                look()
+            assert "p%40ss" not in str(told.value) and "p@ss" not in str(told.value)
+    expected = "Basic " + base64.b64encode(b"me:p@ss").decode()
+    assert logins == [expected, expected]
+
+
+def test_a_database_that_mlflow_cannot_use_is_told_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mlflow.db"
+
+    def told(uri: str) -> str:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(ValueError) as error:
+            registry.check_reachable()
+        return str(error.value)
+
+    def look(uri: str = f"sqlite:///{file}") -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        registry.check_reachable()
+
+    look()  # not there yet: the first registration makes it
+    assert not file.exists()
+    file.write_bytes(b"nothing that SQLite knows" * 100)
+    assert f"{file}: file is not a database" in told(f"sqlite:///{file}")
+    file.unlink()
+    file.mkdir()
+    assert "unable to open" in told(f"sqlite:///{file}")
+    assert "cannot be written to" in told("sqlite:////dev/null/x.db")
+    file.rmdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    monkeypatch.chdir(tmp_path)
+    registry.client()
+    look()  # of this very MLflow
+    with closing(sqlite3.connect(file, isolation_level=None)) as base:
+        base.execute("BEGIN IMMEDIATE")
+        look()  # somebody else writes just now
+        base.execute("ROLLBACK")
+        base.execute("UPDATE alembic_version SET version_num = '0584bdc529eb'")
+        assert "an older MLflow" in told(f"sqlite:///{file}")
+        base.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+        assert "a newer MLflow made it" in told(f"sqlite:///{file}")
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("mysql://me:hidden@127.0.0.1:1/x", "pip install mysqlclient"),
+        ("postgresql+pg8000://me:hidden@127.0.0.1:1/x", "pip install pg8000"),
+        ("postgresql+asyncpg://me:hidden@127.0.0.1:1/x", "begin the address with postgresql://"),
+        ("postgres://me:hidden@127.0.0.1:1/x", "no address of a server or database"),
+    ],
+)
+def test_a_missing_driver_is_told_with_its_remedy(
+    uri: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for look in (registry.check_reachable, registry.client):
+        with pytest.raises(ValueError, match="MLFLOW_TRACKING_URI") as told:
+            look()
+        assert words in str(told.value) and "hidden" not in str(told.value)
+
+
+def test_prefect_s_database_needs_its_own_driver(tmp_path: Path) -> None:
+    environment = clean_environment(tmp_path)
+    environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = "postgresql://me:hidden@127.0.0.1/x"
+    command = [sys.executable, "-m", "flows.server", "--port", str(free_port())]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and "hidden" not in done.stderr
+    assert done.stderr.startswith("error: PREFECT_SERVER_DATABASE_CONNECTION_URL begins with")
+    assert "postgresql+asyncpg://" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_version_s_page_is_named_only_where_something_serves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert registry.url("lips", 3) is None
+    ui = tmp_path / ".beauty/ui.json"
+    ui.parent.mkdir()
+    with answering(200) as (place, _):
+        ui.write_text(json.dumps({"mlflow": f"http://{place}"}))
+        assert registry.url("lips", 3) == f"http://{place}/#/models/lips/versions/3"
+    assert registry.url("lips", 3) is None, "its process was killed, the file stayed"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:hidden@mlflow.example/")
+    assert registry.url("lips", 3) == "https://***@mlflow.example/#/models/lips/versions/3"
 
 
 def test_a_proxy_does_not_come_between_this_machine_and_itself(project: Path) -> None:

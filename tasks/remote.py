@@ -1,0 +1,104 @@
+"""Is the DVC remote there? One look before the first stage, since results are only pushed after the last."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tasks import stage
+from tasks.secrets import redact
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+ANSWER_S = 10.0  # a store that is well answers in less than one
+
+
+class Remote(NamedTuple):
+    """The default DVC remote: its name, its address, and the file that says so."""
+
+    name: str
+    url: str
+    file: str
+
+
+def check() -> None:
+    """Look whether results can be exchanged with other machines.
+
+    Raises:
+        ValueError: there is no default remote, or it does not answer within `ANSWER_S` seconds, or refuses; the message has
+            its address without secrets, where that comes from, and what to do.
+    """
+    with stage.open_repo() as repo:
+        remote = _default(repo)
+        odb = repo.cloud.get_remote_odb(remote.name)
+    answer: SimpleQueue[str | None] = SimpleQueue()
+
+    def look() -> None:
+        try:
+            answer.put(_why_not(odb.fs, odb.path))
+        except Exception as error:  # each kind of store has its own
+            answer.put(f"does not answer ({_first_line(error)})")
+
+    looking = threading.Thread(target=look, daemon=True, name="remote")
+    looking.start()
+    looking.join(ANSWER_S)
+    late = looking.is_alive()
+    if why := f"does not answer within {ANSWER_S:g} s" if late else answer.get():
+        raise ValueError(
+            f"the DVC remote {remote.name!r} at {redact(remote.url)} {redact(why)}. Its address comes from {remote.file}: "
+            f"mend it there (`dvc remote modify {remote.name} url URL`) or its credentials, or run without `share`"
+        )
+
+
+def _default(repo: Repo) -> Remote:
+    name = repo.config["core"].get("remote")
+    if not name:
+        raise ValueError(
+            "share: DVC has no default remote; `dvc remote add -d NAME URL`, and commit .dvc/config"
+        )
+    if name not in repo.config["remote"]:
+        raise ValueError(f"share: DVC knows no remote {name!r}; see `dvc remote list`")
+    url = str(repo.config["remote"][name]["url"])
+    for level in ("local", "repo", "global", "system"):  # the nearer overrides the farther
+        said = repo.config.load_one(level).get("remote", {}).get(name, {})
+        if "url" in said:
+            file = Path(repo.config.files[level])
+            inside = file.is_relative_to(repo.root_dir)
+            return Remote(name, url, str(file.relative_to(repo.root_dir) if inside else file))
+    return Remote(name, url, "DVC's configuration")
+
+
+def _why_not(store: Any, path: str) -> str | None:
+    """Return what is wrong with the folder ``path`` of ``store``, a file system of DVC's; it may not be there yet."""
+    if store.protocol == "local":
+        return _why_not_here(Path(path))
+    if store.protocol != "s3":
+        store.exists(path)  # yes or no, it has answered
+        return None
+    try:
+        store.fs.ls(path)
+    except FileNotFoundError:  # nothing was pushed yet, or there is no such bucket
+        bucket = path.removeprefix("s3://").partition("/")[0]
+        if not store.fs.exists(bucket):
+            return (
+                f"cannot be used: there is no bucket {bucket}, or these credentials may not see it"
+            )
+    return None
+
+
+def _why_not_here(folder: Path) -> str | None:
+    """Return what is wrong with a folder of this machine, or of one whose disk is mounted here."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        return f"cannot be used: {there} is no folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"cannot be written: {there} is read-only or belongs to somebody else"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
