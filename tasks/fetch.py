@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from beauty_models import families, params
 from beauty_models.common.files import new_folder, private_folder, read_json, write_json
-from tasks import command, s3
+from tasks import command, repro, s3
 from tasks.secrets import refuse_secret
 
 MANIFEST = "manifest.json"
@@ -89,7 +89,7 @@ def _bring_in(
             unfinished.touch()
     elif raw.with_name(f"{family}.dvc").exists() and not unfinished.exists():
         return False
-    command.python("-m", "dvc", "--wait-for-lock", "add", "--quiet", raw, on_line=say, stop=stop)
+    repro.add(raw, say, stop or threading.Event())
     unfinished.unlink(missing_ok=True)
     return True
 

@@ -17,6 +17,7 @@ DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 BUSY = "is busy, it is being blocked by"  # DVC's words for a path that another DVC process uses
 CHATTER = re.compile(
     r"\s*$|To track the changes with git|\tgit add|To enable auto staging|\tdvc config core.autostage|Use `dvc push`"
+    r"|Having any troubles\?"
 )
 STAGE_CODE = re.compile(r"^ERROR: .*failed to run: .*, exited with (-?\d+)$", re.M)
 TAIL = 20  # lines of a failed stage that its error shows
@@ -34,12 +35,12 @@ def _failure(name: str, ended: child.Ended, tail: Iterable[str]) -> Exception:
     """Return the error of a failed child; a `ValueError` when it said ``error:``, so that a retry would not help."""
     lines = list(tail)
     said = [line for line in lines if line.startswith("error: ")]
-    last = (
-        [line for line in lines if not line.startswith("ERROR: ")] or lines or ["it said nothing"]
-    )
+    dvc_said = [line for line in lines if line.startswith("ERROR: ")]
+    others = [line for line in lines if line not in dvc_said]
     stage = STAGE_CODE.search("\n".join(lines))  # DVC itself ends with 255 whatever the stage did
     how = child.how(ended, int(stage[1]) if stage else None)
-    first = said[-1] if said else f"{how}: {last[-1]}"
+    last = (others if stage else dvc_said) or lines or ["it said nothing"]
+    first = said[-1] if said else f"{how}: {last[-1].removeprefix('ERROR: ')}"
     return (ValueError if said else RuntimeError)("\n".join([f"{name}: {first}", *lines]))
 
 
@@ -93,13 +94,27 @@ def share(verb: str, on_line: OnLine, stop: threading.Event) -> None:
         RuntimeError: DVC failed; its last lines say why.
         child.StoppedError: ``stop`` was set.
     """
+    _run([verb, *SHARE[verb]], on_line, stop)
+
+
+def add(folder: Path, on_line: OnLine, stop: threading.Event) -> None:
+    """Put ``folder`` under DVC's care.
+
+    Raises:
+        RuntimeError, child.StoppedError: as `share`.
+    """
+    _run(["add", str(folder)], on_line, stop)
+
+
+def _run(arguments: list[str], on_line: OnLine, stop: threading.Event) -> None:
     tail: deque[str] = deque(maxlen=TAIL)
 
     def hear(line: str) -> None:
+        if CHATTER.match(line):
+            return
         tail.append(line)
         on_line(line)
 
-    command = [*DVC, verb, *SHARE[verb]]
-    ended = child.run(command, _environment(), hear, SHARE_S, stop)
+    ended = child.run([*DVC, *arguments], _environment(), hear, SHARE_S, stop)
     if ended.code:
-        raise _failure(f"dvc {verb}", ended, tail)
+        raise _failure(f"dvc {arguments[0]}", ended, tail)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks import command, fetch
+from tasks import child, fetch, repro
 
 RAW = Path("data/raw/sentiment")
 
@@ -122,7 +122,7 @@ def test_an_interrupted_dvc_add_is_made_up_for(
 
     source("../reviews.csv")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(command, "python", killed)
+        patch.setattr(repro, "add", killed)
         fetch.bring_in("sentiment")
     assert (RAW / "reviews.csv").exists() and not RAW.with_name("sentiment.dvc").exists()
     assert fetch.bring_in("sentiment") is True
@@ -203,7 +203,7 @@ def test_the_toy_set_is_made_once_until_its_code_changes(
     )
     with monkeypatch.context() as patch:
         patch.setattr(
-            command, "python", lambda *a, **k: pytest.fail("a process was started for nothing")
+            child, "run", lambda *a, **k: pytest.fail("a process was started for nothing")
         )
         assert fetch.bring_in("sentiment") is False
     file = RAW / "manifest.json"

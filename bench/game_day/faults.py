@@ -149,17 +149,36 @@ def read_only_cache(game: Game) -> str:
 
 def out_of_memory(game: Game) -> str:
     """The stage may allocate no more."""
-    project = game.fresh("memory")
+    gate = game.folder / "memory.gate"
+    gate.touch()
+    project = game.fresh("memory", BEAUTY_GAME_GATE=str(gate))
     run = project.start("retrain")
     stage = project.wait_for_stage("finetune", run)
-    with suppress(psutil.Error):
-        limit = stage.memory_info().vms + 1_000_000
+    try:
+        limit = _settled_size(stage) + 1_000_000
         stage.rlimit(resource.RLIMIT_AS, (limit, limit))
-    hurt = project.finish(run)
-    check_message(hurt, "memory")
+    except psutil.AccessDenied:
+        project.kill_all()
+        raise SkippedError("may not limit another process's memory") from None
+    finally:
+        gate.unlink()
+    finished = project.finish(run)
+    if "memory" not in finished.output.lower():
+        raise FaultError(f"does not say memory: {finished.last_lines()}")
     check_nothing_runs(project)
     check_whole(project, game.weights)
-    return "said that memory ran out"
+    return "said that memory ran out" + (
+        "" if finished.code else "; tried again by itself and resumed"
+    )
+
+
+def _settled_size(process: psutil.Process) -> int:
+    """Return how many bytes of addresses ``process`` holds once it takes no more."""
+    before, now = -1, process.memory_info().vms
+    while now != before:
+        time.sleep(3)
+        before, now = now, process.memory_info().vms
+    return now
 
 
 def killed_stage(game: Game) -> str:
@@ -214,10 +233,11 @@ def ctrl_c(game: Game) -> str:
             pressed = True
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
+    project.log.write_bytes(seen)
     if not pressed:
         raise FaultError("fine-tuning was never shown on the terminal")
     if status == 0:
-        raise FaultError("an interrupted run claims success")
+        raise FaultError(f"an interrupted run claims success; its output is in {project.log}")
     check_nothing_runs(project)
     check_whole(project, game.weights)
     return "ended, nothing left running"
