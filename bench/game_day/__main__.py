@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ def _play(game: Game, only: list[str] | None) -> list[dict[str, Any]]:
             state, what = "skipped", str(reason)
         except FaultError as error:
             state, what = "FAILED", str(error)
+        except Exception as error:  # the game itself: the other faults are still played
+            traceback.print_exc()
+            state, what = "FAILED", f"the game broke: {error}"
         seconds = round(time.monotonic() - began, 1)
         print(f"{fault.__name__}: {state} after {seconds} s: {what}", flush=True)
         rows.append({"fault": fault.__name__, "state": state, "what": what, "seconds": seconds})

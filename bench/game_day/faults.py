@@ -268,7 +268,7 @@ def clock_jumps(game: Game) -> str:
     libraries = sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))
     if not libraries:
         raise SkippedError("libfaketime is not installed (Debian: apt-get install faketime)")
-    clock = game.folder / "clock"
+    clock = game.folder / "clock.txt"
     clock.write_text("+0\n")
     project = game.fresh(
         "clock",
