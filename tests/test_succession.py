@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import postgres
 import pytest
 from processes import running, until
 
@@ -59,16 +60,30 @@ def _machine(folder: Path, uri: str, name: str, rounds: int) -> subprocess.Popen
     )
 
 
-@pytest.fixture(params=["sqlite", "server"])
+@pytest.fixture
+def cleanup() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(params=["sqlite", "server", "postgresql"])
 def shared(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cleanup: ExitStack,
 ) -> Iterator[str]:
     """Yield the address of a registry that several machines may share."""
     monkeypatch.chdir(tmp_path)
     database = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    if request.param == "postgresql":
+        if why := postgres.missing():
+            pytest.skip(why)
+        pytest.importorskip("psycopg2", reason="psycopg2-binary is not installed")
+        database = cleanup.enter_context(postgres.cluster()).replace("+asyncpg", "")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     registry.client()  # makes the tables
-    if request.param == "sqlite":
+    if request.param != "server":
         yield database
         return
     port = free_port()
