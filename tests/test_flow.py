@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -214,3 +215,40 @@ def test_a_run_cancelled_in_the_ui_stops(project: Path, prefect_server: str) -> 
             client.set_flow_run_state(current.id, Cancelling(), force=True)
         process.communicate(timeout=PATIENCE_S)
     assert process.returncode not in (0, -signal.SIGKILL)
+
+
+def test_a_lost_place_under_a_deployment_s_limit_ends_no_run(project: Path) -> None:
+    """Prefect cancels the thread of a run whose place it could not renew, as here; its work goes on."""
+    import logging
+
+    from prefect._internal.concurrency.cancellation import WatcherThreadCancelScope
+
+    from flows.retrain import retrain
+
+    told = threading.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "did not renew" in record.getMessage():
+                told.set()
+
+    def lose(scope: WatcherThreadCancelScope) -> None:
+        wait_for("runs.txt")
+        scope.cancel()
+        told.wait(PATIENCE_S)
+        Path("go").write_text("go")
+
+    set_param("lips", "ingest", until="go")
+    listener, logger = Listener(), logging.getLogger("prefect.flow_runs")
+    logger.addHandler(listener)
+    try:
+        with WatcherThreadCancelScope() as scope:
+            losing = threading.Thread(target=lose, args=(scope,))
+            losing.start()
+            outcome = retrain(only_stages=True)
+    finally:
+        logger.removeHandler(listener)
+        losing.join()
+    assert told.is_set()
+    assert states(outcome) == all_are("Completed")
+    assert dvc("status").strip() == UP_TO_DATE
