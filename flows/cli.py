@@ -214,6 +214,7 @@ def init(
 
     from flows import edit
     from flows import init as first
+    from flows.show import lines
 
     given = first.labels_of(labels or [])
     columns = edit.mapping(maps or [])
@@ -223,14 +224,14 @@ def init(
         proposal = first.propose(delivery, known, columns, given)
         asking = not (yes or as_json)
         if proposal.unknown and asking:
-            print("\n".join(first.lines(proposal)), flush=True)
+            lines(first.lines(proposal))
             given |= _ask_labels(proposal)
             proposal = first.propose(delivery, known, columns, given)
         if open_question := first.undecided(proposal):
             raise ValueError(f"{source}: {open_question}")
         changes = first.changes(proposal, profile)
         if not as_json:
-            print("\n".join(first.lines(proposal)), flush=True)
+            lines(first.lines(proposal))
         if asking and not _agreed("Write this to params.yaml?"):
             raise ValueError("nothing was written")
         told = edit.apply(changes) if yes or asking else []
@@ -334,6 +335,14 @@ def evaluate(
         int | None, typer.Option(help="A registered version; the champion when not given.")
     ] = None,
     maps: Map = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="FAMILY.ingest.KEY=VALUE for this data, such as what its labels mean.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a registered model and the baselines on data of your own."""
@@ -341,9 +350,9 @@ def evaluate(
     from tasks.evaluate import evaluate_on
 
     with _answer(as_json) as answer:
-        answer.append(
-            evaluate_on(_families([family])[0], source, version, edit.mapping(maps or []), _log)
-        )
+        known, columns = _families([family])[0], edit.mapping(maps or [])
+        ingest = edit.ingest_of(known, sets or [])
+        answer.append(evaluate_on(known, source, version, columns, _log, ingest))
         if not as_json:
             from flows.show import evaluation
 
@@ -427,8 +436,8 @@ def restore(
 
 def _counted(saved: dict[str, Any]) -> str:
     """Return in words which versions a backup holds, and which of them are damaged."""
-    counts = [f"{name}: {count}" for name, count in saved["versions"].items()]
-    told = f"versions of {', '.join(counts)}" if counts else "no versions"
+    counts = [f"{count} of {name}" for name, count in saved["versions"].items()]
+    told = f"versions: {', '.join(counts)}" if counts else "no versions"
     if saved["damaged"]:
         told += f"; NOT as they were registered: {', '.join(saved['damaged'])}"
     return told

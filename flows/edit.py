@@ -70,6 +70,25 @@ def from_sets(assignments: list[str]) -> Changes:
     return changes
 
 
+def ingest_of(family: str, assignments: list[str]) -> dict[str, Any]:
+    """Return the nested parameters that ``--set FAMILY.ingest.KEY=VALUE`` gives to the ingest of data to evaluate on.
+
+    Raises:
+        ValueError: as `from_sets`, or one is of another stage or family: a registered model is as it was trained.
+    """
+    found: dict[str, Any] = {}
+    for (*path, last), value in from_sets(assignments).items():
+        if path[:2] != [family, "ingest"]:
+            raise ValueError(
+                f"--set {'.'.join([*path, last])}: evaluate takes {family}.ingest.KEY only"
+            )
+        place = found
+        for name in path[2:]:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return found
+
+
 def mapping(texts: list[str]) -> dict[str, str]:
     """Return field → column of ``--map text=COLUMN,label=COLUMN``.
 

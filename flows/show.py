@@ -154,6 +154,13 @@ def outcome(result: dict[str, Any], families: list[str], failed: bool = False) -
     _show(table)
     for model in result["registered"]:
         _registered(model)
+    known = {model["family"] for model in result["registered"]}
+    for family in [] if failed else families:
+        if family not in known:
+            _show()
+            _show(
+                f"{family}: no new version; this very model is registered (beauty models {family})."
+            )
 
 
 def _registered(model: dict[str, Any]) -> None:
@@ -196,15 +203,26 @@ def _verdict(model: dict[str, Any]) -> None:
     _show()
 
 
+def lines(texts: list[str]) -> None:
+    """Print lines that words alone break."""
+    for text in texts:
+        _show(Text(text))
+
+
 def reasons(rows: list[dict[str, Any]]) -> None:
     """Print which stages must run and why."""
     table = _table("stage", "family", "", "because")
     for row in rows:
+        own = f"params.yaml families.{row['family']}."  # the table names the family already
+        because = [
+            f"params {why.removeprefix(own)}" if why.startswith(own) else why
+            for why in row["because"]
+        ]
         table.add_row(
             row["stage"],
             row["family"],
             Text("stale", "yellow") if row["stale"] else Text("up to date", "dim"),
-            Text("\n".join(row["because"]), overflow="fold"),
+            Text("\n".join(because), overflow="fold"),
         )
     _show(table)
 
@@ -225,6 +243,8 @@ def versions(rows: list[dict[str, Any]]) -> None:
         _show()
     if any(row["lineage"].get("git_dirty") for row in rows):
         _show("* with changes that were not committed")
+    _show("Ask one of them, also a challenger:")
+    console().print(Text(f"  {words.question(rows[0])}"), soft_wrap=True)
 
 
 def _version(row: dict[str, Any], metric: str) -> list[Text]:
@@ -320,9 +340,12 @@ def _fields(record: dict[str, Any], indent: int = 0) -> None:
 
 
 def _nested(value: Any) -> Text:
-    """Return a value of a record: records of a list a line each."""
+    """Return a value of a record: records of a list a line each, and so named records."""
     if isinstance(value, list) and any(isinstance(one, dict) for one in value):
         return Text("\n".join(_cell(one) for one in value), overflow="fold")
+    if isinstance(value, dict) and any(isinstance(one, dict) for one in value.values()):
+        lines = [f"{name}: {_cell(one)}" for name, one in value.items()]
+        return Text("\n".join(lines), overflow="fold")
     return Text(_cell(value), overflow="fold")
 
 

@@ -221,6 +221,9 @@ def _section(run: Run, family: str, fate: str) -> list[str]:
         return _model(register.result)
     if fate == "unchanged":
         return [f"### {family}", "Nothing has changed: data, code and params are those of before."]
+    if register and register.state == "Skipped":
+        listed = words.command("models", family)
+        return [f"### {family}", f"No new version: this very model is registered, see `{listed}`."]
     again = f"`{words.command('retrain', family)}`"
     if fate == "stopped":
         return [f"### {family}", f"{again} goes on from the last checkpoint."]

@@ -26,11 +26,17 @@ Say = Callable[[str], None]
 
 
 def evaluate_on(
-    family: str, source: str, version: int | None, mapping: dict[str, str], on_line: Say = print
+    family: str,
+    source: str,
+    version: int | None,
+    mapping: dict[str, str],
+    on_line: Say = print,
+    ingest: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the figures of ``version`` (None: the champion) on everything that ``source`` holds.
 
-    ``mapping`` is field → the column that holds it. The report stays in `.beauty/evaluations/<family>`.
+    ``mapping`` is field → the column that holds it; ``ingest`` are parameters of ingest that this data needs, such as
+    what its labels mean, beside those that the model was trained with. The report stays in `.beauty/evaluations/<family>`.
 
     Returns:
         family, version, n (rows scored), metrics, intervals (metric → [low, high]), baselines (name → metric → figure),
@@ -48,7 +54,7 @@ def evaluate_on(
             registry.download(family, number, "params.yaml", scratch).read_text(encoding="utf-8")
         )["families"][family]
         block = params.merge(
-            params.read()[family], {"ingest": trained["ingest"]}
+            params.read()[family], {"ingest": params.merge(trained["ingest"], ingest or {})}
         )  # all else is for the code of today
         settings = _settings(family, block, source, mapping, scratch)
         raw, new, data = scratch / "raw", scratch / "new", scratch / "data"

@@ -395,9 +395,13 @@ def _rollback_target(family: str, known: dict[int, Any], present: int | None) ->
         for number, version in known.items()
         if SINCE in version.tags and number != present
     ]
-    if present is None or not former:
-        before = f"version {present}" if present else "the first"
-        raise ValueError(f"{family}: there is no champion before {before} to go back to")
+    if present is None:
+        raise ValueError(
+            f"{family}: there is no champion yet, and none before it; `beauty models {family}` lists the versions, "
+            f"`beauty rollback {family} --to VERSION` makes one champion"
+        )
+    if not former:
+        raise ValueError(f"{family}: there is no champion before version {present} to go back to")
     return int(max(former)[1])
 
 

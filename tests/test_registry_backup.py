@@ -52,7 +52,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
         registered.register_model("sentiment", registered.small_sentiment)
     done = beauty(folder, "registry", "backup", "saved.zip")
     assert done.returncode == 0, done.stderr
-    assert "versions of sentiment: 1" in done.stdout and "NOT" not in done.stdout
+    assert "versions: 1 of sentiment" in done.stdout and "NOT" not in done.stdout
     return folder
 
 
@@ -149,7 +149,7 @@ def test_a_moved_checkout_is_not_saved_but_its_backup_opens_there(
     refused = beauty(moved, "registry", "backup", "moved.zip")
     assert refused.returncode == 1 and f"which is not in {moved}" in refused.stderr
     done = beauty(moved, "registry", "restore", str(origin / "saved.zip"), "--force")
-    assert done.returncode == 0 and "restored versions of sentiment: 1" in done.stdout
+    assert done.returncode == 0 and "restored versions: 1 of sentiment" in done.stdout
     saved = beauty(moved, "registry", "backup", "moved.zip")
     assert saved.returncode == 0, saved.stderr
     moved.rename(empty)

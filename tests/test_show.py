@@ -244,9 +244,11 @@ def test_versions(width: int, screen: Callable[..., str]) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_why(width: int, screen: Callable[..., str]) -> None:
     because = [f"beauty_models/common/a_long_name_{'x' * 60}.py changed", "[red]is a reason[/]"]
+    because += ["params.yaml families.recommend.finetune.epochs: 1 → 2"]
     rows = [{"stage": "finetune", "family": "recommend", "stale": True, "because": because}]
     text = screen(width, show.reasons, rows)
     assert "x" * 60 in solid(text) and "[red]is a reason[/]" in text
+    assert "paramsfinetune.epochs:1→2" in solid(text) and "families" not in text
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -285,7 +287,7 @@ def test_answers(width: int, screen: Callable[..., str]) -> None:
         }
     ]
     text = screen(width, show.rows, wide)
-    for part in ("W" * 90, "很好" * 40, "negative0.0912,positive0.9088", "colourpolaritypositive"):
+    for part in ("W" * 90, "很好" * 40, "negative0.0912,positive0.9088", "colour:polaritypositive"):
         assert part in solid(text)
     nested = {
         "answer": {"class": {"label": "dress", "probability": 0.9}},
