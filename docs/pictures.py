@@ -40,7 +40,7 @@ COLUMNS, LINES = 80, 50
 SCALE = 0.8  # of rich's drawing, which is made for slides
 MARGIN = 40  # pixels: the least that chromium's window is larger than the drawing
 PAGE = 1280  # pixels: the width of a page
-ASSISTANT = 420  # pixels: what MLflow keeps at its right for an assistant that is not set up here
+ASSISTANT = 440  # pixels: what MLflow keeps at its right for an assistant that is not set up here
 LOAD_MS = 30_000  # of a page's own time, which runs as fast as it can
 
 
@@ -150,12 +150,13 @@ def ask(url: str, body: dict[str, Any] | None = None) -> Any:
         return json.load(answer)
 
 
-def story_page(prefect: str) -> str:
-    """Return the address of the newest story that tells of a new model."""
+def story_page(prefect: str) -> tuple[str, int]:
+    """Return the address of the newest story that tells of a new model, and how many pixels high it is."""
     wanted = {"artifacts": {"key": {"any_": ["retrain"]}}, "sort": "CREATED_DESC"}
     for found in ask(f"{prefect}/api/artifacts/filter", wanted):
         if "| this model |" in found["data"]:
-            return f"{prefect}/artifacts/artifact/{found['id']}"
+            height = 650 + 500 * found["data"].count("Ask it:")
+            return f"{prefect}/artifacts/artifact/{found['id']}", height
     raise RuntimeError("no run of this project has told of a new model")
 
 
@@ -172,19 +173,23 @@ def mlflow_pages(mlflow: str, family: str) -> dict[str, str]:
     }
 
 
-HEIGHTS = {"prefect-story": 1500, "mlflow-version": 1250, "mlflow-curves": 660}
+HEIGHTS = {"mlflow-version": 1060, "mlflow-curves": 630}
 """Picture → pixels of the page that are shown."""
 
 
 def draw_pages(urls: dict[str, str], family: str, images: Path) -> list[Path]:
     """Photograph the story of the last run and the version of ``family``; return the pictures."""
-    addresses = {"prefect-story": story_page(urls["prefect"])}
-    addresses |= mlflow_pages(urls["mlflow"], family)
-    for name, address in addresses.items():
-        beside = 0 if name == "prefect-story" else ASSISTANT
-        photograph(address, images / f"{name}.png", PAGE + beside, HEIGHTS[name])
-        crop(images / f"{name}.png", PAGE, HEIGHTS[name], colours=128)
-    return [images / f"{name}.png" for name in addresses]
+    story = images / "prefect-story.png"
+    address, height = story_page(urls["prefect"])
+    photograph(address, story, PAGE, height)
+    crop(story, PAGE, height, colours=128)
+    drawn = [story]
+    for name, page in mlflow_pages(urls["mlflow"], family).items():
+        target = images / f"{name}.png"
+        photograph(page, target, PAGE + ASSISTANT, HEIGHTS[name])
+        crop(target, PAGE, HEIGHTS[name], colours=128)
+        drawn.append(target)
+    return drawn
 
 
 def draw_screens(

@@ -62,18 +62,20 @@ def parse_progress(line: str) -> tuple[float, str] | None:
     return (min(float(found[1]), 1.0), found[2]) if found else None
 
 
-def progress_bar(verb: str, family: str) -> Callable[[float, str], None]:
-    """Return a function that moves the family's progress artifact, made with its first call, now and then."""
+def progress_bar(verb: str, family: str, bars: dict[str, UUID]) -> Callable[[float, str], None]:
+    """Return a function that moves the family's progress artifact now and then.
+
+    A family has one in a run, which its stages use one after the other: ``bars`` is family → its artifact.
+    """
     name = key("progress", family)
-    bar: dict[str, UUID] = {}
     moved = 0.0
 
     def draw(share: float, text: str) -> None:
-        if bar:
-            update_progress_artifact(bar["id"], 100 * share, description=text)
+        if bar := bars.get(family):
+            update_progress_artifact(bar, 100 * share, description=text)
         else:
             made = create_progress_artifact(100 * share, key=name, description=text)
-            bar["id"] = cast(UUID, made)
+            bars[family] = cast(UUID, made)
 
     def move(share: float, text: str) -> None:
         nonlocal moved

@@ -214,7 +214,7 @@ def carry_through(
         caller = local.Caller()
         local.caller.set(caller)
     logs = STATE / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{flow_run.id[-8:]}"
-    run = Run({}, logs, threading.Event(), watcher.get(), share, Turns(Counter()), {})
+    run = Run({}, logs, threading.Event(), watcher.get(), share, Turns(Counter()), {}, {})
     current.set(run)
     worker.end_with_worker(get_run_logger().error)
     over = threading.Event()

@@ -183,11 +183,12 @@ def _failures(run: Run) -> list[str]:
     for (verb, family), record in run.tasks.items():
         if record.state == "Failed":
             again = words.command("retrain", *([] if family == "all" else [family]))
+            log = run.log(verb, family)
+            said = f"All that it said: `{log}`. " if log.exists() else ""
             parts += [
                 f"### {family}: {verb} failed",
                 _quoted(record.error),
-                f"All that it said: `{run.log(verb, family)}`. When the cause is mended, `{again}` goes on from there; "
-                "what is done is not done again.",
+                f"{said}When the cause is mended, `{again}` goes on from there; what is done is not done again.",
             ]
     return parts
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from flows.settings import configure
 from flows.turns import Turns
@@ -56,6 +57,7 @@ class Run(NamedTuple):
     pull: bool  # take other machines' results from the DVC remote
     turns: Turns  # of the families on the GPU
     tasks: dict[tuple[str, str], Record]  # (stage, fetch or register; family) → its last attempt
+    bars: dict[str, UUID]  # family → its progress bar in Prefect
 
     def log(self, verb: str, family: str) -> Path:
         """Return the file that has every line of a task."""
@@ -74,7 +76,8 @@ def _listener(verb: str, family: str) -> Callable[[str], None]:
     """Return a function for the lines of a task: they go to Prefect, to a log file and to whoever watches."""
     from flows.artifacts import parse_progress, progress_bar
 
-    run, logger, move, said = current.get(), get_run_logger(), progress_bar(verb, family), 0
+    run, logger, said = current.get(), get_run_logger(), 0
+    move = progress_bar(verb, family, run.bars)
     file = run.log(verb, family)
 
     def on_line(line: str) -> None:

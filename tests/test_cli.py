@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from test_story import last_story
 
 from beauty_models import params
-from flows import edit
+from flows import edit, words
 from tests.mini import dvc
 
 ROOT = Path(__file__).parents[1]
@@ -215,7 +218,15 @@ def test_from_nothing_to_a_rolled_back_model(
     for stage in ("ingest", "pretrain", "finetune", "evaluate"):
         assert "up to date" in dvc("status", f"{stage}@sentiment")
     assert Path("metrics/sentiment/curves/finetune/validation_macro_f1.tsv").exists()
+    page = last_story().data
+    became = "New champion" if registered["passed"] else "Challenger"
+    assert page.startswith(f"## {became}: sentiment\n")
+    assert words.worth(registered).removeprefix("sentiment: ")[1:] in page
+    assert f"`{Path('build/sentiment/report/index.html')}`" in page
+    assert "| sentiment | Completed<br>" in page.partition("### Stages")[2]
+    assert "![confusion.png](data:image/webp;base64," in page
     assert "Nothing has changed" in beauty("retrain", "sentiment").stdout
+    assert last_story().data.startswith("## Unchanged: sentiment\n")
     if not registered["passed"]:  # no dead end: who may be asked, and how
         refused = beauty("predict", "sentiment", "--text", "x", code=1).stderr
         assert "there is no champion" in refused
@@ -249,7 +260,12 @@ def test_from_nothing_to_a_rolled_back_model(
     assert header.startswith("sku,comment,prediction_class,") and first.startswith("007,很好,")
     assert second.startswith("008,,") and second.endswith("no text")
     shutil.rmtree("build")  # DVC's cache has the training data that the baselines need
-    figures = answer("evaluate", "sentiment", "--source", "data/raw/sentiment")
+    _with_other_labels(Path("data/raw/sentiment"), Path("own.csv"))
+    asked = ("evaluate", "sentiment", "--source", "own.csv")
+    refused = beauty(*asked, code=1).stderr
+    remedies = re.findall(r"--set '(sentiment\.ingest\.labels\.\w+=[^']+)'", refused)
+    assert len(remedies) == 2, refused
+    figures = answer(*asked, "--set", remedies[0], "--set", remedies[1])
     assert set(figures) == {
         "family",
         "version",
@@ -271,6 +287,15 @@ def test_from_nothing_to_a_rolled_back_model(
         "evaluate", "sentiment", "--source", "data/raw/sentiment", "--map", "label=lable", code=1
     )
     assert "there is no column 'lable'; there are id, text, label" in wrong.stderr
+
+
+def _with_other_labels(raw: Path, target: Path) -> None:
+    """Copy the toy reviews with labels that nobody has explained yet."""
+    [file] = raw.glob("reviews*")
+    said = {"positive": "good", "negative": "bad"}
+    reviews = pd.read_csv(file, dtype=str)
+    reviews["label"] = reviews["label"].map(said)
+    reviews.to_csv(target, index=False)
 
 
 @pytest.mark.parametrize("family", ["recommend", "tryon"])

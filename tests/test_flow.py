@@ -144,8 +144,9 @@ def test_a_failure_stops_its_family_only_and_prefect_shows_it(
     }
     both = {"flow_runs": {"id": {"any_": [str(before.id), str(last.id)]}}}
     artifacts = _post(prefect_server, "artifacts/filter", both)
-    keys = {a["key"] for a in artifacts if a["key"]}  # without one are results, which no page shows
-    assert keys == {"retrain", "progress-lips", "progress-nails"}
+    keys = [a["key"] for a in artifacts if a["key"]]  # without one are results, which no page shows
+    # a bar per family and run in which something ran, whatever the number of its stages
+    assert sorted(keys) == ["progress-lips"] * 2 + ["progress-nails"] + ["retrain"] * 2
 
 
 @contextmanager

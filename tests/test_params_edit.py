@@ -139,3 +139,18 @@ def test_a_class_may_be_added_and_a_typing_error_may_not(project: Path) -> None:
     assert params.read()["sentiment"]["ingest"]["labels"]["neutral"] == ["ok", "中评"]
     with pytest.raises(ValueError, match="did you mean sentiment.ingest.labels"):
         edit.apply(edit.from_sets(["sentiment.ingest.label.neutral=[ok]"]))
+
+
+def test_evaluate_takes_sets_of_ingest_alone() -> None:
+    given = ['sentiment.ingest.labels.positive=["good"]', "sentiment.ingest.max_rejected=0.5"]
+    assert edit.ingest_of("sentiment", given) == {
+        "labels": {"positive": ["good"]},
+        "max_rejected": 0.5,
+    }
+    for other in (
+        "sentiment.finetune.epochs=3",
+        "tryon.ingest.min_examples=1",
+        "sentiment.source=x",
+    ):
+        with pytest.raises(ValueError, match=r"evaluate takes sentiment\.ingest\.KEY only"):
+            edit.ingest_of("sentiment", [other])

@@ -103,7 +103,7 @@ def test_a_run_cancelled_in_the_ui_tells_where_it_was_stopped(
 
 def judged(tmp_path: Path, names: list[str]) -> Run:
     """Return a run in which each family's chain ended and its model was judged on the figures of a real run."""
-    run = Run({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {})
+    run = Run({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {}, {})
     for family in names:
         for verb in CHAIN:
             run.tasks[verb, family] = Record("Completed", 75.0)
@@ -160,7 +160,7 @@ def test_a_served_mlflow_is_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_ended_the_run_itself_is_told_without_secrets(tmp_path: Path) -> None:
-    run = Run({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {})
+    run = Run({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {}, {})
     error = ValueError("MLflow at http://me:hidden@mlflow.example does not answer\nmore")
     text = story.page(run, ["lips"], 1.0, error).markdown
     assert "## Not begun: lips" in text and "MLflow at http://" in text
@@ -174,7 +174,7 @@ def test_a_server_that_is_away_costs_nothing_but_a_warning(project: Path) -> Non
     from prefect import flow as prefect_flow
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    run = Run({}, project, threading.Event(), print, False, Turns(Counter()), {})
+    run = Run({}, project, threading.Event(), print, False, Turns(Counter()), {}, {})
 
     @prefect_flow(name="away")
     def away() -> str:
