@@ -5,7 +5,8 @@ generator, and writes what the stage returns to ``metrics/<family>/<stage>.json`
 ``metrics/<family>/brief/<stage>.json``, and the curves of a training to ``metrics/<family>/curves/<stage>``. ``--raw``, ``--data`` and so on put a
 path elsewhere (then no metrics file is written unless ``--metrics`` says where); ``--params`` reads another file.
 
-``python -m beauty_models predict sentiment --model DIR …`` prints what the family's ``predict`` returns as JSON;
+``python -m beauty_models predict sentiment --model DIR …`` prints what the family's ``predict`` returns as JSON (``--model -``
+reads the folder's name from standard input, when the libraries are loaded);
 ``starter`` and ``toy`` write the family's packaged and generated raw data to ``--raw``.
 """
 
@@ -18,6 +19,7 @@ import math
 import os
 import random
 import sys
+import threading
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -113,12 +115,30 @@ def _write_curves(folder: Path, history: Any) -> None:
             (temporary / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _folder_of_caller() -> Path:
+    """Return the folder that standard input names. When standard input ends, its owner is gone: this process ends, too."""
+    name = sys.stdin.buffer.readline().decode().rstrip("\n")
+    if not name:
+        raise SystemExit(1)
+
+    def watch() -> None:
+        while os.read(0, 1024):  # not sys.stdin, whose lock would keep the interpreter from ending
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    return Path(name)
+
+
 def _predict(family: str, model: Path, arguments: list[str]) -> Any:
     """Return the family's own answer, or with ``--file`` the answers to its rows or what became of them.
 
     Standard output is for the answer alone: bars and lines of a log go to standard error.
     """
     with redirect_stdout(sys.stderr):
+        if str(model) == "-":
+            families.function("predict", family)  # loads libraries while the caller looks for it
+            model = _folder_of_caller()
         if {argument.partition("=")[0] for argument in arguments} & {"--file", "--out"}:
             # by its name: it is no part of any stage's code
             batch = importlib.import_module("beauty_models.common.batch")

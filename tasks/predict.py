@@ -79,21 +79,20 @@ def predict(
         ValueError: there is no such version, see `resolve`.
         SystemExit: the child failed, and has said why.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "beauty_models",
-        "predict",
-        family,
-        "--model",
-        str(model_folder(family, version)),
-        *arguments,
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as child:
+    # the child loads torch while MLflow is loaded here: seconds of each; it is told the folder when that is known
+    command = [sys.executable, "-m", "beauty_models", "predict", family, "--model", "-", *arguments]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, encoding="utf-8", **pipes) as child:
+        assert child.stdin and child.stdout
         try:
-            said, _ = child.communicate()
+            child.stdin.write(f"{model_folder(family, version)}\n")
+            child.stdin.flush()
+            said = child.stdout.read()  # standard input stays open: its end would end the child
+            child.wait()
+        except BrokenPipeError:  # it has ended, and has said why
+            raise SystemExit(1) from None
         except BaseException:
-            child.terminate()
+            child.kill()
             raise
     if child.returncode:
         raise SystemExit(1)

@@ -23,6 +23,11 @@ TEXTS = [
     "lovely cream, smells nice and lasts the whole day",
     "too dry for my skin",
 ]
+LONG = "lovely cream, smells nice. " * 8 + "too dry for my skin. " * 4  # beyond what training crops to
+    "lovely cream, smells nice. " * 4 + "too dry for my skin. " * 2
+)  # beyond what training crops to
+ENDLESS = LONG * 20  # beyond the positions of the encoder
+CROP, POSITIONS = 48, 100
 CLASSES = ["bad", "fair", "good"]
 KINDS = ["bert", "roberta", "xlm-roberta", "electra"]
 
@@ -37,9 +42,10 @@ folder, texts = sys.argv[1], json.loads(sys.argv[2])
 _, loading = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
 strange = {key: sorted(map(str, value)) for key, value in loading.items() if value}
 pipe = pipeline("text-classification", model=folder, top_k=None)
-rows = pipe(texts, batch_size=len(texts))
-best = pipeline("text-classification", model=folder)(texts)
-print(json.dumps({"strange": strange, "rows": rows, "best": [row["label"] for row in best]}))
+rows = pipe(texts, batch_size=len(texts), truncation=True)
+whole = pipe(texts[:-1], batch_size=len(texts))
+best = pipeline("text-classification", model=folder, truncation=True)(texts)
+print(json.dumps({"strange": strange, "rows": rows, "same": whole == rows[:-1], "best": [row["label"] for row in best]}))
 """
 
 
@@ -53,7 +59,7 @@ def encoder(kind: str, tiny: backbones.Backbone) -> PreTrainedModel:
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
-        max_position_embeddings=64,
+        max_position_embeddings=POSITIONS + 1,
         pad_token_id=tiny.tokenizer.pad_token_id,
     )
     model: PreTrainedModel = AutoModel.from_config(config).eval()
@@ -70,7 +76,7 @@ def test_transformers_alone_gives_the_same_answer(kind: str, tmp_path: Path) -> 
     torch.manual_seed(3)
     tiny = backbones.scratch(TEXTS, layers=1, hidden=32, heads=2, vocabulary=150, max_tokens=32)
     classifier = Classifier(
-        encoder(kind, tiny), tiny.tokenizer, CLASSES, ["price"], 48, tiny.card(), temperature=1.7
+        encoder(kind, tiny), tiny.tokenizer, CLASSES, ["price"], CROP, tiny.card(), temperature=1.7
     )
     for parameter in (
         classifier.norm.weight,
@@ -78,11 +84,14 @@ def test_transformers_alone_gives_the_same_answer(kind: str, tmp_path: Path) -> 
         *classifier.sentiment.parameters(),
     ):
         nn.init.normal_(parameter)
-    ours = classifier.predict(TEXTS, title="", wanted="float32")
+    texts = [*TEXTS, LONG, ENDLESS]
+    lengths = [len(ids) for ids in tiny.tokenizer(texts, verbose=False)["input_ids"]]
+    assert lengths[-2] in range(CROP + 1, POSITIONS) and lengths[-1] > POSITIONS
+    ours = classifier.predict(texts, title="", wanted="float32")
     folder = tmp_path / "model"
     save(classifier, folder, [])
     done = subprocess.run(
-        [sys.executable, "-I", "-c", STRANGER, str(folder), json.dumps(TEXTS)],
+        [sys.executable, "-I", "-c", STRANGER, str(folder), json.dumps(texts)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -93,8 +102,11 @@ def test_transformers_alone_gives_the_same_answer(kind: str, tmp_path: Path) -> 
     scores = [{entry["label"]: entry["score"] for entry in row} for row in said["rows"]]
     theirs = np.array([[row[name] for name in CLASSES] for row in scores])
     np.testing.assert_allclose(theirs, ours.probabilities, atol=1e-4)
+    assert said["same"], (
+        "without truncation=True, too, where the encoder has a position for each token"
+    )
     assert said["best"] == [CLASSES[i] for i in ours.probabilities.argmax(-1)]
 
-    again = load(folder).predict(TEXTS, title="", wanted="float32")
+    again = load(folder).predict(texts, title="", wanted="float32")
     np.testing.assert_array_equal(again.probabilities, ours.probabilities)
     np.testing.assert_array_equal(again.aspects, ours.aspects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import csv
 import json
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 import registered
-from mini import kill_tree, started, wait_for
+from mini import gone, started, wait_for
 from registered import SHAPE, TEXTS
 
 from beauty_models import families, params
@@ -273,6 +275,20 @@ def test_a_family_says_what_can_be_asked_without_loading_torch(family: str) -> N
     assert done.stdout == "False\n"
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_answer_loads_nothing_that_only_training_and_pages_need(family: str) -> None:
+    code = f"import sys, beauty_models.{family}.predict, beauty_models.{family}.serving; print([*sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    needless = {"mlflow", "prefect", "dvc", "sklearn", "matplotlib", "ftfy", "jieba", "diffusers"}
+    assert not needless & set(ast.literal_eval(done.stdout))
+
+
 def test_a_photo_sent_along_that_is_none_is_named_and_not_repeated(tmp_path: Path) -> None:
     from beauty_models.common.served import picture
 
@@ -378,7 +394,9 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(project: Path) ->
         patch.chdir(project)
         with started(command, {**os.environ, "PYTHONPATH": str(ROOT)}) as process:
             wait_for(".killed.csv.parts/00000002.json")
-            kill_tree(process.pid)
+            children = psutil.Process(process.pid).children()
+            process.kill()
+            assert children and all(gone(child.pid) for child in children), "nobody works on"
     assert not (project / "killed.csv").exists()
     resumed = beauty(project, *ask, "killed.csv").stderr
     assert "rows were answered before; going on" in resumed

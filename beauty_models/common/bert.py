@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from beauty_models.common.training import device
+from beauty_models.common.training import Batch, device
 
 TOKENS = 8192  # per batch where nothing is learned
 
@@ -31,6 +33,23 @@ def tokenize(
         torch.tensor(ids if len(ids) <= max_tokens else ids[:head] + ids[head - max_tokens :])
         for ids in rows
     ]
+
+
+def longest_input(encoder: PreTrainedModel) -> int:
+    """Return how many tokens the encoder can read at once: it has no position beyond."""
+    table: Any = encoder.embeddings.position_embeddings
+    first = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts from there
+    positions: int = table.num_embeddings
+    return positions - first
+
+
+def within(lengths: np.ndarray[tuple[int], np.dtype[np.int64]], tokens: int) -> Iterator[Batch]:
+    """Yield all rows once, longest first, as many at a time as have ``tokens`` tokens when padded (one at least)."""
+    order = np.argsort(-lengths, kind="stable")
+    while len(order):
+        size = max(1, tokens // max(1, int(lengths[order[0]])))
+        yield order[:size]
+        order = order[size:]
 
 
 def layers(encoder: PreTrainedModel) -> nn.ModuleList:

@@ -18,8 +18,6 @@ from PIL import Image
 
 from beauty_models.common import images, index, openclip, shards
 from beauty_models.recommend.model import load
-from beauty_models.recommend.report.board import Asked, Found, board_png, drawable
-from beauty_models.recommend.report.retrieval import recency
 
 MOST = 1000  # products listed
 LARGEST, SMALLEST = 100_000_000, 16  # pixels of a picture, and of its shorter side
@@ -63,6 +61,8 @@ class Gallery:
 
     def taste(self, skus: Sequence[str]) -> tuple[NDArray[np.float32], set[str]]:
         """Return the embedding [1, width] of a shopper who had ``skus``, the latest last, and the products these are."""
+        from beauty_models.recommend.report.retrieval import recency  # scikit-learn: a second
+
         rows = [self.items(sku) for sku in skus]
         vectors = np.stack(
             [np.mean([self.index.reconstruct(int(row)) for row in one], axis=0) for one in rows]
@@ -238,6 +238,8 @@ def _board(
     gallery: Gallery,
     found: list[tuple[int, float]],
 ) -> None:
+    from beauty_models.recommend.report.board import Asked, Found, board_png, drawable
+
     answers = [
         Found(photo, f"{score:.2f} {gallery.rows['name'].iat[row]}")
         for (row, score), photo in zip(

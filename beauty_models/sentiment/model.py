@@ -29,9 +29,9 @@ from transformers import (
 
 from beauty_models.backbones import from_pretrained, network
 from beauty_models.common import progress
-from beauty_models.common.bert import TOKENS, encode, layers, mean, pad, tokenize
+from beauty_models.common.bert import TOKENS, encode, layers, longest_input, mean, pad, within
 from beauty_models.common.files import new_folder, read_json, write_json
-from beauty_models.common.training import attention, by_length, device, precision, require_finite
+from beauty_models.common.training import attention, device, precision, require_finite
 
 STATES = 4  # of an aspect: not mentioned, negative, neutral, positive
 NORM_EPS = 1e-12  # small enough that a scaled input is normalised to the same output
@@ -77,6 +77,8 @@ class Classifier(nn.Module):
             ["negative", "neutral", "positive"],
         )
         self.max_tokens, self.backbone, self.temperature = max_tokens, backbone, temperature
+        # training crops to max_tokens; answers are about all that the encoder can read, as they are in transformers alone
+        tokenizer.model_max_length = longest_input(encoder)
         width = encoder.config.hidden_size
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.dropout = nn.Dropout(dropout)
@@ -106,6 +108,13 @@ class Classifier(nn.Module):
             self.norm(mean(self.encode(self.embed(ids), mask, 0, len(layers(self.encoder))), mask))
         )
 
+    def tokens(self, texts: Sequence[str]) -> list[torch.Tensor]:
+        """Return the token ids of each text, cut where the encoder's positions end, as ``truncation=True`` cuts them."""
+        if not len(texts):
+            return []
+        cut = self.tokenizer(list(texts), truncation=True)["input_ids"]
+        return [torch.tensor(ids) for ids in cut]
+
     @torch.inference_mode()
     def predict(
         self, texts: Sequence[str], title: str = "predict", wanted: str = "auto"
@@ -113,15 +122,14 @@ class Classifier(nn.Module):
         """Return the predictions for ``texts``, in their order, computed with precision ``wanted``."""
         self.eval().to(device())
         self.encoder.set_attn_implementation(attention(training=False))
-        rows = tokenize(self.tokenizer, texts, self.max_tokens)
+        rows = self.tokens(texts)
         probabilities = np.zeros((len(rows), len(self.classes)), np.float32)
         aspects = np.zeros((len(rows), len(self.aspects), STATES), np.float32)
         lengths = np.array([len(row) for row in rows], np.int64)
         with progress.bar(title, len(rows)) if title else nullcontext() as bar, precision(wanted):
-            for batch in by_length(lengths, TOKENS // self.max_tokens):
-                sentiment, aspect = self(
-                    *pad([rows[i] for i in batch], self.tokenizer.pad_token_id)
-                )
+            for batch in within(lengths, TOKENS):
+                ids, mask = pad([rows[i] for i in batch], self.tokenizer.pad_token_id)
+                sentiment, aspect = self(ids, mask)
                 probabilities[batch] = (
                     torch.softmax(sentiment.float() / self.temperature, -1).cpu().numpy()
                 )

@@ -18,7 +18,6 @@ from beauty_models.common import images, index, shards
 from beauty_models.common.text import normalise
 from beauty_models.tryon.model import Answer, Stylist, load
 from beauty_models.tryon.report.attribution import Reasons, explain
-from beauty_models.tryon.report.pictures import Shown, explained, save_png, stacked, strip
 
 PHOTO = "photo"  # its key while it is asked about
 LARGEST, SMALLEST, SIDE = (
@@ -85,6 +84,9 @@ def _reasons(reasons: Reasons) -> dict[str, Any]:
 
 def _board(file: Path, photo: Image.Image | None, reasons: Reasons, garments: pd.DataFrame) -> None:
     """Draw what decided and, below, the garments."""
+    # matplotlib: a second that no other answer needs
+    from beauty_models.tryon.report.pictures import Shown, explained, save_png, stacked, strip
+
     shown = [
         Shown(
             Image.open(io.BytesIO(row["thumbnail"])),
