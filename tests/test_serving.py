@@ -7,6 +7,7 @@ import base64
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -299,6 +300,36 @@ def test_a_photo_sent_along_that_is_none_is_named_and_not_repeated(tmp_path: Pat
         picture("data:image/jpeg;base64," + base64.b64encode(b"no picture").decode())
     with pytest.raises(ValueError, match="cannot be read"):
         picture(str(tmp_path))
+
+
+# Runs a block of a card as a notebook's cell does, and prints what its last line is worth.
+CELL = """
+import ast, sys
+body = ast.parse(sys.stdin.read()).body
+scope = {}
+exec(compile(ast.Module(body[:-1], []), "card", "exec"), scope)
+print(eval(compile(ast.Expression(body[-1].value), "card", "eval"), scope))
+"""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_lines_of_the_card_run_in_a_notebook(project: Path, family: str) -> None:
+    card = (ROOT / "beauty_models" / family / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", card, re.S)
+    assert blocks and len(blocks[0].splitlines()) == 5
+    for block in blocks:
+        done = subprocess.run(
+            [sys.executable, "-c", CELL],
+            cwd=project,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            input=block,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert {"sentiment": "positive", "recommend": "HOODIE", "tryon": "probabilities"}[
+            family
+        ] in done.stdout.replace("negative", "positive")
 
 
 def beauty(project: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
