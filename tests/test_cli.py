@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from test_story import last_story
 
 from beauty_models import params
+from beauty_models.sentiment import starter
 from flows import edit, words
 from tests.mini import dvc
 
@@ -296,6 +298,41 @@ def _with_other_labels(raw: Path, target: Path) -> None:
     reviews = pd.read_csv(file, dtype=str)
     reviews["label"] = reviews["label"].map(said)
     reviews.to_csv(target, index=False)
+
+
+def test_the_first_hour_as_the_docs_tell_it(
+    copy: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a CSV with names of its own to answers: the commands of docs/first-hour.md, with the toy profile for speed."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    told = (ROOT / "docs/first-hour.md").read_text(encoding="utf-8")
+    first, one, whole = [
+        shlex.split(line)[1:] for line in re.findall(r"^\$ (beauty .*)$", told, re.M)
+    ]
+    starter.toy(raw=Path("toy"))
+    rows = pd.read_csv("toy/reviews.csv", dtype=str).query("label in ['positive', 'negative']")
+    rows = rows.replace({"label": {"positive": "good", "negative": "bad"}})
+    rows[["text", "label"]].to_csv("reviews.csv", index=False, header=["comment_body", "verdict"])
+    done = beauty(*first, "--profile", "toy")
+    assert "text: column 'comment_body' (by its content)" in done.stdout
+    for word, count in rows["label"].value_counts().items():
+        assert f"'{word}': {count} (our proposal)" in done.stdout
+    assert "sentiment version 1 by macro-F1" in done.stdout and "Ask it:" in done.stdout
+    version = answer("models")[0]
+    if "champion" not in version["aliases"]:  # the one look-up: the message names what answers
+        refused = beauty(*one, code=1).stderr
+        assert "beauty predict sentiment --version 1" in refused
+        one, whole = [*one, "--version", "1"], [*whole, "--version", "1"]
+    [row] = answer(*one)
+    assert row["text"] == "The battery died after two days." and row["class"]
+    Path("new.csv").write_text("order,comment_body\n00017,it's easy to use\n00018,\n")
+    said = beauty(*whole)
+    assert "new.csv: text is the column 'comment_body'" in said.stderr
+    assert [line.split(",")[0] for line in Path("said.csv").read_text().splitlines()] == [
+        "order",
+        "00017",
+        "00018",
+    ]
 
 
 @pytest.mark.parametrize("family", ["recommend", "tryon"])
