@@ -219,6 +219,9 @@ def ctrl_c(game: Game) -> str:
     project = game.fresh("ctrl-c")
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # `make game-day &` passes on that it is ignored
         os.chdir(project.folder)
         os.execvpe(sys.executable, project.command("retrain"), project.environment())
     seen = b""
