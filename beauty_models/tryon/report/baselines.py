@@ -108,8 +108,18 @@ def regression(
 
 
 def _dense(rows: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Return standardised features, of as many dimensions as there are rows to learn from at most.
+
+    The weights of a regression with an L2 penalty lie in the span of the rows that it learns from, so a rotation into that
+    span changes no answer, and the fit takes half the time.
+    """
     scaler = StandardScaler().fit(rows["train"])
-    return {name: np.asarray(scaler.transform(values), np.float32) for name, values in rows.items()}
+    scaled = {name: scaler.transform(values) for name, values in rows.items()}
+    learned = np.concatenate([scaled["train"], scaled["validation"]])
+    if learned.shape[1] > len(learned):
+        axes = np.linalg.qr(learned.T)[0]
+        scaled = {name: values @ axes for name, values in scaled.items()}
+    return {name: np.asarray(values, np.float32) for name, values in scaled.items()}
 
 
 def hog_logreg(
