@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn import metrics
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from beauty_models.params import Gate
 from beauty_models.tryon import Evaluate, evaluate
@@ -25,6 +27,8 @@ from beauty_models.tryon.report.pictures import (
     strip,
 )
 from tasks.gate import judge
+
+ROWS = {"train": 60, "validation": 20, "test": 40}
 
 PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, worst=5, examples=2)
 HEADS: list[dict[str, Any]] = [
@@ -143,6 +147,23 @@ def test_regression_learns_from_texts_and_from_pictures_of_which_some_are_missin
     found, _ = baselines.hog_logreg(frames, Drawn(), HEADS)  # type: ignore[arg-type]
     right = np.array(HEADS[0]["labels"])[found["class"].argmax(1)] == frames["test"]["label.class"]
     assert right[(frames["test"]["image"] != "").to_numpy()].mean() == 1
+
+
+def test_fewer_dimensions_change_no_answer_of_the_regression() -> None:
+    random = np.random.default_rng(1)
+    rows = {name: random.normal(size=(n, 200)).astype(np.float32) for name, n in ROWS.items()}
+    labels = {name: (values[:, :3].sum(1) > 0).astype(int) for name, values in rows.items()}
+    scaler = StandardScaler().fit(rows["train"])
+    wide = {name: scaler.transform(values) for name, values in rows.items()}
+    narrow = baselines._dense(rows)
+    assert narrow["test"].shape == (ROWS["test"], ROWS["train"] + ROWS["validation"])
+    said = []
+    for features in (wide, narrow):
+        model = LogisticRegression(C=0.1, max_iter=1000, tol=1e-6)
+        model.fit(features["train"], labels["train"])
+        said.append(model.predict_proba(features["test"]))
+    assert np.abs(said[0] - said[1]).max() < 1e-3
+    assert said[0].std() > 0.1, "there is something to tell apart"
 
 
 def test_the_heat_colours_what_decided_and_greys_the_rest() -> None:
