@@ -183,10 +183,13 @@ def _settled_size(process: psutil.Process) -> int:
 
 def killed_stage(game: Game) -> str:
     """The stage alone is killed, as the system's out-of-memory killer does."""
-    project = game.fresh("killed-stage")
+    gate = game.folder / "killed.gate"
+    gate.touch()
+    project = game.fresh("killed-stage", BEAUTY_GAME_GATE=str(gate))
     run = project.start("retrain")
-    with suppress(psutil.Error):
-        project.wait_for_stage("finetune", run).kill()
+    stage = project.wait_for_stage("finetune", run)
+    stage.kill()
+    gate.unlink()
     finished = project.finish(run)
     told = finished.output.lower()
     if "kill" not in told or "memory" not in told:
