@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from beauty_models import families
+from beauty_models import families, params
 from beauty_models.common.files import read_json
 
 NOT_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial|research", re.IGNORECASE)
@@ -23,11 +23,7 @@ def dvc_hashes(family: str) -> dict[str, str]:
     Raises:
         ValueError: dvc.lock has no finished model of this family.
     """
-    lock = (
-        yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
-        if Path("dvc.lock").exists()
-        else {}
-    )
+    lock = _written_by_dvc(Path("dvc.lock")) if Path("dvc.lock").exists() else {}
     known = {
         out["path"]: out["md5"]
         for stage in lock.get("stages", {}).values()
@@ -36,9 +32,7 @@ def dvc_hashes(family: str) -> dict[str, str]:
     }
     raw = Path(f"{families.path('raw', family)}.dvc")
     if raw.exists():
-        known[str(families.path("raw", family))] = yaml.safe_load(raw.read_text(encoding="utf-8"))[
-            "outs"
-        ][0]["md5"]
+        known[str(families.path("raw", family))] = _written_by_dvc(raw)["outs"][0]["md5"]
     places = {
         name: str(families.path(name, family)) for name in ("raw", "data", "pretrained", "model")
     }
@@ -47,6 +41,11 @@ def dvc_hashes(family: str) -> dict[str, str]:
             f"dvc.lock: holds no finished model of {family}; run `beauty retrain {family}`"
         )
     return {name: known[place] for name, place in places.items() if place in known}
+
+
+def _written_by_dvc(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=params.Yaml)
+    return content
 
 
 def folder_hashes(folder: Path) -> dict[str, str]:
