@@ -124,12 +124,7 @@ def _size(node: Any, above: tuple[int, ...], known: dict[int, int], place: str) 
     return known[id(node)]
 
 
-# PyYAML's wheels have libyaml, which reads a file ten times as fast as PyYAML's own parser.
-Yaml: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-"""The loader for files that no person writes, such as dvc.lock."""
-
-
-class _Loader(Yaml):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """Plain YAML in which a key that stands twice is an error: the last one would silently win."""
 
 
@@ -144,8 +139,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             )
         seen.add(key.value)
     loader.flatten_mapping(node)
-    mapping: dict[Any, Any] = loader.construct_mapping(node, deep=True)
-    return mapping
+    return loader.construct_mapping(node, deep=True)
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
