@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows import words
+from tasks.secrets import redact
 
 OnEvent = Callable[[str, str, str, Any], None]
 
@@ -81,7 +82,7 @@ def _plain(kind: str, stage: str, family: str, payload: Any) -> None:
         print(f"{name}: {payload['share']:.0%} {payload['text']}", file=sys.stderr, flush=True)
     elif kind == "end" and payload["state"] != "Skipped":
         print(
-            f"{name}: {payload['state']} after {payload['seconds']:.1f} s",
+            f"{name}: {payload['state']} after {payload['seconds']:.1f} s{_reason(payload)}",
             file=sys.stderr,
             flush=True,
         )
@@ -104,6 +105,8 @@ def _bars(bars: Progress) -> OnEvent:
             bars.update(tasks[name], total=1.0, completed=payload["share"], note=escape(note))
         elif kind == "end":
             state = payload["state"]
+            if reason := _reason(payload):  # a retry that ends well would leave no trace of it
+                bars.console.print(f"[dim]{name}[/] {state}{escape(reason)}", highlight=False)
             bars.update(
                 tasks[name],
                 total=1.0,
@@ -113,6 +116,12 @@ def _bars(bars: Progress) -> OnEvent:
             )
 
     return on_event
+
+
+def _reason(end: dict[str, Any]) -> str:
+    """Return why a task failed: the first line of its error."""
+    error = str(end.get("error", "")).partition("\n")[0]
+    return f": {redact(error)}" if error and end["state"] == "Failed" else ""
 
 
 def _table(*columns: str) -> Table:
