@@ -261,33 +261,31 @@ def test_an_mlmodel_file_that_names_another_program_is_refused(
     stored.write_text(whole)
 
 
+def printed_by(code: str) -> str:
+    """Return what a fresh interpreter prints that runs ``code``."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_says_what_can_be_asked_without_loading_torch(family: str) -> None:
     served = import_module(f"beauty_models.{family}.serving")
     assert served.COLUMNS and all(isinstance(needed, bool) for needed in served.COLUMNS.values())
     code = f"import sys; from tasks import flavor; flavor.files({family!r}); print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "False\n"
+    assert printed_by(code) == "False\n"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_answer_loads_nothing_that_only_training_and_pages_need(family: str) -> None:
     code = f"import sys, beauty_models.{family}.predict, beauty_models.{family}.serving; print([*sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
     needless = {"mlflow", "prefect", "dvc", "sklearn", "matplotlib", "jieba", "diffusers"}
-    assert not needless & set(ast.literal_eval(done.stdout))
+    assert not needless & set(ast.literal_eval(printed_by(code)))
 
 
 def test_a_photo_sent_along_that_is_none_is_named_and_not_repeated(tmp_path: Path) -> None:
