@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from copy import deepcopy
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -161,14 +163,9 @@ def text(file: Path = PARAMS_FILE) -> str:
         ) from None
 
 
-def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
-    """Return the family blocks of ``file``, unchecked.
-
-    Raises:
-        ValueError: the file is missing, is not UTF-8 or YAML, names a key twice, has an alias within the block that it
-            stands for, `LARGEST` values or more with its aliases written out, or no ``families`` mapping.
-    """
-    written = text(file).removeprefix("\ufeff")
+@lru_cache(maxsize=4)
+def _blocks(written: str, file: Path) -> dict[str, Any]:
+    """Return the family blocks in ``written``, the text of ``file``; kept, as one run reads the same text many times."""
     try:
         content = yaml.load(written, Loader=_Loader)
         size = _size(content, (), {}, "")
@@ -187,6 +184,16 @@ def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
     if not isinstance(families, dict) or not families:
         raise ValueError(f"{file}: needs a mapping `families:` with one block per family")
     return families
+
+
+def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
+    """Return the family blocks of ``file``, unchecked.
+
+    Raises:
+        ValueError: the file is missing, is not UTF-8 or YAML, names a key twice, has an alias within the block that it
+            stands for, `LARGEST` values or more with its aliases written out, or no ``families`` mapping.
+    """
+    return deepcopy(_blocks(text(file).removeprefix("\ufeff"), file))
 
 
 def merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
