@@ -31,7 +31,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 from beauty_models import families, params  # noqa: E402
-from beauty_models.common.files import new_folder, read_json, write_json  # noqa: E402
+from beauty_models.files import new_folder, read_json, write_json  # noqa: E402
 
 TRAINING = ("pretrain", "finetune")  # the stages that leave a history.json in their output
 
@@ -141,7 +141,7 @@ def _predict(family: str, model: Path, arguments: list[str]) -> Any:
             model = _folder_of_caller()
         if {argument.partition("=")[0] for argument in arguments} & {"--file", "--out"}:
             # by its name: it is no part of any stage's code
-            batch = importlib.import_module("beauty_models.common.batch")
+            batch = importlib.import_module("beauty_models.serving.batch")
             return batch.predict_file(family, model, arguments)
         return families.function("predict", family)(model=model, arguments=arguments)
 

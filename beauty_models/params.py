@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
@@ -57,13 +56,6 @@ class Split(Section):
         if abs((total := self.train + self.validation + self.test) - 1) > 1e-6:
             raise ValueError(f"the shares add up to {total:g}; they must add up to 1")
         return self
-
-    def part(self, group: str, seed: int) -> str:
-        """Return train, validation or test for ``group``, whatever else is in the data: its salted hash as a share of 1."""
-        place = int(hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()[:13], 16) / 16**13
-        if place < self.test:
-            return "test"
-        return "validation" if place < self.test + self.validation or not self.train else "train"
 
 
 class Pictures(Section):

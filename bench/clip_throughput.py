@@ -32,16 +32,15 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from beauty_models import params
-from beauty_models.checkpoint import Checkpoint
-from beauty_models.common import progress
-from beauty_models.common.openclip import Dual
-from beauty_models.common.pairs import Pairs, Rules
-from beauty_models.common.shards import Pictures
-from beauty_models.common.training import device, fast_bfloat16
+from beauty_models import params, progress
+from beauty_models.device import device, fast_bfloat16
+from beauty_models.intake.shards import Pictures
 from beauty_models.recommend import Finetune, Pretrain
 from beauty_models.recommend.finetune import Trainer
 from beauty_models.recommend.model import build
+from beauty_models.recommend.openclip import Dual
+from beauty_models.recommend.pairs import Pairs, Rules
+from beauty_models.training.checkpoint import Checkpoint
 from bench import needs
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from beauty_models import params
-from beauty_models.common import index
+from beauty_models.retrieval import index
 
 STYLES = 2000  # centres that products gather around
 LOOKED_UP = 1000  # queries

@@ -20,11 +20,12 @@ from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from beauty_models.common import images, render, shards
+from beauty_models.intake import images, shards, synthetic
+from beauty_models.training import augmentation
 
 BATCH, DRAWN, SIDE = 64, 100, 256
 CROP, LIGHT = (0.5, 1.0), 0.2
-COLOURS, KINDS, PATTERNS = list(render.COLOURS), list(render.KINDS), list(render.PATTERNS)
+COLOURS, KINDS, PATTERNS = list(synthetic.COLOURS), list(synthetic.KINDS), list(synthetic.PATTERNS)
 
 
 def pictures(count: int) -> list[tuple[str, bytes]]:
@@ -36,7 +37,7 @@ def pictures(count: int) -> list[tuple[str, bytes]]:
             COLOURS[number % len(COLOURS)],
             PATTERNS[number % len(PATTERNS)],
         )
-        drawn = render.product(
+        drawn = synthetic.product(
             *look, size=SIDE, seed=number, background=("white", "room")[number % 2]
         )
         for light in range(count // DRAWN):
@@ -88,7 +89,7 @@ def ours(folder: Path, size: int, epoch: int, keys: list[str]) -> None:
     known = shards.Pictures(folder, "train")
     order = torch.randperm(len(keys), generator=torch.Generator().manual_seed(epoch)).tolist()
     for step, start in enumerate(range(0, len(order), BATCH)):
-        view = shards.augmented(size, epoch, step, scale=CROP, colour=LIGHT)
+        view = augmentation.augmented(size, epoch, step, scale=CROP, colour=LIGHT)
         known.tensor([keys[i] for i in order[start : start + BATCH]], size, view)
 
 

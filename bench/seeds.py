@@ -28,7 +28,7 @@ from typing import Any, TypedDict
 import yaml
 
 from beauty_models import families, params
-from beauty_models.common.files import write_json
+from beauty_models.files import write_json
 from tasks import fetch, gate
 
 ROOT = Path(__file__).parent.parent

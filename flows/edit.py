@@ -22,7 +22,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from beauty_models import params
-from beauty_models.common.files import new_file
+from beauty_models.files import new_file
 from tasks.secrets import redact, refuse_secret
 
 Changes = dict[tuple[str, ...], Any]

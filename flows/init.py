@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from beauty_models import params
-from beauty_models.common import images, intake, tables
+from beauty_models.intake import images, tables
+from beauty_models.intake.provenance import ABOUT
 from beauty_models.sentiment import POLAR
 from flows import edit
 from tasks import fetch, s3
@@ -108,7 +109,7 @@ def _suffix(path: str) -> str:
 
 def _sort(found: Delivery, path: str, file: Path) -> None:
     """Put one file where it belongs."""
-    if PurePosixPath(path).name in intake.ABOUT:
+    if PurePosixPath(path).name in ABOUT:
         return
     if _suffix(path) in images.SUFFIXES:
         found.pictures.append(path)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from beauty_models.common.files import private_folder
+from beauty_models.files import private_folder
 
 STATE = Path(".beauty")
 UI_FILE = STATE / "ui.json"

@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from beauty_models.common.files import write_json
+from beauty_models.files import write_json
 from flows.settings import STATE, UI_FILE, answers, configure
 from tasks import child
 

@@ -29,7 +29,7 @@ from urllib.parse import unquote
 from filelock import FileLock
 
 from beauty_models import families
-from beauty_models.common.files import new_file, private_folder
+from beauty_models.files import new_file, private_folder
 from tasks import registry
 from tasks.secrets import redact
 

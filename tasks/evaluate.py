@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from beauty_models import families, params
-from beauty_models.common import tables
-from beauty_models.common.files import read_json
+from beauty_models.files import read_json
+from beauty_models.intake import tables
 from tasks import cache, command, fetch, registry, stage
 from tasks.lineage import dvc_hashes
 

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from beauty_models import families, params
-from beauty_models.common.files import new_folder, private_folder, read_json, write_json
+from beauty_models.files import new_folder, private_folder, read_json, write_json
 from tasks import command, repro, s3
 from tasks.secrets import refuse_secret
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from beauty_models import families
-from beauty_models.common.files import read_json
+from beauty_models.files import read_json
 
 NOT_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial|research", re.IGNORECASE)
 

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from beauty_models import families, params
-from beauty_models.common.files import read_json, write_json
+from beauty_models.files import read_json, write_json
 from tasks import command, flavor, gate, registry, stage
 from tasks import lineage as origin
 from tasks.secrets import redact

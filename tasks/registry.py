@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, urlsplit
 from filelock import FileLock, Timeout
 
 from beauty_models import families
-from beauty_models.common.files import new_folder, private_folder, read_json
+from beauty_models.files import new_folder, private_folder, read_json
 from tasks import database, reach, succession
 from tasks.lineage import folder_hashes
 from tasks.secrets import redact

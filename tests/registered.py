@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 import yaml
 
-from beauty_models import backbones, families
-from beauty_models.common.files import write_json
+from beauty_models import families
+from beauty_models.backbones import text as text_backbones
+from beauty_models.files import write_json
 from beauty_models.params import Gate
 from beauty_models.sentiment import model as sentiment
 from tasks import register
@@ -51,7 +52,7 @@ def register_model(family: str, make: Callable[[Path], None]) -> None:
 
 def small_sentiment(model: Path) -> None:
     """Save a small classifier that was never trained to the folder ``model``."""
-    backbone = backbones.scratch(TEXTS, **SHAPE, max_tokens=32)
+    backbone = text_backbones.scratch(TEXTS, **SHAPE, max_tokens=32)
     classifier = sentiment.Classifier(
         backbone.model.base_model,
         backbone.tokenizer,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from beauty_models.common.progress import bar
+from beauty_models.progress import bar
 from flows.artifacts import key, parse_progress
 from flows.settings import configure, running_ui
 

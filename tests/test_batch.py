@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from mini import wait_for
 
-from beauty_models.common import batch, rows
+from beauty_models.serving import batch, rows
 
 ROOT = Path(__file__).parents[1]
 
@@ -252,7 +252,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, "TESTS")
 import test_batch
-from beauty_models.common import batch
+from beauty_models.serving import batch
 batch.ROWS = 10
 class Slow(test_batch.Lengths):
     def predict(self, frame, params=None):
@@ -302,7 +302,7 @@ def test_answers_of_another_input_are_not_taken(
 
 
 def test_pictures_of_a_folder_are_rows_broken_ones_too(tmp_path: Path) -> None:
-    from beauty_models.common.served import picture
+    from beauty_models.serving.frames import picture
 
     class Sizes:
         def predict(self, frame: pd.DataFrame, params: Any = None) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.linalg import eigh
 
-from beauty_models.common.canonical import Moments, canonical
+from beauty_models.recommend.cca import Moments, canonical
 
 
 def test_canonical_variates_are_those_of_the_generalised_eigenproblem() -> None:

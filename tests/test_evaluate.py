@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from beauty_models.common.page import tag
+from beauty_models.evaluation.page import tag
 from beauty_models.sentiment import Evaluate, evaluate
 from beauty_models.sentiment.report import needs as report
 from beauty_models.sentiment.report.baselines import Guess, majority, mentions, tfidf_logreg

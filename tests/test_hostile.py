@@ -15,10 +15,13 @@ import torch
 import yaml
 from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
-from beauty_models import backbones, params, vision
-from beauty_models.common import openclip, towers
-from beauty_models.common.files import read_json, write_json
+from beauty_models import params
+from beauty_models.backbones import text as text_backbones
+from beauty_models.backbones import vision
+from beauty_models.files import read_json, write_json
+from beauty_models.recommend import openclip
 from beauty_models.sentiment import model as sentiment_model
+from beauty_models.tryon import towers
 
 ROOT = Path(__file__).parents[1]
 TEXTS = ["a red lip", "a blue dress", "soft cream"]
@@ -47,7 +50,9 @@ def edit(file: Path, **values: object) -> None:
 
 def text_folder(folder: Path) -> Path:
     """Save a tiny BERT with its tokenizer."""
-    made = backbones.scratch(TEXTS, layers=1, hidden=16, heads=2, vocabulary=100, max_tokens=16)
+    made = text_backbones.scratch(
+        TEXTS, layers=1, hidden=16, heads=2, vocabulary=100, max_tokens=16
+    )
     made.model.save_pretrained(folder)
     made.tokenizer.save_pretrained(folder)
     return folder
@@ -71,7 +76,9 @@ def image_folder(folder: Path) -> Path:
 def clip_folder(folder: Path) -> Path:
     """Save a tiny dual encoder in open_clip's layout."""
     folder.mkdir()
-    text = backbones.scratch(TEXTS, layers=1, hidden=16, heads=2, vocabulary=100, max_tokens=16)
+    text = text_backbones.scratch(
+        TEXTS, layers=1, hidden=16, heads=2, vocabulary=100, max_tokens=16
+    )
     dual = openclip.towers("timm:test_convnext", text, size=32, dimension=8, max_tokens=16)
     openclip.save(dual, folder)
     return folder
@@ -122,8 +129,8 @@ def spring_open_clip(folder: Path) -> None:
 
 Spring = Callable[[Path], None]
 LOADS: dict[str, tuple[Callable[[Path], Path], Spring, Callable[[Path], object]]] = {
-    "text network": (text_folder, spring_config, lambda f: backbones.load(str(f))),
-    "text tokenizer": (text_folder, spring_tokenizer, lambda f: backbones.load(str(f))),
+    "text network": (text_folder, spring_config, lambda f: text_backbones.load(str(f))),
+    "text tokenizer": (text_folder, spring_tokenizer, lambda f: text_backbones.load(str(f))),
     "image network": (image_folder, spring_config, lambda f: vision.load(str(f))),
     "image processor": (image_folder, spring_processor, lambda f: vision.load(str(f))),
     "open_clip network": (clip_folder, spring_config, lambda f: openclip.pretrained(f"local-dir:{f}")),
@@ -173,7 +180,9 @@ def test_no_code_of_a_folder_runs_though_yes_is_said(
 def test_a_trained_classifier_that_was_tampered_with_runs_no_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = backbones.scratch(TEXTS, layers=1, hidden=16, heads=2, vocabulary=100, max_tokens=16)
+    made = text_backbones.scratch(
+        TEXTS, layers=1, hidden=16, heads=2, vocabulary=100, max_tokens=16
+    )
     classifier = sentiment_model.Classifier(
         made.model.base_model, made.tokenizer, ["bad", "good"], [], 16, made.card()
     )

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from beauty_models.common import shards
-from beauty_models.common.images import (
+from beauty_models.intake import shards
+from beauty_models.intake.images import (
     BadImageError,
     Files,
     encode,
@@ -23,6 +23,7 @@ from beauty_models.common.images import (
     repeats,
     shrink,
 )
+from beauty_models.training import augmentation
 
 
 def drawn(size: tuple[int, int] = (80, 60), colour: str = "red", shape: int = 0) -> Image.Image:
@@ -215,11 +216,11 @@ def test_shards_give_back_what_they_got(tmp_path: Path, monkeypatch: pytest.Monk
         pictures.jpeg(key) == jpeg for key, jpeg in given.items()
     )
     assert len(shards.Pictures(tmp_path, "test")) == 0
-    batch = pictures.tensor(list(given), 32, shards.whole(32))
+    batch = pictures.tensor(list(given), 32, augmentation.whole(32))
     assert batch.shape == (20, 3, 32, 32) and batch[3, 0, 16, 6] < 60 < 230 < batch[3, 0, 0, 0], (
         "padded with the border's white"
     )
-    assert pictures.tensor(list(given)[:2], 24, shards.centre(24)).shape == (2, 3, 24, 24)
+    assert pictures.tensor(list(given)[:2], 24, augmentation.centre(24)).shape == (2, 3, 24, 24)
 
 
 def test_augmentation_repeats_itself_and_keeps_the_hue(tmp_path: Path) -> None:
@@ -228,7 +229,9 @@ def test_augmentation_repeats_itself_and_keeps_the_hue(tmp_path: Path) -> None:
     pictures = shards.Pictures(tmp_path, "train")
     draw = [
         pictures.tensor(
-            ["a", "b"], 32, shards.augmented(32, 7, step, scale=(0.5, 1.0), colour=0.3, erase=0.0)
+            ["a", "b"],
+            32,
+            augmentation.augmented(32, 7, step, scale=(0.5, 1.0), colour=0.3, erase=0.0),
         )
         for step in (1, 1, 2)
     ]
@@ -241,12 +244,12 @@ def test_augmentation_repeats_itself_and_keeps_the_hue(tmp_path: Path) -> None:
     coloured = pixels[(pixels.max(1).values - pixels.min(1).values) > 60]
     assert len(coloured) and (coloured.argmax(1) == 0).all(), "red stays red"
     blank = pictures.tensor(
-        ["a"], 32, shards.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=1.0)
+        ["a"], 32, augmentation.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=1.0)
     )
     assert (
         blank
         != pictures.tensor(
-            ["a"], 32, shards.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=0.0)
+            ["a"], 32, augmentation.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=0.0)
         )
     ).any()
 

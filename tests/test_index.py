@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import pytest
 
-from beauty_models.common import index
+from beauty_models.retrieval import index
 
 HNSW = {"exact_below": 100, "links": 16, "build_width": 80, "search_width": 64}
 EXACT = HNSW | {"exact_below": 100_000}

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beauty_models import params
-from beauty_models.common import tables, text
+from beauty_models.intake import tables, text
 from beauty_models.params import Split
 from beauty_models.sentiment import Ingest
 from beauty_models.sentiment.data import ingest

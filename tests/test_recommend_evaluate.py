@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from scipy.sparse import csr_matrix
 
-from beauty_models.common import images, intervals, render, shards
+from beauty_models.evaluation import bootstrap
+from beauty_models.intake import images, shards, synthetic
 from beauty_models.recommend import Evaluate, evaluate
 from beauty_models.recommend.report import baselines, board, retrieval, tasks
 
@@ -24,7 +25,9 @@ DRAWN: dict[tuple[str, str], bytes] = {}
 def picture(kind: str, colour: str, product: int) -> bytes:
     """Return a photo; no two products have the same."""
     if (kind, colour) not in DRAWN:
-        DRAWN[kind, colour] = images.encode(render.product(kind, colour, "plain", size=64, seed=3))
+        DRAWN[kind, colour] = images.encode(
+            synthetic.product(kind, colour, "plain", size=64, seed=3)
+        )
     return DRAWN[kind, colour] + product.to_bytes(
         2, "big"
     )  # what stands behind the end of a JPEG is not read
@@ -36,16 +39,16 @@ def items(part: str, count: int) -> tuple[pd.DataFrame, list[tuple[str, bytes]]]
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
         english, chinese, department = (
-            render.KINDS[kind].english,
-            render.KINDS[kind].chinese,
-            render.KINDS[kind].department,
+            synthetic.KINDS[kind].english,
+            synthetic.KINDS[kind].chinese,
+            synthetic.KINDS[kind].department,
         )
         for colour in (COLOURS[number % 4], COLOURS[(number + 1) % 4]):
             jpeg = picture(kind, colour, number + 100 * list(SIZES).index(part))
             told = [
                 ("name", "en", f"{english} {part} {number}"),
                 ("description", "en", f"A {colour} {english} for every day."),
-                ("attributes", "zh", f"{render.COLOURS[colour][1]}{chinese}"),
+                ("attributes", "zh", f"{synthetic.COLOURS[colour][1]}{chinese}"),
             ]
             rows.append(
                 {
@@ -120,7 +123,7 @@ def reader(blind: bool = False) -> SimpleNamespace:
             ]
         )
         distance = (
-            (pixels[:, None] - np.array([render.COLOURS[colour][0] for colour in COLOURS])) ** 2
+            (pixels[:, None] - np.array([synthetic.COLOURS[colour][0] for colour in COLOURS])) ** 2
         ).sum(-1)
         return rows(
             np.concatenate(
@@ -131,7 +134,7 @@ def reader(blind: bool = False) -> SimpleNamespace:
     def embed_texts(texts, title=""):
         named = np.array(
             [
-                [colour in text or render.COLOURS[colour][1] in text for colour in COLOURS]
+                [colour in text or synthetic.COLOURS[colour][1] in text for colour in COLOURS]
                 for text in texts
             ],
             float,
@@ -233,14 +236,14 @@ def test_margins_are_paired_and_whole_products_are_resampled():
         [0.1] * 3
     )
     rows = np.stack([worse + 0.1, np.ones(120)], 1)
-    by_product = intervals.bootstrap(
-        rows[:, :1], intervals.mean, groups=products, resamples=2000, confidence=0.95, seed=3
+    by_product = bootstrap.bootstrap(
+        rows[:, :1], bootstrap.mean, groups=products, resamples=2000, confidence=0.95, seed=3
     )
     assert found["model"]["mrr.high"] - found["model"]["mrr.low"] == pytest.approx(
         by_product.high - by_product.low, rel=0.15
     )
-    alone = intervals.bootstrap(
-        rows[:, :1], intervals.mean, resamples=2000, confidence=0.95, seed=3
+    alone = bootstrap.bootstrap(
+        rows[:, :1], bootstrap.mean, resamples=2000, confidence=0.95, seed=3
     )
     assert by_product.high - by_product.low > 1.5 * (alone.high - alone.low)
     reverse = evaluate._compare(

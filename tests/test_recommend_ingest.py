@@ -15,14 +15,15 @@ import pytest
 from PIL import Image
 
 from beauty_models import params
-from beauty_models.common import products, render
-from beauty_models.common.shards import Pictures
+from beauty_models.intake import products, synthetic
+from beauty_models.intake.shards import Pictures
 from beauty_models.params import Split
 from beauty_models.recommend import Ingest
+from beauty_models.recommend.captions import sentences
 from beauty_models.recommend.data import ingest
 
 PARAMS: Ingest = params.load("recommend", Path(__file__).parent.parent / "params.yaml").ingest
-KINDS, COLOURS = list(render.KINDS), list(render.COLOURS)
+KINDS, COLOURS = list(synthetic.KINDS), list(synthetic.COLOURS)
 ALL_TEST = {"train": 0.0, "validation": 0.0, "test": 1.0}
 Files = dict[str, str | bytes]
 
@@ -32,7 +33,7 @@ def picture(
 ) -> bytes:
     """Return a picture that no other number has; another ``colour`` makes it a recolour."""
     colour = colour or COLOURS[number // len(KINDS) % len(COLOURS)]
-    image = render.product(
+    image = synthetic.product(
         KINDS[number % len(KINDS)], colour, "plain", size=96, seed=number, background=background
     )
     stream = io.BytesIO()
@@ -430,7 +431,7 @@ def test_attribute_lists() -> None:
         products.category("Apparel &gt; Women > Dresses") == "Dresses"
         and products.category("连衣裙") == "连衣裙"
     )
-    assert products.sentences("<script>alert('a long one')</script>面料柔软。很好看的卫衣") == [
+    assert sentences("<script>alert('a long one')</script>面料柔软。很好看的卫衣") == [
         "面料柔软。",
         "很好看的卫衣",
     ]

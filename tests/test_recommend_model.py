@@ -16,22 +16,24 @@ from torch import nn
 from torch.nn import functional
 
 from beauty_models import params
-from beauty_models.common import openclip, shards
-from beauty_models.common.canonical import best_penalty, prepare, solve
-from beauty_models.common.contrastive import (
+from beauty_models.files import read_json
+from beauty_models.intake import shards
+from beauty_models.intake.images import encode, name
+from beauty_models.intake.synthetic import COLOURS, product
+from beauty_models.recommend import openclip
+from beauty_models.recommend.cca import best_penalty, prepare, solve
+from beauty_models.recommend.contrastive import (
     alike,
     backward_in_chunks,
     clip_loss,
     nt_xent,
     siglip_loss,
 )
-from beauty_models.common.files import read_json
-from beauty_models.common.images import encode, name
-from beauty_models.common.openclip import Dual
-from beauty_models.common.pairs import Pairs, Rules, mrr
-from beauty_models.common.render import COLOURS, product
 from beauty_models.recommend.model import Recommender, build, gallery, load, save, untuned
+from beauty_models.recommend.openclip import Dual
+from beauty_models.recommend.pairs import Pairs, Rules, mrr
 from beauty_models.recommend.pretrain import palettes
+from beauty_models.training import augmentation
 
 SCRATCH = {"layers": 2, "hidden": 32, "heads": 2, "vocabulary": 200}
 KINDS = ("dress", "hat", "bag", "shoes")
@@ -404,7 +406,7 @@ def test_a_dyed_picture_keeps_its_lights_and_both_views_their_hue(
     shop: tuple[pd.DataFrame, shards.Pictures],
 ) -> None:
     image = shop[1].image(shop[0]["image"][0])
-    dye = shards.dyed(1, 2, 1.0)
+    dye = augmentation.dyed(1, 2, 1.0)
     one, other = (
         np.asarray(dye(image, 0).convert("HSV"), int),
         np.asarray(image.convert("HSV"), int),
@@ -412,7 +414,7 @@ def test_a_dyed_picture_keeps_its_lights_and_both_views_their_hue(
     assert np.array_equal(np.asarray(dye(image, 0)), np.asarray(dye(image, 0)))
     assert not np.array_equal(np.asarray(dye(image, 0)), np.asarray(dye(image, 1)))
     assert np.abs(one[..., 2] - other[..., 2]).max() <= 2 and np.array_equal(
-        np.asarray(shards.dyed(1, 2, 0.0)(image, 0)), np.asarray(image)
+        np.asarray(augmentation.dyed(1, 2, 0.0)(image, 0)), np.asarray(image)
     )
 
 

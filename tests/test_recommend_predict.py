@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from beauty_models.common import images, render, shards
+from beauty_models.intake import images, shards, synthetic
 from beauty_models.params import Index
 from beauty_models.recommend import model, predict
 from beauty_models.recommend.report import board
@@ -26,7 +26,7 @@ def photos() -> dict[str, bytes]:
     """Return SKU → photo: four products in three colours each."""
     return {
         f"{kind.upper()}-{colour}": images.encode(
-            render.product(kind, colour, "plain", size=96, seed=place)
+            synthetic.product(kind, colour, "plain", size=96, seed=place)
         )
         for place, kind in enumerate(KINDS)
         for colour in COLOURS

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from beauty_models import params
-from beauty_models.common import images
+from beauty_models.intake import images
 from beauty_models.sentiment.data import ingest
 
 ROOT = Path(__file__).parents[1]

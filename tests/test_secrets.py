@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from beauty_models.common.files import new_folder, write_json
+from beauty_models.files import new_folder, write_json
 from flows import edit
 from tasks import fetch, registry
 from tasks.secrets import redact

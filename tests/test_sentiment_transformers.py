@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-from beauty_models import backbones
-from beauty_models.common.bert import layers
+from beauty_models.backbones import text as text_backbones
 from beauty_models.sentiment.model import Classifier, load, save
+from beauty_models.training.bert import layers
 
 TEXTS = [
     "这个口红颜色很好看",
@@ -48,7 +48,7 @@ print(json.dumps({"strange": strange, "rows": rows, "whole": whole, "best": [row
 """
 
 
-def encoder(kind: str, tiny: backbones.Backbone) -> PreTrainedModel:
+def encoder(kind: str, tiny: text_backbones.Backbone) -> PreTrainedModel:
     """Return a small encoder with random weights, all of them, norms too."""
     config = AutoConfig.for_model(
         kind,
@@ -73,7 +73,9 @@ def encoder(kind: str, tiny: backbones.Backbone) -> PreTrainedModel:
 @pytest.mark.parametrize("kind", KINDS)
 def test_transformers_alone_gives_the_same_answer(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(3)
-    tiny = backbones.scratch(TEXTS, layers=1, hidden=32, heads=2, vocabulary=150, max_tokens=32)
+    tiny = text_backbones.scratch(
+        TEXTS, layers=1, hidden=32, heads=2, vocabulary=150, max_tokens=32
+    )
     classifier = Classifier(
         encoder(kind, tiny), tiny.tokenizer, CLASSES, ["price"], CROP, tiny.card(), temperature=1.7
     )

@@ -22,7 +22,7 @@ from mini import gone, started, wait_for
 from registered import SHAPE, TEXTS
 
 from beauty_models import families, params
-from beauty_models.common import images, render, shards
+from beauty_models.intake import images, shards, synthetic
 from beauty_models.params import Index
 from beauty_models.recommend import model as recommend
 from beauty_models.tryon import starter as tryon
@@ -39,7 +39,7 @@ KINDS = ["dress", "hoodie", "bag", "pants"]
 def _photos() -> dict[str, bytes]:
     return {
         f"{kind.upper()}-{colour}": images.encode(
-            render.product(kind, colour, "plain", size=96, seed=place)
+            synthetic.product(kind, colour, "plain", size=96, seed=place)
         )
         for place, kind in enumerate(KINDS)
         for colour in ("red", "green")
@@ -289,7 +289,7 @@ def test_an_answer_loads_nothing_that_only_training_and_pages_need(family: str) 
 
 
 def test_a_photo_sent_along_that_is_none_is_named_and_not_repeated(tmp_path: Path) -> None:
-    from beauty_models.common.served import picture
+    from beauty_models.serving.frames import picture
 
     with pytest.raises(ValueError, match="not base64") as caught:
         picture("data:image/jpeg;base64," + "?" * 1000)

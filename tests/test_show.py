@@ -19,8 +19,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from beauty_models import families, params
-from beauty_models.common import progress
+from beauty_models import families, params, progress
 from flows import show, words
 from tasks import evaluate, gate
 
@@ -243,7 +242,7 @@ def test_versions(width: int, screen: Callable[..., str]) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_why(width: int, screen: Callable[..., str]) -> None:
-    because = [f"beauty_models/common/a_long_name_{'x' * 60}.py changed", "[red]is a reason[/]"]
+    because = [f"beauty_models/intake/a_long_name_{'x' * 60}.py changed", "[red]is a reason[/]"]
     because += ["params.yaml families.recommend.finetune.epochs: 1 → 2"]
     rows = [{"stage": "finetune", "family": "recommend", "stale": True, "because": because}]
     text = screen(width, show.reasons, rows)

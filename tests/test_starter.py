@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from beauty_models import params
-from beauty_models.common.files import read_json
+from beauty_models.files import read_json
 from beauty_models.sentiment import starter
 from beauty_models.sentiment.data import ingest
 

@@ -20,10 +20,10 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from beauty_models import families, params
-from beauty_models.checkpoint import DIGEST_LENGTH, Checkpoint, fingerprint
-from beauty_models.common.descent import Descent, Watch
-from beauty_models.common.files import read_json
-from beauty_models.common.training import NotFiniteError, not_finite
+from beauty_models.files import read_json
+from beauty_models.training.checkpoint import DIGEST_LENGTH, Checkpoint, fingerprint
+from beauty_models.training.finite import NotFiniteError, not_finite
+from beauty_models.training.optimization import Descent, Watch
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -365,7 +365,7 @@ def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "model", "same", 1)
     checkpoint.save({"step": 1})
     code = (
-        "import resource, sys, signal, torch; from pathlib import Path; from beauty_models.checkpoint import Checkpoint\n"
+        "import resource, sys, signal, torch; from pathlib import Path; from beauty_models.training.checkpoint import Checkpoint\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "Checkpoint(Path(sys.argv[1]), 'same', 1).save({'step': 2, 'weights': torch.zeros(1_000_000)})"
     )

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from beauty_models import params
-from beauty_models.common.files import read_json
-from beauty_models.common.shards import Pictures
+from beauty_models.files import read_json
+from beauty_models.intake.shards import Pictures
 from beauty_models.params import Split
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.data import ingest

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModel, Dinov2Config, Dinov2Model, PreTrainedModel
 
-from beauty_models import vision
-from beauty_models.common.training import device
+from beauty_models.backbones import vision
+from beauty_models.device import device
 
 
 @pytest.fixture(scope="module")

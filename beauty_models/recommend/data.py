@@ -13,15 +13,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.common import images, intake, products, tables
-from beauty_models.common.files import new_folder, write_json
-from beauty_models.common.images import Files, Look
-from beauty_models.common.intake import Decoded, Rejected
-from beauty_models.common.products import Texts
-from beauty_models.common.progress import bar, say
-from beauty_models.common.text import language
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder, write_json
+from beauty_models.intake import images, products, splits, tables
+from beauty_models.intake.images import Files, Look
+from beauty_models.intake.pictures import Decoded, decode, share_out
+from beauty_models.intake.products import Texts
+from beauty_models.intake.provenance import ABOUT, about
+from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
+from beauty_models.intake.text import language
+from beauty_models.progress import bar, say
 from beauty_models.recommend import Columns, Ingest
+from beauty_models.recommend.captions import captions
 
 PARTS = [
     "test",
@@ -100,7 +103,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     spare = [path for path in files.all() if path not in set(named)] if params.split.train else []
     rules = params.pictures
     with new_folder(data) as folder:
-        seen = intake.decode(
+        seen = decode(
             files,
             named + spare,
             folder,
@@ -137,7 +140,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         shares = [sum(bool(row.reason) for row in kind) / len(kind) for kind in kinds if kind] + [
             len(unread) / max(1, len(spare))
         ]
-        intake.check_rejected(rejected, max(shares), params.max_rejected, data)
+        check_rejected(rejected, max(shares), params.max_rejected, data)
         _check_parts(items, params)
         unlabelled = _unlabelled(
             [seen.keys[path] for path in spare if path in seen.keys], items, seen.looks, params
@@ -167,7 +170,7 @@ def _read(raw: Path, columns: Columns) -> dict[str, list[Row]]:
     visible = (
         p
         for p in raw.rglob("*")
-        if p.is_file() and not p.name.startswith(".") and p.name not in intake.ABOUT
+        if p.is_file() and not p.name.startswith(".") and p.name not in ABOUT
     )
     readable = sorted(p for p in visible if p.suffix.lower() in tables.SUFFIXES)
     found: dict[str, list[Row]] = {kind: [] for kind in ("products", *NEEDED)}
@@ -316,7 +319,7 @@ def _doubt_pictures(rows: list[Row], seen: Decoded, params: Ingest) -> None:
 
 
 def _part(product: str, params: Ingest) -> str:
-    return params.split.part(f"product {tables.plain(product)}", params.seed)
+    return splits.part(params.split, f"product {tables.plain(product)}", params.seed)
 
 
 def _limited(named: set[str], params: Ingest) -> list[str]:
@@ -355,7 +358,7 @@ def _item(key: str, rows: list[Row], params: Ingest, colours: list[str]) -> Item
         "category": [products.category(cell) for cell in texts["category"]],
     }
     material = [products.clean(value).replace("|", ", ") for value in texts["material"]]
-    said = products.captions(
+    said = captions(
         texts | {"material": material}, values, colours, params.sentences, params.max_characters
     )
     prices = [
@@ -470,8 +473,8 @@ def _write(
     pq.write_table(
         pa.table({"image": pa.array(unlabelled, pa.string())}), folder / "unlabelled.parquet"
     )
-    pq.write_table(intake.rejected_table(rejected), folder / "rejected.parquet")
-    intake.share_out(
+    pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
+    share_out(
         folder,
         {part: [item["image"] for item in found] for part, found in items.items()}
         | {"unlabelled": unlabelled},
@@ -484,5 +487,5 @@ def _schema(raw: Path, items: dict[str, list[Item]]) -> dict[str, Any]:
     return {
         "rows": rows,
         "split_sha256": hashlib.sha256(content.encode()).hexdigest(),
-        **intake.about(raw),
+        **about(raw),
     }

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
-from beauty_models.common import intervals
-from beauty_models.common.features import colour_histogram, hog
-from beauty_models.common.files import new_folder, write_json
-from beauty_models.common.progress import bar, say
-from beauty_models.common.shards import Pictures
+from beauty_models.evaluation import bootstrap
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder, write_json
+from beauty_models.intake.shards import Pictures
+from beauty_models.progress import bar, say
 from beauty_models.recommend import Evaluate
 from beauty_models.recommend.model import load, untuned
 from beauty_models.recommend.report.baselines import (
@@ -31,6 +30,7 @@ from beauty_models.recommend.report.baselines import (
 from beauty_models.recommend.report.retrieval import Scores, Task, figures, ranks
 from beauty_models.recommend.report.show import show
 from beauty_models.recommend.report.tasks import Catalogue, Photos, read, tasks
+from beauty_models.retrieval.features import colour_histogram, hog
 
 Floats = NDArray[np.float32]
 GROUPS = 10  # the least number of products whose resampling says anything
@@ -102,11 +102,11 @@ def _scores(task: Task, found: dict[str, Method], seed: int) -> dict[str, Scores
     return able | {"random": chance(task, seed)}
 
 
-def _sums(values: NDArray[Any], group: NDArray[np.int64]) -> intervals.Floats:
+def _sums(values: NDArray[Any], group: NDArray[np.int64]) -> bootstrap.Floats:
     return np.bincount(group, values).astype(float)
 
 
-def share(rows: NDArray[Any], weights: intervals.Floats) -> intervals.Floats:
+def share(rows: NDArray[Any], weights: bootstrap.Floats) -> bootstrap.Floats:
     """Score: the sum of the first column over the sum of the last; rows are whole groups, so groups are resampled."""
     return np.asarray(weights @ rows[:, 0] / (weights @ rows[:, -1]))
 
@@ -118,8 +118,8 @@ def _compare(
     group, counts = _groups(task.about["product"].to_numpy())
     found: dict[str, dict[str, float]] = {}
 
-    def sure(difference: NDArray[Any]) -> intervals.Interval:
-        return intervals.bootstrap(
+    def sure(difference: NDArray[Any]) -> bootstrap.Interval:
+        return bootstrap.bootstrap(
             np.stack([_sums(difference, group), counts], 1),
             share,
             resamples=params.bootstrap,
@@ -158,7 +158,7 @@ def _slices(
             continue
         for value, rows in task.about.groupby(by).indices.items():
             group, counts = _groups(task.about["product"].to_numpy()[rows])
-            low, high = intervals.bootstrap(
+            low, high = bootstrap.bootstrap(
                 np.stack([_sums(values["mrr_at_10"][rows], group), counts], 1),
                 share,
                 resamples=params.bootstrap,

@@ -12,19 +12,21 @@ import pandas as pd
 import torch
 from torch import nn
 
-from beauty_models import vision
-from beauty_models.checkpoint import Checkpoint, fingerprint
-from beauty_models.common import openclip, progress
-from beauty_models.common.canonical import best_penalty, prepare, solve
-from beauty_models.common.contrastive import alike, backward_in_chunks, clip_loss, siglip_loss
-from beauty_models.common.descent import Descent
-from beauty_models.common.openclip import Dual
-from beauty_models.common.pairs import Pairs, Rules
-from beauty_models.common.shards import Pictures
-from beauty_models.common.training import Batch, attention, device, set_dropout
+from beauty_models import progress
+from beauty_models.backbones import vision
+from beauty_models.device import attention, device
 from beauty_models.families import Metrics
-from beauty_models.recommend import Finetune
+from beauty_models.intake.shards import Pictures
+from beauty_models.recommend import Finetune, openclip
+from beauty_models.recommend.cca import best_penalty, prepare, solve
+from beauty_models.recommend.contrastive import alike, backward_in_chunks, clip_loss, siglip_loss
 from beauty_models.recommend.model import Recommender, gallery, save
+from beauty_models.recommend.openclip import Dual
+from beauty_models.recommend.pairs import Pairs, Rules
+from beauty_models.training.batches import Batch
+from beauty_models.training.bert import set_dropout
+from beauty_models.training.checkpoint import Checkpoint, fingerprint
+from beauty_models.training.optimization import Descent
 
 LARGEST_SCALE = math.log(100)  # of the logits (Radford et al. 2021, section 2.5)
 HEADS = (

@@ -1,6 +1,6 @@
 """The network: an open_clip dual encoder, what embeds a catalogue with it, and the saved folder with its index.
 
-A saved model is a folder in the layout of open_clip's ``local-dir:`` (see `common.openclip`) with ``recommender.json``,
+A saved model is a folder in the layout of open_clip's ``local-dir:`` (see `recommend.openclip`) with ``recommender.json``,
 ``gallery.parquet`` (the items and small pictures of them) and ``products.faiss`` (their embeddings, row by row).
 """
 
@@ -18,15 +18,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from beauty_models import backbones
-from beauty_models.common import index, openclip, progress
-from beauty_models.common.files import new_folder, read_json, write_json
-from beauty_models.common.images import encode
-from beauty_models.common.openclip import Dual
-from beauty_models.common.pairs import colours
-from beauty_models.common.shards import Pictures
-from beauty_models.common.training import device, precision, require_finite
+from beauty_models import progress
+from beauty_models.backbones import text as text_backbones
+from beauty_models.backbones.vocabulary import trim
+from beauty_models.device import device, precision
+from beauty_models.files import new_folder, read_json, write_json
+from beauty_models.intake.images import encode
+from beauty_models.intake.shards import Pictures
 from beauty_models.params import Index
+from beauty_models.recommend import openclip
+from beauty_models.recommend.openclip import Dual
+from beauty_models.recommend.pairs import colours
+from beauty_models.retrieval import index
+from beauty_models.training.finite import require_finite
 
 ROWS = 64  # pictures or texts at once where nothing is learned
 THUMBNAIL = 160  # pixels, the longer side of the gallery's pictures
@@ -194,14 +198,14 @@ def build(
         ValueError: a base cannot be loaded.
     """
     if text == "scratch":
-        backbone = backbones.scratch(texts, max_tokens=max_tokens, **scratch)
+        backbone = text_backbones.scratch(texts, max_tokens=max_tokens, **scratch)
     else:
-        backbone = backbones.load(text)
+        backbone = text_backbones.load(text)
         if vocabulary:
             frequent = backbone.tokenizer.convert_ids_to_tokens(
                 range(min(vocabulary, len(backbone.tokenizer)))
             )
-            backbone = backbones.trim(
+            backbone = trim(
                 backbone,
                 [*texts, *(piece.replace("▁", " ").removeprefix("##") for piece in frequent)],
             )

@@ -16,8 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from beauty_models.common import images, index, openclip, shards
+from beauty_models.intake import images, shards
+from beauty_models.recommend import openclip
 from beauty_models.recommend.model import load
+from beauty_models.retrieval import index
 
 MOST = 1000  # products listed
 LARGEST, SMALLEST = 100_000_000, 16  # pixels of a picture, and of its shorter side

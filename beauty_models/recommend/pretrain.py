@@ -17,18 +17,20 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from beauty_models import vision
-from beauty_models.checkpoint import Checkpoint, fingerprint
-from beauty_models.common import openclip, progress
-from beauty_models.common.contrastive import alike, nt_xent
-from beauty_models.common.descent import Descent, descend
-from beauty_models.common.files import new_folder, write_json
-from beauty_models.common.openclip import Dual
-from beauty_models.common.shards import Pictures, View, augmented, dyed
-from beauty_models.common.training import Batch, device, precision
+from beauty_models import progress
+from beauty_models.backbones import vision
+from beauty_models.device import device, precision
 from beauty_models.families import Metrics
-from beauty_models.recommend import Pretrain
+from beauty_models.files import new_folder, write_json
+from beauty_models.intake.shards import Pictures, View
+from beauty_models.recommend import Pretrain, openclip
+from beauty_models.recommend.contrastive import alike, nt_xent
 from beauty_models.recommend.model import build
+from beauty_models.recommend.openclip import Dual
+from beauty_models.training.augmentation import augmented, dyed
+from beauty_models.training.batches import Batch
+from beauty_models.training.checkpoint import Checkpoint, fingerprint
+from beauty_models.training.optimization import Descent, descend
 
 HELD_OUT = 0.1  # share of the pictures on which the loss before and after is measured
 MOST_HELD_OUT = 256

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beauty_models.common import images
-from beauty_models.common.served import cells, picture
+from beauty_models.intake import images
+from beauty_models.serving.frames import cells, picture
 
 COLUMNS = {"text": False, "image": False}  # column of the frame → whether it must be there
 ANSWERS = ("products",)  # columns of what is answered, besides `error`
@@ -60,7 +60,7 @@ class Served:
 
     def _queries(self, frame: pd.DataFrame) -> tuple[NDArray[np.float32], list[str | None]]:
         """Return a query [n, width] of length 1 for each row, zero where there is none, and what is wrong with the row."""
-        from beauty_models.common import shards
+        from beauty_models.intake import shards
         from beauty_models.recommend.model import normalise
         from beauty_models.recommend.predict import SIDE
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from beauty_models.common import render
-from beauty_models.common.files import new_file, write_json
-from beauty_models.common.images import encode
+from beauty_models.files import new_file, write_json
+from beauty_models.intake import synthetic
+from beauty_models.intake.images import encode
 
 ABOUT = {
     "license": "Apache-2.0",
     "commercial_use": True,
-    "attribution": "Products drawn and described by beauty_models/recommend/starter.py and beauty_models/common/render.py.",
+    "attribution": "Products drawn and described by beauty_models/recommend/starter.py and beauty_models/intake/synthetic.py.",
 }
 HEADER = [
     "sku",
@@ -96,20 +96,20 @@ class Product:
 
     @property
     def department(self) -> str:
-        return render.KINDS[self.kind].department
+        return synthetic.KINDS[self.kind].department
 
 
 def _rows(product: Product, chance: random.Random) -> list[list[str]]:
     """Return the rows of a product: one for each colour, and for clothes one for each size of it; sizes share the picture."""
     kind, (material, material_zh), (line, line_zh) = (
-        render.KINDS[product.kind],
+        synthetic.KINDS[product.kind],
         product.material,
         product.line,
     )
     pattern, pattern_zh = (
         ("", "")
         if product.pattern == "plain"
-        else (product.pattern, render.PATTERNS[product.pattern])
+        else (product.pattern, synthetic.PATTERNS[product.pattern])
     )
     name, name_zh = (
         " ".join(word for word in (line, pattern, kind.english) if word),
@@ -137,7 +137,7 @@ def _rows(product: Product, chance: random.Random) -> list[list[str]]:
                     path,
                     kind.chinese,
                     colour,
-                    render.COLOURS[colour][1],
+                    synthetic.COLOURS[colour][1],
                     material,
                     material_zh,
                     price,
@@ -154,7 +154,7 @@ def _file(product: Product, colour: str) -> str:
 def _draw(raw: Path, product: Product, colour: str, size: int, seed: int) -> None:
     with new_file(raw / _file(product, colour)) as file:
         file.write_bytes(
-            encode(render.product(product.kind, colour, product.pattern, size=size, seed=seed))
+            encode(synthetic.product(product.kind, colour, product.pattern, size=size, seed=seed))
         )
 
 
@@ -183,7 +183,10 @@ def _histories(
     """Return purchases of shoppers who have a favourite colour and a favourite pattern, and now and then something else."""
     found = []
     for number in range(1, shoppers + 1):
-        colour, pattern = chance.choice(list(render.COLOURS)), chance.choice(list(render.PATTERNS))
+        colour, pattern = (
+            chance.choice(list(synthetic.COLOURS)),
+            chance.choice(list(synthetic.PATTERNS)),
+        )
         liked = [
             product
             for product in products
@@ -207,17 +210,17 @@ def _queries(products: Sequence[Product]) -> list[list[str]]:
     """Return what people type, in English and Chinese, with every variant that it should find."""
     found = []
     for product in products:
-        kind = render.KINDS[product.kind]
+        kind = synthetic.KINDS[product.kind]
         for colour in product.colours:
             sku = f"{product.sku}-{colour}" + ("-S" if product.department in WORN else "")
             pattern, pattern_zh = (
                 ("", "")
                 if product.pattern == "plain"
-                else (f"{product.pattern} ", render.PATTERNS[product.pattern])
+                else (f"{product.pattern} ", synthetic.PATTERNS[product.pattern])
             )
             found += [
                 [f"{colour} {pattern}{kind.english}", sku],
-                [f"{render.COLOURS[colour][1]}{pattern_zh}{kind.chinese}", sku],
+                [f"{synthetic.COLOURS[colour][1]}{pattern_zh}{kind.chinese}", sku],
             ]
     return found
 
@@ -263,17 +266,17 @@ def starter(*, raw: Path) -> None:
     more that no product names. A few rows and pictures are broken, as in real deliveries.
     """
     chance = random.Random(7)
-    combinations = [(kind, pattern) for kind in render.KINDS for pattern in render.PATTERNS]
+    combinations = [(kind, pattern) for kind in synthetic.KINDS for pattern in synthetic.PATTERNS]
     chance.shuffle(combinations)
     products = []
     free = {
-        combination: chance.sample(list(render.COLOURS), len(render.COLOURS))
+        combination: chance.sample(list(synthetic.COLOURS), len(synthetic.COLOURS))
         for combination in combinations
     }
     for number in range(120):
         kind, pattern = combinations[number % len(combinations)]
         colours = tuple(sorted(free[kind, pattern].pop() for _ in range(chance.randint(1, 3))))
-        material = chance.choice(MATERIALS[render.KINDS[kind].department])
+        material = chance.choice(MATERIALS[synthetic.KINDS[kind].department])
         products.append(
             Product(
                 f"P{number + 1:03}",
@@ -288,10 +291,10 @@ def starter(*, raw: Path) -> None:
     _shop(raw, products, 224, chance)
     _write(raw / "histories.csv", ["shopper", "sku", "date"], _histories(products, 200, chance))
     for number in range(60):
-        picture = render.product(
-            chance.choice(list(render.KINDS)),
-            chance.choice(list(render.COLOURS)),
-            chance.choice(list(render.PATTERNS)),
+        picture = synthetic.product(
+            chance.choice(list(synthetic.KINDS)),
+            chance.choice(list(synthetic.COLOURS)),
+            chance.choice(list(synthetic.PATTERNS)),
             size=224,
             seed=10_000 + number,
             background="room",
@@ -316,7 +319,7 @@ def toy(*, raw: Path) -> None:
             kind,
             pattern,
             ("", ""),
-            MATERIALS[render.KINDS[kind].department][0],
+            MATERIALS[synthetic.KINDS[kind].department][0],
             MOODS[0],
             (colour,),
         )

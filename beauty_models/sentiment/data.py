@@ -14,11 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.common import tables
-from beauty_models.common.files import new_file, new_folder, read_json, write_json
-from beauty_models.common.progress import bar, say
-from beauty_models.common.text import fingerprint, language, near_duplicates, normalise
 from beauty_models.families import Metrics
+from beauty_models.files import new_file, new_folder, read_json, write_json
+from beauty_models.intake import splits, tables
+from beauty_models.intake.text import fingerprint, language, near_duplicates, normalise
+from beauty_models.progress import bar, say
 from beauty_models.sentiment import POLAR, Columns, Ingest
 
 REVIEW = ("id", "text", "label", "rating", "product", "category", "date")
@@ -370,7 +370,7 @@ def _distinct(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metr
         for p, key in zip(reviews["product"], reviews["key"], strict=True)
     ]
     labelled = reviews["label"] != ""
-    parts = [params.split.part(group, params.seed) for group in groups]
+    parts = [splits.part(params.split, group, params.seed) for group in groups]
     alone = ~labelled & (reviews["product"] == "") & (params.split.train > 0)
     ranked = reviews.assign(part=parts, unlabelled=~labelled, bare=reviews["aspects"].isna())
     ranked.loc[alone, "part"] = "train"

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beauty_models.common import intervals
-from beauty_models.common.files import new_folder, read_json, write_json
-from beauty_models.common.progress import say
+from beauty_models.evaluation import bootstrap
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder, read_json, write_json
+from beauty_models.progress import say
 from beauty_models.sentiment import Evaluate
 from beauty_models.sentiment.model import Predictions, load
 from beauty_models.sentiment.report.baselines import (
@@ -29,9 +29,9 @@ from beauty_models.sentiment.report.needs import excerpt, needs
 from beauty_models.sentiment.report.quality_page import confusion_png, quality_page, reliability_png
 
 SCORES = {
-    "accuracy": intervals.accuracy,
-    "macro_f1": intervals.macro_f1,
-    "balanced_accuracy": intervals.balanced_accuracy,
+    "accuracy": bootstrap.accuracy,
+    "macro_f1": bootstrap.macro_f1,
+    "balanced_accuracy": bootstrap.balanced_accuracy,
 }
 BINS = 15  # of the calibration error
 SHOWN = 400  # characters of a listed error
@@ -73,10 +73,10 @@ def log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> fl
     return float(-np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, 1)).mean())
 
 
-def label_f1(rows: NDArray[Any], weights: intervals.Floats) -> intervals.Floats:
+def label_f1(rows: NDArray[Any], weights: bootstrap.Floats) -> bootstrap.Floats:
     """Score: mean F1 over labels, of which each row holds (hits, false alarms, misses); 0 where no label occurs."""
     hits, alarms, misses = np.moveaxis((weights @ rows).reshape(len(weights), -1, 3), -1, 0)
-    f1 = intervals.ratio(2 * hits, 2 * hits + alarms + misses)
+    f1 = bootstrap.ratio(2 * hits, 2 * hits + alarms + misses)
     return np.asarray(np.nansum(f1, axis=1) / np.maximum(1, (~np.isnan(f1)).sum(1)))
 
 
@@ -99,10 +99,10 @@ def aspect_rows(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> dict[str, 
 
 def _tables(
     test: pd.DataFrame, guess: Guess, aspects: list[str]
-) -> dict[str, tuple[NDArray[Any], intervals.Score]]:
+) -> dict[str, tuple[NDArray[Any], bootstrap.Score]]:
     """Return what each figure is computed from: rows [n, columns] and the score."""
     prediction = np.stack([test["label"].to_numpy(), guess.probabilities.argmax(1)], 1)
-    tables: dict[str, tuple[NDArray[Any], intervals.Score]] = {
+    tables: dict[str, tuple[NDArray[Any], bootstrap.Score]] = {
         name: (prediction, score) for name, score in SCORES.items()
     }
     known = annotated(test["aspects"])
@@ -135,10 +135,10 @@ def _compare(
             "log_loss": log_loss(test["label"].to_numpy(), guess.probabilities),
         }
         for name, (rows, score) in _tables(test, guess, aspects).items():
-            value, width = intervals.exactly(score, rows), rows.shape[1]
+            value, width = bootstrap.exactly(score, rows), rows.shape[1]
             some = groups[known] if groups is not None and name.startswith("aspect") else groups
             sure = partial(
-                intervals.bootstrap,
+                bootstrap.bootstrap,
                 groups=some,
                 resamples=params.bootstrap,
                 confidence=params.confidence,
@@ -149,10 +149,10 @@ def _compare(
                 found[who][f"{name}.low"], found[who][f"{name}.high"] = sure(rows, score)
             else:
                 both = np.concatenate([ours[name][0], rows], 1)
-                margin = intervals.difference(
+                margin = bootstrap.difference(
                     score, list(range(width)), list(range(width, 2 * width))
                 )
-                found[who][f"{name}.margin"] = intervals.exactly(margin, both)
+                found[who][f"{name}.margin"] = bootstrap.exactly(margin, both)
                 found[who][f"{name}.margin_low"], found[who][f"{name}.margin_high"] = sure(
                     both, margin
                 )
@@ -175,9 +175,9 @@ def _slices(
             column, sort=by == "length", observed=True
         ).indices.items():
             rows = np.stack([test["label"].to_numpy()[index], prediction[index]], 1)
-            low, high = intervals.bootstrap(
+            low, high = bootstrap.bootstrap(
                 rows,
-                intervals.macro_f1,
+                bootstrap.macro_f1,
                 groups=_groups(test.iloc[index]),
                 resamples=params.bootstrap,
                 confidence=params.confidence,
@@ -187,8 +187,8 @@ def _slices(
                 "by": by,
                 "value": str(value),
                 "n": len(index),
-                "accuracy": intervals.exactly(intervals.accuracy, rows),
-                "macro_f1": intervals.exactly(intervals.macro_f1, rows),
+                "accuracy": bootstrap.exactly(bootstrap.accuracy, rows),
+                "macro_f1": bootstrap.exactly(bootstrap.macro_f1, rows),
                 "low": low,
                 "high": high,
                 "small": len(index) < SMALL,
@@ -199,9 +199,9 @@ def _per_class(confusion: NDArray[np.int64], classes: list[str]) -> list[dict[st
     """Return precision, recall, F1 (0 where undefined) and the number of texts of each class."""
     hits, said, true = np.diag(confusion), confusion.sum(0), confusion.sum(1)
     figures = {
-        "precision": intervals.ratio(hits, said),
-        "recall": intervals.ratio(hits, true),
-        "f1": intervals.ratio(2 * hits, said + true),
+        "precision": bootstrap.ratio(hits, said),
+        "recall": bootstrap.ratio(hits, true),
+        "f1": bootstrap.ratio(2 * hits, said + true),
     }
     return [
         {"class": name, "n": int(true[i])}
@@ -218,7 +218,7 @@ def _per_aspect(test: pd.DataFrame, guess: Guess, aspects: list[str]) -> list[di
     for i, name in enumerate(aspects):
         rows = aspect_rows(truth[:, i : i + 1], said[:, i : i + 1])
         f1 = {
-            key: intervals.exactly(label_f1, rows[f"aspect_{key}_micro_f1"])
+            key: bootstrap.exactly(label_f1, rows[f"aspect_{key}_micro_f1"])
             for key in ("mention", "polarity")
         }
         found.append(

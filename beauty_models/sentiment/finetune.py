@@ -13,28 +13,21 @@ from sklearn.metrics import f1_score
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
-from beauty_models.backbones import from_pretrained, network
-from beauty_models.checkpoint import Checkpoint, fingerprint
-from beauty_models.common import progress
-from beauty_models.common.activations import Activations
-from beauty_models.common.bert import layers, mean, pad, tokenize
-from beauty_models.common.descent import Descent, Watch
-from beauty_models.common.files import read_json
-from beauty_models.common.losses import class_weights, focal, temperature
-from beauty_models.common.training import (
-    Batch,
-    attention,
-    batches,
-    by_length,
-    device,
-    precision,
-    require_finite,
-    seed_step,
-    set_dropout,
-)
+from beauty_models import progress
+from beauty_models.backbones.loading import from_pretrained, network
+from beauty_models.device import attention, device, precision
+from beauty_models.evaluation.calibration import temperature
 from beauty_models.families import Metrics
+from beauty_models.files import read_json
 from beauty_models.sentiment import Finetune
 from beauty_models.sentiment.model import STATES, Classifier, save
+from beauty_models.training.batches import Batch, batches, by_length
+from beauty_models.training.bert import layers, mean, pad, set_dropout, tokenize
+from beauty_models.training.checkpoint import Checkpoint, fingerprint
+from beauty_models.training.finite import require_finite
+from beauty_models.training.frozen_features import Activations
+from beauty_models.training.losses import class_weights, focal
+from beauty_models.training.optimization import Descent, Watch, seed_step
 
 ROWS = 64  # per batch where nothing is learned
 UNKNOWN = -1  # aspect target of a review that nobody annotated

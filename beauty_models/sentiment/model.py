@@ -27,11 +27,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from beauty_models.backbones import from_pretrained, network
-from beauty_models.common import progress
-from beauty_models.common.bert import TOKENS, encode, layers, longest_input, mean, pad, within
-from beauty_models.common.files import new_folder, read_json, write_json
-from beauty_models.common.training import attention, device, precision, require_finite
+from beauty_models import progress
+from beauty_models.backbones.loading import from_pretrained, network
+from beauty_models.device import attention, device, precision
+from beauty_models.files import new_folder, read_json, write_json
+from beauty_models.training.bert import TOKENS, encode, layers, longest_input, mean, pad, within
+from beauty_models.training.finite import require_finite
 
 STATES = 4  # of an aspect: not mentioned, negative, neutral, positive
 NORM_EPS = 1e-12  # small enough that a scaled input is normalised to the same output

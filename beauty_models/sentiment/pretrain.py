@@ -7,24 +7,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from beauty_models import backbones
-from beauty_models.backbones import Backbone
-from beauty_models.checkpoint import Checkpoint, fingerprint
-from beauty_models.common import progress
-from beauty_models.common.files import new_folder, write_json
-from beauty_models.common.masking import examples, held_out_loss, train
-from beauty_models.common.training import device
+from beauty_models import progress
+from beauty_models.backbones import text as text_backbones
+from beauty_models.backbones.text import Backbone
+from beauty_models.backbones.vocabulary import trim
+from beauty_models.device import device
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder, write_json
 from beauty_models.sentiment import Pretrain
+from beauty_models.training.checkpoint import Checkpoint, fingerprint
+from beauty_models.training.masked_language import examples, held_out_loss, train
 
 HELD_OUT = 0.02  # share of the texts on which the loss before and after is measured
 
 
 def _backbone(texts: list[str], params: Pretrain) -> Backbone:
     if params.base == "scratch":
-        return backbones.scratch(texts, max_tokens=params.max_tokens, **params.scratch.model_dump())
-    backbone = backbones.load(params.base)
-    return backbones.trim(backbone, texts) if params.trim_vocabulary else backbone
+        return text_backbones.scratch(
+            texts, max_tokens=params.max_tokens, **params.scratch.model_dump()
+        )
+    backbone = text_backbones.load(params.base)
+    return trim(backbone, texts) if params.trim_vocabulary else backbone
 
 
 def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from beauty_models.common.served import cells
+from beauty_models.serving.frames import cells
 
 COLUMNS = {"text": True}  # column of the frame → whether it must be there
 ANSWERS = ("class", "probabilities", "aspects")  # columns of what is answered, besides `error`

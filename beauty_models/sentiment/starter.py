@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 
-from beauty_models.common.files import new_file, write_json
+from beauty_models.files import new_file, write_json
 
 SDIST = Path(sys.prefix) / "share/beauty-models/vaderSentiment-3.3.2.tar.gz"
 SDIST_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"

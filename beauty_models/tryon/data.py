@@ -13,12 +13,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.common import images, intake, products, tables
-from beauty_models.common.files import new_folder, write_json
-from beauty_models.common.progress import bar, say
-from beauty_models.common.text import fingerprint, language
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder, write_json
+from beauty_models.intake import images, products, splits, tables
+from beauty_models.intake.pictures import Decoded, decode, share_out
+from beauty_models.intake.provenance import ABOUT, about
+from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
+from beauty_models.intake.text import fingerprint, language
 from beauty_models.params import Split
+from beauty_models.progress import bar, say
 from beauty_models.tryon import Ingest
 
 PARTS = (
@@ -82,7 +85,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
             }
         )
         limits = params.pictures
-        seen = intake.decode(
+        seen = decode(
             files,
             named,
             folder,
@@ -94,21 +97,16 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         rows["part"] = _parts(rows, params)
         kept, figures = _distinct(rows, seen, params)
         bad = rows[rows["reason"] != ""]
-        rejected = [
-            intake.Rejected(*row)
-            for row in bad[list(intake.Rejected._fields)].itertuples(index=False)
-        ]
-        intake.check_rejected(
-            rejected, len(rejected) / max(1, len(rows)), params.max_rejected, data
-        )
+        rejected = [Rejected(*row) for row in bad[list(Rejected._fields)].itertuples(index=False)]
+        check_rejected(rejected, len(rejected) / max(1, len(rows)), params.max_rejected, data)
         parts = {part: kept[kept["part"] == part] for part in PARTS[:-1]}
         _check_parts(parts, raw, params)
         for part, frame in parts.items():
             pq.write_table(_table(frame, heads), folder / f"{part}.parquet")
-        intake.share_out(
+        share_out(
             folder, {part: sorted(set(frame["picture"]) - {""}) for part, frame in parts.items()}
         )
-        pq.write_table(intake.rejected_table(rejected), folder / "rejected.parquet")
+        pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
         write_json(folder / "schema.json", _schema(raw, parts, params))
     counts = {"rows": len(rows), "rejected": len(rejected), "kept": len(kept)} | {
         name: len(parts[name]) for name in parts
@@ -123,9 +121,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
 
 def _read(raw: Path, files: images.Files, params: Ingest) -> pd.DataFrame:
     """Return the rows of all tables, good and bad, and a row for each picture that none of them names."""
-    visible = (
-        p for p in raw.rglob("*") if not p.name.startswith(".") and p.name not in intake.ABOUT
-    )
+    visible = (p for p in raw.rglob("*") if not p.name.startswith(".") and p.name not in ABOUT)
     readable = sorted(p for p in visible if p.suffix.lower() in tables.SUFFIXES)
     columns = [*FRAME, *map(label, params.heads)]
     frames = [pd.DataFrame(columns=columns, dtype=object)]
@@ -267,7 +263,7 @@ def _doubt(rows: pd.DataFrame, reasons: list[str]) -> None:
     rows["reason"] = [old or new for old, new in zip(rows["reason"], reasons, strict=True)]
 
 
-def _identify(rows: pd.DataFrame, seen: intake.Decoded, raw: Path, heads: list[str]) -> None:
+def _identify(rows: pd.DataFrame, seen: Decoded, raw: Path, heads: list[str]) -> None:
     """Give the rows the columns picture, key and group; reject those with a broken picture, nothing at all, or torn labels."""
     _doubt(
         rows,
@@ -334,7 +330,7 @@ def _parts(rows: pd.DataFrame, params: Ingest) -> list[str]:
                 validation=split.validation / (1 - split.test),
                 test=0,
             )
-        hashed = shares.part(group, params.seed)
+        hashed = splits.part(shares, group, params.seed)
         return hashed if known else "unlabelled" if alone or hashed == "train" else ""
 
     return [
@@ -345,9 +341,7 @@ def _parts(rows: pd.DataFrame, params: Ingest) -> list[str]:
     ]
 
 
-def _distinct(
-    rows: pd.DataFrame, seen: intake.Decoded, params: Ingest
-) -> tuple[pd.DataFrame, Metrics]:
+def _distinct(rows: pd.DataFrame, seen: Decoded, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
     """Return the examples that are kept: each once, no picture in two groups, labels with enough examples, at most ``limit``."""
     unknown = (rows[list(map(label, params.heads))] == "").sum(axis=1)
     ranked = rows.assign(
@@ -462,5 +456,5 @@ def _schema(raw: Path, parts: dict[str, pd.DataFrame], params: Ingest) -> dict[s
         "heads": [head for head in heads if len(head["labels"]) > 1],
         "rows": {part: len(frame) for part, frame in parts.items()},
         "split_sha256": hashlib.sha256(content.encode()).hexdigest(),
-        **intake.about(raw),
+        **about(raw),
     }

@@ -11,20 +11,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beauty_models.common import index, intervals
-from beauty_models.common.files import new_folder, write_json
-from beauty_models.common.progress import say
-from beauty_models.common.shards import Pictures
+from beauty_models.evaluation import bootstrap
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder, write_json
+from beauty_models.intake.shards import Pictures
+from beauty_models.progress import say
+from beauty_models.retrieval import index
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.model import PARTS, Answer, Stylist, load
 from beauty_models.tryon.report.baselines import Guess, baselines
 from beauty_models.tryon.report.page import write_report
 
 SCORES = {
-    "accuracy": intervals.accuracy,
-    "macro_f1": intervals.macro_f1,
-    "balanced_accuracy": intervals.balanced_accuracy,
+    "accuracy": bootstrap.accuracy,
+    "macro_f1": bootstrap.macro_f1,
+    "balanced_accuracy": bootstrap.balanced_accuracy,
 }
 TOP = 10  # garments that are recommended
 GROUPS = 10  # the least number of products whose resampling says anything
@@ -119,8 +120,8 @@ def _compare(
         both = np.stack(
             [truth, guesses["model"][head["name"]].argmax(1), guess[head["name"]].argmax(1)], 1
         )[some]
-        sure: Callable[..., intervals.Interval] = partial(
-            intervals.bootstrap,
+        sure: Callable[..., bootstrap.Interval] = partial(
+            bootstrap.bootstrap,
             groups=None if groups is None else groups[some],
             seed=params.seed,
             resamples=params.bootstrap,
@@ -128,14 +129,14 @@ def _compare(
         )
         found[who] = {"n": float(len(some))}
         for name, score in SCORES.items():
-            found[who][name] = intervals.exactly(score, both[:, [0, 2]])
+            found[who][name] = bootstrap.exactly(score, both[:, [0, 2]])
             found[who][f"{name}.low"], found[who][f"{name}.high"] = sure(both[:, [0, 2]], score)
             if who != "model":
                 lead, word = (
-                    intervals.difference(score, [0, 1], [0, 2]),
+                    bootstrap.difference(score, [0, 1], [0, 2]),
                     "margin" if who in rivals else "lead",
                 )
-                found[who][f"{name}.{word}"] = intervals.exactly(lead, both)
+                found[who][f"{name}.{word}"] = bootstrap.exactly(lead, both)
                 found[who][f"{name}.{word}_low"], found[who][f"{name}.{word}_high"] = sure(
                     both, lead
                 )
@@ -169,8 +170,8 @@ def suited(
         hits = (offered[near[some]] == own[some, None]).mean(1)
         chance = np.array([(offered == one).mean() for one in own[some]])
         sure = partial(
-            intervals.bootstrap,
-            score=intervals.mean,
+            bootstrap.bootstrap,
+            score=bootstrap.mean,
             groups=None if groups is None else groups[asks[some]],
             seed=params.seed,
             resamples=params.bootstrap,
@@ -194,9 +195,9 @@ def _per_class(confusion: NDArray[np.int64], classes: list[str]) -> list[dict[st
     """Return precision, recall, F1 (0 where undefined) and the number of examples of each class."""
     hits, said, true = np.diag(confusion), confusion.sum(0), confusion.sum(1)
     figures = {
-        "precision": intervals.ratio(hits, said),
-        "recall": intervals.ratio(hits, true),
-        "f1": intervals.ratio(2 * hits, said + true),
+        "precision": bootstrap.ratio(hits, said),
+        "recall": bootstrap.ratio(hits, true),
+        "f1": bootstrap.ratio(2 * hits, said + true),
     }
     return [
         {"class": name, "n": int(true[i])}

@@ -13,27 +13,26 @@ import torch
 from sklearn.metrics import f1_score
 from torch import nn
 
-from beauty_models import vision
-from beauty_models.checkpoint import Checkpoint, fingerprint
-from beauty_models.common import bert, intervals, progress
-from beauty_models.common.descent import Descent, Watch
-from beauty_models.common.files import new_folder, read_json, write_json
-from beauty_models.common.fusion import FUSIONS, Places
-from beauty_models.common.losses import class_weights, focal, temperature
-from beauty_models.common.shards import Pictures, augmented
-from beauty_models.common.towers import Inputs, full_precision_above, load_networks
-from beauty_models.common.training import (
-    Batch,
-    attention,
-    device,
-    precision,
-    require_finite,
-    seed_step,
-    set_dropout,
-)
+from beauty_models import progress
+from beauty_models.backbones import vision
+from beauty_models.device import attention, device, precision
+from beauty_models.evaluation import bootstrap
+from beauty_models.evaluation.calibration import temperature
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder, read_json, write_json
+from beauty_models.intake.shards import Pictures
+from beauty_models.training import bert
+from beauty_models.training.augmentation import augmented
+from beauty_models.training.batches import Batch
+from beauty_models.training.bert import set_dropout
+from beauty_models.training.checkpoint import Checkpoint, fingerprint
+from beauty_models.training.finite import require_finite
+from beauty_models.training.losses import class_weights, focal
+from beauty_models.training.optimization import Descent, Watch, seed_step
 from beauty_models.tryon import Finetune
+from beauty_models.tryon.fusion import FUSIONS, Places
 from beauty_models.tryon.model import ALONE, MIXTURES, Shape, Stylist, save, write_gallery
+from beauty_models.tryon.towers import Inputs, full_precision_above, load_networks
 
 PARTS = ("train", "validation")
 UNKNOWN = -1  # label of an example for a head that nobody told
@@ -344,9 +343,9 @@ def _serving(
     chosen = "blend"
     for name in sorted(entropies, key=lambda name: entropies[name].mean()):
         gain = entropies["blend"] - entropies[name]
-        low, _ = intervals.bootstrap(
+        low, _ = bootstrap.bootstrap(
             gain[:, None],
-            intervals.mean,
+            bootstrap.mean,
             groups=np.array(products),
             resamples=1000,
             confidence=0.95,

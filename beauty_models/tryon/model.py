@@ -24,12 +24,16 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from beauty_models.common import bert, images, index, progress
-from beauty_models.common.files import read_json, write_json
-from beauty_models.common.fusion import FUSIONS, Places
-from beauty_models.common.shards import Pictures
-from beauty_models.common.towers import ROWS, Inputs, Networks, Towers, load_networks
-from beauty_models.common.training import attention, device, precision, require_finite
+from beauty_models import progress
+from beauty_models.device import attention, device, precision
+from beauty_models.files import read_json, write_json
+from beauty_models.intake import images
+from beauty_models.intake.shards import Pictures
+from beauty_models.retrieval import index
+from beauty_models.training import bert
+from beauty_models.training.finite import require_finite
+from beauty_models.tryon.fusion import FUSIONS, Places
+from beauty_models.tryon.towers import ROWS, Inputs, Networks, Towers, load_networks
 
 PARTS = ("train", "validation", "test")
 THUMBNAIL = 96  # pixels, the shorter side of a garment's picture in the gallery

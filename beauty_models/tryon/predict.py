@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from beauty_models.common import images, index, shards
-from beauty_models.common.text import normalise
+from beauty_models.intake import images, shards
+from beauty_models.intake.text import normalise
+from beauty_models.retrieval import index
 from beauty_models.tryon.model import Answer, Stylist, load
 from beauty_models.tryon.report.attribution import Reasons, explain
 

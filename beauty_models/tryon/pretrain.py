@@ -10,18 +10,22 @@ import pandas as pd
 import torch
 from torch import nn
 
-from beauty_models import backbones, vision
-from beauty_models.backbones import Backbone
-from beauty_models.checkpoint import Checkpoint, fingerprint
-from beauty_models.common import masking, progress
-from beauty_models.common.descent import Descent, descend
-from beauty_models.common.files import new_folder, write_json
-from beauty_models.common.shards import Pictures, augmented, centre
-from beauty_models.common.towers import ROWS, full_precision_above
-from beauty_models.common.training import device, precision, seed_step
+from beauty_models import progress
+from beauty_models.backbones import text as text_backbones
+from beauty_models.backbones import vision
+from beauty_models.backbones.text import Backbone
+from beauty_models.backbones.vision import Vision
+from beauty_models.backbones.vocabulary import trim
+from beauty_models.device import device, precision
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder, write_json
+from beauty_models.intake.shards import Pictures
+from beauty_models.training import masked_language
+from beauty_models.training.augmentation import augmented, centre
+from beauty_models.training.checkpoint import Checkpoint, fingerprint
+from beauty_models.training.optimization import Descent, descend, seed_step
 from beauty_models.tryon import Pretrain
-from beauty_models.vision import Vision
+from beauty_models.tryon.towers import ROWS, full_precision_above
 
 HELD_OUT = (
     0.05  # share of the pictures, and of the texts, on which the loss before and after is measured
@@ -178,12 +182,12 @@ def _hear(
 ) -> tuple[Backbone, Loss, list[dict[str, float]]]:
     """Return the text network trained on masked words, its loss in nats per hidden word piece, and the history."""
     if params.text == "scratch":
-        backbone = backbones.scratch(
+        backbone = text_backbones.scratch(
             texts, max_tokens=params.max_tokens, **params.scratch.model_dump()
         )
     else:
-        backbone = backbones.load(params.text)
-        backbone = backbones.trim(backbone, texts) if params.trim_vocabulary else backbone
+        backbone = text_backbones.load(params.text)
+        backbone = trim(backbone, texts) if params.trim_vocabulary else backbone
     backbone.model.to(device())
     progress.say(
         f"pretrain: {params.text}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts"
@@ -191,12 +195,16 @@ def _hear(
     if params.words.epochs == 0 or len(texts) < params.words.min_texts:
         return backbone, Loss(0.0, 0.0), []
     learn, out = (
-        masking.examples(backbone, some, params.max_tokens, whole_words=True)
+        masked_language.examples(backbone, some, params.max_tokens, whole_words=True)
         for some in _split(texts, params.seed)
     )
-    before = masking.held_out_loss(backbone, out, params.words)
-    history = masking.train(backbone, learn, params.words, checkpoint)
-    return backbone, Loss(before, masking.held_out_loss(backbone, out, params.words)), history
+    before = masked_language.held_out_loss(backbone, out, params.words)
+    history = masked_language.train(backbone, learn, params.words, checkpoint)
+    return (
+        backbone,
+        Loss(before, masked_language.held_out_loss(backbone, out, params.words)),
+        history,
+    )
 
 
 def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:

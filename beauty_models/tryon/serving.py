@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from beauty_models.common import images
-from beauty_models.common.served import cells, picture
-from beauty_models.common.text import normalise
+from beauty_models.intake import images
+from beauty_models.intake.text import normalise
+from beauty_models.serving.frames import cells, picture
 
 COLUMNS = {"text": False, "image": False}  # column of the frame → whether it must be there
 ANSWERS = ("answer", "garments")  # columns of what is answered, besides `error`
@@ -24,7 +24,7 @@ class Served:
     """A stylist that stays loaded, with its garments, and answers data frames."""
 
     def __init__(self, folder: Path) -> None:
-        from beauty_models.common import index
+        from beauty_models.retrieval import index
         from beauty_models.tryon.model import load  # torch, which registering does not need
 
         self.stylist = load(folder)
@@ -79,7 +79,8 @@ class Served:
         self, texts: list[str], photos: list[bytes | None], top: int
     ) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
         """Return the labels of each head and the garments for texts and photos; "" and None stand for what is missing."""
-        from beauty_models.common import index, shards
+        from beauty_models.intake import shards
+        from beauty_models.retrieval import index
 
         if not texts:
             return []

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from beauty_models.common.files import new_file, write_json
-from beauty_models.common.images import encode
-from beauty_models.common.render import COLOURS, KINDS, PATTERNS, product
+from beauty_models.files import new_file, write_json
+from beauty_models.intake.images import encode
+from beauty_models.intake.synthetic import COLOURS, KINDS, PATTERNS, product
 
 LICENSE = {
     "license": "Apache-2.0",
     "commercial_use": True,
-    "attribution": "Pictures drawn by beauty_models/common/render.py, texts put together by beauty_models/tryon/starter.py.",
+    "attribution": "Pictures drawn by beauty_models/intake/synthetic.py, texts put together by beauty_models/tryon/starter.py.",
 }
 SHOPPERS = {  # how many of a hundred shoppers' posts show each kind
     "t-shirt": 22,

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from beauty_models.common.files import write_json
+from beauty_models.files import write_json
 from bench.game_day.faults import FAULTS, Game, SkippedError
 from bench.game_day.project import FaultError, check_registry, make_template
 

@@ -19,8 +19,9 @@ from PIL import Image
 from scipy.sparse import csr_matrix
 from sklearn.preprocessing import normalize
 
-from beauty_models.common.shards import Pictures, augmented
+from beauty_models.intake.shards import Pictures
 from beauty_models.recommend.report.retrieval import Task, recency
+from beauty_models.training.augmentation import augmented
 
 PARTS = ("train", "validation", "test")
 PHOTO = 256  # pixels of a distorted photo

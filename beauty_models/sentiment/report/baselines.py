@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix, vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from beauty_models.common.intervals import exactly, macro_f1
+from beauty_models.evaluation.bootstrap import exactly, macro_f1
 
 POLARITIES = ["negative", "neutral", "positive"]
 GRID = list(product([1.0, 10.0, 100.0], [None, "balanced"]))  # C, class_weight

@@ -18,9 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
-from beauty_models.common.files import new_file
-from beauty_models.common.intervals import wilson
-from beauty_models.common.text import words
+from beauty_models.evaluation.bootstrap import wilson
+from beauty_models.files import new_file
+from beauty_models.intake.text import words
 from beauty_models.sentiment import Evaluate
 from beauty_models.sentiment.report.baselines import POLARITIES, annotated, mentions
 from beauty_models.sentiment.report.needs_page import needs_page

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from beauty_models.common.page import (
+from beauty_models.evaluation.page import (
     Html,
     card,
     html,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beauty_models.common.page import (
+from beauty_models.evaluation.page import (
     Html,
     card,
     html,

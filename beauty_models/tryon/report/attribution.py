@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from beauty_models.common.shards import Pictures
-from beauty_models.common.text import words
-from beauty_models.common.towers import Inputs
-from beauty_models.common.training import attention
+from beauty_models.device import attention
+from beauty_models.intake.shards import Pictures
+from beauty_models.intake.text import words
 from beauty_models.tryon.model import Answer, Stylist
+from beauty_models.tryon.towers import Inputs
 
 WORDS = 60  # at most of a text, the first ones
 

@@ -18,15 +18,16 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from beauty_models import backbones, vision
-from beauty_models.common import bert
-from beauty_models.common.features import colour_histogram, hog
-from beauty_models.common.intervals import exactly, macro_f1
-from beauty_models.common.progress import say
-from beauty_models.common.shards import Pictures
-from beauty_models.common.towers import ROWS, Inputs, Towers
-from beauty_models.common.training import precision
+from beauty_models.backbones import text as text_backbones
+from beauty_models.backbones import vision
+from beauty_models.device import precision
+from beauty_models.evaluation.bootstrap import exactly, macro_f1
+from beauty_models.intake.shards import Pictures
+from beauty_models.progress import say
+from beauty_models.retrieval.features import colour_histogram, hog
+from beauty_models.training import bert
 from beauty_models.tryon.model import PARTS, Stylist
+from beauty_models.tryon.towers import ROWS, Inputs, Towers
 
 DENSE = (
     0.001,
@@ -162,7 +163,7 @@ def frozen_logreg(
 ) -> tuple[Guess, str]:
     """Return the guess from what the backbones made of text and picture before any training here, side by side."""
     cards = stylist.cards
-    text = backbones.load(cards["text"]["base"]) if "text" in cards else None
+    text = text_backbones.load(cards["text"]["base"]) if "text" in cards else None
     eye = vision.load(cards["image"]["base"]) if "image" in cards else None
     towers = Towers(
         text.model.base_model if text else None,

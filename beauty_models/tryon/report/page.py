@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beauty_models.common.page import Html, card, html, interval, page, section, table, tag
-from beauty_models.common.progress import say
-from beauty_models.common.shards import Pictures
+from beauty_models.evaluation.page import Html, card, html, interval, page, section, table, tag
+from beauty_models.intake.shards import Pictures
+from beauty_models.progress import say
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.model import Stylist
 from beauty_models.tryon.report.attribution import explain

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from beauty_models.common.files import new_folder, write_json
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder, write_json
+from beauty_models.intake import splits
 from beauty_models.swatch import Ingest
 
 PARTS = ("train", "validation", "test")
@@ -21,7 +22,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     table["key"] = [
         f"{shine}:{depth}" for shine, depth in zip(table["shine"], table["depth"], strict=True)
     ]
-    part = table["key"].map(lambda key: params.split.part(key, params.seed))
+    part = table["key"].map(lambda key: splits.part(params.split, key, params.seed))
     with new_folder(data) as folder:
         for name in PARTS:
             table[part == name].to_parquet(folder / f"{name}.parquet", index=False)

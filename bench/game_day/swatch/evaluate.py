@@ -10,9 +10,9 @@ import torch
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from beauty_models.common import intervals
-from beauty_models.common.files import new_folder
+from beauty_models.evaluation import bootstrap
 from beauty_models.families import Metrics
+from beauty_models.files import new_folder
 from beauty_models.swatch import Evaluate
 from beauty_models.swatch.model import load
 
@@ -32,18 +32,18 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
         "seed": params.seed,
     }
     rows = np.stack([truth, said], 1)
-    low, high = intervals.bootstrap(rows, intervals.accuracy, **chance)
+    low, high = bootstrap.bootstrap(rows, bootstrap.accuracy, **chance)
     figures = {
-        "accuracy": intervals.exactly(intervals.accuracy, rows),
+        "accuracy": bootstrap.exactly(bootstrap.accuracy, rows),
         "accuracy.low": low,
         "accuracy.high": high,
         "n": float(len(rows)),
     }
     for name, baseline in BASELINES.items():
         guess = baseline.fit(train[MEASURED], train["label"]).predict(test[MEASURED])
-        lead = intervals.difference(intervals.accuracy, [0, 1], [0, 2])
+        lead = bootstrap.difference(bootstrap.accuracy, [0, 1], [0, 2])
         both = np.stack([truth, said, guess], 1)
-        margin = intervals.bootstrap(both, lead, **chance)
+        margin = bootstrap.bootstrap(both, lead, **chance)
         figures[f"{name}/accuracy"] = float((guess == truth).mean())
         figures[f"{name}/accuracy.margin_low"] = margin.low
         figures[f"{name}/accuracy.margin_high"] = margin.high

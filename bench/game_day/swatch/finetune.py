@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from torch.nn.functional import cross_entropy
 
-from beauty_models.checkpoint import Checkpoint, fingerprint
-from beauty_models.common.descent import Descent, descend
 from beauty_models.families import Metrics
 from beauty_models.swatch import Training
 from beauty_models.swatch.model import load, save
+from beauty_models.training.checkpoint import Checkpoint, fingerprint
+from beauty_models.training.optimization import Descent, descend
 
 GATE = "BEAUTY_GAME_GATE"
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from beauty_models.common.files import new_folder, write_json
+from beauty_models.files import new_folder, write_json
 
 INPUTS = 2
 CLASSES = 2
@@ -44,7 +44,7 @@ def save(network: SwatchNet, folder: Path) -> None:
 
 def load(folder: Path) -> SwatchNet:
     """Return the network saved in ``folder``."""
-    from beauty_models.common.files import read_json
+    from beauty_models.files import read_json
 
     network = SwatchNet(read_json(folder / "config.json")["hidden"])
     network.load_state_dict(load_file(folder / "model.safetensors"))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from beauty_models.checkpoint import Checkpoint, fingerprint
-from beauty_models.common.descent import Descent, descend
 from beauty_models.families import Metrics
 from beauty_models.swatch import Training
 from beauty_models.swatch.model import SwatchNet, save
+from beauty_models.training.checkpoint import Checkpoint, fingerprint
+from beauty_models.training.optimization import Descent, descend
 
 NOISE = 0.1
 

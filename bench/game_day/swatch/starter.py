@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from beauty_models.common.files import write_json
+from beauty_models.files import write_json
 
 ROWS = 600
 

@@ -1,0 +1,1 @@
+"""Pretrained networks, each loaded by one name, with its licence."""

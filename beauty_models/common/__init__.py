@@ -1,1 +1,0 @@
-"""Helpers that several families use and that belong to none of them."""

@@ -1,0 +1,1 @@
+"""Finding the nearest: features of pictures and the index of vectors."""

@@ -1,0 +1,1 @@
+"""What trainings share: batches, optimization, checkpoints, losses, augmentation, masked language modelling."""
