@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import sys
+from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 
@@ -17,7 +18,16 @@ from beauty_models.__main__ import TRAINING
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
-ROOMS = ["backbones", "evaluation", "intake", "retrieval", "serving", "training"]
+GROUND = {"device", "families", "files", "params", "progress"}
+ROOMS: dict[str, set[str]] = {
+    "backbones": set(),
+    "evaluation": set(),
+    "intake": set(),
+    "retrieval": set(),
+    "serving": {"intake"},
+    "training": {"backbones", "intake"},
+}
+"""Room of beauty_models → the rooms that it may import, besides itself and the ground floor."""
 EMPTY = {"beauty_models/__init__.py"} | {f"beauty_models/{room}/__init__.py" for room in ROOMS}
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
@@ -161,6 +171,66 @@ def test_imports_point_one_way(layer: str) -> None:
         if module.split(".")[0] in FORBIDDEN[layer]
     }
     assert found == set()
+
+
+def rooms_imported(file: Path) -> set[str]:
+    """Return the first names below ``beauty_models`` that ``file`` imports."""
+    return {module.split(".")[1] for module in imports(file) if module.startswith("beauty_models.")}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_know_only_what_lies_below(room: str) -> None:
+    for file in (ROOT / "beauty_models" / room).rglob("*.py"):
+        strange = rooms_imported(file) - {room} - ROOMS[room] - GROUND
+        assert strange == set(), f"{file.relative_to(ROOT)} imports {strange}"
+
+
+def test_the_ground_floor_knows_no_room() -> None:
+    for name in GROUND:
+        assert rooms_imported(ROOT / "beauty_models" / f"{name}.py") <= GROUND, name
+
+
+def test_rooms_import_each_other_in_no_circle() -> None:
+    order = list(TopologicalSorter(ROOMS).static_order())
+    assert sorted(order) == sorted(ROOMS)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_do_not_know_each_other(family: str) -> None:
+    for file in (ROOT / "beauty_models" / family).rglob("*.py"):
+        assert not rooms_imported(file) & (set(FAMILIES) - {family}), file
+
+
+def test_a_shared_module_is_imported_by_two_families_or_more() -> None:
+    users: dict[Path, set[str]] = {}
+    for family in FAMILIES:
+        reached: set[Path] = set()
+        for file in (ROOT / "beauty_models" / family).rglob("*.py"):
+            closure(file, reached)
+        for file in reached:
+            users.setdefault(file, set()).add(family)
+    # `__main__` answers files and folders with it for every family, and imports it by its name
+    for_all = closure(ROOT / "beauty_models/serving/batch.py", set())
+    for room in ROOMS:
+        for file in (ROOT / "beauty_models" / room).glob("[!_]*.py"):
+            if file not in for_all:
+                assert len(users.get(file, ())) > 1, f"{file.relative_to(ROOT)}: {users.get(file)}"
+
+
+def test_there_is_no_room_for_everything() -> None:
+    names = {"common", "utils", "util", "helpers", "helper", "misc"}
+    for layer in FORBIDDEN:
+        for path in (ROOT / layer).rglob("*"):
+            assert path.stem not in names, path
+
+
+@pytest.mark.parametrize("module", ["predict", "serving"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_serving_imports_no_report_code(family: str, module: str) -> None:
+    folder = ROOT / "beauty_models" / family
+    judges = {folder / "evaluate.py", *(folder / "report").rglob("*.py")}
+    judges |= set((ROOT / "beauty_models/evaluation").rglob("*.py"))
+    assert closure(folder / f"{module}.py", set()) & judges == set()
 
 
 @pytest.mark.parametrize(

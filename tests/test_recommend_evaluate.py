@@ -13,8 +13,8 @@ from scipy.sparse import csr_matrix
 
 from beauty_models.evaluation import bootstrap
 from beauty_models.intake import images, shards, synthetic
-from beauty_models.recommend import Evaluate, evaluate
-from beauty_models.recommend.report import baselines, board, retrieval, tasks
+from beauty_models.recommend import Evaluate, board, evaluate
+from beauty_models.recommend.report import baselines, ranking, tasks
 
 PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, board=6, shown=4)
 COLOURS, KINDS = ["red", "yellow", "green", "blue"], ["dress", "hoodie", "bag"]
@@ -148,10 +148,10 @@ def reader(blind: bool = False) -> SimpleNamespace:
     return SimpleNamespace(embed_images=embed_images, embed_texts=embed_texts, fuse=fuse)
 
 
-def task(relevance, kind: str = "text_image", **given) -> retrieval.Task:
+def task(relevance, kind: str = "text_image", **given) -> ranking.Task:
     relevance = csr_matrix(np.asarray(relevance, float))
     about = pd.DataFrame({"product": [f"p{i}" for i in range(relevance.shape[0])]})
-    return retrieval.Task(
+    return ranking.Task(
         kind,
         kind,
         given.get("queries", np.arange(relevance.shape[0])),
@@ -161,15 +161,15 @@ def task(relevance, kind: str = "text_image", **given) -> retrieval.Task:
     )
 
 
-def fixed(scores) -> retrieval.Scores:
+def fixed(scores) -> ranking.Scores:
     return lambda start, stop: np.asarray(scores, float)[start:stop]
 
 
 def test_figures_by_hand():
     one = task([[0, 1, 0, 2], [1, 0, 0, 0], [0, 0, 1, 0]])
-    found = retrieval.ranks(one, fixed([[4, 3, 2, 1], [9, 1, 2, 3], [3, 2, 1, 0]]), 7)
+    found = ranking.ranks(one, fixed([[4, 3, 2, 1], [9, 1, 2, 3], [3, 2, 1, 0]]), 7)
     assert found.tolist() == [2, 4, 1, 3]
-    figures = retrieval.figures(one, found)
+    figures = ranking.figures(one, found)
     assert figures["recall_at_1"].tolist() == [0, 1, 0] and figures["recall_at_5"].tolist() == [
         1,
         1,
@@ -187,14 +187,14 @@ def test_a_list_is_as_good_as_the_part_of_what_is_right_that_is_on_it():
     one = task(relevance, "listing", queries=given)
     scores = np.arange(40, 0, -1.0)[None]
     scores[0, 39] = 100  # what is given is not listed again, however near
-    found = retrieval.ranks(one, fixed(scores), 7)
+    found = ranking.ranks(one, fixed(scores), 7)
     assert found.tolist() == [1, 6, 31]
-    figures = retrieval.figures(one, found)
+    figures = ranking.figures(one, found)
     assert figures["recall_at_10"] == pytest.approx([2 / 3]) and set(figures) == {
         "recall_at_10",
         "ndcg_at_10",
     }
-    assert 39 not in retrieval.first(one, fixed(scores), 7, 0, 39)
+    assert 39 not in ranking.first(one, fixed(scores), 7, 0, 39)
 
 
 def test_ranks_are_brute_force_in_any_block(monkeypatch):
@@ -207,19 +207,17 @@ def test_ranks_are_brute_force_in_any_block(monkeypatch):
     )  # many equal scores
     order = np.random.default_rng(7).permutation(70)
     places = np.stack([np.lexsort((order, -row)).argsort() + 1 for row in scores])
-    whole = retrieval.ranks(one, fixed(scores), 7)
+    whole = ranking.ranks(one, fixed(scores), 7)
     assert (whole == places[relevance]).all()
-    monkeypatch.setattr(retrieval, "CELLS", 150)
-    assert (retrieval.ranks(one, fixed(scores), 7) == whole).all()
+    monkeypatch.setattr(ranking, "CELLS", 150)
+    assert (ranking.ranks(one, fixed(scores), 7) == whole).all()
     for query in range(50):
-        assert (
-            places[query][retrieval.first(one, fixed(scores), 7, query, 5)] == range(1, 6)
-        ).all()
+        assert (places[query][ranking.first(one, fixed(scores), 7, query, 5)] == range(1, 6)).all()
 
 
 def test_equal_scores_are_chance():
     one = task(np.eye(400))
-    assert retrieval.figures(one, retrieval.ranks(one, fixed(np.zeros((400, 400))), 7))[
+    assert ranking.figures(one, ranking.ranks(one, fixed(np.zeros((400, 400))), 7))[
         "recall_at_10"
     ].mean() == pytest.approx(10 / 400, abs=0.01)
 
@@ -356,7 +354,7 @@ def test_ridge_and_neighbours_learn_colours(tmp_path):
         tasks.text_image(catalogue),
     )
     clean, distorted = photos.each(reader().embed_images)
-    chance = retrieval.figures(told, retrieval.ranks(told, baselines.chance(told, 7), 7))[
+    chance = ranking.figures(told, ranking.ranks(told, baselines.chance(told, 7), 7))[
         "mrr_at_10"
     ].mean()
     for method, note in (
@@ -365,8 +363,7 @@ def test_ridge_and_neighbours_learn_colours(tmp_path):
     ):
         scores = baselines.answers(method, told)
         assert (
-            retrieval.figures(told, retrieval.ranks(told, scores, 7))["mrr_at_10"].mean()
-            > 1.5 * chance
+            ranking.figures(told, ranking.ranks(told, scores, 7))["mrr_at_10"].mean() > 1.5 * chance
             and "from text to picture" in note
         )
     assert set(baselines.by_regression(learner, clean, distorted)[0]) == {

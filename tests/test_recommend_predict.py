@@ -14,8 +14,7 @@ from PIL import Image
 
 from beauty_models.intake import images, shards, synthetic
 from beauty_models.params import Index
-from beauty_models.recommend import model, predict
-from beauty_models.recommend.report import board
+from beauty_models.recommend import board, model, predict
 
 COLOURS, KINDS = ["red", "yellow", "green"], ["dress", "hoodie", "bag", "pants"]
 PNG, JPEG = "PNG", "JPEG"

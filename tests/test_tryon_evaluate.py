@@ -14,9 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from beauty_models.params import Gate
 from beauty_models.tryon import Evaluate, evaluate
-from beauty_models.tryon.report import baselines
-from beauty_models.tryon.report.attribution import Reasons
-from beauty_models.tryon.report.pictures import (
+from beauty_models.tryon.attribution import Reasons
+from beauty_models.tryon.board import (
     LIMIT,
     Shown,
     explained,
@@ -26,6 +25,7 @@ from beauty_models.tryon.report.pictures import (
     stacked,
     strip,
 )
+from beauty_models.tryon.report import baselines
 from tasks.gate import judge
 
 ROWS = {"train": 60, "validation": 20, "test": 40}

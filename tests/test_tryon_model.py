@@ -19,13 +19,13 @@ from beauty_models.backbones import vision
 from beauty_models.intake.shards import Pictures
 from beauty_models.retrieval import index
 from beauty_models.tryon import Params, evaluate, starter
+from beauty_models.tryon.attribution import explain
 from beauty_models.tryon.data import ingest
 from beauty_models.tryon.finetune import Part, _serving, finetune
 from beauty_models.tryon.fusion import FUSIONS, Places
 from beauty_models.tryon.model import MIXTURES, Stylist, load, save
 from beauty_models.tryon.predict import predict
 from beauty_models.tryon.pretrain import hide, pretrain
-from beauty_models.tryon.report.attribution import explain
 from beauty_models.tryon.towers import Inputs, full_precision_above
 
 ROOT = Path(__file__).parents[1]

@@ -27,7 +27,7 @@ from beauty_models.recommend.report.baselines import (
     chance,
     popularity,
 )
-from beauty_models.recommend.report.retrieval import Scores, Task, figures, ranks
+from beauty_models.recommend.report.ranking import Scores, Task, figures, ranks
 from beauty_models.recommend.report.show import show
 from beauty_models.recommend.report.tasks import Catalogue, Photos, read, tasks
 from beauty_models.retrieval.features import colour_histogram, hog

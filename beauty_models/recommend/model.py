@@ -33,6 +33,7 @@ from beauty_models.retrieval import index
 from beauty_models.training.finite import require_finite
 
 ROWS = 64  # pictures or texts at once where nothing is learned
+RECENCY = 0.8  # weight of a purchase beside that of the next one
 THUMBNAIL = 160  # pixels, the longer side of the gallery's pictures
 SHOWN = [
     "key",
@@ -53,6 +54,11 @@ def normalise(vectors: NDArray[Any]) -> Floats:
     return np.asarray(
         vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12), np.float32
     )
+
+
+def recency(length: int) -> NDArray[np.float64]:
+    """Return the weights of a shopper's products, the latest last: each counts `RECENCY` of the next."""
+    return np.asarray(RECENCY ** np.arange(length - 1, -1, -1))
 
 
 class Recommender:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from beauty_models.intake import images, shards
 from beauty_models.recommend import openclip
-from beauty_models.recommend.model import load
+from beauty_models.recommend.model import load, recency
 from beauty_models.retrieval import index
 
 MOST = 1000  # products listed
@@ -63,8 +63,6 @@ class Gallery:
 
     def taste(self, skus: Sequence[str]) -> tuple[NDArray[np.float32], set[str]]:
         """Return the embedding [1, width] of a shopper who had ``skus``, the latest last, and the products these are."""
-        from beauty_models.recommend.report.retrieval import recency  # scikit-learn: a second
-
         rows = [self.items(sku) for sku in skus]
         vectors = np.stack(
             [np.mean([self.index.reconstruct(int(row)) for row in one], axis=0) for one in rows]
@@ -240,7 +238,7 @@ def _board(
     gallery: Gallery,
     found: list[tuple[int, float]],
 ) -> None:
-    from beauty_models.recommend.report.board import Asked, Found, board_png, drawable
+    from beauty_models.recommend.board import Asked, Found, board_png, drawable
 
     answers = [
         Found(photo, f"{score:.2f} {gallery.rows['name'].iat[row]}")

@@ -17,8 +17,8 @@ from PIL import Image
 from beauty_models.intake import images, shards
 from beauty_models.intake.text import normalise
 from beauty_models.retrieval import index
+from beauty_models.tryon.attribution import Reasons, explain
 from beauty_models.tryon.model import Answer, Stylist, load
-from beauty_models.tryon.report.attribution import Reasons, explain
 
 PHOTO = "photo"  # its key while it is asked about
 LARGEST, SMALLEST, SIDE = (
@@ -86,7 +86,7 @@ def _reasons(reasons: Reasons) -> dict[str, Any]:
 def _board(file: Path, photo: Image.Image | None, reasons: Reasons, garments: pd.DataFrame) -> None:
     """Draw what decided and, below, the garments."""
     # matplotlib: a second that no other answer needs
-    from beauty_models.tryon.report.pictures import Shown, explained, save_png, stacked, strip
+    from beauty_models.tryon.board import Shown, explained, save_png, stacked, strip
 
     shown = [
         Shown(

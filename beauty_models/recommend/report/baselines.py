@@ -20,14 +20,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import normalize
 
-from beauty_models.recommend.report.retrieval import (
-    Matrix,
-    Scores,
-    Task,
-    figures,
-    ranks,
-    similarity,
-)
+from beauty_models.recommend.report.ranking import Matrix, Scores, Task, figures, ranks, similarity
 from beauty_models.recommend.report.tasks import Catalogue, Rows, image_text, text_image
 
 Method = dict[str, tuple[Matrix, Matrix]]

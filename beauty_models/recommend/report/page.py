@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from beauty_models.evaluation.page import Html, card, html, interval, page, section, table, tag
-from beauty_models.recommend.report.board import Asked
+from beauty_models.recommend.board import Asked
 
 SIDE = 128  # pixels of a photo on a page
 BASELINES = {

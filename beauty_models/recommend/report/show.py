@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from beauty_models.recommend import Evaluate
-from beauty_models.recommend.report.board import Asked, Found, board_png
+from beauty_models.recommend.board import Asked, Found, board_png
 from beauty_models.recommend.report.page import BASELINES, board_page, quality_page, title
-from beauty_models.recommend.report.retrieval import Scores, Task, first
+from beauty_models.recommend.report.ranking import Scores, Task, first
 from beauty_models.recommend.report.tasks import Catalogue, Photos
 
 WORST = 12  # queries listed of each task

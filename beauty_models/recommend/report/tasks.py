@@ -20,7 +20,8 @@ from scipy.sparse import csr_matrix
 from sklearn.preprocessing import normalize
 
 from beauty_models.intake.shards import Pictures
-from beauty_models.recommend.report.retrieval import Task, recency
+from beauty_models.recommend.model import recency
+from beauty_models.recommend.report.ranking import Task
 from beauty_models.training.augmentation import augmented
 
 PARTS = ("train", "validation", "test")

@@ -15,16 +15,10 @@ from beauty_models.evaluation.page import Html, card, html, interval, page, sect
 from beauty_models.intake.shards import Pictures
 from beauty_models.progress import say
 from beauty_models.tryon import Evaluate
+from beauty_models.tryon.attribution import explain
+from beauty_models.tryon.board import Shown, explained, save_png, stacked, strip
 from beauty_models.tryon.model import Stylist
-from beauty_models.tryon.report.attribution import explain
-from beauty_models.tryon.report.pictures import (
-    Shown,
-    confusion_png,
-    explained,
-    save_png,
-    stacked,
-    strip,
-)
+from beauty_models.tryon.report.confusion import confusion_png
 
 NAMES = {
     "model": "this model",

@@ -18,7 +18,6 @@ from sklearn.preprocessing import normalize
 
 TOP = 10  # of MRR, nDCG and the longest recall
 CELLS = 20_000_000  # scores held at once
-RECENCY = 0.8  # weight of a purchase beside that of the next one
 
 Matrix = Any  # a dense or a sparse matrix of rows
 Scores = Callable[[int, int], NDArray[Any]]
@@ -44,11 +43,6 @@ class Task:
     gallery: NDArray[np.int64]
     relevance: csr_matrix
     about: pd.DataFrame
-
-
-def recency(length: int) -> NDArray[np.float64]:
-    """Return the weights of a shopper's products, the latest last: each counts `RECENCY` of the next."""
-    return np.asarray(RECENCY ** np.arange(length - 1, -1, -1))
 
 
 def similarity(queries: Matrix, gallery: Matrix) -> Scores:

@@ -1,18 +1,17 @@
-"""The pictures people look at: the confusion matrix, the worst errors, and what in text and photo decided, drawn on the photo."""
+"""The pictures people look at: photos with what was said of them, and what in text and photo decided, drawn on the photo."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from beauty_models.tryon.report.attribution import Reasons
+from beauty_models.tryon.attribution import Reasons
 
 PAPER, INK, SOFT, GOOD, BAD = "#ffffff", "#1d2330", "#6b7383", "#1f9e89", "#d9603b"
 LEAST = 0.2  # effect of a word from which its bar fills the room; all bars of a text that matters little stay short
@@ -194,31 +193,3 @@ def stacked(panels: Sequence[Image.Image]) -> Image.Image:
         sheet.paste(panel, (0, top))
         top += panel.height
     return sheet
-
-
-def confusion_png(file: Path, scores: dict[str, Any]) -> None:
-    """Draw the confusion matrix as shares of each true class. Names that a plain font may lack are replaced by numbers."""
-    counts = np.array(scores["confusion"])
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    names = [
-        name if readable(name) else f"class {i + 1}" for i, name in enumerate(scores["classes"])
-    ]
-    side = 1.8 + 0.62 * len(names)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    axes = figure.add_subplot(
-        xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names))
-    )
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticklabels(names, rotation=40, ha="right")
-    axes.set_yticklabels(names)
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            axes.text(
-                column,
-                row,
-                f"{count:,}",
-                ha="center",
-                va="center",
-                color="white" if shares[row, column] > 0.5 else "black",
-            )
-    figure.savefig(file, dpi=110, format="png")
