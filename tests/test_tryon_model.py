@@ -18,10 +18,11 @@ from beauty_models import params
 from beauty_models.backbones import vision
 from beauty_models.intake.shards import Pictures
 from beauty_models.retrieval import index
+from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.tryon import Params, evaluate, starter
 from beauty_models.tryon.attribution import explain
 from beauty_models.tryon.data import ingest
-from beauty_models.tryon.finetune import Part, _serving, finetune
+from beauty_models.tryon.finetune import Part, Trainer, _serving, finetune
 from beauty_models.tryon.fusion import FUSIONS, Places
 from beauty_models.tryon.model import MIXTURES, Stylist, load, save
 from beauty_models.tryon.predict import predict
@@ -386,6 +387,53 @@ def test_noise_on_validation_does_not_choose_what_serves(place: Path, stylist: S
     logits = dict.fromkeys((*FUSIONS, *MIXTURES), weak)
     logits["gated"] = weak.clone()
     logits["gated"][0] *= 0.9  # one row in many makes nothing better or worse
-    assert _serving(stylist, part, logits, part.products) == "blend"
+    assert _serving(stylist, part, logits) == "blend"
     strong = logits | {"late_average": torch.cat([right + 0.05 * noise, others], 1)}
-    assert _serving(stylist, part, strong, part.products) == "late_average"
+    assert _serving(stylist, part, strong) == "late_average"
+
+
+def test_the_last_epoch_is_kept_unless_an_earlier_one_is_surely_better(
+    place: Path, tmp_path: Path
+) -> None:
+    """Spoiled weights do not replace good ones and count against ``patience``; weights that differ by noise do."""
+    stylist = load(place / "model")
+    part = Part(
+        pd.read_parquet(place / "data/validation.parquet"),
+        stylist,
+        Pictures(place / "data", "validation"),
+    )
+    trainer = Trainer(
+        stylist, part, toy_params().finetune, Checkpoint(tmp_path / "model", "any", 1.0)
+    )
+    good = {name: value.clone() for name, value in trainer.mean.items()}
+    trainer.judge(part)
+    random = torch.Generator().manual_seed(1)
+
+    def shaken(share: float) -> dict[str, torch.Tensor]:
+        return {
+            name: value + share * value.std() * torch.randn(value.shape, generator=random)
+            if value.is_floating_point() and value.numel() > 1
+            else value
+            for name, value in good.items()
+        }
+
+    trainer.mean, trainer.run.batch = shaken(3.0), 1
+    trainer.judge(part)
+    assert trainer.run.waited == 1
+    assert all(torch.equal(trainer.best[name], good[name]) for name in good)
+    near = shaken(0.001)
+    trainer.mean, trainer.run.batch = near, 1
+    trainer.judge(part)
+    assert trainer.run.waited == 0
+    assert all(torch.equal(trainer.best[name], near[name]) for name in near)
+
+
+def test_a_view_that_the_image_network_cannot_take_is_told(place: Path, tmp_path: Path) -> None:
+    """The toy's vision transformer has an embedding for each place of 32 pixels, and none for others."""
+    with pytest.raises(ValueError, match="finetune.view: 48, .* set it to 32"):
+        finetune(
+            data=place / "data",
+            pretrained=place / "pretrained",
+            model=tmp_path / "model",
+            params=toy_params(finetune={"view": 48}).finetune,
+        )

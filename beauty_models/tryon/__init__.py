@@ -147,8 +147,10 @@ class Finetune(Section):
     ]  # of the text network, the lowest; their output is computed once; with 0 the embeddings learn, too
     head_epochs: Annotated[int, Field(ge=0)]  # epochs with only heads and fusions learning
     epochs: Annotated[int, Field(ge=0)]  # at most, after those
-    patience: Positive  # epochs without a better validation macro-F1 before it stops
+    patience: Positive  # epochs in a row after which an earlier one is surely better on validation, and it stops
     batch: Positive
+    # Pixels a side of what training sees; random crops show things larger than they are served, a smaller view makes up for it.
+    view: Annotated[int, Field(ge=32)]
     learning_rate: Rate  # of the image network's top block
     text_learning_rate: Rate  # of the text network's top layer
     block_decay: Annotated[

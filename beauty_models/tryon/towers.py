@@ -189,19 +189,24 @@ class Inputs:
                 bar.advance(len(batch))
         return kept
 
-    def _seen(self, batch: Batch, view: View | None) -> torch.Tensor:
+    def _seen(self, batch: Batch, view: View | None, size: int | None = None) -> torch.Tensor:
         """Return the pictures of rows ``batch`` as uint8 [n, 3, size, size], black where none is there; the middle without a ``view``."""
-        size = self.towers.size
+        size = size or self.towers.size
         seen = torch.zeros(len(batch), 3, size, size, dtype=torch.uint8)
         seen[self.there["image"][batch]] = self.pictures.tensor(
             [self.keys[i] for i in batch if self.keys[i]], size, view or centre(size)
         )
         return seen
 
-    def take(self, batch: Batch, view: View | None = None) -> dict[str, Places]:
-        """Return what the networks make of rows ``batch``; pictures as ``view`` shows them, else the middle and its mirror image."""
+    def take(
+        self, batch: Batch, view: View | None = None, size: int | None = None
+    ) -> dict[str, Places]:
+        """Return what the networks make of rows ``batch``; pictures as ``view``, ``size`` pixels a side, shows them.
+
+        Without a view: the middle of the picture and its mirror image.
+        """
         return {
-            name: self._text(batch) if name == "text" else self._image(batch, view)
+            name: self._text(batch) if name == "text" else self._image(batch, view, size)
             for name in self.towers.widths
         }
 
@@ -220,14 +225,14 @@ class Inputs:
             there.to(device()),
         )
 
-    def _image(self, batch: Batch, view: View | None) -> Places:
+    def _image(self, batch: Batch, view: View | None, size: int | None) -> Places:
         there = self.there["image"][batch]
         if not there.any():
             return self.towers.blank("image", len(batch))
         if self.patches:
             values, mask = self.patches.read(batch)
             return Places(values.float(), mask, there.to(device()))
-        seen = self._seen(batch, view)
+        seen = self._seen(batch, view, size)
         values = self.towers.look(seen) if view else self.towers.look_twice(seen)
         return Places(
             values,
