@@ -7,7 +7,8 @@ path elsewhere (then no metrics file is written unless ``--metrics`` says where)
 
 ``python -m beauty_models predict sentiment --model DIR …`` prints what the family's ``predict`` returns as JSON (``--model -``
 reads the folder's name from standard input, when the libraries are loaded);
-``starter`` and ``toy`` write the family's packaged and generated raw data to ``--raw``.
+``starter`` and ``toy`` write the family's packaged and generated raw data to ``--raw``; ``code`` writes which code each stage
+runs to ``build/<family>/code``, on which dvc.yaml's stages depend.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
-from beauty_models import families, params  # noqa: E402
+from beauty_models import code, families, params  # noqa: E402
 from beauty_models.files import new_folder, read_json, write_json  # noqa: E402
 
 TRAINING = ("pretrain", "finetune")  # the stages that leave a history.json in their output
@@ -59,6 +60,8 @@ def run(
     """
     section = getattr(params.load(family, params_file), stage)
     function = families.function(stage, family)
+    if not places and not metrics:  # then the result is dvc.lock's
+        code.check(stage, family)
     wanted = families.path_names(function)
     if stray := set(places) - set(wanted):
         raise ValueError(
@@ -153,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("stage", choices=[*families.STAGES, "predict", "starter", "toy"])
+    parser.add_argument("stage", choices=[*families.STAGES, "code", "predict", "starter", "toy"])
     parser.add_argument("family", choices=families.names())
     for name in ("raw", "data", "pretrained", "model", "report"):
         parser.add_argument(f"--{name}", type=Path)
@@ -173,6 +176,8 @@ def main(arguments: list[str] | None = None) -> int:
             raw = places.get("raw", families.path("raw", options.family))
             raw.mkdir(parents=True, exist_ok=True)
             getattr(module, options.stage)(raw=raw)
+        elif options.stage == "code":
+            code.write(options.family)
         elif options.stage == "predict":
             model = places.get("model", families.path("model", options.family))
             print(json.dumps(_predict(options.family, model, rest), ensure_ascii=False, indent=2))

@@ -69,10 +69,13 @@ def function(name: str, family: str) -> Callable[..., Any]:
         raise ValueError(f"unknown family {family!r}; there are: {', '.join(names())}")
     if name not in MODULES:
         raise ValueError(f"unknown stage {name!r}; there are: {', '.join(MODULES)}")
-    found: Callable[..., Any] = getattr(
-        import_module(f"beauty_models.{family}.{MODULES[name]}"), name
-    )
+    found: Callable[..., Any] = getattr(import_module(module(name, family)), name)
     return found
+
+
+def module(name: str, family: str) -> str:
+    """Return the name of the module that holds the family's function ``name``."""
+    return f"beauty_models.{family}.{MODULES[name]}"
 
 
 def wording(family: str) -> Wording:
@@ -111,7 +114,7 @@ def headline(stage: str, family: str, figures: Metrics) -> Metrics:
 
 
 def path(name: str, family: str) -> Path:
-    """Return where the path called ``name`` (raw, data, pretrained, model, report) lies for ``family``."""
+    """Return where the path called ``name`` (raw, code, data, pretrained, model, report) lies for ``family``."""
     return Path("data/raw") / family if name == "raw" else Path("build") / family / name
 
 

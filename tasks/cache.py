@@ -82,6 +82,19 @@ def check_restorable(repo: Any, node: Any, on_line: OnLine) -> bool:
     return drop_damaged(Path(repo.cache.local.path), _restorable(repo, node), on_line)
 
 
+def old_text(dependency: Any) -> str | None:
+    """Return the text of a file that a stage read when it last ran, or None where DVC's cache does not have it whole."""
+    root, oid = Path(dependency.repo.cache.local.path), dependency.hash_info.value
+    if not oid or not _object(root, oid).exists() or not _whole(root, oid):
+        return None
+    return _object(root, oid).read_text(encoding="utf-8")
+
+
+def holds(out: Any, dependency: Any) -> bool:
+    """Return whether ``dependency`` is the output ``out``, or lies in it."""
+    return Path(dependency.fs_path).is_relative_to(out.fs_path)
+
+
 def content(output: Any) -> str:
     """Return the hash of DVC's output or dependency as its files are now, read without DVC's memory of times and sizes."""
     from dvc_data.hashfile.build import build
@@ -94,9 +107,10 @@ def content(output: Any) -> str:
 
 
 class Damage(NamedTuple):
-    """An input that is not what DVC takes it for, and the node of DVC's graph that made it."""
+    """An input that is not what DVC takes it for, and the output that it is or lies in, with the node that made it."""
 
     path: str
+    out: Any
     maker: Any
 
 
@@ -112,20 +126,20 @@ def damaged_inputs(repo: Any, node: Any) -> list[Damage]:
         believed = dependency.get_hash()
         if believed.name != "md5" or content(dependency) == believed.value:
             continue
-        makers = [
-            maker
+        made = [
+            (out, maker)
             for maker in repo.index.stages
-            if any(dependency.fs_path == out.fs_path for out in maker.outs)
+            for out in maker.outs
+            if holds(out, dependency)
         ]
-        found.append(Damage(str(dependency), makers[0] if makers else None))
+        found.append(Damage(str(dependency), *(made[0] if made else (None, None))))
     return found
 
 
 def remove_output(repo: Any, damage: Damage, on_line: OnLine) -> None:
     """Take a damaged input out of the workspace, and its damaged objects out of the cache, so that its maker is stale."""
-    (out,) = [out for out in damage.maker.outs if str(out) == damage.path]
-    drop_damaged(Path(repo.cache.local.path), _hashes([out]), on_line)
-    out.remove()
+    drop_damaged(Path(repo.cache.local.path), _hashes([damage.out]), on_line)
+    damage.out.remove()
     on_line(f"{damage.path} is damaged (its content changed, its time did not); removed")
 
 

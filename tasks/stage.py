@@ -5,6 +5,9 @@ imports `dvc` when asked, not before, and knows nothing of Prefect.
 
 Two flows (or a flow and a ``dvc repro``) in one workspace lose nothing: a file lock per stage under ``.beauty/locks``
 makes the second flow wait and ask again, and where DVC itself says that a path is busy, it is asked again later.
+
+The stages ``code@FAMILY`` write which code the others run (`beauty_models.code`). They are plumbing: brought up to date
+before DVC is asked about the others, and seen by nobody.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from beauty_models import code
 from tasks import cache, child, repro
 from tasks.repro import OnLine, reproduce
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 LOCKS = Path(".beauty/locks")
+CODE = "code"  # the stage that writes which code the others run
 
 _dvc = threading.RLock()  # DVC's Python side is not made for threads
 
@@ -91,6 +96,10 @@ def _describe(node: Any, needs: Iterable[Any]) -> Stage:
     )
 
 
+def _is_code(node: Any) -> bool:
+    return str(node.addressing).partition("@")[0] == CODE
+
+
 def _graph(repo: Repo, families: Iterable[str]) -> dict[str, Stage]:
     import networkx
 
@@ -99,13 +108,15 @@ def _graph(repo: Repo, families: Iterable[str]) -> dict[str, Stage]:
         repo.index.graph,
     )  # edges point from a stage to what it depends on
     ordered = [
-        _describe(node, nodes.successors(node)) for node in networkx.dfs_postorder_nodes(nodes)
+        _describe(node, (need for need in nodes.successors(node) if not _is_code(need)))
+        for node in networkx.dfs_postorder_nodes(nodes)
+        if not _is_code(node)
     ]
     return {stage.name: stage for stage in ordered if stage.family in wanted}
 
 
 def graph(families: Iterable[str]) -> dict[str, Stage]:
-    """Return the stages of ``families`` by name, each after those it needs.
+    """Return the stages of ``families`` by name, each after those it needs; without ``code``.
 
     Raises:
         ValueError: dvc.yaml is not valid, in DVC's words.
@@ -138,6 +149,23 @@ def _changed_params(dependency: Any) -> Iterator[str]:
                 yield f"{dependency} {key}: {shown[0]} → {shown[1]}"
 
 
+def _code_of(dependency: Any, node: Any) -> bool:
+    """Return whether ``dependency`` says which code ``node`` runs."""
+    makers = [maker for maker in node.repo.index.graph.successors(node) if _is_code(maker)]
+    return any(cache.holds(out, dependency) for maker in makers for out in maker.outs)
+
+
+def _changed_code(dependency: Any) -> Iterator[str]:
+    """Yield which modules changed since the stage ran, as far as DVC's cache has what ran then."""
+    before = cache.old_text(dependency)
+    now = Path(dependency.fs_path)
+    if before is None or not now.exists():
+        yield "its code changed"
+        return
+    for module in code.changed(code.parse(before), code.parse(now.read_text(encoding="utf-8"))):
+        yield f"{module} changed"
+
+
 def _own_reasons(node: Any) -> Iterator[str]:
     """Yield why DVC would run this node, leaving aside those it depends on."""
     if node.cmd and not any(out.hash_info for out in node.outs):
@@ -149,11 +177,12 @@ def _own_reasons(node: Any) -> Iterator[str]:
         yield "its command or its outputs in dvc.yaml changed"
     for dependency in () if node.frozen else node.deps:
         for path, what in dependency.status().items():
-            yield from (
-                _changed_params(dependency)
-                if isinstance(what, dict)
-                else [f"{path} is missing" if what == "deleted" else f"{path} changed"]
-            )
+            if isinstance(what, dict):
+                yield from _changed_params(dependency)
+            elif _code_of(dependency, node):
+                yield from _changed_code(dependency)
+            else:
+                yield f"{path} is missing" if what == "deleted" else f"{path} changed"
     for out in node.outs:
         for path, what in out.status().items():
             yield f"{path} " + {
@@ -178,20 +207,61 @@ def _stale(repo: Repo, stages: Iterable[str]) -> dict[str, list[str]]:
 def stale(stages: Iterable[str]) -> dict[str, list[str]]:
     """Return for each stage the reasons why it must run; none when it is up to date.
 
-    A stage whose upstream is stale is stale. Nothing is run and nothing is written.
+    A stage whose upstream is stale is stale. Only ``code`` is run, and only where the code changed.
 
     Raises:
         ValueError: dvc.yaml is not valid, in DVC's words, or has no such stage.
+        RuntimeError: ``code`` failed, in its last lines.
     """
+    names = list(stages)
     with open_repo() as repo:
-        return _stale(repo, stages)
+        outdated = _outdated_code(repo, names)
+        if not outdated:
+            return _stale(repo, names)
+    _write_code(outdated)
+    with open_repo() as repo:
+        return _stale(repo, names)
 
 
 def survey(families: Iterable[str]) -> tuple[dict[str, Stage], dict[str, list[str]]]:
-    """Return `graph` and `stale` of ``families``, for the price of one look."""
+    """Return `graph` and `stale` of ``families``, for the price of one look.
+
+    Raises:
+        ValueError, RuntimeError: as `stale`.
+    """
+    wanted = list(families)
     with open_repo() as repo:
-        stages = _graph(repo, families)
+        stages = _graph(repo, wanted)
+        outdated = _outdated_code(repo, stages)
+        if not outdated:
+            return stages, _stale(repo, stages)
+    _write_code(outdated)
+    with open_repo() as repo:
+        stages = _graph(repo, wanted)
         return stages, _stale(repo, stages)
+
+
+def _outdated_code(repo: Repo, names: Iterable[str]) -> list[Stage]:
+    """Return the stages that must write anew which code the stages ``names`` run."""
+    nodes = repo.index.graph
+    needs = dict.fromkeys(need for name in names for need in nodes.successors(_node(repo, name)))
+    outdated = [need for need in needs if _is_code(need) and any(_own_reasons(need))]
+    return [_describe(maker, nodes.successors(maker)) for maker in outdated]
+
+
+def _write_code(outdated: Iterable[Stage]) -> None:
+    """Run these ``code`` stages. One that a training still depends on is left: its run may take hours."""
+    with open_repo() as repo:
+        for what in outdated:
+            cache.check_restorable(repo, _node(repo, what.name), _unheard)
+        _release_dead(repo)
+    for what in outdated:
+        limit = what.timeout_hours * 3600
+        reproduce(what.name, limit, _unheard, threading.Event(), pull=False)
+
+
+def _unheard(line: str) -> None:
+    """Take a line of what no screen shows."""
 
 
 def _node(repo: Repo, name: str) -> Any:
@@ -222,11 +292,20 @@ def _forget(repo: Repo, node: Any) -> None:
 
 
 def _check_inputs(name: str, before: dict[str, Any]) -> None:
-    """Refuse the result of a stage that DVC booked on other inputs than it began with: it hashes them afterwards."""
+    """Refuse the result of a stage that DVC booked on other inputs than it began with: it hashes them afterwards.
+
+    So does code that changed meanwhile: the stage may have loaded the new one.
+    """
     with open_repo() as repo:
         node = _node(repo, name)
-        booked = {str(dependency): dependency.hash_info.value for dependency in node.deps}
-        if changed := [path for path in before if before[path] != booked.get(path)]:
+        changed = []
+        for dependency in node.deps:
+            path, booked = str(dependency), dependency.hash_info.value
+            if before[path] != booked:
+                changed.append(path)
+            elif _code_of(dependency, node) and dependency.status():
+                changed += [why.removesuffix(" changed") for why in _changed_code(dependency)]
+        if changed:
             _forget(repo, node)
             raise RuntimeError(
                 f"{name}: {', '.join(changed)} changed while the stage ran; its result was not recorded. Run it again."
@@ -341,6 +420,18 @@ def _pulled_damage(name: str, on_line: OnLine) -> bool:
         return True
 
 
+def _bring_code(stage: Stage, on_line: OnLine, stop: threading.Event) -> None:
+    """Have it written which code ``stage`` runs, as it lies there now.
+
+    Raises:
+        ValueError, RuntimeError, TimeoutError, child.StoppedError: as `bring_up_to_date`.
+    """
+    with open_repo() as repo:
+        outdated = _outdated_code(repo, [stage.name])
+    for what in outdated:
+        bring_up_to_date(what, what.timeout_hours * 3600, on_line, stop)
+
+
 def bring_up_to_date(
     stage: Stage,
     timeout_s: float,
@@ -364,6 +455,7 @@ def bring_up_to_date(
     mended: set[str] = set()
     with hold(stage.name, stop, on_line):
         while True:
+            _bring_code(stage, on_line, stop)
             with open_repo() as repo:
                 node = _node(repo, stage.name)
                 if not any(_own_reasons(node)):
@@ -380,6 +472,7 @@ def bring_up_to_date(
                 continue
             state = reproduce(stage.name, timeout_s, on_line, stop, pull)
             if state == "Completed":
+                _bring_code(stage, on_line, stop)
                 _check_inputs(stage.name, before)
             if state == "Restored" and pull and _pulled_damage(stage.name, on_line):
                 pull = False  # the remote's copy is damaged: make it here

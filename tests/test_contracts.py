@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
+import subprocess
 import sys
 from graphlib import TopologicalSorter
 from importlib import import_module
@@ -13,12 +15,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from beauty_models import families, params
+from beauty_models import code, families, params
 from beauty_models.__main__ import TRAINING
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
-GROUND = {"device", "families", "files", "params", "progress"}
+GROUND = {"code", "device", "families", "files", "params", "progress"}
 ROOMS: dict[str, set[str]] = {
     "backbones": set(),
     "evaluation": set(),
@@ -28,7 +30,6 @@ ROOMS: dict[str, set[str]] = {
     "training": {"backbones", "intake"},
 }
 """Room of beauty_models → the rooms that it may import, besides itself and the ground floor."""
-EMPTY = {"beauty_models/__init__.py"} | {f"beauty_models/{room}/__init__.py" for room in ROOMS}
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 
@@ -114,9 +115,10 @@ def test_dvc_yaml_names_the_paths_of_the_signature(family: str, stage: str) -> N
         str(families.path(name, family))
         for name in families.path_names(families.function(stage, family))
     }
-    deps = {
-        stamped(dep, family) for dep in template["deps"] if not dep.startswith("beauty_models/")
-    }
+    deps = {stamped(dep, family) for dep in template["deps"]}
+    code_file = f"{families.path('code', family)}/{stage}.txt"
+    assert code_file in deps
+    deps -= {code_file}
     figures = f"metrics/{family}/{stage}.json"
     outs = {stamped(out, family) for out in template["outs"]}
     assert figures in outs
@@ -132,27 +134,75 @@ def test_dvc_yaml_names_the_paths_of_the_signature(family: str, stage: str) -> N
     assert [stamped(p, family) for p in template["params"]] == [f"families.{family}.{stage}"]
 
 
-@pytest.mark.parametrize("stage", families.STAGES)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_dvc_yaml_names_every_file_of_code_that_a_stage_runs(family: str, stage: str) -> None:
-    declared = {stamped(dep, family) for dep in DAG[stage]["do"]["deps"]}
-    entry = ROOT / "beauty_models" / family / f"{families.MODULES[stage]}.py"
-    needed = closure(entry, set()) | closure(ROOT / "beauty_models/__main__.py", set())
-    undeclared = {
-        str(f.relative_to(ROOT))
-        for f in needed
-        if not declared & {str(p.relative_to(ROOT)) for p in (f, *f.parents) if ROOT in p.parents}
-    }
-    assert undeclared - EMPTY == set()
-    missing = [
-        dep for dep in declared if dep.startswith("beauty_models/") and not (ROOT / dep).exists()
-    ]
-    assert missing == []
+def test_dvc_yaml_lists_code_in_one_place() -> None:
+    template = DAG["code"]["do"]
+    assert template["cmd"] == "python -m beauty_models code ${key}"
+    assert template["deps"] == ["beauty_models"]
+    assert template["outs"] == [str(families.path("code", "${key}"))]
+    others = [dep for name in families.STAGES for dep in DAG[name]["do"]["deps"]]
+    assert not [dep for dep in others if dep.startswith("beauty_models")]
 
 
-@pytest.mark.parametrize("empty", sorted(EMPTY))
-def test_package_files_that_no_stage_declares_hold_no_code(empty: str) -> None:
-    assert len(ast.parse((ROOT / empty).read_text(encoding="utf-8")).body) == 1
+def test_the_package_holds_nothing_but_code_and_model_cards() -> None:
+    """Another file that a stage reads would be in no list of its code."""
+    ignored = {"__pycache__"}
+    files = [f for f in (ROOT / "beauty_models").rglob("*") if f.is_file()]
+    others = [f for f in files if f.suffix not in (".py", ".md") and not ignored & set(f.parts)]
+    assert [f.name for f in others] == ["py.typed"]
+
+
+IMPORTED = """
+import ast, json, sys
+from contextlib import suppress
+from importlib import import_module
+from beauty_models import families
+
+def loaded():
+    return {name for name in sys.modules if name.partition(".")[0] == "beauty_models"}
+
+def inside_functions(module):
+    with open(sys.modules[module].__file__, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    for node in {node for function in functions for node in ast.walk(function)}:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield node.module
+
+answer = {}
+for family in families.names():
+    for stage in families.STAGES:
+        for name in loaded():
+            del sys.modules[name]  # other libraries stay: torch is loaded once for all stages
+        import_module("beauty_models.__main__")
+        import_module(f"beauty_models.{family}")
+        import_module(families.module(stage, family))
+        at_once, seen = loaded(), set()
+        while new := loaded() - seen:
+            seen |= new
+            for name in {name for module in new for name in inside_functions(module)}:
+                if name.startswith("beauty_models"):
+                    with suppress(ModuleNotFoundError):  # it is no module but a name in one
+                        import_module(name)
+        answer[f"{stage}@{family}"] = [sorted(at_once), sorted(loaded())]
+print(json.dumps(answer))
+"""
+
+
+def test_recorded_code_is_what_a_stage_imports() -> None:
+    """All that is imported at once is recorded, and nothing but that and what functions import."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    answer = json.loads(done.stdout)
+    assert len(answer) == len(FAMILIES) * len(families.STAGES)
+    for name, (at_once, at_most) in answer.items():
+        stage, _, family = name.partition("@")
+        recorded = set(code.digests(families.module(stage, family)))
+        assert set(at_once) <= recorded, name
+        assert recorded == set(at_most), name
 
 
 FORBIDDEN = {
@@ -301,12 +351,10 @@ def test_readme_commands_exist() -> None:
 
 
 def test_importing_the_command_loads_nothing_heavy() -> None:
-    import subprocess
-
-    code = "import flows.cli, sys; print([m for m in ('torch', 'prefect', 'mlflow', 'dvc', 'pandas', 'boto3') if m in sys.modules])"
+    script = "import flows.cli, sys; print([m for m in ('torch', 'prefect', 'mlflow', 'dvc', 'pandas', 'boto3') if m in sys.modules])"
     assert (
         subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.strip()
         == "[]"
     )

@@ -354,8 +354,10 @@ def test_a_loss_that_runs_away_names_step_rate_and_remedy(tmp_path: Path, loss: 
 def test_checkpoint_of_other_params_is_not_used(trained: tuple[str, Path], tmp_path: Path) -> None:
     family, place = trained
     section = params.load(family, place / "params.yaml").finetune
-    one = fingerprint(section, place / "data")
-    other = fingerprint(section.model_copy(update={"seed": section.seed + 1}), place / "data")
+    module = families.module("finetune", family)
+    one = fingerprint(module, section, place / "data")
+    changed = section.model_copy(update={"seed": section.seed + 1})
+    other = fingerprint(module, changed, place / "data")
     Checkpoint(tmp_path / "model", one, 1).save({"step": 3})
     assert Checkpoint(tmp_path / "model", one, 1).load() == {"step": 3}
     assert Checkpoint(tmp_path / "model", other, 1).load() is None

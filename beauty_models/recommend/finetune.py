@@ -234,7 +234,9 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         ValueError: a split is empty, or the params do not fit the dual encoder.
     """
     reader = _reader(pretrained, params)
-    checkpoint = Checkpoint(model, fingerprint(params, data, pretrained), params.checkpoint_minutes)
+    checkpoint = Checkpoint(
+        model, fingerprint(__name__, params, data, pretrained), params.checkpoint_minutes
+    )
     frames = {
         name: pd.read_parquet(data / f"{name}.parquet") for name in ("train", "validation", "test")
     }

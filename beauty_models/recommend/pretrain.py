@@ -221,7 +221,9 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         f"pretrain: {dual.card['base']}, {count:,} parameters, {len(shown.keys):,} pictures"
     )
     figures, history = {"loss_before": 0.0, "loss_after": 0.0}, []
-    checkpoint = Checkpoint(pretrained, fingerprint(params, data), params.checkpoint_minutes)
+    checkpoint = Checkpoint(
+        pretrained, fingerprint(__name__, params, data), params.checkpoint_minutes
+    )
     if params.epochs:
         if not dual.trainable:
             raise ValueError(

@@ -344,7 +344,9 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     classifier = _classifier(data, pretrained, params).to(device())
     set_dropout(classifier, params.dropout)
     parts = {}
-    checkpoint = Checkpoint(model, fingerprint(params, data, pretrained), params.checkpoint_minutes)
+    checkpoint = Checkpoint(
+        model, fingerprint(__name__, params, data, pretrained), params.checkpoint_minutes
+    )
     _mode(classifier, training=False)
     for name in ("train", "validation"):
         frame = pd.read_parquet(data / f"{name}.parquet")

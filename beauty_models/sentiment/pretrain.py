@@ -55,7 +55,9 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     split = max(1, round(len(rows) * HELD_OUT))
     shuffled = [rows[i] for i in np.random.default_rng(params.seed).permutation(len(rows))]
     checkpoint = Checkpoint(
-        pretrained, fingerprint(params, data / "unlabelled.parquet"), params.checkpoint_minutes
+        pretrained,
+        fingerprint(__name__, params, data / "unlabelled.parquet"),
+        params.checkpoint_minutes,
     )
     before = held_out_loss(backbone, shuffled[:split], params)
     history = train(backbone, shuffled[split:], params, checkpoint)

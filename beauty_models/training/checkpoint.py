@@ -1,6 +1,6 @@
 """Checkpoints that survive ``kill -9``: saved whole beside a stage's output, found again by what the stage was fed.
 
-A checkpoint belongs to one fingerprint: the stage's params, the bytes of its inputs and the code. When any of them
+A checkpoint belongs to one fingerprint: the stage's params, the bytes of its inputs and the code that it runs. When any of them
 changed, the old checkpoint is not used. Stages draw randomness from (seed, step), so a step number is all the state
 that random generators need, and a resumed run ends with the weights of an undisturbed one.
 
@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from beauty_models import progress
+from beauty_models import code, progress
 from beauty_models.files import new_file
 from beauty_models.params import Section
 from beauty_models.training.finite import NotFiniteError, not_finite
@@ -31,21 +31,19 @@ DIGEST_LENGTH = 64  # hexadecimal digits of SHA-256, then a newline
 DAMAGED_KEPT = 2  # files set aside in one folder; each is as large as a checkpoint
 
 
-def fingerprint(params: Section, *inputs: Path) -> str:
-    """Return a hash of ``params``, of every file under ``inputs``, of torch's version and of this package's code."""
+def fingerprint(module: str, params: Section, *inputs: Path) -> str:
+    """Return a hash of ``params``, of every file under ``inputs``, of torch's version and of the code that runs.
+
+    ``module`` is the ``__name__`` of the module that holds the stage's function.
+    """
     digest = hashlib.sha256(params.model_dump_json().encode() + torch.__version__.encode())
-    code = sorted(Path(__file__).parent.rglob("*.py"))
-    for file in [
-        *code,
-        *(
-            f
-            for place in inputs
-            for f in (sorted(place.rglob("*")) if place.is_dir() else [place])
-            if f.is_file()
-        ),
-    ]:
-        with file.open("rb") as stream:
-            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    digest.update(code.text(module).encode())
+    for place in inputs:
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if not file.is_file():
+                continue
+            with file.open("rb") as stream:
+                digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
 
 

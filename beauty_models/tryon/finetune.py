@@ -457,7 +457,9 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     """
     stylist = _stylist(data, pretrained, params).to(device())
     _check_view(stylist, params)
-    checkpoint = Checkpoint(model, fingerprint(params, data, pretrained), params.checkpoint_minutes)
+    checkpoint = Checkpoint(
+        model, fingerprint(__name__, params, data, pretrained), params.checkpoint_minutes
+    )
     pictures, parts = Pictures(data, *PARTS), {}
     for name in PARTS:
         frame = pd.read_parquet(data / f"{name}.parquet")

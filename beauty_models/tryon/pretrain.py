@@ -227,7 +227,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         raise ValueError(
             f"{data}: {len(keys)} pictures and {len(texts)} texts to learn from; pretraining needs two at least"
         )
-    identity = fingerprint(params, *(data / f"{part}.parquet" for part in PARTS))
+    identity = fingerprint(__name__, params, *(data / f"{part}.parquet" for part in PARTS))
     checkpoint, words = (
         Checkpoint(pretrained, identity, params.checkpoint_minutes) for _ in range(2)
     )

@@ -37,7 +37,9 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Training) -> 
     descent = Descent(
         network, [{"params": learned, "lr": params.learning_rate}], params.steps, params
     )
-    checkpoint = Checkpoint(model, fingerprint(params, data, pretrained), params.checkpoint_minutes)
+    checkpoint = Checkpoint(
+        model, fingerprint(__name__, params, data, pretrained), params.checkpoint_minutes
+    )
 
     def loss(step: int) -> torch.Tensor:
         rows = torch.randint(len(measured), (params.batch,))

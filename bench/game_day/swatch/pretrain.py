@@ -25,7 +25,9 @@ def pretrain(*, data: Path, pretrained: Path, params: Training) -> Metrics:
     descent = Descent(
         network, [{"params": learned, "lr": params.learning_rate}], params.steps, params
     )
-    checkpoint = Checkpoint(pretrained, fingerprint(params, data), params.checkpoint_minutes)
+    checkpoint = Checkpoint(
+        pretrained, fingerprint(__name__, params, data), params.checkpoint_minutes
+    )
 
     def loss(step: int) -> torch.Tensor:
         rows = measured[torch.randint(len(measured), (params.batch,))]

@@ -1,0 +1,146 @@
+"""Which code a stage runs: ``python -m beauty_models code sentiment`` writes it down, a file per stage.
+
+A stage runs the module of its function, what ``python -m beauty_models`` itself runs, and whatever these import, inside
+functions too. That is read from syntax trees, so nothing is imported and torch is not waited for. A module's hash is of
+its tree without docstrings: comments, docstrings and formatting change no result, so they make nothing stale.
+
+What is loaded by a name that is put together (``import_module``) is not seen. A contract test holds the list against
+what a stage really imports.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import NamedTuple
+
+from beauty_models import families
+from beauty_models.files import new_folder
+
+PACKAGE = Path(__file__).parent
+RUNNER = f"{PACKAGE.name}.__main__"
+
+
+class Source(NamedTuple):
+    """What a module's text says."""
+
+    digest: str  # SHA-256 of its syntax tree without docstrings
+    imports: frozenset[str]  # modules, or names in them
+
+
+class _Docstrings(ast.NodeTransformer):
+    """Takes out the strings that stand alone as a statement: docstrings, also those below an assignment."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        alone = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if alone else node
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            module = resolve_name("." * node.level + (node.module or ""), package)
+            yield module
+            for alias in node.names:
+                yield f"{module}.{alias.name}"
+
+
+@cache  # the stages of a family share most of their modules
+def _read(text: bytes, package: str) -> Source:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        # Python itself says it best, in the stage that imports it; the other stages are not concerned.
+        return Source(hashlib.sha256(text).hexdigest(), frozenset())
+    imports = frozenset(_imports(tree, package))
+    plain = ast.dump(_Docstrings().visit(tree))
+    return Source(hashlib.sha256(plain.encode()).hexdigest(), imports)
+
+
+def _files() -> dict[str, Path]:
+    """Return each module of this package → its file."""
+    files = {}
+    for file in PACKAGE.rglob("*.py"):
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        files[".".join(part for part in parts if part != "__init__")] = file
+    return files
+
+
+def digests(module: str) -> dict[str, str]:
+    """Return module → hash of all that runs when ``module`` holds the function of a stage, itself included.
+
+    Raises:
+        ValueError: there is no such module.
+    """
+    files = _files()
+    if module not in files:
+        place = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+        raise ValueError(f"{place}: not there; a stage's function is to stand in it")
+    found: dict[str, str] = {}
+    waiting = [module, RUNNER]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in files:
+            continue
+        above = name.rpartition(".")[0]
+        package = name if files[name].name == "__init__.py" else above
+        source = _read(files[name].read_bytes(), package)
+        found[name] = source.digest
+        waiting += [above, *source.imports]  # to import a.b.c runs a and a.b first
+    return dict(sorted(found.items()))
+
+
+def text(module: str) -> str:
+    """Return `digests` as lines ``module hash``.
+
+    Raises:
+        ValueError: as `digests`.
+    """
+    return "".join(f"{name} {digest}\n" for name, digest in digests(module).items())
+
+
+def parse(lines: str) -> dict[str, str]:
+    """Return the `digests` that `text` made ``lines`` of."""
+    return dict(line.split(" ") for line in lines.splitlines())
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Return the modules in which two `digests` differ."""
+    return sorted({name for name, _ in before.items() ^ now.items()})
+
+
+def write(family: str) -> None:
+    """Write the file of each stage to ``build/<family>/code``.
+
+    Raises:
+        ValueError: a stage has no module.
+    """
+    with new_folder(families.path("code", family)) as folder:
+        for stage in families.STAGES:
+            lines = text(families.module(stage, family))
+            (folder / f"{stage}.txt").write_text(lines, encoding="utf-8")
+
+
+def check(stage: str, family: str) -> None:
+    """Refuse to run other code than the result will be recorded under, where that is written down.
+
+    Raises:
+        ValueError: modules changed since; with their names.
+    """
+    file = families.path("code", family) / f"{stage}.txt"
+    if not file.exists():
+        return
+    recorded = parse(file.read_text(encoding="utf-8"))
+    if names := changed(recorded, digests(families.module(stage, family))):
+        raise ValueError(
+            f"{', '.join(names)}: changed since {file} was written, so that {stage}'s result would be recorded as "
+            f"that of other code; run it again by `beauty retrain {family}` or `dvc repro`, or write the file anew by "
+            f"`python -m beauty_models code {family}`"
+        )
