@@ -395,7 +395,7 @@ FINGERPRINTS = """
 import json, sys
 from pathlib import Path
 from beauty_models import families, params
-from beauty_models.checkpoint import fingerprint
+from beauty_models.training.checkpoint import fingerprint
 print(json.dumps({
     f"{stage}@{family}": fingerprint(
         families.module(stage, family), getattr(params.load(family), stage), Path("data/raw")
@@ -415,7 +415,9 @@ def test_a_checkpoint_survives_an_edit_of_a_report_and_not_of_its_training_loop(
     project: Path,
 ) -> None:
     before = fingerprints()
-    for page in (project / "beauty_models").glob("*/report/*page*.py"):
+    pages = list((project / "beauty_models").glob("*/report/*page*.py"))
+    assert {page.parents[1].name for page in pages} == set(FAMILIES)
+    for page in pages:
         page.write_text(page.read_text() + "\nEDITED = True\n")
     assert fingerprints() == before
     edit_a_function(package_file(project, r"^class Checkpoint"))  # every training runs this
