@@ -18,7 +18,7 @@ NOT_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial|research", re.IGNORECASE)
 
 
 def dvc_hashes(family: str) -> dict[str, str]:
-    """Return the DVC hash of raw, data, pretrained and model as dvc.lock and data/raw/<family>.dvc hold them.
+    """Return the DVC hash of raw, code, data, pretrained and model as dvc.lock and data/raw/<family>.dvc hold them.
 
     Raises:
         ValueError: dvc.lock has no finished model of this family.
@@ -33,9 +33,8 @@ def dvc_hashes(family: str) -> dict[str, str]:
     raw = Path(f"{families.path('raw', family)}.dvc")
     if raw.exists():
         known[str(families.path("raw", family))] = _written_by_dvc(raw)["outs"][0]["md5"]
-    places = {
-        name: str(families.path(name, family)) for name in ("raw", "data", "pretrained", "model")
-    }
+    names = ("raw", "code", "data", "pretrained", "model")  # code: the modules that the stages ran
+    places = {name: str(families.path(name, family)) for name in names}
     if places["model"] not in known:
         raise ValueError(
             f"dvc.lock: holds no finished model of {family}; run `beauty retrain {family}`"

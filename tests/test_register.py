@@ -76,7 +76,7 @@ def trained(what: str, metrics: dict[str, float]) -> None:
     )
     outs = [
         {"path": f"build/sentiment/{name}", "md5": f"{name}-{what}.dir"}
-        for name in ("data", "model")
+        for name in ("code", "data", "model")
     ]
     Path("dvc.lock").write_text(
         yaml.safe_dump({"schema": "2.0", "stages": {"finetune@sentiment": {"outs": outs}}})
@@ -156,7 +156,7 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
     assert version["gate"]["passed"] is True and len(version["gate"]["criteria"]) == 2
     origin = version["lineage"]
     assert (
-        origin["dvc"] == {"data": "data-one.dir", "model": "model-one.dir"}
+        origin["dvc"] == {"code": "code-one.dir", "data": "data-one.dir", "model": "model-one.dir"}
         and origin["flow_run"] == "run-7"
     )
     assert origin["backbone_licenses"]["backbone.json"]["license"] == "MIT" and set(

@@ -19,7 +19,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from beauty_models import families, params
+from beauty_models import code, families, params
 from beauty_models.files import read_json
 from beauty_models.training.checkpoint import DIGEST_LENGTH, Checkpoint, fingerprint
 from beauty_models.training.finite import NotFiniteError, not_finite
@@ -68,9 +68,11 @@ def command(
     return [sys.executable, "-m", "beauty_models", stage, family, *paths, *extra]
 
 
-def run(*arguments: str) -> None:
+def run(*arguments: str) -> str:
+    """Run a command, which must succeed; return what it wrote to standard error."""
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stderr
 
 
 def weights(folder: Path) -> dict[str, str]:
@@ -92,8 +94,22 @@ def trained(
     toy_params(place)
     run(*command("toy", family, place))
     for stage in families.STAGES:
-        run(*command(stage, family, place))
+        python, *arguments = command(stage, family, place)
+        imports = run(python, "-X", "importtime", *arguments)
+        (place / f"{stage}.imports").write_text(imports)
     return family, place
+
+
+@pytest.mark.parametrize("stage", families.STAGES)
+def test_a_stage_that_runs_imports_recorded_code_alone(
+    trained: tuple[str, Path], stage: str
+) -> None:
+    family, place = trained
+    text = (place / f"{stage}.imports").read_text()
+    imported = set(re.findall(r"\| +(beauty_models[\w.]*)$", text, re.M))
+    module = families.module(stage, family)
+    assert module in imported
+    assert imported <= set(code.digests(module))
 
 
 def test_learns_its_toy_data(trained: tuple[str, Path]) -> None:
@@ -366,13 +382,13 @@ def test_checkpoint_of_other_params_is_not_used(trained: tuple[str, Path], tmp_p
 def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "model", "same", 1)
     checkpoint.save({"step": 1})
-    code = (
+    script = (
         "import resource, sys, signal, torch; from pathlib import Path; from beauty_models.training.checkpoint import Checkpoint\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "Checkpoint(Path(sys.argv[1]), 'same', 1).save({'step': 2, 'weights': torch.zeros(1_000_000)})"
     )
     failed = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "model")],
+        [sys.executable, "-c", script, str(tmp_path / "model")],
         cwd=ROOT,
         capture_output=True,
         text=True,
