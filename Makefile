@@ -21,7 +21,7 @@ check: install          ## check format, style and types
 	$(BIN)/mypy
 
 ui: install             ## Prefect UI and MLflow UI on loopback, with all past runs
-	$(BIN)/python -m flows.ui
+	$(BIN)/python -m cli.ui
 
 repro: install          ## the same DAG by DVC alone
 	$(BIN)/beauty fetch

@@ -29,7 +29,8 @@ import yaml
 
 from beauty_models import families, params
 from beauty_models.files import write_json
-from tasks import fetch, gate
+from tasks.registry import gate
+from tasks.sources import fetch
 
 ROOT = Path(__file__).parent.parent
 SEEDS = (1, 2, 3, 4, 5)

@@ -60,7 +60,7 @@ def screen(command: list[str], project: Path) -> str:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     environment = surroundings(project) | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
     environment.pop("COLUMNS", None)
-    shown = [sys.executable, "-m", "flows.cli", *command]
+    shown = [sys.executable, "-m", "cli.main", *command]
     with subprocess.Popen(shown, cwd=project, stdout=theirs, env=environment) as child:
         os.close(theirs)
         printed = bytearray()
@@ -128,7 +128,7 @@ def served(project: Path) -> Iterator[dict[str, str]]:
         yield urls
         return
     ports = ["--prefect-port", str(free_port()), "--mlflow-port", str(free_port())]
-    command = [sys.executable, "-m", "flows.ui", *ports]
+    command = [sys.executable, "-m", "cli.ui", *ports]
     with subprocess.Popen(
         command, cwd=project, env=surroundings(project), stdout=subprocess.DEVNULL
     ) as pages:

@@ -35,7 +35,8 @@ from flows.work import (
     stage_task,
     watcher,
 )
-from tasks import child, registry, remote, stage
+from tasks.pipeline import child, remote, stage
+from tasks.registry import registry
 
 # isort: split
 from prefect import (

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 from urllib.request import ProxyHandler, build_opener
 
 from flows.settings import STATE, UI_FILE, configure, free_port
-from tasks import child, reach
+from tasks import reach
+from tasks.pipeline import child
 from tasks.secrets import redact
 
 ROOM = 1 << 20  # bytes; Prefect's new database takes more than one mebibyte

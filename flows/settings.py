@@ -53,7 +53,7 @@ def keep_loopback_off_proxies() -> None:
 
 
 def running_ui(project: Path = Path()) -> dict[str, str]:
-    """Return the addresses (``prefect``, ``mlflow``) of the UI that `flows.ui` runs in ``project``, or nothing when none does."""
+    """Return the addresses (``prefect``, ``mlflow``) of the UI that `cli.ui` runs in ``project``, or nothing when none does."""
     with suppress(OSError, ValueError, KeyError):
         written = json.loads((project / UI_FILE).read_text(encoding="utf-8"))
         os.kill(written["pid"], 0)

@@ -18,7 +18,8 @@ from beauty_models import families
 from flows import words
 from flows.artifacts import decoration, publish_page
 from flows.work import Record, Run
-from tasks import child, gate
+from tasks.pipeline import child
+from tasks.registry import gate
 from tasks.secrets import redact
 
 KEY = "retrain"

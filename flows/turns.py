@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from tasks import child
+from tasks.pipeline import child
 
 IDLE = 30.0  # seconds without a stage after which a family loses its turn: it may never come back
 LOOK = 0.5  # seconds between two looks whether the run was stopped

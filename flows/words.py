@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 Model = dict[str, Any]
-"""A registered model, as `tasks.register.register` returns it."""
+"""A registered model, as `tasks.registry.register.register` returns it."""
 
 
 def figure(value: Any) -> str:
@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
 
 def worth(model: Model) -> str:
     """Return in one sentence what a registered model is worth, and what it became."""
-    from tasks import gate
+    from tasks.registry import gate
 
     family = model["family"]
     sentence = gate.worth(family, model["verdict"]["metric"], model["metrics"])

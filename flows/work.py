@@ -15,7 +15,7 @@ from uuid import UUID
 
 from flows.settings import configure
 from flows.turns import Turns
-from tasks import child, stage
+from tasks.pipeline import child, stage
 
 configure()  # before Prefect is imported: it reads the environment once
 gc.disable()  # no looking for garbage among what the import makes: that is a fifth of a run with nothing to do
@@ -134,7 +134,7 @@ def fetch_task(family: str) -> State[bool]:
     """Bring in the family's raw data; the result is whether it changed."""
 
     def action() -> tuple[str, bool]:
-        from tasks.fetch import bring_in
+        from tasks.sources.fetch import bring_in
 
         changed = bring_in(family, _listener("fetch", family))
         return "Completed" if changed else "Skipped", changed
@@ -193,10 +193,10 @@ def stage_task(name: str, because: list[str]) -> State[stage.Result]:
     retry_condition_fn=_may_retry,
 )
 def register_task(family: str) -> State[dict[str, Any] | None]:
-    """Register the family's model unless it is registered; the result is what `tasks.register.register` returns."""
+    """Register the family's model unless it is registered; the result is what `tasks.registry.register.register` returns."""
 
     def action() -> tuple[str, dict[str, Any] | None]:
-        from tasks.register import register
+        from tasks.registry.register import register
 
         registered = register(family, flow_run=str(flow_run.id))
         if registered:

@@ -34,6 +34,8 @@ def end_with_worker(warn: Callable[[str], None]) -> None:
         finally:
             os.kill(os.getpid(), signal.SIGTERM)  # Prefect ends a flow on it, and notes it Crashed
         time.sleep(LEAVE_S)
-        os._exit(1)  # whatever is left of the stages ends with this process, see tasks.leash
+        os._exit(
+            1
+        )  # whatever is left of the stages ends with this process, see tasks.pipeline.leash
 
     threading.Thread(target=watch, daemon=True, name="worker").start()

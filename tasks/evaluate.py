@@ -19,8 +19,10 @@ import yaml
 from beauty_models import families, params
 from beauty_models.files import read_json
 from beauty_models.intake import tables
-from tasks import cache, command, fetch, registry, stage
-from tasks.lineage import dvc_hashes
+from tasks.pipeline import cache, command, stage
+from tasks.registry import registry
+from tasks.registry.lineage import dvc_hashes
+from tasks.sources import fetch
 
 Say = Callable[[str], None]
 

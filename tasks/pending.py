@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from tasks import fetch, register, stage
+from tasks.pipeline import stage
+from tasks.registry import register
+from tasks.sources import fetch
 
 
 def all_done(families: Collection[str]) -> list[dict[str, Any]] | None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks import registry
-from tasks.lineage import folder_hashes
+from tasks.registry import registry
+from tasks.registry.lineage import folder_hashes
 
 
 def _askable(family: str) -> list[str]:

@@ -14,7 +14,7 @@ from beauty_models.backbones import text as text_backbones
 from beauty_models.files import write_json
 from beauty_models.params import Gate
 from beauty_models.sentiment import model as sentiment
-from tasks import register
+from tasks.registry import register
 
 TEXTS = ["lovely cream, smells nice", "too dry for my skin", "包装破了, 不推荐", "green hoodie"]
 SHAPE = {"layers": 1, "hidden": 32, "heads": 2, "vocabulary": 100}

@@ -14,7 +14,7 @@ from processes import ROOT
 
 from beauty_models import families, params
 from bench.game_day.project import FAMILY, make_template
-from tasks import gate
+from tasks.registry import gate
 
 # Small enough for a test where a benchmark makes its own data; the others need a family's data.
 SMALL = {

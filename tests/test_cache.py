@@ -13,7 +13,8 @@ import pytest
 import yaml
 from mini import dvc, runs, set_param
 
-from tasks import cache, evaluate, stage
+from tasks import evaluate
+from tasks.pipeline import cache, stage
 
 FAMILIES = ["lips", "nails"]
 OBJECTS = Path(".dvc/cache/files/md5")

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from mini import gone, set_param, wait_for
 
-from tasks import child, stage
+from tasks.pipeline import child, stage
 
 ROOT = Path(__file__).parents[1]
 LONG = 120.0  # seconds; a loaded machine is slow, and a test that works does not wait

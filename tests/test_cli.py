@@ -18,7 +18,8 @@ from test_story import last_story
 
 from beauty_models import params
 from beauty_models.sentiment import starter
-from flows import edit, words
+from cli import edit
+from flows import words
 from tests.mini import dvc
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 
 def beauty(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in the current folder and check its exit code."""
-    command = [sys.executable, "-m", "flows.cli", *arguments]
+    command = [sys.executable, "-m", "cli.main", *arguments]
     done = subprocess.run(
         command,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
@@ -63,7 +64,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_help_imports_nothing_heavy() -> None:
     heavy = {"prefect", "mlflow", "dvc", "boto3", "pandas", "torch", "pydantic"}
-    code = f"import sys, flows.cli; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, cli.main; print(sorted({heavy} & set(sys.modules)))"
     assert (
         subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

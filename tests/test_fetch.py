@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks import child, fetch, repro
+from tasks.pipeline import child, repro
+from tasks.sources import fetch
 
 RAW = Path("data/raw/sentiment")
 

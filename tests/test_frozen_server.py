@@ -23,7 +23,7 @@ GONE = "does not answer any more"
 # The command line on the miniature project, which has nothing to fetch and nothing to register.
 STAGES_ONLY = """
 from flows import cli, servers
-from flows.show import watching
+from cli.show import watching
 
 def stages_only(families, answer):
     with servers.api(), watching() as on_event:

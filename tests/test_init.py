@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from beauty_models import params
-from flows import init
-from tasks import fetch
+from cli import init
+from tasks.sources import fetch
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def beauty(*arguments: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
+        [sys.executable, "-m", "cli.main", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         input=stdin,
         capture_output=True,

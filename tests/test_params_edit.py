@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from beauty_models import params
-from flows import edit
+from cli import edit
 
 ROOT = Path(__file__).parents[1]
 LINES = (ROOT / "params.yaml").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from beauty_models.params import Gate
-from tasks import gate, lineage, register, registry
+from tasks.registry import gate, lineage, register, registry
 
 ROOT = Path(__file__).parents[1]
 GATE = Gate(metric="macro_f1", floor=0.7, tolerance=0.01)
@@ -214,7 +214,7 @@ def test_the_curves_of_the_trainings_are_in_mlflow_and_are_no_figures_of_the_ver
 
 def test_the_same_model_is_registered_once_without_importing_mlflow(project: Path) -> None:
     registered("one", GOOD)
-    code = "import sys; from tasks.register import register; print(register('sentiment'), 'mlflow' in sys.modules)"
+    code = "import sys; from tasks.registry.register import register; print(register('sentiment'), 'mlflow' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(ROOT)},
@@ -244,7 +244,7 @@ def test_another_split_or_another_gate_is_judged_anew(project: Path) -> None:
 def test_a_lost_registry_is_filled_again(project: Path) -> None:
     registered("one", GOOD)
     Path(".beauty/mlflow.db").unlink()
-    code = "from tasks.register import register; print(register('sentiment')['version'])"
+    code = "from tasks.registry.register import register; print(register('sentiment')['version'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(ROOT)},

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import registered
 
-from tasks import registry
-from tasks.backup import backup, restore
+from tasks.registry import registry
+from tasks.registry.backup import backup, restore
 
 ROOT = Path(__file__).parents[1]
 TEXT = "lovely cream, smells nice"
@@ -33,7 +33,7 @@ def beauty(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"
     }
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
+        [sys.executable, "-m", "cli.main", *arguments],
         cwd=folder,
         env={**environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -10,7 +10,7 @@ import pytest
 from mini import dvc, runs
 from test_servers import deaf_server, free_port
 
-from tasks import remote
+from tasks.pipeline import remote
 
 
 @pytest.fixture

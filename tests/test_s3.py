@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks import fetch, s3
+from tasks.sources import fetch, s3
 
 MB = 2**20
 

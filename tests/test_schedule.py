@@ -151,7 +151,7 @@ def test_a_schedule_fires_by_itself_and_a_worker_brings_it_to_its_end(
     chain = ["fetch", *stages, "register"]
     expected = {**{f"{verb}@{FAMILY}": "Completed" for verb in chain}, "pull": "Completed"}
     assert {t["name"]: t["state_name"] for t in tasks} == {**expected, "push": "Completed"}
-    models = run([sys.executable, "-m", "flows.cli", "models", "--json"], site.repository, site.env)
+    models = run([sys.executable, "-m", "cli.main", "models", "--json"], site.repository, site.env)
     assert f'"family": "{FAMILY}"' in models
     assert any((tmp_path / "dvc-remote").rglob("*")), "the results went to the DVC remote"
     assert server_errors(site.log.read_text(errors="replace")) == []

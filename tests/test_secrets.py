@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from beauty_models.files import new_folder, write_json
-from flows import edit
-from tasks import fetch, registry
+from cli import edit
+from tasks.registry import registry
 from tasks.secrets import redact
+from tasks.sources import fetch
 
 ROOT = Path(__file__).parents[1]
 

@@ -24,11 +24,13 @@ from processes import clean_environment, until
 
 from flows import servers, settings
 from flows.settings import free_port
-from tasks import child, pending, reach, registry
+from tasks import pending, reach
+from tasks.pipeline import child
+from tasks.registry import registry
 
 ROOT = Path(__file__).parents[1]
 LONG = 600.0
-RUN = "from flows.cli import main; main()"
+RUN = "from cli.main import main; main()"
 STAGES_ONLY = """
 import sys
 from flows import servers

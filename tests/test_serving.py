@@ -29,7 +29,7 @@ from beauty_models.tryon import starter as tryon
 from beauty_models.tryon.data import ingest
 from beauty_models.tryon.finetune import finetune
 from beauty_models.tryon.pretrain import pretrain
-from tasks import flavor, registry
+from tasks.registry import flavor, registry
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -334,7 +334,7 @@ def test_the_lines_of_the_card_run_in_a_notebook(project: Path, family: str) -> 
 def beauty(project: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run the command in ``project``, as a person does."""
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
+        [sys.executable, "-m", "cli.main", *arguments],
         cwd=project,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -419,7 +419,7 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(project: Path) ->
     (project / "many.csv").write_text("\n".join(["sku,text", *lines]), encoding="utf-8")
     ask = ["predict", "sentiment", "--file", "many.csv", "--out"]
     beauty(project, *ask, "whole.csv")
-    command = [sys.executable, "-m", "flows.cli", *ask, "killed.csv"]
+    command = [sys.executable, "-m", "cli.main", *ask, "killed.csv"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
         with started(command, {**os.environ, "PYTHONPATH": str(ROOT)}) as process:

@@ -20,8 +20,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from beauty_models import families, params, progress
-from flows import show, words
-from tasks import evaluate, gate
+from cli import show
+from flows import words
+from tasks import evaluate
+from tasks.registry import gate
 
 ROOT = Path(__file__).parents[1]
 WIDTHS = [80, 60]

@@ -1,4 +1,4 @@
-"""`tasks.stage` on real DVC: why a stage is stale, what bringing it up to date leaves behind, and how it ends early."""
+"""`tasks.pipeline.stage` on real DVC: why a stage is stale, what bringing it up to date leaves behind, and how it ends early."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mini import PATIENCE_S, dvc, gone, runs, set_param, started, wait_for
 
-from tasks import child, repro, stage
+from tasks.pipeline import child, repro, stage
 
 FAMILIES = ["lips", "nails"]
 ALL = ["ingest@lips", "pretrain@lips", "ingest@nails", "pretrain@nails"]
@@ -201,7 +201,7 @@ def test_an_input_that_changes_while_the_stage_runs_is_noticed(project: Path, wh
 
 
 def test_a_build_that_is_not_what_was_recorded_is_not_registered(project: Path) -> None:
-    from tasks import register
+    from tasks.registry import register
 
     dvc("repro", "-q")
     register._check_build("lips")

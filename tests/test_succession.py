@@ -19,7 +19,7 @@ import pytest
 from processes import running, until
 
 from flows.settings import free_port
-from tasks import registry, succession
+from tasks.registry import registry, succession
 
 ROOT = Path(__file__).parents[1]
 

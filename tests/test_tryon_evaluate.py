@@ -26,7 +26,7 @@ from beauty_models.tryon.board import (
     strip,
 )
 from beauty_models.tryon.report import baselines
-from tasks.gate import judge
+from tasks.registry.gate import judge
 
 ROWS = {"train": 60, "validation": 20, "test": 40}
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from flows.turns import Turns
-from tasks import child
+from tasks.pipeline import child
 
 LIMIT = 60.0  # seconds; a test waits for events, this only ends one that hangs
 

@@ -27,7 +27,7 @@ def test_pages_on_other_ports_ask_the_server_on_those_ports(project: Path) -> No
     command = [
         sys.executable,
         "-m",
-        "flows.ui",
+        "cli.ui",
         "--prefect-port",
         str(prefect),
         "--mlflow-port",

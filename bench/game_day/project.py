@@ -85,7 +85,7 @@ class Project:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of ``beauty`` with ``arguments``."""
-        return [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+        return [sys.executable, "-c", "from cli.main import main; main()", *arguments]
 
     def finish(self, process: subprocess.Popen[str]) -> Finished:
         """Wait for ``process``; a run that hangs is killed and is a fault."""
@@ -164,7 +164,7 @@ class Project:
 
     def change(self, stage: str, key: str, value: str) -> None:
         """Set a value of the family's block in params.yaml."""
-        from flows import edit
+        from cli import edit
 
         edit.apply(edit.from_sets([f"{FAMILY}.{stage}.{key}={value}"]), self.folder / "params.yaml")
 

@@ -30,7 +30,7 @@ from filelock import FileLock
 
 from beauty_models import families
 from beauty_models.files import new_file, private_folder
-from tasks import registry
+from tasks.registry import registry
 from tasks.secrets import redact
 
 FORMAT = 1

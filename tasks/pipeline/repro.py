@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tasks import child
+from tasks.pipeline import child
 
 OnLine = Callable[[str], None]
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
@@ -55,7 +55,7 @@ def reproduce(
         Skipped, Restored (from the run cache), Completed, or None when another DVC process is using the same paths.
 
     Raises:
-        ValueError, RuntimeError, TimeoutError, child.StoppedError: as `tasks.stage.bring_up_to_date`.
+        ValueError, RuntimeError, TimeoutError, child.StoppedError: as `tasks.pipeline.stage.bring_up_to_date`.
     """
     tail: deque[str] = deque(maxlen=TAIL)
     heard = {"cached": False, "unchanged": False, "ran": False, "busy": False}

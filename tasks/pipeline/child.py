@@ -1,7 +1,7 @@
 """Run a command in its own process group, line by line, and never leave any of its processes behind.
 
 Whatever ends the caller's wait (time limit, stop, exception) ends the whole group; what ends the caller itself, such as
-``kill -9``, ends the group as well, because the command runs on a leash (`tasks.leash`).
+``kill -9``, ends the group as well, because the command runs on a leash (`tasks.pipeline.leash`).
 """
 
 from __future__ import annotations

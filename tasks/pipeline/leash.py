@@ -6,7 +6,7 @@ whole group is ended: TERM, KILL after GRACE seconds. This works on every Unix, 
 bound to a thread, and reaches the child but not the grandchild.
 
 The leash ends as the command did, by the same exit code or signal, and says on the socket how much memory the command
-took at most. `tasks.child` starts it by its path, with ``-I -S``: it imports only what starts in milliseconds.
+took at most. `tasks.pipeline.child` starts it by its path, with ``-I -S``: it imports only what starts in milliseconds.
 """
 
 from __future__ import annotations

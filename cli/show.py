@@ -196,7 +196,7 @@ def _registered(model: dict[str, Any]) -> None:
 
 def _verdict(model: dict[str, Any]) -> None:
     """Print the model and what it was held against, a row each: the gate's metric, its interval, the model's least lead."""
-    from tasks import gate
+    from tasks.registry import gate
 
     verdict = model["verdict"]
     table = _table("", "", verdict["metric"], "interval", "lead at least")

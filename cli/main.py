@@ -2,7 +2,7 @@
 
 ``--json`` on any of them leaves nothing on standard output but the JSON; logs go to standard error. The exit code is 0 only
 on success; an error is one line, or its traceback with BEAUTY_TRACEBACK=1. ``beauty retrain`` with ``--set``, ``--profile``,
-``--source`` or ``--map`` edits params.yaml first (see `flows.edit`) and says what it changed.
+``--source`` or ``--map`` edits params.yaml first (see `cli.edit`) and says what it changed.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Fetch, bring every stale stage up to date, compare with the champion, register."""
-    from flows import edit
-    from tasks.fetch import check
+    from cli import edit
+    from tasks.sources.fetch import check
 
     with _answer(as_json) as answer:
         wanted = _families(families)
@@ -151,7 +151,7 @@ def retrain(
                     ]
                 )
             )
-        from flows.show import outcome
+        from cli.show import outcome
 
         failed = _run(wanted, answer)
         if not as_json:
@@ -165,8 +165,8 @@ def _run(families: list[str], answer: list[Any]) -> Exception | None:
 
     With nothing to do and no server that should hear of it, the answer comes without starting Prefect.
     """
+    from cli.show import watching
     from flows import servers, settings
-    from flows.show import watching
 
     settings.configure()
     if servers.configured_api() is None:
@@ -212,9 +212,9 @@ def init(
     """Look at data of your own, propose the settings, and write them after a yes."""
     from dataclasses import asdict
 
-    from flows import edit
-    from flows import init as first
-    from flows.show import lines
+    from cli import edit
+    from cli import init as first
+    from cli.show import lines
 
     given = first.labels_of(labels or [])
     columns = edit.mapping(maps or [])
@@ -247,7 +247,7 @@ def init(
 
 def _ask_labels(proposal: Any) -> dict[str, str]:
     """Ask for the class of each unknown value; return value → class."""
-    from flows.init import IGNORE
+    from cli.init import IGNORE
 
     try:
         return {
@@ -271,7 +271,7 @@ def _agreed(question: str) -> bool:
 @app.command()
 def fetch(families: Families = None, as_json: Json = False) -> None:
     """Bring in new raw data and do nothing with it."""
-    from tasks.fetch import bring_in
+    from tasks.sources.fetch import bring_in
 
     with _answer(as_json) as answer:
         answer.append(
@@ -287,7 +287,7 @@ def fetch(families: Families = None, as_json: Json = False) -> None:
 @app.command()
 def why(families: Families = None, as_json: Json = False) -> None:
     """Say of each stage whether it must run, and because of what."""
-    from tasks import stage
+    from tasks.pipeline import stage
 
     with _answer(as_json) as answer:
         graph = stage.graph(_families(families))
@@ -305,7 +305,7 @@ def why(families: Families = None, as_json: Json = False) -> None:
             ]
         )
         if not as_json:
-            from flows.show import reasons as show
+            from cli.show import reasons as show
 
             show(answer[0])
 
@@ -315,12 +315,12 @@ def models(
     family: Annotated[str | None, typer.Argument(show_default=False)] = None, as_json: Json = False
 ) -> None:
     """List the registered versions, newest first."""
-    from tasks.registry import versions
+    from tasks.registry.registry import versions
 
     with _answer(as_json) as answer:
         answer.append(versions(_families([family])[0] if family else None))
         if not as_json:
-            from flows.show import versions as show
+            from cli.show import versions as show
 
             show(answer[0])
 
@@ -346,7 +346,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a registered model and the baselines on data of your own."""
-    from flows import edit
+    from cli import edit
     from tasks.evaluate import evaluate_on
 
     with _answer(as_json) as answer:
@@ -354,7 +354,7 @@ def evaluate(
         ingest = edit.ingest_of(known, sets or [])
         answer.append(evaluate_on(known, source, version, columns, _log, ingest))
         if not as_json:
-            from flows.show import evaluation
+            from cli.show import evaluation
 
             evaluation(answer[0])
 
@@ -374,7 +374,7 @@ def predict(
     with _answer(as_json) as answer:
         answer.append(ask(_families([family])[0], context.args, version))
         if not as_json:
-            from flows.show import rows
+            from cli.show import rows
 
             rows(answer[0])
 
@@ -388,7 +388,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Make an earlier version champion again."""
-    from tasks.registry import rollback as move
+    from tasks.registry.registry import rollback as move
 
     with _answer(as_json) as answer:
         answer.append(move(_families([family])[0], to))
@@ -407,7 +407,7 @@ def backup(
     as_json: Json = False,
 ) -> None:
     """Save the whole local registry, every version with its files, to one file."""
-    from tasks.backup import backup as save
+    from tasks.registry.backup import backup as save
 
     with _answer(as_json) as answer:
         answer.append(save(file, _log))
@@ -424,7 +424,7 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Put a saved registry in the place of this checkout's."""
-    from tasks.backup import restore as put_back
+    from tasks.registry.backup import restore as put_back
 
     with _answer(as_json) as answer:
         answer.append(put_back(file, force, _log))

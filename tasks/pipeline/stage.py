@@ -1,4 +1,4 @@
-"""Bring one stage up to date: with `tasks.repro`, which runs DVC's command line, the only bridge to DVC.
+"""Bring one stage up to date: with `tasks.pipeline.repro`, which runs DVC's command line, the only bridge to DVC.
 
 DVC decides whether a stage is stale and records what it made, exactly as ``dvc repro`` does; this module asks it. It
 imports `dvc` when asked, not before, and knows nothing of Prefect.
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from beauty_models import code
-from tasks import cache, child, repro
-from tasks.repro import OnLine, reproduce
+from tasks.pipeline import cache, child, repro
+from tasks.pipeline.repro import OnLine, reproduce
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

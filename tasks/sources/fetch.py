@@ -21,8 +21,9 @@ from filelock import FileLock
 
 from beauty_models import families, params
 from beauty_models.files import new_folder, private_folder, read_json, write_json
-from tasks import command, repro, s3
+from tasks.pipeline import command, repro
 from tasks.secrets import refuse_secret
+from tasks.sources import s3
 
 MANIFEST = "manifest.json"
 LICENSE = "LICENSE.json"

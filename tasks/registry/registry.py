@@ -2,7 +2,7 @@
 
 It is the server or database that MLFLOW_TRACKING_URI names, else SQLite in `.beauty/mlflow.db` with the files below
 `.beauty/mlartifacts`. A version's source is the model folder of its run: safetensors and JSON as the family saved them, no
-pickle, and the MLmodel file of `tasks.flavor`.
+pickle, and the MLmodel file of `tasks.registry.flavor`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from filelock import FileLock, Timeout
 
 from beauty_models import families
 from beauty_models.files import new_folder, private_folder, read_json
-from tasks import database, reach, succession
-from tasks.lineage import folder_hashes
+from tasks import reach
+from tasks.registry import database, succession
+from tasks.registry.lineage import folder_hashes
+from tasks.registry.succession import CHALLENGER, SINCE, Standing
 from tasks.secrets import redact
-from tasks.succession import CHALLENGER, SINCE, Standing
 
 STATE = Path(".beauty")
 PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mssql": 1433}
@@ -94,7 +95,7 @@ def url(family: str, version: int) -> str | None:
     server = tracking_uri()
     if not server.startswith("http"):
         server = ""
-        with suppress(ValueError):  # `flows.ui` does not run, or has just ended
+        with suppress(ValueError):  # `cli.ui` does not run, or has just ended
             server = str(read_json(STATE / "ui.json").get("mlflow"))
         where = urlsplit(server)
         if not where.hostname or _why_no_connection(where):
@@ -436,7 +437,7 @@ def champion(family: str, version: int | None = None, *, into: Path) -> Path:
 
 
 def lineage(family: str, version: int) -> dict[str, Any]:
-    """Return where a version comes from, see `tasks.lineage`.
+    """Return where a version comes from, see `tasks.registry.lineage`.
 
     Raises:
         ValueError: there is no such version, or it was registered by other means.

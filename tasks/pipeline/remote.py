@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks import stage
+from tasks.pipeline import stage
 from tasks.secrets import redact
 
 if TYPE_CHECKING:

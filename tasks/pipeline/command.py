@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks import child
+from tasks.pipeline import child
 
 TAIL = 20  # last lines of a failed child that its error carries
 

@@ -18,8 +18,8 @@ from beauty_models import params
 from beauty_models.intake import images, tables
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.sentiment import POLAR
-from flows import edit
-from tasks import fetch, s3
+from cli import edit
+from tasks.sources import fetch, s3
 
 Say = Callable[[str], None]
 

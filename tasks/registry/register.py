@@ -1,11 +1,11 @@
 """Compare a freshly trained model with the champion, then register it with its verdict and its lineage.
 
 Who calls it: the last task of a family in the retraining flow. It reads build/<family>/{data,model,report}, metrics/<family>,
-params.yaml and dvc.lock, and writes to the registry (tasks.registry) and to `.beauty/registered/<family>.json`, which answers
+params.yaml and dvc.lock, and writes to the registry (`tasks.registry.registry`) and to `.beauty/registered/<family>.json`, which answers
 "is this very model registered?" without importing MLflow.
 
 Two registrations of one family at once cannot both win. Within a checkout a file lock lets one pass after the other.
-Between machines that share an MLflow server, `tasks.succession` lets a candidate become champion only while the champion
+Between machines that share an MLflow server, `tasks.registry.succession` lets a candidate become champion only while the champion
 is still the one it was judged against; else it is judged again.
 """
 
@@ -24,8 +24,9 @@ import yaml
 
 from beauty_models import families, params
 from beauty_models.files import read_json, write_json
-from tasks import command, flavor, gate, registry, stage
-from tasks import lineage as origin
+from tasks.pipeline import command, stage
+from tasks.registry import flavor, gate, registry
+from tasks.registry import lineage as origin
 from tasks.secrets import redact
 
 Metrics = dict[str, float]
@@ -45,7 +46,7 @@ def register(
     `evaluate_version`.
 
     Returns:
-        family, version, aliases, passed, verdict (see `tasks.gate.judge`), warnings,
+        family, version, aliases, passed, verdict (see `tasks.registry.gate.judge`), warnings,
         verdict_markdown, metrics and mlflow_url.
 
     Raises:

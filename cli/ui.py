@@ -1,4 +1,4 @@
-"""Show past and present runs: ``python -m flows.ui`` serves Prefect's and MLflow's pages on this machine only.
+"""Show past and present runs: ``python -m cli.ui`` serves Prefect's and MLflow's pages on this machine only.
 
 Both read the project's ``.beauty`` folder. While they run, `flows.settings.configure` points new flow runs at this
 Prefect server, by way of ``.beauty/ui.json``. Ctrl-C stops both.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from beauty_models.files import write_json
 from flows.settings import STATE, UI_FILE, answers, configure
-from tasks import child
+from tasks.pipeline import child
 
 HOST = "127.0.0.1"
 START_S = 180.0  # a new database takes half a minute on a slow machine
@@ -97,7 +97,7 @@ def serve(prefect: int, mlflow: int) -> int:
 def main() -> int:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(
-        prog="python -m flows.ui",
+        prog="python -m cli.ui",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

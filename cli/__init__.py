@@ -1,0 +1,1 @@
+"""The `beauty` command: what a person types, and what they see."""
