@@ -226,3 +226,15 @@ def load(family: str, file: Path = PARAMS_FILE) -> Any:
     if family not in families:
         raise ValueError(f"{file}: no block families.{family}; it has {', '.join(families)}")
     return check(family, families[family], file)
+
+
+def chosen(named: list[str] | None, file: Path = PARAMS_FILE) -> list[str]:
+    """Return the families ``named``, each once, or all of ``file`` when none are.
+
+    Raises:
+        ValueError: as `read`, or ``file`` has no block of that name.
+    """
+    known = list(read(file))
+    if unknown := [name for name in named or [] if name not in known]:
+        raise ValueError(f"{file}: no block families.{unknown[0]}; it has {', '.join(known)}")
+    return list(dict.fromkeys(named or known))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,8 +19,7 @@ from beauty_models.intake.provenance import ABOUT
 from beauty_models.sentiment import POLAR
 from cli import edit
 from tasks.sources import fetch, s3
-
-Say = Callable[[str], None]
+from tasks.state import STATE, OnLine
 
 IGNORE = "ignore"  # as a class: rows with this value are not wanted
 EXAMPLES = 3
@@ -77,7 +75,7 @@ def labels_of(texts: list[str]) -> dict[str, str]:
     return found
 
 
-def look(source: str, say: Say) -> Delivery:
+def look(source: str, say: OnLine) -> Delivery:
     """Return what lies at ``source``; of an S3 prefix only the tables are downloaded.
 
     Raises:
@@ -93,8 +91,8 @@ def look(source: str, say: Say) -> Delivery:
     connection = s3.client()
     objects = [item for item in s3.list_objects(connection, source) if fetch.wanted(item.path)]
     wanted = [item for item in objects if _suffix(item.path) in tables.SUFFIXES]
-    fetch.STATE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=fetch.STATE, prefix="init-") as temporary:
+    STATE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=STATE, prefix="init-") as temporary:
         folder = Path(temporary) / "tables"
         folder.mkdir()
         s3.download(connection, wanted, folder, Path(temporary) / "parts", say)

@@ -75,12 +75,9 @@ def _log(line: str) -> None:
 
 
 def _families(named: list[str] | None) -> list[str]:
-    from beauty_models import params
+    from beauty_models import params  # pydantic, which `beauty --help` does not need
 
-    known = list(params.read())
-    if unknown := [name for name in named or [] if name not in known]:
-        raise ValueError(f"params.yaml: no block families.{unknown[0]}; it has {', '.join(known)}")
-    return list(dict.fromkeys(named or known))
+    return params.chosen(named)
 
 
 KEY_LIBRARIES = ("torch", "transformers", "dvc", "prefect", "mlflow")

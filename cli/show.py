@@ -7,7 +7,7 @@ and records too wide for a table are shown one field a line. A pipe gets the sam
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,9 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows import words
+from flows.events import OnEvent
 from tasks.secrets import redact
-
-OnEvent = Callable[[str, str, str, Any], None]
 
 COLOURS = {
     "Completed": "green",

@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 from beauty_models.files import write_json
-from flows.settings import STATE, UI_FILE, answers, configure
+from flows.settings import UI_FILE, answers, configure
 from tasks.pipeline import child
+from tasks.state import STATE
 
 HOST = "127.0.0.1"
 START_S = 180.0  # a new database takes half a minute on a slow machine

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.retrain import carry_through, chosen  # isort: skip  # sets what Prefect reads when it is imported
+from beauty_models import params
+
+from flows.retrain import carry_through  # isort: skip  # sets what Prefect reads when it is imported
 from prefect import flow
 
 
@@ -18,6 +20,6 @@ def refresh(families: list[str] | None = None, share: bool = False) -> dict[str,
         As `flows.retrain.retrain`; no stages when nothing was new.
 
     Raises:
-        RetrainError, ValueError: as `flows.retrain.carry_through` and `flows.retrain.chosen`.
+        RetrainError, ValueError: as `flows.retrain.carry_through` and `params.chosen`.
     """
-    return carry_through(chosen(families), only_changed=True, share=share)
+    return carry_through(params.chosen(families), only_changed=True, share=share)

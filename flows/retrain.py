@@ -22,11 +22,10 @@ from uuid import UUID
 
 from beauty_models import params
 from flows import local, worker
+from flows.events import OnEvent
 from flows.outbox import outbox
-from flows.settings import STATE
 from flows.turns import Turns
 from flows.work import (
-    OnEvent,
     Run,
     current,
     fetch_task,
@@ -37,6 +36,7 @@ from flows.work import (
 )
 from tasks.pipeline import child, remote, stage
 from tasks.registry import registry
+from tasks.state import STATE
 
 # isort: split
 from prefect import (
@@ -292,20 +292,6 @@ def _to_go_on_with(fetched: dict[str, Future], only_changed: bool) -> list[str]:
     return [family for family, future in done.items() if future.result() or not only_changed]
 
 
-def chosen(families: list[str] | None) -> list[str]:
-    """Return ``families``, or all of params.yaml's when there are none.
-
-    Raises:
-        ValueError: params.yaml has no block of that name.
-    """
-    known = list(params.read())
-    if unknown := sorted(set(families or []) - set(known)):
-        raise ValueError(
-            f"{params.PARAMS_FILE}: no block families.{unknown[0]}; it has {', '.join(known)}"
-        )
-    return list(dict.fromkeys(families or known))
-
-
 @flow(name="retrain")
 def retrain(
     families: list[str] | None = None, only_stages: bool = False, share: bool = False
@@ -316,9 +302,9 @@ def retrain(
         ``{"stages": [{"stage", "family", "state", "seconds"}], "registered": [what register returned]}``.
 
     Raises:
-        RetrainError, ValueError: as `carry_through` and `chosen`.
+        RetrainError, ValueError: as `carry_through` and `params.chosen`.
     """
-    return carry_through(chosen(families), only_stages, share=share)
+    return carry_through(params.chosen(families), only_stages, share=share)
 
 
 def run(families: list[str] | None, on_event: OnEvent, only_stages: bool = False) -> dict[str, Any]:

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import ProxyHandler, build_opener
 
-from flows.settings import STATE, UI_FILE, configure, free_port
+from flows.settings import UI_FILE, configure, free_port
 from tasks import reach
 from tasks.pipeline import child
 from tasks.secrets import redact
+from tasks.state import STATE
 
 ROOM = 1 << 20  # bytes; Prefect's new database takes more than one mebibyte
 START_S = 300.0  # a new database takes half a minute on a slow machine

@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from beauty_models.files import private_folder
+from tasks.state import STATE
 
-STATE = Path(".beauty")
 UI_FILE = STATE / "ui.json"
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

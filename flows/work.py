@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from flows.events import OnEvent
 from flows.settings import configure
 from flows.turns import Turns
 from tasks.pipeline import child, stage
@@ -28,11 +29,6 @@ from prefect.states import Completed  # noqa: E402
 
 gc.freeze()
 gc.enable()
-
-OnEvent = Callable[[str, str, str, Any], None]
-"""``on_event(kind, stage, family, payload)``, called from several threads. ``stage`` is a stage without its family, or
-fetch or register. Kinds: start (None), line (str), progress ({share: 0 to 1, text}), end ({state, seconds, error?}), and
-warning (str), which concerns the whole run, with neither stage nor family."""
 
 LOG_LINES = 500  # of a stage that go to Prefect, which takes milliseconds for each; all of them are in the log file
 CPU_SLOTS = threading.BoundedSemaphore(os.cpu_count() or 1)  # stages without the tag gpu, at once

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,7 @@ from tasks.pipeline import cache, command, stage
 from tasks.registry import registry
 from tasks.registry.lineage import dvc_hashes
 from tasks.sources import fetch
-
-Say = Callable[[str], None]
+from tasks.state import STATE, OnLine
 
 
 def evaluate_on(
@@ -32,7 +30,7 @@ def evaluate_on(
     source: str,
     version: int | None,
     mapping: dict[str, str],
-    on_line: Say = print,
+    on_line: OnLine = print,
     ingest: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the figures of ``version`` (None: the champion) on everything that ``source`` holds.
@@ -76,7 +74,7 @@ def evaluate_on(
             raise ValueError(str(error).replace(f"{raw}{os.sep}", "")) from None
         _training_data(family, registry.lineage(family, number)["dvc"]["data"], data, on_line)
         seen = _only_unseen(data, new)
-        report = registry.STATE / "evaluations" / family
+        report = STATE / "evaluations" / family
         report.parent.mkdir(exist_ok=True)
         command.python(
             *_stage("evaluate", family, settings, scratch),
@@ -151,7 +149,7 @@ def _check_columns(mapping: dict[str, str], raw: Path) -> None:
                 )
 
 
-def _training_data(family: str, md5: str, data: Path, on_line: Say) -> None:
+def _training_data(family: str, md5: str, data: Path, on_line: OnLine) -> None:
     """Put the data folder with the DVC hash ``md5`` at ``data``: from build/ when it is that one, else from DVC's cache or remote.
 
     All of it is read and compared with that hash; what is damaged in the cache is told, deleted and pulled from the remote.
@@ -171,7 +169,7 @@ def _training_data(family: str, md5: str, data: Path, on_line: Say) -> None:
         ) from None
 
 
-def _restore(md5: str, folder: Path, on_line: Say) -> None:
+def _restore(md5: str, folder: Path, on_line: OnLine) -> None:
     """Let DVC check out the folder with the hash ``md5``, in a small DVC project of its own with this one's cache and remotes.
 
     Raises:

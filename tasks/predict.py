@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks.registry import registry
 from tasks.registry.lineage import folder_hashes
+from tasks.state import STATE
 
 
 def _askable(family: str) -> list[str]:
@@ -62,7 +63,7 @@ def model_folder(family: str, wanted: str = "champion") -> Path:
         ValueError: there is no such version, see `resolve`.
     """
     version = resolve(family, wanted)
-    place = registry.STATE / "models" / family / str(version)
+    place = STATE / "models" / family / str(version)
     if folder_hashes(place / "model") != registry.lineage(family, version)["files"]:
         registry.champion(family, version, into=place)
     return place / "model"

@@ -15,6 +15,7 @@ from cli import edit
 from tasks.registry import registry
 from tasks.secrets import redact
 from tasks.sources import fetch
+from tasks.state import STATE
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,8 +85,8 @@ def test_state_is_private_and_saved_files_share_the_umask(
     modes = {stat.S_IMODE(file.stat().st_mode) for file in Path("build/model").iterdir()}
     assert modes == {0o644}
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    registry.STATE.mkdir()
-    registry.STATE.chmod(0o755)  # as an earlier version made it: what lies in it is closed as well
+    STATE.mkdir()
+    STATE.chmod(0o755)  # as an earlier version made it: what lies in it is closed as well
     with registry.locked("lips"):  # any first command that touches the state
         pass
-    assert stat.S_IMODE(registry.STATE.stat().st_mode) == 0o700
+    assert stat.S_IMODE(STATE.stat().st_mode) == 0o700

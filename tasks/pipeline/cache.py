@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-OnLine = Callable[[str], None]
+from tasks.state import OnLine
+
 FOLDER = ".dir"  # the end of a folder's hash; the object is a JSON list of md5 and relpath
 
 

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+from tasks.state import OnLine
 
 GRACE = 10.0  # seconds between TERM and KILL, for a stage that writes a checkpoint
 LOOK_EVERY = 0.2  # seconds between two looks at the clock and at `stop`
@@ -90,7 +92,7 @@ def _alive(group: int) -> bool:
 def run(
     command: list[str],
     env: Mapping[str, str],
-    on_line: Callable[[str], None],
+    on_line: OnLine,
     timeout_s: float,
     stop: threading.Event,
 ) -> Ended:

@@ -7,17 +7,15 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 from tasks.pipeline import child
+from tasks.state import OnLine
 
 TAIL = 20  # last lines of a failed child that its error carries
 
 
-def python(
-    *arguments: str | Path, on_line: Callable[[str], None], stop: threading.Event | None = None
-) -> None:
+def python(*arguments: str | Path, on_line: OnLine, stop: threading.Event | None = None) -> None:
     """Run ``python`` with ``arguments`` and pass each line it prints to ``on_line``, but not the error it ends with.
 
     Raises:

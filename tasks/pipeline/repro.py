@@ -7,12 +7,12 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.pipeline import child
+from tasks.state import OnLine
 
-OnLine = Callable[[str], None]
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
 BUSY = "is busy, it is being blocked by"  # DVC's words for a path that another DVC process uses
 CHATTER = re.compile(

@@ -24,12 +24,13 @@ from filelock import FileLock, Timeout
 
 from beauty_models import code
 from tasks.pipeline import cache, child, repro
-from tasks.pipeline.repro import OnLine, reproduce
+from tasks.pipeline.repro import reproduce
+from tasks.state import STATE, OnLine
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-LOCKS = Path(".beauty/locks")
+LOCKS = STATE / "locks"
 CODE = "code"  # the stage that writes which code the others run
 
 _dvc = threading.RLock()  # DVC's Python side is not made for threads

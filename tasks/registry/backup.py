@@ -18,7 +18,7 @@ import shutil
 import sqlite3
 import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -32,6 +32,7 @@ from beauty_models import families
 from beauty_models.files import new_file, private_folder
 from tasks.registry import registry
 from tasks.secrets import redact
+from tasks.state import STATE, OnLine
 
 FORMAT = 1
 MANIFEST, DATABASE, ARTIFACTS = "manifest.json", "mlflow.db", "mlartifacts"
@@ -49,8 +50,6 @@ PLACES = [
 ]
 RELATIVE = ("runs:/", "models:/", "mlflow-artifacts:/")  # addresses that hold in any checkout
 
-Say = Callable[[str], None]
-
 
 class Member(NamedTuple):
     """What the manifest says of a file."""
@@ -59,7 +58,7 @@ class Member(NamedTuple):
     sha256: str
 
 
-def backup(file: Path, say: Say) -> dict[str, Any]:
+def backup(file: Path, say: OnLine) -> dict[str, Any]:
     """Write the registry of this checkout to ``file``; return file, bytes, versions and damaged versions.
 
     Registrations wait meanwhile. Damaged versions (files that are not those registered) are saved as they are, and told.
@@ -70,7 +69,7 @@ def backup(file: Path, say: Say) -> dict[str, Any]:
     _require_local()
     if file.exists():
         raise ValueError(f"{file}: is there already; name another file, or take that one away")
-    database = registry.STATE / DATABASE
+    database = STATE / DATABASE
     if not database.exists():
         raise ValueError(f"{database}: there is no registry to save; run `beauty retrain` first")
     with _standing_still(), new_file(file) as temporary:
@@ -96,7 +95,7 @@ def backup(file: Path, say: Say) -> dict[str, Any]:
     }
 
 
-def restore(file: Path, force: bool, say: Say) -> dict[str, Any]:
+def restore(file: Path, force: bool, say: OnLine) -> dict[str, Any]:
     """Put the registry that ``file`` holds in the place of this checkout's; return versions, damaged ones, and what was kept.
 
     A registry that has versions is only replaced with ``force``, and even then moved aside, never deleted.
@@ -105,11 +104,11 @@ def restore(file: Path, force: bool, say: Say) -> dict[str, Any]:
         ValueError: ``file`` is no whole backup, or there are versions here and no ``force``.
     """
     _require_local()
-    private_folder(registry.STATE)
+    private_folder(STATE)
     with _standing_still():
         if not force:
-            _require_no_versions(registry.STATE / DATABASE)
-        new = registry.STATE / "restoring"
+            _require_no_versions(STATE / DATABASE)
+        new = STATE / "restoring"
         shutil.rmtree(new, ignore_errors=True)  # what a killed restore left
         try:
             members, project = _unpack(file, new, say)
@@ -126,7 +125,7 @@ def restore(file: Path, force: bool, say: Say) -> dict[str, Any]:
 
 
 def _require_local() -> None:
-    here = f"sqlite:///{(registry.STATE / DATABASE).absolute()}"
+    here = f"sqlite:///{(STATE / DATABASE).absolute()}"
     if registry.tracking_uri() != here:
         raise ValueError(
             f"the registry is {redact(registry.tracking_uri())}, not this checkout's own: save its database (such as by "
@@ -140,7 +139,7 @@ def _standing_still() -> Iterator[None]:
     with ExitStack() as held:
         for family in families.names():
             held.enter_context(registry.locked(family))
-        held.enter_context(FileLock(registry.STATE / "locks" / "mlflow.lock"))
+        held.enter_context(FileLock(STATE / "locks" / "mlflow.lock"))
         yield
 
 
@@ -165,9 +164,9 @@ def _require_no_versions(database: Path) -> None:
         )
 
 
-def _write(archive: Path, snapshot: Path, say: Say) -> dict[str, Member]:
+def _write(archive: Path, snapshot: Path, say: OnLine) -> dict[str, Member]:
     """Write the archive of ``snapshot`` and all artifacts; return what is in it."""
-    artifacts = registry.STATE / ARTIFACTS
+    artifacts = STATE / ARTIFACTS
     files = sorted(path for path in artifacts.rglob("*") if path.is_file())
     sources = {DATABASE: snapshot}
     for path in files:
@@ -189,7 +188,7 @@ def _write(archive: Path, snapshot: Path, say: Say) -> dict[str, Member]:
     return members
 
 
-def _tell(say: Say, what: str, number: int, total: int) -> None:
+def _tell(say: OnLine, what: str, number: int, total: int) -> None:
     """Tell how far the work is, ten times in all."""
     if number * 10 // total > (number - 1) * 10 // total:
         say(f"{what}: {number} of {total} files")
@@ -205,7 +204,7 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> Member:
     return Member(size, digest.hexdigest())
 
 
-def _unpack(file: Path, folder: Path, say: Say) -> tuple[dict[str, Member], Path]:
+def _unpack(file: Path, folder: Path, say: OnLine) -> tuple[dict[str, Member], Path]:
     """Write the members of an archive below ``folder``; return them, and the project they come from.
 
     Raises:
@@ -274,7 +273,7 @@ def _check_members(file: Path, opened: zipfile.ZipFile, members: dict[str, Membe
     total = sum(info.file_size for info in infos)
     if total > file.stat().st_size:  # members that overlap: a small file that would fill the disk
         raise ValueError(f"{file}: holds more than its size; it is damaged")
-    if total > (free := shutil.disk_usage(registry.STATE).free):
+    if total > (free := shutil.disk_usage(STATE).free):
         raise ValueError(f"{file}: needs {total:,} bytes, the disk has {free:,}")
 
 
@@ -329,7 +328,7 @@ def _require_inside(database: Path, project: Path) -> None:
 
 def _damaged(database: Path, project: Path, members: dict[str, Member]) -> list[str]:
     """Return the versions, such as ``sentiment 3``, of which ``members`` lack a file or hold another than was registered."""
-    store = f"{(project / registry.STATE / ARTIFACTS).as_uri()}/"
+    store = f"{(project / STATE / ARTIFACTS).as_uri()}/"
     query = (
         "SELECT v.name, v.version, r.artifact_uri, t.value FROM model_versions v "
         "JOIN runs r ON r.run_uuid = v.run_id JOIN model_version_tags t "
@@ -362,7 +361,7 @@ def _swap(new: Path) -> Path | None:
 
     The database comes last: killed before, the checkout has no registry, and restoring again is all it takes.
     """
-    state = registry.STATE
+    state = STATE
     former = [f"{DATABASE}{ending}" for ending in SIDE_FILES] + [ARTIFACTS]
     # what this machine remembers of the registry, and the models it fetched, are those of the former one
     former += ["registered", "models"]

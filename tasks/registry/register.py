@@ -28,17 +28,17 @@ from tasks.pipeline import command, stage
 from tasks.registry import flavor, gate, registry
 from tasks.registry import lineage as origin
 from tasks.secrets import redact
+from tasks.state import STATE, OnLine
 
 Metrics = dict[str, float]
-Say = Callable[[str], None]
 
 
 def register(
     family: str,
     *,
     flow_run: str | None = None,
-    on_line: Say = lambda line: None,
-    evaluate: Callable[[str, int, Say], Metrics] | None = None,
+    on_line: OnLine = lambda line: None,
+    evaluate: Callable[[str, int, OnLine], Metrics] | None = None,
 ) -> dict[str, Any] | None:
     """Register build/<family>/model; None when this very model was judged on this very split by this gate before.
 
@@ -109,7 +109,7 @@ def _registry_key() -> str:
 
 
 def _memory(family: str) -> Path:
-    return registry.STATE / "registered" / f"{family}.json"
+    return STATE / "registered" / f"{family}.json"
 
 
 def _known(family: str) -> dict[str, int]:
@@ -130,7 +130,7 @@ def _remember(family: str, identity: str, version: int) -> None:
     )
 
 
-def evaluate_version(family: str, version: int, on_line: Say) -> Metrics:
+def evaluate_version(family: str, version: int, on_line: OnLine) -> Metrics:
     """Return the figures of a registered version on the test split that lies in build/<family>/data now.
 
     Raises:
@@ -167,8 +167,8 @@ def _register(
     family: str,
     flow_run: str | None,
     identity: str,
-    say: Say,
-    evaluate: Callable[[str, int, Say], Metrics],
+    say: OnLine,
+    evaluate: Callable[[str, int, OnLine], Metrics],
 ) -> dict[str, Any]:
     metrics: Metrics = read_json(Path("metrics") / family / "evaluate.json")
     lineage, rules = origin.lineage(family, flow_run), _gate(family)

@@ -28,8 +28,8 @@ from tasks.registry import database, succession
 from tasks.registry.lineage import folder_hashes
 from tasks.registry.succession import CHALLENGER, SINCE, Standing
 from tasks.secrets import redact
+from tasks.state import STATE
 
-STATE = Path(".beauty")
 PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mssql": 1433}
 LOCK_SECONDS = 3600.0  # how long to wait for another registration of the same family
 

@@ -13,7 +13,6 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,15 @@ from beauty_models.files import new_folder, private_folder, read_json, write_jso
 from tasks.pipeline import command, repro
 from tasks.secrets import refuse_secret
 from tasks.sources import s3
+from tasks.state import STATE, OnLine
 
 MANIFEST = "manifest.json"
 LICENSE = "LICENSE.json"
-STATE = Path(".beauty")  # what this machine remembers between runs
 
-Say = Callable[[str], None]
 Manifest = dict[str, Any]
 
 
-def bring_in(family: str, on_line: Say = print, stop: threading.Event | None = None) -> bool:
+def bring_in(family: str, on_line: OnLine = print, stop: threading.Event | None = None) -> bool:
     """Make data/raw/<family> what the family's ``source`` holds now; return whether it changed.
 
     A failure leaves the former snapshot as it was. ``on_line`` gets log lines and ``progress:`` lines; setting ``stop``
@@ -78,7 +76,7 @@ def unchanged(family: str) -> bool:
 
 
 def _bring_in(
-    family: str, source: str, license: str, say: Say, stop: threading.Event | None
+    family: str, source: str, license: str, say: OnLine, stop: threading.Event | None
 ) -> bool:
     raw, unfinished = families.path("raw", family), STATE / "fetched" / f"{family}.unfinished"
     former = _intact(raw)
@@ -135,7 +133,7 @@ def wanted(path: str) -> bool:
     return path != MANIFEST and not any(part.startswith(".") for part in path.split("/"))
 
 
-def _up_to_date(family: str, source: str, license: str, former: Manifest, say: Say) -> bool:
+def _up_to_date(family: str, source: str, license: str, former: Manifest, say: OnLine) -> bool:
     """Return whether the snapshot that ``former`` describes is what the source holds now."""
     kind, raw = kind_of(source), families.path("raw", family)
     same = (
@@ -277,7 +275,7 @@ def take(
     license: str,
     folder: Path,
     downloads: Path,
-    say: Say,
+    say: OnLine,
     former: Manifest | None = None,
     raw: Path | None = None,
     stop: threading.Event | None = None,
@@ -359,7 +357,7 @@ def _copy(files: list[tuple[str, Path]], folder: Path) -> None:
             )
 
 
-def _tell_links(source: Path, say: Say) -> None:
+def _tell_links(source: Path, say: OnLine) -> None:
     """Say which links of a delivered folder, or of a glob's, are left out."""
     folder = source
     while glob.has_magic(str(folder)):
@@ -370,7 +368,7 @@ def _tell_links(source: Path, say: Say) -> None:
         )
 
 
-def _hint(source: Path, say: Say) -> None:
+def _hint(source: Path, say: OnLine) -> None:
     """Say that files lie beside a single source file that look like parts of it (``X_aspects.csv`` beside ``X.csv``)."""
     beside = (
         sorted(
@@ -393,7 +391,7 @@ def _objects(connection: Any, url: str) -> list[s3.Object]:
 
 
 def _take_s3(
-    url: str, folder: Path, downloads: Path, say: Say, former: Manifest, raw: Path | None
+    url: str, folder: Path, downloads: Path, say: OnLine, former: Manifest, raw: Path | None
 ) -> dict[str, str]:
     """Put the objects at ``url`` into ``folder``; return path → ETag. An object replaced meanwhile is read once more."""
     connection = s3.client()

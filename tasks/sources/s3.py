@@ -11,18 +11,18 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from tasks.state import OnLine
+
 PART = 16 * 2**20  # bytes of one ranged request
 THREADS = 8  # ranged requests at once
 ATTEMPTS = 4  # of one range whose connection breaks
 LINE_EVERY = 2.0  # seconds between two progress lines
-
-Say = Callable[[str], None]
 
 
 class Object(NamedTuple):
@@ -254,7 +254,7 @@ def _missing(downloads: Path, item: Object) -> list[int]:
     return [start for start in range(0, item.bytes, PART) if f"{PART} {start}" not in have]
 
 
-def _download(s3: Any, items: list[Object], downloads: Path, say: Say) -> None:
+def _download(s3: Any, items: list[Object], downloads: Path, say: OnLine) -> None:
     """Read all ranges of ``items`` that are not there yet."""
     todo = [(item, start) for item in items for start in _missing(downloads, item)]
     total, said = sum(item.bytes for item in items), 0.0
@@ -276,7 +276,7 @@ def _download(s3: Any, items: list[Object], downloads: Path, say: Say) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def download(s3: Any, items: list[Object], folder: Path, downloads: Path, say: Say) -> None:
+def download(s3: Any, items: list[Object], folder: Path, downloads: Path, say: OnLine) -> None:
     """Read ``items`` into ``folder``; ``downloads`` holds what an earlier, broken attempt has read.
 
     Raises:

@@ -1,0 +1,11 @@
+"""What a run tells whoever watches it; apart from Prefect, which takes seconds to import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+OnEvent = Callable[[str, str, str, Any], None]
+"""``on_event(kind, stage, family, payload)``, called from several threads. ``stage`` is a stage without its family, or
+fetch or register. Kinds: start (None), line (str), progress ({share: 0 to 1, text}), end ({state, seconds, error?}), and
+warning (str), which concerns the whole run, with neither stage nor family."""
