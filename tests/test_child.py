@@ -30,7 +30,7 @@ time.sleep(600)
 """
 PARENT = f"""
 import math, os, sys, threading
-from tasks import child
+from tasks.pipeline import child
 child.GRACE = 1.0
 child.run([sys.executable, "-c", {FAMILY!r}], os.environ, print, math.inf, threading.Event())
 """

@@ -22,8 +22,9 @@ GONE = "does not answer any more"
 
 # The command line on the miniature project, which has nothing to fetch and nothing to register.
 STAGES_ONLY = """
-from flows import cli, servers
+from cli import main as cli
 from cli.show import watching
+from flows import servers
 
 def stages_only(families, answer):
     with servers.api(), watching() as on_event:

@@ -300,7 +300,7 @@ def test_a_promotion_elsewhere_meanwhile_is_seen(project: Path) -> None:
 
 AT_ONCE = """
 import json, sys
-from tasks import lineage, register
+from tasks.registry import lineage, register
 lineage.dvc_hashes = lambda family: {"data": "d", "model": sys.argv[1]}  # two models, as if from two flows
 result = register.register("sentiment", evaluate=lambda family, version, say: {"macro_f1": 0.9})
 print(json.dumps([result["version"], result["aliases"], result["verdict_markdown"]]))

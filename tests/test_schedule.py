@@ -37,7 +37,7 @@ def repository(folder: Path) -> Path:
     for name in ("profiles", "beauty_models", "tasks", "flows", ".dvc"):
         unwanted = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
         shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
-    edit = f"from flows import edit; edit.apply(edit.from_profile('toy', ['{FAMILY}']))"
+    edit = f"from cli import edit; edit.apply(edit.from_profile('toy', ['{FAMILY}']))"
     run([sys.executable, "-c", edit], folder)
     params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
     params["families"] = {FAMILY: params["families"][FAMILY]}

@@ -277,7 +277,7 @@ def printed_by(code: str) -> str:
 def test_a_family_says_what_can_be_asked_without_loading_torch(family: str) -> None:
     served = import_module(f"beauty_models.{family}.serving")
     assert served.COLUMNS and all(isinstance(needed, bool) for needed in served.COLUMNS.values())
-    code = f"import sys; from tasks import flavor; flavor.files({family!r}); print('torch' in sys.modules)"
+    code = f"import sys; from tasks.registry import flavor; flavor.files({family!r}); print('torch' in sys.modules)"
     assert printed_by(code) == "False\n"
 
 
