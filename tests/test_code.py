@@ -219,7 +219,7 @@ def test_deleted_outputs_of_code_are_restored(project: Path) -> None:
 def test_nothing_is_started_for_code_that_did_not_change(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import child
+    from tasks.pipeline import child
 
     monkeypatch.setattr(child, "run", None)
     assert not any(stage.survey(FAMILIES)[1].values())
