@@ -368,7 +368,7 @@ def test_a_version_with_damaged_files_does_not_become_champion_again(project: Pa
 
 
 def test_a_held_lock_and_a_locked_database_are_explained(project: Path) -> None:
-    code = "import time; from tasks import registry\nwith registry.locked('sentiment'): print('held', flush=True); time.sleep(60)"
+    code = "import time; from tasks.registry import registry\nwith registry.locked('sentiment'): print('held', flush=True); time.sleep(60)"
     holder = subprocess.Popen(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(ROOT)},

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 MACHINE = """
 import json, random, sys
 from pathlib import Path
-from tasks import registry
+from tasks.registry import registry
 
 name, rounds = sys.argv[1], int(sys.argv[2])
 chance = random.Random(name)

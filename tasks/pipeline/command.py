@@ -15,6 +15,12 @@ from tasks.state import OnLine
 TAIL = 20  # last lines of a failed child that its error carries
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of a child: `python` in a command line is this one, and its lines come at once."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
+
+
 def python(*arguments: str | Path, on_line: OnLine, stop: threading.Event | None = None) -> None:
     """Run ``python`` with ``arguments`` and pass each line it prints to ``on_line``, but not the error it ends with.
 
@@ -34,10 +40,8 @@ def python(*arguments: str | Path, on_line: OnLine, stop: threading.Event | None
             on_line(line)
 
     words = [str(argument) for argument in arguments]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    environment = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
     ended = child.run(
-        [sys.executable, *words], environment, hear, math.inf, stop or threading.Event()
+        [sys.executable, *words], environment(), hear, math.inf, stop or threading.Event()
     )
     if ended.code and said:
         raise ValueError("\n".join(said)[len("error: ") :])

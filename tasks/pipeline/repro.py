@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.pipeline import child
+from tasks.pipeline.command import TAIL, environment
 from tasks.state import OnLine
 
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
@@ -20,15 +20,8 @@ CHATTER = re.compile(
     r"|Having any troubles\?"
 )
 STAGE_CODE = re.compile(r"^ERROR: .*failed to run: .*, exited with (-?\d+)$", re.M)
-TAIL = 20  # lines of a failed stage that its error shows
 SHARE = {"pull": ["--run-cache", "--allow-missing"], "push": ["--run-cache"]}
 SHARE_S = 24 * 3600.0
-
-
-def _environment() -> dict[str, str]:
-    folder = str(Path(sys.executable).parent)  # so that `python` in dvc.yaml is this one
-    path = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 
 
 def _failure(name: str, ended: child.Ended, tail: Iterable[str]) -> Exception:
@@ -75,7 +68,7 @@ def reproduce(
 
     command = [*DVC, "repro", "--single-item", *(["--pull"] if pull else []), name]
     try:
-        ended = child.run(command, _environment(), hear, timeout_s, stop)
+        ended = child.run(command, environment(), hear, timeout_s, stop)
     except (TimeoutError, child.StoppedError) as error:
         raise type(error)(f"{name}: {error}") from None
     if ended.code and heard["busy"] and not heard["ran"]:
@@ -115,6 +108,6 @@ def _run(arguments: list[str], on_line: OnLine, stop: threading.Event) -> None:
         tail.append(line)
         on_line(line)
 
-    ended = child.run([*DVC, *arguments], _environment(), hear, SHARE_S, stop)
+    ended = child.run([*DVC, *arguments], environment(), hear, SHARE_S, stop)
     if ended.code:
         raise _failure(f"dvc {arguments[0]}", ended, tail)
