@@ -22,7 +22,7 @@ import yaml
 from mini import PATIENCE_S, dvc, kill_all_in, runs, set_param, started, wait_for
 
 from beauty_models import code, families
-from tasks import stage
+from tasks.pipeline import stage
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -264,7 +264,7 @@ def test_code_that_changes_while_its_stage_runs_is_noticed(project: Path) -> Non
         set_param("recommend", "pretrain", until=edited.name)
         Path("runs.txt").unlink()
         script = (
-            "from tasks import stage\n"
+            "from tasks.pipeline import stage\n"
             f"what = stage.graph(['recommend'])['{name}']\n"
             f"stage.bring_up_to_date(what, {PATIENCE_S}, print)\n"
         )
