@@ -110,7 +110,7 @@ def test_products_are_listed_once_and_missing_prices_are_none(saved):
 def test_picture_and_text_together_are_their_mean(saved, photos, tmp_path):
     (tmp_path / "asked.jpg").write_bytes(photos["DRESS-red"])
     recommender, gallery = model.load(saved), predict.Gallery(saved)
-    vectors = predict._embedded(saved, predict.read_image(tmp_path / "asked.jpg"), "yellow bag")
+    vectors = predict._embedded(saved, predict.picture(str(tmp_path / "asked.jpg")), "yellow bag")
     assert len(vectors) == 2 and vectors[0] == pytest.approx(
         recommender.embed_texts(["yellow bag"]), abs=1e-5
     )

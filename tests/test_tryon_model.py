@@ -245,7 +245,8 @@ def test_predict_answers_to_text_photo_or_both_and_draws_a_board(
         predict(model=place / "model", arguments=["--image", str(photo)])["because"]["words"] == []
     )
     for wrong, words in (
-        (["--image", str(tmp_path / "none.jpg")], "no such file"),
+        (["--image", str(tmp_path / "none.jpg")], "none.jpg: cannot be read"),
+        (["--image", str(tmp_path)], "cannot be read: Is a directory"),
         ([], "give --text, --image or both"),
         (["--image", str(place / "raw/photos/cut.jpg")], "cut off"),
     ):

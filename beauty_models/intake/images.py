@@ -35,6 +35,14 @@ class BadImageError(ValueError):
     """A picture that cannot be used; the message is the reason, in words for rejected.parquet."""
 
 
+class ImageSizeError(BadImageError):
+    """A picture of too many pixels, or of too few; ``limit`` is the argument of `open_image` that says so."""
+
+    def __init__(self, message: str, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
 class Look(NamedTuple):
     """What makes two pictures look alike: the hash of their grey structure and their colours, coarsely."""
 
@@ -71,7 +79,8 @@ def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
     The size is read from the header before anything is decoded, so a "bomb" of 30,000 × 30,000 pixels costs nothing.
 
     Raises:
-        BadImageError: it is no picture, broken, cut off, larger than ``max_pixels`` or has a side below ``min_side``.
+        BadImageError: it is no picture, broken or cut off.
+        ImageSizeError: it is larger than ``max_pixels`` or has a side below ``min_side``.
     """
     if not content:
         raise BadImageError("the picture is an empty file")
@@ -81,12 +90,14 @@ def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             width, height = image.size
             if width * height > max_pixels:
-                raise BadImageError(
-                    f"the picture has {width} × {height} pixels, ingest.pictures.max_pixels allows {max_pixels:,}"
+                raise ImageSizeError(
+                    f"the picture has {width} × {height} pixels, more than {max_pixels:,} are not read",
+                    "max_pixels",
                 )
             if min(width, height) < min_side:
-                raise BadImageError(
-                    f"the picture has {width} × {height} pixels, ingest.pictures.min_side asks for {min_side} a side"
+                raise ImageSizeError(
+                    f"the picture has {width} × {height} pixels, its shorter side needs {min_side}",
+                    "min_side",
                 )
             image.load()
             return _upright(image)
@@ -95,8 +106,8 @@ def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
     except UnidentifiedImageError:
         raise BadImageError(f"not a picture in {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
-        raise BadImageError(
-            f"the picture has more pixels than ingest.pictures.max_pixels allows, {max_pixels:,}"
+        raise ImageSizeError(
+            f"the picture has more than {max_pixels:,} pixels and is not read", "max_pixels"
         ) from None
     except (
         OSError,

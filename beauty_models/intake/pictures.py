@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beauty_models.intake import images, shards
-from beauty_models.intake.images import BadImageError, Files, Look
+from beauty_models.intake.images import BadImageError, Files, ImageSizeError, Look
 from beauty_models.progress import bar
 
 ALL = "all"  # the part that holds every picture until it is known which goes where
@@ -33,6 +33,8 @@ def decode(
         try:
             image = images.shrink(images.open_image(files.read(path), max_pixels, min_side), side)
             return images.encode(image), images.look(image)
+        except ImageSizeError as error:
+            return f"{error} (ingest.pictures.{error.limit})"
         except BadImageError as error:
             return str(error)
 

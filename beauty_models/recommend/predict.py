@@ -20,9 +20,9 @@ from beauty_models.intake import images, shards
 from beauty_models.recommend import openclip
 from beauty_models.recommend.model import load, recency
 from beauty_models.retrieval import index
+from beauty_models.serving.frames import picture
 
 MOST = 1000  # products listed
-LARGEST, SMALLEST = 100_000_000, 16  # pixels of a picture, and of its shorter side
 SIDE = 256  # pixels a picture is shrunk to, as in the catalogue
 NAMES = {"colour": "color", "sku": "skus"}  # what people write → the gallery's column
 COLUMNS = ("product", "skus", "name", "category", "color", "price")
@@ -161,24 +161,6 @@ class Gallery:
         return [Image.open(io.BytesIO(kept[row])).convert("RGB") for row in rows]
 
 
-def read_image(path: Path) -> Image.Image:
-    """Return a shopper's picture, upright and RGB.
-
-    Raises:
-        ValueError: it cannot be read, is too large or too small, or is no picture.
-    """
-    try:
-        if path.stat().st_size > images.LARGEST_FILE:
-            raise ValueError(
-                f"{path}: more than {images.LARGEST_FILE:,} bytes; send a smaller picture"
-            )
-        return images.open_image(path.read_bytes(), LARGEST, SMALLEST)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
-    except images.BadImageError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
 def _embedded(
     model: Path, image: Image.Image | None, text: str | None
 ) -> list[NDArray[np.float32]]:
@@ -279,7 +261,7 @@ def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
         ]
     gallery = Gallery(model)
     allowed = gallery.allowed(options.filter)
-    image = read_image(options.image) if options.image else None
+    image = picture(str(options.image)) if options.image else None
     asked, bought = [], set[str]()
     if options.skus:
         taste, bought = gallery.taste(options.skus)

@@ -17,26 +17,14 @@ from PIL import Image
 from beauty_models.intake import images, shards
 from beauty_models.intake.text import normalise
 from beauty_models.retrieval import index
+from beauty_models.serving.frames import picture
 from beauty_models.tryon.attribution import Reasons, explain
 from beauty_models.tryon.model import Answer, Stylist, load
 
 PHOTO = "photo"  # its key while it is asked about
-LARGEST, SMALLEST, SIDE = (
-    100_000_000,
-    16,
-    512,
-)  # pixels: of a photo, of its sides, of the shorter side as it is looked at
+SIDE = 512  # pixels of the shorter side of a photo as it is looked at
 CLEAR = 0.02  # a word is told when the answer is this much less likely without it
 COLUMNS = 5  # garments in a row of the board
-
-
-def _photo(file: Path) -> Image.Image:
-    try:
-        return images.shrink(images.open_image(file.read_bytes(), LARGEST, SMALLEST), SIDE)
-    except images.BadImageError as error:
-        raise ValueError(f"{file}: {error}") from None
-    except FileNotFoundError:
-        raise ValueError(f"{file}: no such file") from None
 
 
 def recommended(answer: NDArray[np.float32], model: Path, count: int) -> pd.DataFrame:
@@ -116,7 +104,7 @@ def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
         description="Garment, attributes and garments on sale for a text and a photo.",
     )
     parser.add_argument("--text", default="", help="what the shopper writes")
-    parser.add_argument("--image", type=Path, help="the shopper's photo")
+    parser.add_argument("--image", help="the shopper's photo")
     parser.add_argument("--top", type=int, default=10, help="garments on sale, at most")
     parser.add_argument(
         "--board",
@@ -124,7 +112,8 @@ def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
         help="a PNG file with what decided, drawn on the photo, and the garments",
     )
     options = parser.parse_args(arguments)
-    text, photo = normalise(options.text), _photo(options.image) if options.image else None
+    text = normalise(options.text)
+    photo = images.shrink(picture(options.image), SIDE) if options.image else None
     if not text and photo is None:
         raise ValueError("give --text, --image or both")
     stylist = load(model)
