@@ -33,6 +33,8 @@ from bench.game_day.project import (
     copy,
 )
 
+DAY_S = 24 * 3600
+
 
 class SkippedError(Exception):
     """This machine cannot play the fault."""
@@ -271,24 +273,29 @@ def stop_and_go_on(game: Game) -> str:
 
 def clock_jumps(game: Game) -> str:
     """The clock jumps a year ahead while a stage runs, and back for the next run."""
-    libraries = sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))
-    if not libraries:
-        raise SkippedError("libfaketime is not installed (Debian: apt-get install faketime)")
-    clock = game.folder / "clock.txt"
-    clock.write_text("+0\n")
-    project = game.fresh(
-        "clock",
-        LD_PRELOAD=str(libraries[0]),
-        FAKETIME_TIMESTAMP_FILE=str(clock),
-        FAKETIME_NO_CACHE="1",
-        FAKETIME_DONT_FAKE_MONOTONIC="1",
-        FAKETIME_DONT_RESET="1",
-    )
+    compiler = shutil.which("cc")
+    if not compiler:
+        raise SkippedError(
+            "there is no C compiler to build the clock (Debian: apt-get install gcc)"
+        )
+    library, clock = game.folder / "clock.so", game.folder / "clock.txt"
+    command = [
+        compiler,
+        "-shared",
+        "-fPIC",
+        "-O1",
+        "-o",
+        library,
+        Path(__file__).with_name("clock.c"),
+    ]
+    subprocess.run([*command, "-ldl"], check=True)
+    clock.write_text("0")
+    project = game.fresh("clock", LD_PRELOAD=str(library), SHIFTED_CLOCK=str(clock))
     run = project.start("retrain")
     project.wait_for_stage("pretrain", run)
-    clock.write_text("+365d\n")
+    clock.write_text(str(365 * DAY_S))
     ahead = project.finish(run)
-    clock.write_text("-30d\n")
+    clock.write_text(str(-30 * DAY_S))
     check_whole(project, game.weights)
     if ahead.code:
         return f"the run ended ({ahead.last_lines(1)[:80]}), the next one was whole"
@@ -370,7 +377,7 @@ def two_clones(game: Game) -> str:
         versions = 0
         for round_ in range(5):
             for number, clone in enumerate(clones):
-                clone.change("finetune", "seed", str(10 + 2 * round_ + number))
+                clone.change("finetune", "seed", 10 + 2 * round_ + number)
             runs = [clone.start("retrain") for clone in clones]
             for clone, run in zip(clones, runs, strict=True):
                 finished = clone.finish(run)
@@ -380,9 +387,8 @@ def two_clones(game: Game) -> str:
             versions += 2
             check_registry(clones[0], range(1, versions + 1))
             _check_champion_is_best(clones[0])
-        clones[1].change("finetune", "seed", "10")  # what the other clone trained in round 1
-        _dvc(clones[1], "pull", "-q", "--run-cache", "--allow-missing")
-        restored = clones[1].run("retrain")
+        clones[1].change("finetune", "seed", 10)  # what the other clone trained in round 1
+        restored = clones[1].run_sharing()
         if "Running stage" in restored.output or restored.code:
             raise FaultError(f"the other clone's model was not restored: {restored.last_lines()}")
         for clone in clones:

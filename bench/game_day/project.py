@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -44,6 +45,16 @@ class Finished:
         return " | ".join(self.output.strip().splitlines()[-count:])
 
 
+SHARING = """
+from flows import servers
+
+with servers.api():
+    from flows.retrain import retrain
+
+    print(retrain(share=True))
+"""
+
+
 @dataclass
 class Project:
     """A scratch project in ``folder``; ``extra`` are environment variables of everything it runs."""
@@ -64,10 +75,17 @@ class Project:
         return {**kept, **ours, **self.extra}
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start ``beauty`` with ``arguments``; its output goes to the file ``output.log``."""
+        """Start ``beauty`` with ``arguments``; its output goes to `log`."""
+        return self._start(self.command(*arguments), **options)
+
+    def run_sharing(self) -> Finished:
+        """Run the flow as a deployment with ``share`` does: it pulls what other machines made, and pushes."""
+        return self.finish(self._start([sys.executable, "-c", SHARING]))
+
+    def _start(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
         with self.log.open("w", encoding="utf-8") as log:
             return subprocess.Popen(
-                self.command(*arguments),
+                command,
                 cwd=self.folder,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -162,11 +180,12 @@ class Project:
             text=True,
         ).stdout.strip()
 
-    def change(self, stage: str, key: str, value: str) -> None:
-        """Set a value of the family's block in params.yaml."""
-        from cli import edit
-
-        edit.apply(edit.from_sets([f"{FAMILY}.{stage}.{key}={value}"]), self.folder / "params.yaml")
+    def change(self, stage: str, key: str, value: Any) -> None:
+        """Set a value of the family's block in params.yaml; this process does not know the family and cannot check it."""
+        file = self.folder / "params.yaml"
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content["families"][FAMILY][stage][key] = value
+        file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def make_template(place: Path) -> Project:
