@@ -15,9 +15,10 @@ import threading
 import time
 from pathlib import Path
 
-from beauty_models.files import write_json
+from beauty_models.files import private_folder, write_json
 from flows.settings import UI_FILE, answers, configure
 from tasks.pipeline import child
+from tasks.registry import database
 from tasks.state import STATE
 
 HOST = "127.0.0.1"
@@ -67,6 +68,9 @@ def serve(prefect: int, mlflow: int) -> int:
     for name, url in urls.items():
         if answers(url):
             raise ValueError(f"{url} is taken; choose another port with --{name}-port")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    private_folder(STATE)
+    database.create_sqlite(STATE / "mlflow.db")  # MLflow's server would make it in place
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threads = [

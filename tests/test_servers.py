@@ -227,6 +227,29 @@ def test_a_database_that_mlflow_cannot_use_is_told_before_anything_is_trained(
         assert "a newer MLflow made it" in told(f"sqlite:///{file}")
 
 
+def test_a_database_is_made_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while MLflow makes its tables, the next process begins anew; it would take them for an older version's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    file = tmp_path / ".beauty/mlflow.db"
+    unfinished = file.with_name("mlflow.db.unfinished")
+    program = "from tasks.registry import registry; registry.client()"
+    for kilobytes in (8, 100):
+        making = subprocess.Popen([sys.executable, "-c", program])
+        while making.poll() is None:
+            if unfinished.exists() and unfinished.stat().st_size > 1000 * kilobytes:
+                break
+        making.kill()
+        assert making.wait() == -signal.SIGKILL, sorted(tmp_path.rglob("*"))
+        assert unfinished.exists() and not file.exists()
+    registry.check_reachable()
+    assert registry.client().search_registered_models() == []
+    registry.check_reachable()
+    assert file.exists() and not unfinished.exists()
+
+
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
@@ -317,7 +340,7 @@ def test_nothing_to_do_is_answered_without_prefect_and_mlflow(project: Path) -> 
     dvc("repro", "-q")
     code = (
         "import sys, json\n"
-        "from tasks import fetch, pending, register\n"
+        "from tasks import pending\nfrom tasks.registry import register\nfrom tasks.sources import fetch\n"
         "fetch.unchanged = register.is_registered = lambda family: True\n"
         "rows = pending.all_done(['lips', 'nails'])\n"
         "print(json.dumps([rows, [m for m in ('prefect', 'mlflow', 'torch') if m in sys.modules]]))"

@@ -1,4 +1,4 @@
-"""Can MLflow use this database? A look before hours of training, without importing MLflow."""
+"""MLflow's database: can it be used (a look before hours of training, without importing MLflow), and a new one made whole."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
+
+from filelock import FileLock
 
 from tasks.secrets import redact
 
@@ -87,6 +89,25 @@ def check_sqlite(file: Path) -> None:
             return  # somebody writes, so it can be written to
         raise ValueError(f"MLflow's database {file}: {error}; {_ELSEWHERE}") from None
     _check_schema(file, revisions)
+
+
+def create_sqlite(file: Path) -> None:
+    """Make MLflow's tables in the new SQLite database ``file``, all of them or none; nothing is done to one that is there.
+
+    MLflow makes them in place, in some dozen steps. Killed between two of them it leaves a database that it takes, at the
+    next start, for that of an older version, and refuses.
+    """
+    from mlflow import MlflowClient
+
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    # Beside the file, not in .beauty/locks: other checkouts may name the same database.
+    with FileLock(f"{unfinished}.lock"):
+        if file.exists():
+            return
+        unfinished.unlink(missing_ok=True)  # of a process that was killed
+        address = f"{SQLITE}{unfinished.absolute()}"
+        MlflowClient(tracking_uri=address, registry_uri=address)
+        unfinished.rename(file)
 
 
 _ELSEWHERE = "mend that, move it aside, or name another in MLFLOW_TRACKING_URI; `beauty registry restore` brings back a backup"

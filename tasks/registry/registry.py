@@ -142,6 +142,8 @@ def client() -> Client:
         FileLock(STATE / "locks" / "mlflow.lock"),
         explained(),
     ):  # two processes must not create the tables at once
+        if file := database.sqlite_file(tracking_uri()):
+            database.create_sqlite(file)
         return MlflowClient(tracking_uri=tracking_uri(), registry_uri=tracking_uri())
 
 
