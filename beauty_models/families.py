@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +47,7 @@ class Wording(NamedTuple):
     headlines: dict[str, dict[str, str]]  # as in `COMMON_HEADLINES`, beyond those
     names: dict[str, str]  # as in `COMMON_NAMES`, beyond those
     example: tuple[str, ...]  # arguments of ``predict`` that every model of the family can answer
+    ablations: frozenset[str] = frozenset()  # what evaluate compares that is a part of the model
     picture: str = ""  # the picture of the report that tells most when it is small, if there is one
 
 
@@ -89,12 +90,33 @@ def in_words(family: str, name: str) -> str:
     return wording(family).names.get(name) or COMMON_NAMES.get(name, name)
 
 
-def strongest_baseline(metric: str, figures: Metrics) -> str | None:
-    """Return the baseline that counts (evaluate measured the lead over it) and is best by ``metric``."""
-    ending = f"/{metric}.margin_low"
-    names = [key.removesuffix(ending) for key in figures if key.endswith(ending)]
-    known = [name for name in names if f"{name}/{metric}" in figures]
-    return max(known, key=lambda name: figures[f"{name}/{metric}"], default=None)
+def compared(metric: str, metrics: Metrics) -> list[str]:
+    """Return what evaluate compared the model with by ``metric``: baselines and ablations."""
+    ending = f"/{metric}"
+    return [key.removesuffix(ending) for key in metrics if key.endswith(ending)]
+
+
+def strongest(
+    metric: str, metrics: Metrics, baselines: Iterable[str], larger_is_better: bool = True
+) -> str | None:
+    """Return which of ``baselines`` is best by ``metric``; None where none was measured."""
+    measured = [name for name in baselines if f"{name}/{metric}" in metrics]
+    sign = 1 if larger_is_better else -1
+    return max(measured, key=lambda name: sign * metrics[f"{name}/{metric}"], default=None)
+
+
+def lead(
+    metric: str, metrics: Metrics, baseline: str, larger_is_better: bool = True
+) -> float | None:
+    """Return by how much the model is better than ``baseline`` at least: above 0 it is surely better.
+
+    ``margin`` is the model's metric minus the baseline's, so where smaller is better the upper end
+    of its interval is the least lead. None where no such margin was measured.
+    """
+    if larger_is_better:
+        return metrics.get(f"{baseline}/{metric}.margin_low")
+    end = metrics.get(f"{baseline}/{metric}.margin_high")
+    return None if end is None else 0.0 - end  # -end would print as -0.0000 at a tie
 
 
 def headline(stage: str, family: str, figures: Metrics) -> Metrics:
@@ -102,14 +124,17 @@ def headline(stage: str, family: str, figures: Metrics) -> Metrics:
 
     A column of ``dvc metrics show`` is a name, so names of their own would make the table as wide as there are families.
     Where a score has baselines, ``baseline`` is the strongest one's, ``lead`` the least lower bound of the lead over any.
+    A score is a figure of which more is better. The gate has no say here: a stage's output depends on its own params alone.
     """
     chosen = COMMON_HEADLINES.get(stage, {}) | wording(family).headlines.get(stage, {})
     found = {short: figures[name] for short, name in chosen.items() if name in figures}
     metric = chosen.get("score", "")
-    if baseline := strongest_baseline(metric, figures):
-        ending = f"/{metric}.margin_low"
+    ablations = wording(family).ablations
+    baselines = [name for name in compared(metric, figures) if name not in ablations]
+    if baseline := strongest(metric, figures, baselines):
         found["baseline"] = figures[f"{baseline}/{metric}"]
-        found["lead"] = min(value for name, value in figures.items() if name.endswith(ending))
+        leads = [lead(metric, figures, name) for name in baselines]
+        found["lead"] = min(value for value in leads if value is not None)
     return found
 
 

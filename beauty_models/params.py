@@ -39,9 +39,26 @@ class Section(BaseModel):
 class Gate(Section):
     """What a candidate must reach to become champion; the same for every family."""
 
-    metric: str  # a key of metrics/<family>/evaluate.json, larger is better
-    floor: float  # the least value of `metric` that may serve
-    tolerance: Annotated[float, Field(ge=0)]  # how far below the champion still is "not worse"
+    metric: str  # a key of metrics/<family>/evaluate.json
+    larger_is_better: bool  # of `metric`; false for a loss or an error
+    baselines: Names  # each must be beaten in `metric`; names as in evaluate.json before the slash
+    floor: float  # the worst value of `metric` that may serve
+    tolerance: Annotated[float, Field(ge=0)]  # how much worse than the champion is "not worse"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_what_to_add(cls, block: Any) -> Any:
+        """Tell a params.yaml from before these keys what to write, not only what is missing."""
+        lines = {
+            "larger_is_better": "`larger_is_better: true` (false where a smaller metric is better)",
+            "baselines": "`baselines: [NAME, …]` (before, each NAME of which "
+            "metrics/<family>/evaluate.json has NAME/METRIC.margin_low counted)",
+        }
+        if isinstance(block, dict):
+            lines = {key: line for key, line in lines.items() if key not in block}
+            if lines:
+                raise ValueError(f"add {' and '.join(lines.values())}")
+        return block
 
 
 class Split(Section):
@@ -206,14 +223,31 @@ def check(family: str, block: dict[str, Any], file: Path = PARAMS_FILE) -> Any:
         ValueError: naming the file, the full key and what is wrong with its value, one line per key.
     """
     params: type[Section] = import_module(f"beauty_models.{family}").Params
+    return _checked(params, block, f"{file}: families.{family}")
+
+
+def _checked(section: type[F], block: Any, place: str) -> F:
+    """Return ``block``, which stands at ``place``, as a ``section``; ValueError as `check`."""
     try:
-        return params.model_validate(block)
+        return section.model_validate(block)
     except ValidationError as error:
         lines = [
-            f"{file}: families.{family}.{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r:.80})"
+            f"{'.'.join([place, *map(str, e['loc'])])}: {e['msg']} (got {e['input']!r:.80})"
             for e in error.errors()
         ]
         raise ValueError("\n".join(lines)) from None
+
+
+def gate(family: str, file: Path = PARAMS_FILE) -> Gate:
+    """Return the checked gate of one family, whatever the rest of its block holds.
+
+    Raises:
+        ValueError: as `read` and `check`, or ``file`` has no gate for ``family``.
+    """
+    block = read(file).get(family)
+    if not isinstance(block, dict) or "gate" not in block:
+        raise ValueError(f"{file}: no block families.{family}.gate")
+    return _checked(Gate, block["gate"], f"{file}: families.{family}.gate")
 
 
 def load(family: str, file: Path = PARAMS_FILE) -> Any:

@@ -83,22 +83,16 @@ def digest(family: str, block: dict[str, Any]) -> str:
 
 def verdict(block: dict[str, Any], metrics: dict[str, float]) -> dict[str, Any]:
     """Return what the gate says of ``metrics`` when there is no champion yet, and the figures of a `Row` that follow from them."""
-    asked = params.Gate.model_validate(block["gate"])
-    judged = gate.judge(asked, metrics, None, None)
-    ending = f"/{asked.metric}.margin_low"
-    leads = {
-        name.removesuffix(ending): lead for name, lead in metrics.items() if name.endswith(ending)
-    }
-    if not leads:
-        raise ValueError(f"evaluate measured no lead over a baseline in {asked.metric}")
-    best = max(leads, key=lambda name: metrics[f"{name}/{asked.metric}"])
+    judged = gate.judge(params.Gate.model_validate(block["gate"]), metrics, None, None)
+    metric, best = judged["metric"], gate.strongest_baseline(judged, metrics)
+    leads = [row.lead for row in gate.rows(judged, metrics) if row.lead is not None]
     return {
-        "metric": asked.metric,
-        "value": metrics[asked.metric],
+        "metric": metric,
+        "value": metrics[metric],
         "accuracy": metrics.get("accuracy"),
         "baseline": best,
-        "baseline_value": metrics[f"{best}/{asked.metric}"],
-        "lead_low": min(leads.values()),
+        "baseline_value": metrics[f"{best}/{metric}"],
+        "lead_low": min(leads),
         "passed": bool(judged["passed"]),
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -22,6 +22,9 @@ from rich.text import Text
 from flows import words
 from flows.events import OnEvent
 from tasks.secrets import redact
+
+if TYPE_CHECKING:  # pydantic and yaml cost what most screens do not need
+    from beauty_models.params import Gate
 
 COLOURS = {
     "Completed": "green",
@@ -277,10 +280,11 @@ def evaluation(result: dict[str, Any]) -> None:
     """Print a model's figures on outside data: the gate's metric beside every baseline's, the others beside the strongest's."""
     from beauty_models import params
 
-    metric = params.read()[result["family"]]["gate"]["metric"]
+    gate = params.gate(result["family"])
+    metric = gate.metric
     _show(Text(f"{result['family']} version {result['version']}", "bold"))
     _show()
-    strongest = _beside_baselines(result, metric) if metric in result["metrics"] else ""
+    strongest = _beside_baselines(result, gate) if metric in result["metrics"] else ""
     others = result["baselines"].get(strongest, {})
     table = _table("figure", "this model", "interval", strongest)
     for name, value in result["metrics"].items():
@@ -295,22 +299,31 @@ def evaluation(result: dict[str, Any]) -> None:
     _show("The report has the other figures of the baselines, and so has --json.")
 
 
-def _beside_baselines(result: dict[str, Any], metric: str) -> str:
-    """Print ``metric`` of the model and of every baseline, best first; return the best that the gate would count."""
+def _beside_baselines(result: dict[str, Any], gate: Gate) -> str:
+    """Print the gate's metric of the model and of every baseline, best first; return the best that counts."""
+    from beauty_models import families
+
+    metric = gate.metric
     table = _table("", metric, "interval", "lead at least")
     model = words.figure(result["metrics"][metric])
     table.add_row("this model", model, words.interval(result["intervals"].get(metric)), "")
     scored = {name: one for name, one in result["baselines"].items() if metric in one}
-    best_first = sorted(scored, key=lambda name: -scored[name][metric])
+    sign = 1 if gate.larger_is_better else -1
+    best_first = sorted(scored, key=lambda name: -sign * scored[name][metric])
+    flat = {f"{who}/{name}": value for who, one in scored.items() for name, value in one.items()}
     for name in best_first:
         one = scored[name]
         ends = (one[f"{metric}.low"], one[f"{metric}.high"]) if f"{metric}.low" in one else None
-        lead = one.get(f"{metric}.margin_low")
-        cells = (name, words.figure(one[metric]), words.interval(ends))
-        table.add_row(*cells, "" if lead is None else f"{lead:+.4f}")
+        lead = families.lead(metric, flat, name, gate.larger_is_better)
+        table.add_row(
+            name,
+            words.figure(one[metric]),
+            words.interval(ends),
+            "" if lead is None else f"{lead:+.4f}",
+        )
     _show(table)
     _show()
-    counted = [name for name in best_first if f"{metric}.margin_low" in scored[name]]
+    counted = [name for name in best_first if name in gate.baselines]
     return next(iter(counted or best_first), "")
 
 

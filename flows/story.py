@@ -159,16 +159,14 @@ def _verdict(model: words.Model) -> list[str]:
     former = "none"
     if champion := verdict["champion"]:
         former = f"**{words.figure(champion['metrics'][metric])}**\nversion {champion['version']}"
-    baseline = next((row for row in rows if row.lead is not None), None)
-    against = "none measured"
-    if baseline:
-        against = f"**{words.figure(baseline.value)}**\n{_folded(family, baseline.name)}"
+    baseline = next(row for row in rows if row.lead is not None)
+    against = f"**{words.figure(baseline.value)}**\n{_folded(family, baseline.name)}"
     return [
         family,
         f"**{words.figure(own.value)}**\n{words.interval(own.interval)}\n{_folded(family, metric)}",
         former,
         against,
-        f"{baseline.lead:+.4f}" if baseline else "–",
+        f"{baseline.lead:+.4f}",
         "passed:\nchampion" if verdict["passed"] else "not passed:\nchallenger",
     ]
 

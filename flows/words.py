@@ -46,7 +46,7 @@ def worth(model: Model) -> str:
     from tasks.registry import gate
 
     family = model["family"]
-    sentence = gate.worth(family, model["verdict"]["metric"], model["metrics"])
+    sentence = gate.worth(family, model["verdict"], model["metrics"])
     became = _became(model)
     return f"{family}: {sentence}; {became}" if sentence else f"{family}: {became}"
 

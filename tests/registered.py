@@ -28,7 +28,9 @@ def sha256(content: bytes) -> str:
 
 def project() -> None:
     """Write params.yaml, dvc.lock and DVC's settings."""
-    gate = Gate(metric="macro_f1", floor=0.7, tolerance=0.01).model_dump()
+    gate = Gate(
+        metric="macro_f1", larger_is_better=True, baselines=["majority"], floor=0.7, tolerance=0.01
+    ).model_dump()
     names = families.names()
     blocks = {family: {"source": "starter", "gate": gate} for family in names}
     Path("params.yaml").write_text(yaml.safe_dump({"families": blocks}))

@@ -94,6 +94,21 @@ def test_unknown_and_missing_keys_are_named(family: str) -> None:
         )
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_gate_from_before_it_listed_baselines_is_told_what_to_add(
+    family: str, tmp_path: Path
+) -> None:
+    content = {"families": params.read(ROOT / "params.yaml")}
+    for key in ("larger_is_better", "baselines"):
+        del content["families"][family]["gate"][key]
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    told = rf"families\.{family}\.gate: .*add `larger_is_better: true` .* and `baselines: \[NAME, "
+    for read in (params.load, params.gate):
+        with pytest.raises(ValueError, match=told):
+            read(family, file)
+
+
 @pytest.mark.parametrize("stage", families.STAGES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_stage_signature(family: str, stage: str) -> None:

@@ -68,13 +68,22 @@ def test_the_table_of_metrics_fits_a_screen(project: Path) -> None:
 def test_the_headline_is_true(project: Path) -> None:
     brief = json.loads(Path("metrics/tryon/brief/evaluate.json").read_text())
     figures = json.loads(Path("metrics/tryon/evaluate.json").read_text())
-    leads = [value for name, value in figures.items() if name.endswith("/macro_f1.margin_low")]
+    baselines = ("majority", "hog_logreg", "tfidf_logreg", "frozen_logreg")
+    leads = [figures[f"{name}/macro_f1.margin_low"] for name in baselines]
     assert brief == {
         "score": figures["macro_f1"],
         "n": figures["n"],
         "baseline": figures["frozen_logreg/macro_f1"],
         "lead": min(leads),
     }
+
+
+def test_the_headline_takes_every_baseline_that_was_measured_and_no_part_of_the_model() -> None:
+    metrics = {"n": 9.0, "macro_f1": 0.8}
+    for name, value, lead in (("majority", 0.2, 0.5), ("new", 0.7, 0.05), ("ensemble", 0.9, -0.2)):
+        metrics |= {f"{name}/macro_f1": value, f"{name}/macro_f1.margin_low": lead}
+    brief = families.headline("evaluate", "tryon", metrics)
+    assert brief == {"score": 0.8, "n": 9.0, "baseline": 0.7, "lead": 0.05}
 
 
 def test_plots_are_the_curves_of_every_training(project: Path) -> None:

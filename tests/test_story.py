@@ -19,6 +19,7 @@ from beauty_models import families
 from flows import story, words
 from flows.settings import configure
 from flows.turns import Turns
+from tasks.registry import gate
 
 configure()
 
@@ -131,7 +132,7 @@ def test_each_model_has_its_verdict_its_worth_and_the_next_command(
         [line] = [x for x in text.splitlines() if x.startswith(f"| {family} |") and became in x]
         verdict, metrics = model["verdict"], model["metrics"]
         metric = verdict["metric"]
-        baseline = families.strongest_baseline(metric, metrics)
+        baseline = gate.strongest_baseline(verdict, metrics)
         assert f"**{words.figure(metrics[metric])}**" in line
         assert words.interval((metrics[f"{metric}.low"], metrics[f"{metric}.high"])) in line
         assert f"**{words.figure(metrics[f'{baseline}/{metric}'])}**" in line

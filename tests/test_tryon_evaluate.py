@@ -123,10 +123,15 @@ def test_leads_are_paired_and_only_baselines_stand_in_the_way_of_the_gate() -> N
     assert (
         found["image_only/n"] == 50
         and found["image_only/accuracy"] == 1
-        and found["image_only/accuracy.lead"] < 0
+        and found["image_only/accuracy.margin"] < 0
     )
-    verdict = judge(Gate(metric="macro_f1", floor=0.5, tolerance=0), found, None, None)
+    rules = {"larger_is_better": True, "baselines": ["majority", "tfidf_logreg"]}
+    rules |= {"metric": "macro_f1", "floor": 0.5, "tolerance": 0}
+    verdict = judge(Gate.model_validate(rules), found, None, None)
     assert verdict["passed"] and len(verdict["criteria"]) == 3
+    rules["metric"] = "accuracy"
+    rules["baselines"] = ["image_only"]
+    assert not judge(Gate.model_validate(rules), found, None, None)["passed"], "the list decides"
 
 
 def test_regression_learns_from_texts_and_from_pictures_of_which_some_are_missing(

@@ -194,6 +194,14 @@ class Params(Section):
     gate: Gate
 
 
+ABLATIONS = frozenset(
+    [
+        *("text_only", "image_only", "without_text", "without_image"),
+        *("late_average", "concat", "gated", "cross", "ensemble", "blend"),
+    ]
+)
+"""What evaluate compares the model with that is a part of itself, and so no baseline."""
+
 WORDING = Wording(
     figure="accuracy",
     sentence="of {of} garments it names {right} right",
@@ -207,4 +215,5 @@ WORDING = Wording(
     },
     example=("--text", "red dress, runs small"),
     picture="confusion.png",
+    ablations=ABLATIONS,
 )

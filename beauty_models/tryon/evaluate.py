@@ -97,15 +97,11 @@ def _groups(test: pd.DataFrame) -> NDArray[Any] | None:
 def _compare(
     test: pd.DataFrame,
     guesses: dict[str, Guess],
-    rivals: set[str],
     head: dict[str, Any],
     rows: dict[str, NDArray[np.bool_]],
     params: Evaluate,
 ) -> dict[str, dict[str, float]]:
-    """Return the figures of every guess for one head with their intervals, and the model's lead over it on the same rows.
-
-    The lead over ``rivals`` is called margin: the gate asks that its interval lies above 0.
-    """
+    """Return the figures of every guess for one head with their intervals, and the model's margin over it on the same rows."""
     truth = (
         test[f"label.{head['name']}"]
         .map({name: i for i, name in enumerate(head["labels"])})
@@ -132,13 +128,10 @@ def _compare(
             found[who][name] = bootstrap.exactly(score, both[:, [0, 2]])
             found[who][f"{name}.low"], found[who][f"{name}.high"] = sure(both[:, [0, 2]], score)
             if who != "model":
-                lead, word = (
-                    bootstrap.difference(score, [0, 1], [0, 2]),
-                    "margin" if who in rivals else "lead",
-                )
-                found[who][f"{name}.{word}"] = bootstrap.exactly(lead, both)
-                found[who][f"{name}.{word}_low"], found[who][f"{name}.{word}_high"] = sure(
-                    both, lead
+                margin = bootstrap.difference(score, [0, 1], [0, 2])
+                found[who][f"{name}.margin"] = bootstrap.exactly(margin, both)
+                found[who][f"{name}.margin_low"], found[who][f"{name}.margin_high"] = sure(
+                    both, margin
                 )
     return found
 
@@ -234,9 +227,7 @@ def score(
         "grouped": _groups(test) is not None,
         "confidence": params.confidence,
         "rivals": sorted(rivals),
-        "figures": {
-            head["name"]: _compare(test, guesses, rivals, head, rows, params) for head in heads
-        },
+        "figures": {head["name"]: _compare(test, guesses, head, rows, params) for head in heads},
         "confusion": confusion.tolist(),
         "per_class": _per_class(confusion, first["labels"]),
     }

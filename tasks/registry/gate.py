@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import operator
 from typing import Any, NamedTuple
 
 from beauty_models import families
@@ -10,7 +10,7 @@ from beauty_models.params import Gate
 
 Metrics = dict[str, float]
 
-FLOOR, CHAMPION, NO_BASELINE = "floor", "champion", "no baseline"
+FLOOR, CHAMPION = "floor", "champion"
 """What a criterion holds the candidate against; everything else is the name of a baseline."""
 
 
@@ -19,61 +19,44 @@ def judge(
 ) -> dict[str, Any]:
     """Hold ``metrics`` against floor, baselines and champion.
 
-    A candidate passes when its metric reaches the floor, its lead over every baseline stays above 0 at the lower end of the
-    paired bootstrap interval (``BASELINE/METRIC.margin_low``), and its metric is not below the champion's on the same split by
-    more than the tolerance. NaN passes nothing.
+    A candidate passes when its metric reaches the floor, its lead over every baseline that the gate
+    lists stays above 0 at the lower end of the paired bootstrap interval, and its metric is not
+    worse than the champion's on the same split by more than the tolerance. NaN passes nothing.
+    Of the champion only this metric is asked: a version that was registered before the gate said
+    which baselines count stays comparable.
 
     Returns:
-        ``passed``, ``metric``, ``value``, ``champion`` (version and metrics, or None) and ``criteria``: name, ``against``
-        (`FLOOR`, `CHAMPION` or the name of a baseline), value, bound, passed.
+        ``passed``, ``metric``, ``larger_is_better``, ``value``, ``champion`` (version and metrics,
+        or None) and ``criteria``: name, ``against`` (`FLOOR`, `CHAMPION` or the name of a
+        baseline), value, bound, passed.
 
     Raises:
-        ValueError: the metric is not among the figures.
+        ValueError: the metric, or its lead over a baseline that counts, is not among the metrics.
     """
-    name = gate.metric
+    name, larger = gate.metric, gate.larger_is_better
     if name not in metrics:
+        plain = ", ".join(sorted(metric for metric in metrics if "/" not in metric))
         raise ValueError(
-            f"params.yaml: gate.metric {name!r} is none of evaluate's figures: {', '.join(sorted(m for m in metrics if '/' not in m))}"
+            f"params.yaml: gate.metric {name!r} is none of evaluate's figures: {plain}"
         )
+    leads = _leads(gate, metrics)
     value = metrics[name]
-    criteria = [_criterion(f"{name} reaches the floor", FLOOR, value, ">=", gate.floor)]
-    ending = f"/{name}.margin_low"
-    leads = {
-        key.removesuffix(ending): lead
-        for key, lead in sorted(metrics.items())
-        if key.endswith(ending)
-    }
-    criteria += [
-        _criterion(f"lead over {baseline}, lower bound", baseline, lead, ">", 0.0)
-        for baseline, lead in leads.items()
-    ]
-    if not leads:
-        criteria.append(
-            {
-                "name": "beats a baseline (evaluate measured none)",
-                "against": NO_BASELINE,
-                "value": None,
-                "bound": None,
-                "passed": False,
-            }
-        )
+    no_worse = ">=" if larger else "<="
+    criteria = [_criterion(f"{name} reaches the floor", FLOOR, value, no_worse, gate.floor)]
+    for baseline, lead in leads.items():
+        criteria.append(_criterion(f"lead over {baseline}, lower bound", baseline, lead, ">", 0.0))
     if champion is not None:
         if name not in champion:
             raise ValueError(
                 f"the champion's evaluation gave no {name}; see gate.metric in params.yaml"
             )
-        criteria.append(
-            _criterion(
-                f"not worse than the champion, version {champion_version}",
-                CHAMPION,
-                value,
-                ">=",
-                champion[name] - gate.tolerance,
-            )
-        )
+        bound = champion[name] - gate.tolerance if larger else champion[name] + gate.tolerance
+        title = f"not worse than the champion, version {champion_version}"
+        criteria.append(_criterion(title, CHAMPION, value, no_worse, bound))
     return {
         "passed": all(criterion["passed"] for criterion in criteria),
         "metric": name,
+        "larger_is_better": larger,
         "value": value,
         "floor": gate.floor,
         "tolerance": gate.tolerance,
@@ -84,21 +67,55 @@ def judge(
     }
 
 
+def _leads(gate: Gate, metrics: Metrics) -> dict[str, float]:
+    """Return the lead over each baseline that counts; a ValueError names those that were not measured."""
+    leads, unmeasured = {}, []
+    for baseline in gate.baselines:
+        lead = families.lead(gate.metric, metrics, baseline, gate.larger_is_better)
+        if lead is None or f"{baseline}/{gate.metric}" not in metrics:
+            unmeasured.append(baseline)
+        else:
+            leads[baseline] = lead
+    if unmeasured:
+        there = ", ".join(families.compared(gate.metric, metrics)) or "nothing"
+        raise ValueError(
+            f"params.yaml: gate.baselines lists {', '.join(unmeasured)}, which evaluate did not "
+            f"measure by {gate.metric} (it compared the model with {there}). The data may lack "
+            "what such a baseline needs: then take its name out of the list"
+        )
+    return leads
+
+
+COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt}
+
+
 def _criterion(name: str, against: str, value: float, sign: str, bound: float) -> dict[str, Any]:
     return {
         "name": name,
         "against": against,
         "value": value,
         "bound": f"{sign} {bound:.4f}",
-        "passed": value >= bound if sign == ">=" else value > bound,
+        "passed": COMPARED[sign](value, bound),
     }
+
+
+def counted(verdict: dict[str, Any]) -> list[str]:
+    """Return the baselines that a verdict counted."""
+    against = [criterion["against"] for criterion in verdict["criteria"]]
+    return [name for name in against if name not in (FLOOR, CHAMPION)]
+
+
+def strongest_baseline(verdict: dict[str, Any], metrics: Metrics) -> str | None:
+    """Return which of the counted baselines is best by the verdict's metric."""
+    larger = verdict["larger_is_better"]
+    return families.strongest(verdict["metric"], metrics, counted(verdict), larger)
 
 
 class Row(NamedTuple):
     """A line of the verdict: the candidate itself, or what it was held against, by the gate's metric."""
 
     name: str
-    value: float | None  # None where nothing was measured
+    value: float
     interval: tuple[float, float] | None  # of the value, where evaluate measured one
     lead: float | None  # of the candidate over this baseline: lower end of the paired interval
     passed: bool | None  # None for the candidate itself
@@ -114,13 +131,12 @@ def rows(verdict: dict[str, Any], metrics: Metrics) -> list[Row]:
         name = f"champion (version {champion['version']})"
         figures, passed = champion["metrics"], criteria[CHAMPION]["passed"]
         found.append(Row(name, figures[metric], _interval(figures, metric), None, passed))
-    baselines = [name for name in criteria if name not in (FLOOR, CHAMPION, NO_BASELINE)]
-    for name in sorted(baselines, key=lambda name: -metrics.get(f"{name}/{metric}", math.inf)):
+    sign = 1 if verdict["larger_is_better"] else -1
+    best_first = sorted(counted(verdict), key=lambda name: -sign * metrics[f"{name}/{metric}"])
+    for name in best_first:
         figure = f"{name}/{metric}"
         lead, passed = criteria[name]["value"], criteria[name]["passed"]
-        found.append(Row(name, metrics.get(figure), _interval(metrics, figure), lead, passed))
-    if NO_BASELINE in criteria:
-        found.append(Row("no baseline was measured", None, None, None, False))
+        found.append(Row(name, metrics[figure], _interval(metrics, figure), lead, passed))
     found.append(Row("floor", verdict["floor"], None, None, criteria[FLOOR]["passed"]))
     return found
 
@@ -130,15 +146,15 @@ def _interval(metrics: Metrics, figure: str) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
-def worth(family: str, metric: str, figures: Metrics) -> str | None:
-    """Return in one sentence what a model is worth beside the baseline that is strongest by ``metric``.
+def worth(family: str, verdict: dict[str, Any], figures: Metrics) -> str | None:
+    """Return in one sentence what a model is worth beside the strongest baseline that counted.
 
     The share is told of 100; of 1,000 where model and baseline would otherwise read alike without being so. None where the
     family's figure, or the baseline's, was not measured.
     """
     said = families.wording(family)
     share = figures.get(said.figure)
-    baseline = families.strongest_baseline(metric, figures)
+    baseline = strongest_baseline(verdict, figures)
     other = figures.get(f"{baseline}/{said.figure}")
     if share is None or other is None or baseline is None:
         return None
@@ -153,7 +169,7 @@ def summary(family: str, verdict: dict[str, Any], metrics: Metrics, warnings: li
     """Return the verdict as a page's first lines, Markdown: outcome, worth, and the gate's metric beside what it was held against."""
     metric = verdict["metric"]
     outcome = "**Passed the gate.**" if verdict["passed"] else "**Did not pass the gate.**"
-    sentence = worth(family, metric, metrics)
+    sentence = worth(family, verdict, metrics)
     said = f" {sentence[0].upper()}{sentence[1:]}." if sentence else ""
     lines = [outcome + said, ""]
     lines += [f"| | {families.in_words(family, metric)} | interval | lead at least | |"]
@@ -198,7 +214,7 @@ def markdown(
 
 def _others(verdict: dict[str, Any], metrics: Metrics) -> list[str]:
     """Return a table of all plain figures: the model's, its interval, the strongest baseline's and the champion's."""
-    baseline = families.strongest_baseline(verdict["metric"], metrics)
+    baseline = strongest_baseline(verdict, metrics)
     champion = verdict["champion"]
     head = ["figure", "this model", "interval"]
     head += [baseline] if baseline else []

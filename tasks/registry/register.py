@@ -95,12 +95,12 @@ def is_registered(family: str) -> bool:
 def _identity(family: str) -> str:
     """Return what makes two registrations the same: model, test split and gate."""
     return json.dumps(
-        [origin.dvc_hashes(family)["model"], origin.split_hash(family), _gate(family).model_dump()]
+        [
+            origin.dvc_hashes(family)["model"],
+            origin.split_hash(family),
+            params.gate(family).model_dump(),
+        ]
     )
-
-
-def _gate(family: str) -> params.Gate:
-    return params.Gate.model_validate(params.read()[family]["gate"])
 
 
 def _registry_key() -> str:
@@ -171,7 +171,7 @@ def _register(
     evaluate: Callable[[str, int, OnLine], Metrics],
 ) -> dict[str, Any]:
     metrics: Metrics = read_json(Path("metrics") / family / "evaluate.json")
-    lineage, rules = origin.lineage(family, flow_run), _gate(family)
+    lineage, rules = origin.lineage(family, flow_run), params.gate(family)
     added = flavor.files(family)
     lineage["files"] |= flavor.hashes(added)
     warnings = origin.warnings(lineage)

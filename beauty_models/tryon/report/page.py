@@ -71,11 +71,10 @@ def _comparison(
             tag("div", picture, style="min-width: 150px"),
         ]
         line.append(f"{one['macro_f1.low']:.3f}–{one['macro_f1.high']:.3f}")
-        word = "margin" if who in rivals else "lead"
         if who == "model":
             line.append("")
         else:
-            lead, low, high = (one[f"macro_f1.{word}{end}"] for end in ("", "_low", "_high"))
+            lead, low, high = (one[f"macro_f1.margin{end}"] for end in ("", "_low", "_high"))
             line.append(
                 tag(
                     "span",
