@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from beauty_models.evaluation import bootstrap
+from beauty_models.evaluation import metrics as measures
 
 SETTINGS = {"resamples": 1000, "confidence": 0.95, "seed": 1}
 
@@ -26,14 +27,14 @@ def labels(n: int, right: float, seed: int = 0, classes: int = 3) -> np.ndarray:
 @pytest.mark.parametrize(
     "score, theirs",
     [
-        (bootstrap.accuracy, metrics.accuracy_score),
+        (measures.accuracy, metrics.accuracy_score),
         (
-            bootstrap.macro_f1,
+            measures.macro_f1,
             lambda t, p, sample_weight: metrics.f1_score(
                 t, p, average="macro", sample_weight=sample_weight
             ),
         ),
-        (bootstrap.balanced_accuracy, metrics.balanced_accuracy_score),
+        (measures.balanced_accuracy, metrics.balanced_accuracy_score),
     ],
 )
 def test_scores_are_scikit_learns(score, theirs):
@@ -45,18 +46,18 @@ def test_scores_are_scikit_learns(score, theirs):
 
 
 def test_macro_f1_counts_the_classes_that_have_an_example():
-    assert bootstrap.exactly(bootstrap.macro_f1, np.array([[1, 1], [1, 1]])) == 1
+    assert bootstrap.point_estimate(measures.macro_f1, np.array([[1, 1], [1, 1]])) == 1
     one_wrong = np.array([[1, 1], [1, 0], [2, 2]])
-    assert bootstrap.exactly(bootstrap.macro_f1, one_wrong) == pytest.approx((2 / 3 + 1) / 2)
+    assert bootstrap.point_estimate(measures.macro_f1, one_wrong) == pytest.approx((2 / 3 + 1) / 2)
     theirs = metrics.f1_score(*one_wrong.T, average="macro", labels=[1, 2])
-    assert bootstrap.exactly(bootstrap.macro_f1, one_wrong) == pytest.approx(theirs)
+    assert bootstrap.point_estimate(measures.macro_f1, one_wrong) == pytest.approx(theirs)
 
 
 def test_macro_f1_leaves_out_a_class_that_a_resample_lacks():
     rows = np.array([[0, 0], [0, 1], [1, 1]])
     weights = np.array([[1.0, 1, 1], [2, 1, 0], [0, 0, 3]])  # the second has no example of class 1
     expected = [(2 / 3 + 2 / 3) / 2, 4 / 5, 1.0]
-    assert bootstrap.macro_f1(rows, weights) == pytest.approx(expected)
+    assert measures.macro_f1(rows, weights) == pytest.approx(expected)
 
 
 def test_interval_of_a_mean_is_that_of_theory():
@@ -72,43 +73,43 @@ def test_interval_is_that_of_plain_resampling():
         metrics.f1_score(*rows[random.integers(0, 300, 300)].T, average="macro")
         for _ in range(1000)
     ]  # of four classes with 75 rows each, none is ever absent
-    assert bootstrap.bootstrap(rows, bootstrap.macro_f1, **SETTINGS) == pytest.approx(
+    assert bootstrap.bootstrap(rows, measures.macro_f1, **SETTINGS) == pytest.approx(
         np.quantile(plain, [0.025, 0.975]), abs=0.01
     )
 
 
 def test_groups_of_like_rows_widen_the_interval():
     few = labels(100, 0.7)
-    alone = bootstrap.bootstrap(few, bootstrap.accuracy, **SETTINGS)
+    alone = bootstrap.bootstrap(few, measures.accuracy, **SETTINGS)
     repeated = bootstrap.bootstrap(
-        np.repeat(few, 9, 0), bootstrap.accuracy, groups=np.repeat(np.arange(100), 9), **SETTINGS
+        np.repeat(few, 9, 0), measures.accuracy, groups=np.repeat(np.arange(100), 9), **SETTINGS
     )
-    naive = bootstrap.bootstrap(np.repeat(few, 9, 0), bootstrap.accuracy, **SETTINGS)
+    naive = bootstrap.bootstrap(np.repeat(few, 9, 0), measures.accuracy, **SETTINGS)
     assert repeated == pytest.approx(alone, abs=0.02)
     assert naive.high - naive.low == pytest.approx((alone.high - alone.low) / 3, rel=0.15)
 
 
 def test_difference_is_paired():
     rows = labels(500, 0.7)
-    difference = bootstrap.difference(bootstrap.accuracy, [0, 1], [0, 2])
+    difference = bootstrap.difference(measures.accuracy, [0, 1], [0, 2])
     assert bootstrap.bootstrap(rows[:, [0, 1, 1]], difference, **SETTINGS) == (0, 0)
     worse = rows[:, [0, 1, 1]].copy()
     worse[:25, 2] = (worse[:25, 0] + 1) % 3
     low, high = bootstrap.bootstrap(worse, difference, **SETTINGS)
-    assert 0 < low < bootstrap.exactly(difference, worse) < high < 0.08
+    assert 0 < low < bootstrap.point_estimate(difference, worse) < high < 0.08
 
 
 def test_seed_and_memory_blocks(monkeypatch):
     rows = labels(200, 0.7)
-    whole = bootstrap.bootstrap(rows, bootstrap.accuracy, **SETTINGS)
-    assert whole != bootstrap.bootstrap(rows, bootstrap.accuracy, **SETTINGS | {"seed": 2})
+    whole = bootstrap.bootstrap(rows, measures.accuracy, **SETTINGS)
+    assert whole != bootstrap.bootstrap(rows, measures.accuracy, **SETTINGS | {"seed": 2})
     monkeypatch.setattr(bootstrap, "AT_ONCE", 50)
-    assert bootstrap.bootstrap(rows, bootstrap.accuracy, **SETTINGS) == whole
+    assert bootstrap.bootstrap(rows, measures.accuracy, **SETTINGS) == whole
 
 
 def test_a_thousand_resamples_of_ten_thousand_rows_are_quick():
     rows, started = labels(10_000, 0.9), time.perf_counter()
-    bootstrap.bootstrap(rows, bootstrap.macro_f1, groups=np.arange(10_000) // 2, **SETTINGS)
+    bootstrap.bootstrap(rows, measures.macro_f1, groups=np.arange(10_000) // 2, **SETTINGS)
     assert time.perf_counter() - started < 5
 
 

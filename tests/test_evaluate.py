@@ -10,10 +10,13 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+from beauty_models.evaluation.metrics import Metric
 from beauty_models.evaluation.page import tag
 from beauty_models.sentiment import Evaluate, evaluate
+from beauty_models.sentiment.report import declared
 from beauty_models.sentiment.report import needs as report
 from beauty_models.sentiment.report.baselines import Guess, majority, mentions, tfidf_logreg
+from beauty_models.sentiment.report.quality_page import quality_page
 
 PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, worst=5, examples=2)
 CLASSES, ASPECTS = ["negative", "positive"], ["price", "scent"]
@@ -352,3 +355,33 @@ def test_log_odds_by_hand():
     z = report.log_odds(np.array([30.0, 10]), np.array([10.0, 30]), np.array([40.0, 40]))
     expected = 2 * np.log(280 / 260) / np.sqrt(1 / 280 + 1 / 260)  # prior 250 each
     assert z == pytest.approx([expected, -expected])
+
+
+def error_rate(rows, weights):
+    """Score: how often the columns truth and prediction differ."""
+    return weights @ (rows[:, 0] != rows[:, 1]) / weights.sum(1)
+
+
+def test_a_new_metric_is_one_line_measured_compared_and_shown(tmp_path, monkeypatch):
+    new = Metric("error_rate", "share of mistakes", error_rate, ".1%")
+    monkeypatch.setattr(declared, "METRICS", (*declared.METRICS, new))
+    scores = evaluate.examine(reader(0.9), folder(tmp_path / "data"), tmp_path, PARAMS)
+    found = evaluate.flat(scores)
+    assert found["error_rate"] == pytest.approx(1 - found["accuracy"])
+    assert found["majority/error_rate.margin_high"] < 0
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "share of mistakes" in page and f"{found['error_rate']:.1%}</strong>" in page
+
+
+def test_a_new_baseline_and_an_undeclared_metric_are_shown_under_their_names():
+    """A baseline that the page has no words for is no KeyError, nor is one that lacks a metric."""
+    test = frame(100)
+    other = majority(frame(50), test, CLASSES, ASPECTS)
+    guesses = {"model": other, "nearest_neighbour": other}
+    scores = evaluate.score(test, guesses, CLASSES, ASPECTS, PARAMS)
+    assert "nearest_neighbour/macro_f1.margin_low" in evaluate.flat(scores)
+    scores["figures"]["model"]["undeclared"] = 0.4321
+    worst = pd.DataFrame(columns=["text", "label", "prediction", "confidence", "id"])
+    page = quality_page(scores, worst, [])
+    assert "than nearest_neighbour, the best baseline" in page
+    assert "undeclared" in page and "0.432" in page and "–" in page

@@ -478,3 +478,25 @@ def test_empty_test_part_is_told(tmp_path):
     pd.read_parquet(data / "test.parquet").iloc[:0].to_parquet(data / "test.parquet")
     with pytest.raises(ValueError, match=r"test\.parquet: no items to evaluate on"):
         tasks.read(data)
+
+
+def test_a_new_metric_and_a_new_baseline_are_measured_compared_and_shown(tmp_path, monkeypatch):
+    measure, methods = evaluate.figures, evaluate.methods
+
+    def figures(task, found):
+        nearest = evaluate.nearest(task, found)
+        return measure(task, found) | {"recall_at_2": (nearest <= 2).astype(float)}
+
+    def more(*arguments):
+        found, notes = methods(*arguments)
+        return found | {"new_baseline": found["untuned"]}, notes
+
+    monkeypatch.setattr(evaluate, "figures", figures)
+    monkeypatch.setattr(evaluate, "methods", more)
+    data = folder(tmp_path / "data", extra=False)
+    found = evaluate.flat(evaluate.examine(reader(), reader(blind=True), data, tmp_path, PARAMS))
+    assert found["text_image_recall_at_1"] <= found["text_image_recall_at_2"]
+    assert "new_baseline/text_image_recall_at_2.margin_low" in found
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert ">recall_at_2</th>" in page and ">new_baseline</" in page
+    assert f"{found['text_image_recall_at_2']:.3f}" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from beauty_models.evaluation.metrics import Metric, accuracy
 from beauty_models.params import Gate
 from beauty_models.tryon import Evaluate, evaluate
 from beauty_models.tryon.attribution import Reasons
@@ -25,7 +27,8 @@ from beauty_models.tryon.board import (
     stacked,
     strip,
 )
-from beauty_models.tryon.report import baselines
+from beauty_models.tryon.report import baselines, declared
+from beauty_models.tryon.report.page import quality_page
 from tasks.registry.gate import judge
 
 ROWS = {"train": 60, "validation": 20, "test": 40}
@@ -194,3 +197,19 @@ def test_pictures_are_small_files_and_do_not_fail_on_odd_input(tmp_path: Any) ->
         stacked([explained(None, reasons, "labelled hat"), explained(noise, seen, "")]).height > 300
     )
     assert readable("crème brûlée – 42 €") and not readable("红色")
+
+
+def test_a_new_metric_and_a_new_baseline_are_measured_compared_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = Metric("agreement", "share of agreement", accuracy, ".1%")
+    monkeypatch.setattr(declared, "METRICS", (*declared.METRICS, new))
+    test = frame(200, 1)
+    guesses = {"model": guess(test, 2, 1.1), "nearest_neighbour": guess(test, 4, 3.0)}
+    scores = evaluate.score(test, guesses, {"nearest_neighbour"}, HEADS, {}, PARAMS)
+    found = evaluate.flat(scores)
+    assert found["agreement"] == found["accuracy"] and "color_agreement.low" in found
+    assert found["nearest_neighbour/agreement.margin_low"] > 0
+    page = quality_page(scores | {"garments": {}, "notes": [], "serving": []}, tmp_path, [])
+    assert "share of agreement" in page and f'<td class="n">{found["agreement"]:.1%}</td>' in page
+    assert "nearest_neighbour <span" in page and "than nearest_neighbour, the best" in page

@@ -93,7 +93,7 @@ def difference(score: Score, first: list[int], second: list[int]) -> Score:
     return lambda rows, weights: score(rows[:, first], weights) - score(rows[:, second], weights)
 
 
-def exactly(score: Score, rows: NDArray[Any]) -> float:
+def point_estimate(score: Score, rows: NDArray[Any]) -> float:
     """Return ``score`` of ``rows`` as they are, each counted once."""
     return float(score(rows, np.ones((1, len(rows))))[0])
 
@@ -101,35 +101,6 @@ def exactly(score: Score, rows: NDArray[Any]) -> float:
 def mean(rows: NDArray[Any], weights: Floats) -> Floats:
     """Score: the mean of the single column."""
     return np.asarray(weights @ rows[:, 0] / weights.sum(1))
-
-
-def accuracy(rows: NDArray[Any], weights: Floats) -> Floats:
-    """Score: how often the columns truth and prediction agree."""
-    return np.asarray(weights @ (rows[:, 0] == rows[:, 1]) / weights.sum(1))
-
-
-def macro_f1(rows: NDArray[Any], weights: Floats) -> Floats:
-    """Score: the mean F1 of the classes that occur in the column truth, in each resample of those that occur in it.
-
-    A class without an example can only have an F1 of 0, however rightly the model works: one prediction of it would cost as much
-    as getting a whole class wrong. What was wrongly said to be of it is missed by the true class all the same.
-    """
-    found = []
-    for name in np.unique(rows[:, 0]):
-        true, said = rows[:, 0] == name, rows[:, 1] == name
-        examples = weights @ true
-        f1 = ratio(2 * (weights @ (true & said)), examples + weights @ said)
-        found.append(np.where(examples > 0, f1, np.nan))
-    return np.asarray(np.nanmean(found, axis=0))
-
-
-def balanced_accuracy(rows: NDArray[Any], weights: Floats) -> Floats:
-    """Score: the mean recall of the classes that occur in the column truth."""
-    found = []
-    for name in np.unique(rows[:, 0]):
-        true = rows[:, 0] == name
-        found.append(ratio(weights @ (true & (rows[:, 1] == name)), weights @ true))
-    return np.asarray(np.nanmean(found, axis=0))
 
 
 def wilson(hits: Floats, n: Floats, confidence: float) -> tuple[Floats, Floats]:

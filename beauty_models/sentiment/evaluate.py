@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,11 +11,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from beauty_models.evaluation import bootstrap
+from beauty_models.evaluation.comparison import (
+    confusion_matrix,
+    interval,
+    margin,
+    per_class,
+    product_groups,
+    with_interval,
+)
+from beauty_models.evaluation.metrics import accuracy, macro_f1
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, read_json, write_json
 from beauty_models.progress import say
 from beauty_models.sentiment import Evaluate
 from beauty_models.sentiment.model import Predictions, load
+from beauty_models.sentiment.report import declared
 from beauty_models.sentiment.report.baselines import (
     POLARITIES,
     Guess,
@@ -28,15 +37,9 @@ from beauty_models.sentiment.report.baselines import (
 from beauty_models.sentiment.report.needs import excerpt, needs
 from beauty_models.sentiment.report.quality_page import confusion_png, quality_page, reliability_png
 
-SCORES = {
-    "accuracy": bootstrap.accuracy,
-    "macro_f1": bootstrap.macro_f1,
-    "balanced_accuracy": bootstrap.balanced_accuracy,
-}
 BINS = 15  # of the calibration error
 SHOWN = 400  # characters of a listed error
 SMALL = 50  # fewer texts than this in a slice prove little
-GROUPS = 10  # the least number of products whose resampling says anything: with one, every resample would be the same
 LENGTHS = [0, 20, 50, 100, 200]  # characters, the lower ends of the slices by length
 
 
@@ -103,7 +106,7 @@ def _tables(
     """Return what each figure is computed from: rows [n, columns] and the score."""
     prediction = np.stack([test["label"].to_numpy(), guess.probabilities.argmax(1)], 1)
     tables: dict[str, tuple[NDArray[Any], bootstrap.Score]] = {
-        name: (prediction, score) for name, score in SCORES.items()
+        metric.name: (prediction, metric.score) for metric in declared.METRICS if metric.score
     }
     known = annotated(test["aspects"])
     if aspects and known.any():
@@ -112,50 +115,25 @@ def _tables(
     return tables
 
 
-def _groups(test: pd.DataFrame) -> NDArray[Any] | None:
-    """Return the product of each text (one without product stands alone), or None where there are too few products to resample."""
-    alone = pd.Series([f"\0{i}" for i in range(len(test))], index=test.index)
-    groups = test["product"].where(test["product"].notna(), alone)
-    return (
-        groups.to_numpy(dtype=str)
-        if test["product"].notna().any() and groups.nunique() >= GROUPS
-        else None
-    )
-
-
 def _compare(
     test: pd.DataFrame, guesses: dict[str, Guess], aspects: list[str], params: Evaluate
 ) -> dict[str, dict[str, float]]:
     """Return the figures of the model with their intervals, and of each baseline with the model's margin over it."""
-    known, groups = annotated(test["aspects"]), _groups(test)
+    known, groups = annotated(test["aspects"]), product_groups(test)
+    truth = test["label"].to_numpy()
     ours, found = _tables(test, guesses["model"], aspects), {}
     for who, guess in guesses.items():
         found[who] = {
-            "ece": calibration_error(calibration(test["label"].to_numpy(), guess.probabilities)),
-            "log_loss": log_loss(test["label"].to_numpy(), guess.probabilities),
+            "ece": calibration_error(calibration(truth, guess.probabilities)),
+            "log_loss": log_loss(truth, guess.probabilities),
         }
         for name, (rows, score) in _tables(test, guess, aspects).items():
-            value, width = bootstrap.exactly(score, rows), rows.shape[1]
             some = groups[known] if groups is not None and name.startswith("aspect") else groups
-            sure = partial(
-                bootstrap.bootstrap,
-                groups=some,
-                resamples=params.bootstrap,
-                confidence=params.confidence,
-                seed=params.seed,
-            )
-            found[who][name] = value
             if who == "model":
-                found[who][f"{name}.low"], found[who][f"{name}.high"] = sure(rows, score)
+                found[who] |= with_interval(name, rows, score, some, params)
             else:
-                both = np.concatenate([ours[name][0], rows], 1)
-                margin = bootstrap.difference(
-                    score, list(range(width)), list(range(width, 2 * width))
-                )
-                found[who][f"{name}.margin"] = bootstrap.exactly(margin, both)
-                found[who][f"{name}.margin_low"], found[who][f"{name}.margin_high"] = sure(
-                    both, margin
-                )
+                found[who][name] = bootstrap.point_estimate(score, rows)
+                found[who] |= margin(name, ours[name][0], rows, score, some, params)
     return found
 
 
@@ -175,39 +153,17 @@ def _slices(
             column, sort=by == "length", observed=True
         ).indices.items():
             rows = np.stack([test["label"].to_numpy()[index], prediction[index]], 1)
-            low, high = bootstrap.bootstrap(
-                rows,
-                bootstrap.macro_f1,
-                groups=_groups(test.iloc[index]),
-                resamples=params.bootstrap,
-                confidence=params.confidence,
-                seed=params.seed,
-            )
+            low, high = interval(rows, macro_f1, product_groups(test.iloc[index]), params)
             yield {
                 "by": by,
                 "value": str(value),
                 "n": len(index),
-                "accuracy": bootstrap.exactly(bootstrap.accuracy, rows),
-                "macro_f1": bootstrap.exactly(bootstrap.macro_f1, rows),
+                "accuracy": bootstrap.point_estimate(accuracy, rows),
+                "macro_f1": bootstrap.point_estimate(macro_f1, rows),
                 "low": low,
                 "high": high,
                 "small": len(index) < SMALL,
             }
-
-
-def _per_class(confusion: NDArray[np.int64], classes: list[str]) -> list[dict[str, Any]]:
-    """Return precision, recall, F1 (0 where undefined) and the number of texts of each class."""
-    hits, said, true = np.diag(confusion), confusion.sum(0), confusion.sum(1)
-    figures = {
-        "precision": bootstrap.ratio(hits, said),
-        "recall": bootstrap.ratio(hits, true),
-        "f1": bootstrap.ratio(2 * hits, said + true),
-    }
-    return [
-        {"class": name, "n": int(true[i])}
-        | {key: float(np.nan_to_num(value[i])) for key, value in figures.items()}
-        for i, name in enumerate(classes)
-    ]
 
 
 def _per_aspect(test: pd.DataFrame, guess: Guess, aspects: list[str]) -> list[dict[str, Any]]:
@@ -218,7 +174,7 @@ def _per_aspect(test: pd.DataFrame, guess: Guess, aspects: list[str]) -> list[di
     for i, name in enumerate(aspects):
         rows = aspect_rows(truth[:, i : i + 1], said[:, i : i + 1])
         f1 = {
-            key: bootstrap.exactly(label_f1, rows[f"aspect_{key}_micro_f1"])
+            key: bootstrap.point_estimate(label_f1, rows[f"aspect_{key}_micro_f1"])
             for key in ("mention", "polarity")
         }
         found.append(
@@ -241,17 +197,16 @@ def score(
 ) -> dict[str, Any]:
     """Return everything measured on ``test``: nested, ready for JSON. ``guesses`` has "model" and the baselines."""
     truth, model = test["label"].to_numpy(), guesses["model"]
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (truth, model.probabilities.argmax(1)), 1)
+    confusion = confusion_matrix(truth, model.probabilities.argmax(1), len(classes))
     return {
         "n": len(test),
         "annotated": int(annotated(test["aspects"]).sum()),
         "classes": classes,
-        "grouped": _groups(test) is not None,
+        "grouped": product_groups(test) is not None,
         "confidence": params.confidence,
         "figures": _compare(test, guesses, aspects, params),
         "confusion": confusion.tolist(),
-        "per_class": _per_class(confusion, classes),
+        "per_class": per_class(confusion, classes),
         "calibration": calibration(truth, model.probabilities),
         "slices": list(_slices(test, model.probabilities.argmax(1), params)),
         "per_aspect": _per_aspect(test, model, aspects),

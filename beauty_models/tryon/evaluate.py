@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from beauty_models.evaluation import bootstrap
+from beauty_models.evaluation.comparison import (
+    confusion_matrix,
+    margin,
+    per_class,
+    product_groups,
+    with_interval,
+)
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake.shards import Pictures
@@ -19,16 +25,11 @@ from beauty_models.progress import say
 from beauty_models.retrieval import index
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.model import PARTS, Answer, Stylist, load
+from beauty_models.tryon.report import declared
 from beauty_models.tryon.report.baselines import Guess, baselines
 from beauty_models.tryon.report.page import write_report
 
-SCORES = {
-    "accuracy": bootstrap.accuracy,
-    "macro_f1": bootstrap.macro_f1,
-    "balanced_accuracy": bootstrap.balanced_accuracy,
-}
 TOP = 10  # garments that are recommended
-GROUPS = 10  # the least number of products whose resampling says anything
 
 
 def read(data: Path, stylist: Stylist) -> tuple[dict[str, pd.DataFrame], list[str]]:
@@ -83,17 +84,6 @@ def ablations(answer: Answer, lacking: dict[str, Answer]) -> dict[str, Guess]:
     }
 
 
-def _groups(test: pd.DataFrame) -> NDArray[Any] | None:
-    """Return the product of each example (one without stands alone), or None where there are too few products to resample."""
-    alone = pd.Series([f"\0{i}" for i in range(len(test))], index=test.index)
-    groups = test["product"].where(test["product"].notna(), alone)
-    return (
-        groups.to_numpy(dtype=str)
-        if test["product"].notna().any() and groups.nunique() >= GROUPS
-        else None
-    )
-
-
 def _compare(
     test: pd.DataFrame,
     guesses: dict[str, Guess],
@@ -108,31 +98,21 @@ def _compare(
         .fillna(-1)
         .to_numpy(np.int64)
     )
-    groups, found = _groups(test), dict[str, dict[str, float]]()
+    groups, found = product_groups(test), dict[str, dict[str, float]]()
     for who, guess in guesses.items():
         some = np.flatnonzero((truth >= 0) & rows.get(who, np.ones(len(test), bool)))
         if not len(some):
             continue
-        both = np.stack(
-            [truth, guesses["model"][head["name"]].argmax(1), guess[head["name"]].argmax(1)], 1
-        )[some]
-        sure: Callable[..., bootstrap.Interval] = partial(
-            bootstrap.bootstrap,
-            groups=None if groups is None else groups[some],
-            seed=params.seed,
-            resamples=params.bootstrap,
-            confidence=params.confidence,
-        )
+        chosen = None if groups is None else groups[some]
+        ours = np.stack([truth, guesses["model"][head["name"]].argmax(1)], 1)[some]
+        theirs = np.stack([truth, guess[head["name"]].argmax(1)], 1)[some]
         found[who] = {"n": float(len(some))}
-        for name, score in SCORES.items():
-            found[who][name] = bootstrap.exactly(score, both[:, [0, 2]])
-            found[who][f"{name}.low"], found[who][f"{name}.high"] = sure(both[:, [0, 2]], score)
+        for name, score in [(metric.name, metric.score) for metric in declared.METRICS]:
+            if score is None:
+                continue
+            found[who] |= with_interval(name, theirs, score, chosen, params)
             if who != "model":
-                margin = bootstrap.difference(score, [0, 1], [0, 2])
-                found[who][f"{name}.margin"] = bootstrap.exactly(margin, both)
-                found[who][f"{name}.margin_low"], found[who][f"{name}.margin_high"] = sure(
-                    both, margin
-                )
+                found[who] |= margin(name, ours, theirs, score, chosen, params)
     return found
 
 
@@ -151,7 +131,7 @@ def suited(
     if not len(asks) or not (model / "gallery.parquet").exists():
         return {}
     garments = pd.read_parquet(model / "gallery.parquet")
-    found, groups = dict[str, dict[str, float]](), _groups(test)
+    found, groups = dict[str, dict[str, float]](), product_groups(test)
     near = index.search(
         index.read(model / "gallery.faiss"), features[asks], min(TOP, len(garments))
     )[1]
@@ -184,21 +164,6 @@ def suited(
     return found
 
 
-def _per_class(confusion: NDArray[np.int64], classes: list[str]) -> list[dict[str, Any]]:
-    """Return precision, recall, F1 (0 where undefined) and the number of examples of each class."""
-    hits, said, true = np.diag(confusion), confusion.sum(0), confusion.sum(1)
-    figures = {
-        "precision": bootstrap.ratio(hits, said),
-        "recall": bootstrap.ratio(hits, true),
-        "f1": bootstrap.ratio(2 * hits, said + true),
-    }
-    return [
-        {"class": name, "n": int(true[i])}
-        | {key: float(np.nan_to_num(value[i])) for key, value in figures.items()}
-        for i, name in enumerate(classes)
-    ]
-
-
 def score(
     test: pd.DataFrame,
     guesses: dict[str, Guess],
@@ -214,22 +179,21 @@ def score(
     first = heads[0]
     truth = test[f"label.{first['name']}"].map({name: i for i, name in enumerate(first["labels"])})
     known = truth.notna().to_numpy()
-    confusion = np.zeros((len(first["labels"]),) * 2, np.int64)
-    np.add.at(
-        confusion,
-        (truth[known].to_numpy(np.int64), guesses["model"][first["name"]].argmax(1)[known]),
-        1,
+    confusion = confusion_matrix(
+        truth[known].to_numpy(np.int64),
+        guesses["model"][first["name"]].argmax(1)[known],
+        len(first["labels"]),
     )
     return {
         "n": int(known.sum()),
         "classes": first["labels"],
         "heads": heads,
-        "grouped": _groups(test) is not None,
+        "grouped": product_groups(test) is not None,
         "confidence": params.confidence,
         "rivals": sorted(rivals),
         "figures": {head["name"]: _compare(test, guesses, head, rows, params) for head in heads},
         "confusion": confusion.tolist(),
-        "per_class": _per_class(confusion, first["labels"]),
+        "per_class": per_class(confusion, first["labels"]),
     }
 
 

@@ -9,39 +9,13 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from beauty_models.evaluation.comparison import verdict, verdict_class
+from beauty_models.evaluation.metrics import shown, written
 from beauty_models.evaluation.page import Html, card, html, interval, page, section, table, tag
 from beauty_models.recommend.board import Asked
+from beauty_models.recommend.report import declared
 
 SIDE = 128  # pixels of a photo on a page
-BASELINES = {
-    "untuned": (
-        "untuned base",
-        "The base as it came, before any training. Two towers that never met answer between text and photo by chance.",
-    ),
-    "ridge": (
-        "ridge on frozen features",
-        "Features of the untuned base's image tower; ridge regression between them and the texts' TF-IDF, "
-        "both ways, fitted to the training captions. Photo with photo: the features compared directly.",
-    ),
-    "tfidf": (
-        "TF-IDF neighbours",
-        "Between text and photo: the training captions nearest to the text and the mean of their photos' frozen features, "
-        "and back. A test item's own other captions are not used, that would be looking the answer up. Searches and lists: text with text.",
-    ),
-    "hog": (
-        "HOG",
-        "Histograms of oriented gradients (Dalal & Triggs 2005), compared directly, or through ridge regression with texts.",
-    ),
-    "colour_histogram": (
-        "colour histogram",
-        "Colours of the middle of the photo, compared directly, or through ridge regression with texts.",
-    ),
-    "popularity": (
-        "popularity",
-        "The products that most other shoppers have, the same for everyone.",
-    ),
-    "random": ("random", "A random order."),
-}
 TITLES = {
     "text_image": (
         "text → photo",
@@ -68,13 +42,6 @@ TITLES = {
         "search",
         "Search texts look for the items they should find, by photo and text together.",
     ),
-}
-FIGURES = {
-    "recall_at_1": "recall@1",
-    "recall_at_5": "recall@5",
-    "recall_at_10": "recall@10",
-    "mrr_at_10": "MRR@10",
-    "ndcg_at_10": "nDCG@10",
 }
 STYLE = Html("""<style>img { border-radius: 6px; display: block }
 .board { display: flex; gap: 10px; align-items: flex-start; overflow-x: auto; padding: 12px 0; border-bottom: 1px solid var(--line) }
@@ -142,11 +109,12 @@ def board_page(board: Sequence[Asked]) -> str:
 
 def _figures(task: dict[str, Any], confidence: float) -> Html:
     """Return one row per method, one column per figure; below it the interval of the model, or the model's margin."""
-    names = [name for name in FIGURES if name in task["figures"]["model"]]
+    metrics = shown(declared.METRICS, task["figures"]["model"])
     rows: list[list[object]] = []
     for who, values in task["figures"].items():
-        line: list[object] = [tag("strong", "this model") if who == "model" else BASELINES[who][0]]
-        for name in names:
+        line: list[object] = [tag("strong" if who == "model" else "span", declared.caption(who))]
+        for metric in metrics:
+            name = metric.name
             if who == "model":
                 note = tag(
                     "span",
@@ -155,12 +123,12 @@ def _figures(task: dict[str, Any], confidence: float) -> Html:
                 )
             else:
                 low, high = values[f"{name}.margin_low"], values[f"{name}.margin_high"]
-                color = "t-good" if low > 0 else "t-bad" if high < 0 else "soft"
+                color = verdict_class(low, high)
                 note = tag("span", f"{low:+.3f} to {high:+.3f}", _class=f"{color} small")
             line.append(
                 tag(
                     "span",
-                    tag("strong" if who == "model" else "span", f"{values[name]:.3f}"),
+                    tag("strong" if who == "model" else "span", written(metric, values)),
                     Html("<br>"),
                     note,
                 )
@@ -176,7 +144,7 @@ def _figures(task: dict[str, Any], confidence: float) -> Html:
     lead = TITLES[task["name"] if task["name"] in TITLES else "query"][1]
     return section(
         title(task["name"]).capitalize(),
-        table(["", *(FIGURES[name] for name in names)], rows, set(range(1, len(names) + 1))),
+        table(["", *(metric.caption for metric in metrics)], rows, set(range(1, len(metrics) + 1))),
         tag("p", told, _class="soft small"),
         lead=lead,
     )
@@ -251,6 +219,7 @@ def _worst(name: str, rows: Sequence[tuple[Asked, int, Image.Image]], opened: bo
 
 
 def _cards(scores: dict[str, Any]) -> list[Html]:
+    captions = {metric.name: metric.caption for metric in declared.METRICS}
     found = []
     for task, name in (
         (task, "mrr_at_10" if "mrr_at_10" in task["figures"]["model"] else "ndcg_at_10")
@@ -259,16 +228,14 @@ def _cards(scores: dict[str, Any]) -> list[Html]:
         figures = task["figures"]
         _, best = max((values[name], who) for who, values in figures.items() if who != "model")
         low, high = figures[best][f"{name}.margin_low"], figures[best][f"{name}.margin_high"]
-        verdict = (
-            "better than" if low > 0 else "worse than" if high < 0 else "not clearly better than"
-        )
         note = tag(
             "span",
-            f"{verdict} {BASELINES[best][0]}, the best baseline: {figures[best][name]:.3f}",
+            f"{verdict(low, high)} than {declared.caption(best)}, the best baseline: "
+            f"{figures[best][name]:.3f}",
             _class="t-good" if low > 0 else "t-bad",
         )
         found.append(
-            card(f"{title(task['name'])}, {FIGURES[name]}", f"{figures['model'][name]:.3f}", note)
+            card(f"{title(task['name'])}, {captions[name]}", f"{figures['model'][name]:.3f}", note)
         )
     return found
 
@@ -295,9 +262,8 @@ def quality_page(
         "than 10 products the queries are resampled one by one.",
         *scores["notes"],
     ]
-    baselines = table(
-        ["baseline", "what it does"], [[name, told] for name, told in BASELINES.values()]
-    )
+    methods = [who for task in scores["tasks"] for who in task["figures"]]
+    baselines = table(["baseline", "what it does"], declared.baselines(methods))
     parts = [_worst(name, rows, number == 0) for number, (name, rows) in enumerate(worst.items())]
     return page(
         "How well things are found",

@@ -12,7 +12,8 @@ from PIL import Image
 
 from beauty_models.recommend import Evaluate
 from beauty_models.recommend.board import Asked, Found, board_png
-from beauty_models.recommend.report.page import BASELINES, board_page, quality_page, title
+from beauty_models.recommend.report import declared
+from beauty_models.recommend.report.page import board_page, quality_page, title
 from beauty_models.recommend.report.ranking import Scores, Task, first
 from beauty_models.recommend.report.tasks import Catalogue, Photos
 
@@ -141,6 +142,10 @@ def _worst(
 def recall_png(file: Path, scores: dict[str, Any]) -> None:
     """Draw, for each task, how often something right is among the first k, for the model and every baseline."""
     tasks = scores["tasks"]
+    methods = dict.fromkeys(
+        [*declared.BASELINES, *(who for task in tasks for who in task["curves"])]
+    )
+    colours = {who: f"C{1 + place}" for place, who in enumerate(methods)}
     columns = 2 if len(tasks) == 4 else min(3, len(tasks))
     rows = -(-len(tasks) // columns)
     figure = Figure(figsize=(1.2 + 3.3 * columns, 0.6 + 2.7 * rows), layout="constrained")
@@ -151,9 +156,9 @@ def recall_png(file: Path, scores: dict[str, Any]) -> None:
             axes.plot(
                 range(1, len(curve) + 1),
                 curve,
-                label="this model" if ours else BASELINES[who][0],
+                label=declared.caption(who),
                 linewidth=2.6 if ours else 1.2,
-                color="#4457c7" if ours else f"C{1 + list(BASELINES).index(who)}",
+                color="#4457c7" if ours else colours[who],
                 zorder=3 if ours else 2,
             )
         axes.set_title(f"{title(task['name'])} ({task['gallery']:,})", fontsize=10)

@@ -17,7 +17,8 @@ from scipy.sparse import csr_matrix, vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from beauty_models.evaluation.bootstrap import exactly, macro_f1
+from beauty_models.evaluation.bootstrap import point_estimate
+from beauty_models.evaluation.metrics import macro_f1
 
 POLARITIES = ["negative", "neutral", "positive"]
 GRID = list(product([1.0, 10.0, 100.0], [None, "balanced"]))  # C, class_weight
@@ -71,7 +72,7 @@ def _classes(
 
     def quality(c: float, weight: str | None) -> float:
         said = _fit(parts["train"], labels["train"], c, weight).predict(parts["validation"])
-        return exactly(macro_f1, np.stack([labels["validation"], said], 1))
+        return point_estimate(macro_f1, np.stack([labels["validation"], said], 1))
 
     best = (
         max(GRID, key=lambda setting: quality(*setting))

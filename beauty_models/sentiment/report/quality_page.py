@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from beauty_models.evaluation.comparison import verdict, verdict_class
+from beauty_models.evaluation.metrics import shown, written
 from beauty_models.evaluation.page import (
     Html,
     card,
@@ -22,23 +24,8 @@ from beauty_models.evaluation.page import (
     table,
     tag,
 )
+from beauty_models.sentiment.report import declared
 
-NAMES = {
-    "majority": "majority class",
-    "tfidf_logreg": "TF-IDF + logistic regression",
-    "model": "this model",
-}
-FIGURES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "balanced_accuracy": "balanced accuracy",
-    "ece": "calibration error",
-    "log_loss": "log loss",
-    "aspect_mention_micro_f1": "aspect mentioned, micro-F1",
-    "aspect_mention_macro_f1": "aspect mentioned, macro-F1",
-    "aspect_polarity_micro_f1": "aspect and polarity, micro-F1",
-    "aspect_polarity_macro_f1": "aspect and polarity, macro-F1",
-}
 SLICES = 40  # shown of each kind; scores.json holds all
 
 
@@ -138,33 +125,35 @@ def _reliability(scores: dict[str, Any]) -> Html:
 def _comparison(scores: dict[str, Any]) -> Html:
     """Return every figure of the model and the baselines, and the margin over each baseline."""
     figures, rows = scores["figures"], []
+    model = figures["model"]
     baselines = [who for who in figures if who != "model"]
-    for name, title in FIGURES.items():
-        if name not in figures["model"]:
-            continue
-        low, high = (figures["model"].get(f"{name}.{end}") for end in ("low", "high"))
-        line: list[object] = [
-            title,
-            tag("strong", f"{figures['model'][name]:.3f}"),
-            "" if low is None else f"{low:.3f}–{high:.3f}",
-        ]
+    for metric in shown(declared.METRICS, model):
+        name = metric.name
+        ends = ""
+        if f"{name}.low" in model:
+            ends = f"{model[f'{name}.low']:.3f}–{model[f'{name}.high']:.3f}"
+        line: list[object] = [metric.caption, tag("strong", written(metric, model)), ends]
         for who in baselines:
-            line.append(f"{figures[who][name]:.3f}")
-            if f"{name}.margin" in figures[who]:
-                margin, least, most = (
-                    figures[who][f"{name}.margin{end}"] for end in ("", "_low", "_high")
-                )
-                color = "t-good" if least > 0 else "t-bad" if most < 0 else "soft"
-                line.append(
-                    tag("span", f"{margin:+.3f} ({least:+.3f} to {most:+.3f})", _class=color)
-                )
-            else:
-                line.append("")
+            line += [written(metric, figures[who]), _margin(name, figures[who])]
         rows.append(line)
     head = ["", "this model", f"{scores['confidence']:.0%} interval"] + [
-        text for who in baselines for text in (NAMES[who], "margin")
+        text for who in baselines for text in (_caption(who), "margin")
     ]
     return table(head, rows, set(range(1, len(head))))
+
+
+def _caption(who: str) -> str:
+    return declared.CAPTIONS.get(who, who)
+
+
+def _margin(name: str, values: dict[str, float]) -> Html | str:
+    """Return the model's margin over a baseline with its interval, tinted; nothing without one."""
+    if f"{name}.margin" not in values:
+        return ""
+    margin, low, high = (values[f"{name}.margin{end}"] for end in ("", "_low", "_high"))
+    return tag(
+        "span", f"{margin:+.3f} ({low:+.3f} to {high:+.3f})", _class=verdict_class(low, high)
+    )
 
 
 def _slices(scores: dict[str, Any]) -> Html:
@@ -228,14 +217,8 @@ def _verdict(scores: dict[str, Any]) -> tuple[str, str]:
     figures = scores["figures"]
     best = max((who for who in figures if who != "model"), key=lambda who: figures[who]["macro_f1"])
     low, high = figures[best]["macro_f1.margin_low"], figures[best]["macro_f1.margin_high"]
-    if low > 0:
-        return (
-            "better",
-            f"than {NAMES[best]}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}",
-        )
-    return (
-        "worse" if high < 0 else "not clearly better"
-    ), f"than {NAMES[best]}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}"
+    over = f"than {_caption(best)}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}"
+    return verdict(low, high), over
 
 
 def _tables(scores: dict[str, Any]) -> Sequence[Html]:
@@ -279,9 +262,9 @@ def _tables(scores: dict[str, Any]) -> Sequence[Html]:
 
 def quality_page(scores: dict[str, Any], worst: pd.DataFrame, notes: Sequence[str]) -> str:
     """Return the page for what `evaluate.score` found; ``worst`` has text (masked), label, prediction, confidence, id."""
-    model, (verdict, over) = scores["figures"]["model"], _verdict(scores)
+    model, (word, over) = scores["figures"]["model"], _verdict(scores)
     unit = "products" if scores["grouped"] else "texts"
-    cards = [card("compared with simple methods", verdict, over)]
+    cards = [card("compared with simple methods", word, over)]
     cards += [
         card(
             title,

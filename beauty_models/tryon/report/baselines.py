@@ -21,7 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from beauty_models.backbones import text as text_backbones
 from beauty_models.backbones import vision
 from beauty_models.device import precision
-from beauty_models.evaluation.bootstrap import exactly, macro_f1
+from beauty_models.evaluation.bootstrap import point_estimate
+from beauty_models.evaluation.metrics import macro_f1
 from beauty_models.intake.shards import Pictures
 from beauty_models.progress import say
 from beauty_models.retrieval.features import colour_histogram, hog
@@ -85,7 +86,7 @@ def regression(
             x: dict[str, Matrix] = x,
             y: dict[str, NDArray[np.int64]] = y,
         ) -> float:
-            return exactly(
+            return point_estimate(
                 macro_f1,
                 np.stack(
                     [

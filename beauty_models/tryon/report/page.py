@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from beauty_models.evaluation.comparison import verdict, verdict_class
+from beauty_models.evaluation.metrics import shown, written
 from beauty_models.evaluation.page import Html, card, html, interval, page, section, table, tag
 from beauty_models.intake.shards import Pictures
 from beauty_models.progress import say
@@ -18,26 +20,9 @@ from beauty_models.tryon import Evaluate
 from beauty_models.tryon.attribution import explain
 from beauty_models.tryon.board import Shown, explained, save_png, stacked, strip
 from beauty_models.tryon.model import Stylist
+from beauty_models.tryon.report import declared
 from beauty_models.tryon.report.confusion import confusion_png
 
-NAMES = {
-    "model": "this model",
-    "majority": "majority class",
-    "hog_logreg": "HOG and colours + logistic regression",
-    "tfidf_logreg": "TF-IDF + logistic regression",
-    "frozen_logreg": "untouched backbones + logistic regression",
-    "text_only": "text alone",
-    "image_only": "photo alone",
-    "late_average": "late average: mean of both alone",
-    "concat": "fusion: concatenation",
-    "gated": "fusion: gated average",
-    "cross": "fusion: cross-attention",
-    "ensemble": "ensemble: mean of the three fusions",
-    "blend": "blend: mean of ensemble and late average",
-    "without_text": "this model, texts taken away",
-    "without_image": "this model, photos taken away",
-}
-FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy"}
 COLUMNS = 6  # photos in a row of errors.png
 Guess = dict[str, NDArray[np.float64]]
 
@@ -47,11 +32,13 @@ def _comparison(
 ) -> Html:
     """Return each method's figures with the interval of its macro-F1 drawn, and the model's lead over it."""
     rows = []
-    for who in (name for name in NAMES if name in figures):
-        one = figures[who]
+    metrics = shown(declared.METRICS, figures["model"])
+    known = [who for who in declared.CAPTIONS if who in figures]
+    for who in known + [who for who in figures if who not in declared.CAPTIONS]:
+        one, caption = figures[who], _caption(who)
         name = tag(
             "span",
-            tag("strong", NAMES[who]) if who == "model" else NAMES[who],
+            tag("strong", caption) if who == "model" else caption,
             " ",
             tag("span", "serves", _class="tag") if who in serving else "",
             tag("span", "baseline", _class="tag") if who in rivals else "",
@@ -67,7 +54,7 @@ def _comparison(
         line: list[object] = [
             name,
             f"{one['n']:,.0f}",
-            *(f"{one[figure]:.3f}" for figure in FIGURES),
+            *(written(metric, one) for metric in metrics),
             tag("div", picture, style="min-width: 150px"),
         ]
         line.append(f"{one['macro_f1.low']:.3f}–{one['macro_f1.high']:.3f}")
@@ -79,12 +66,18 @@ def _comparison(
                 tag(
                     "span",
                     f"{lead:+.3f} ({low:+.3f} to {high:+.3f})",
-                    _class="t-good" if low > 0 else "t-bad" if high < 0 else "soft",
+                    _class=verdict_class(low, high),
                 )
             )
         rows.append(line)
-    head = ["", "examples", *FIGURES.values(), "macro-F1, 0 to 1", "interval", "lead of this model"]
-    return table(head, rows, {1, 2, 3, 4, 6, 7})
+    captions = [metric.caption for metric in metrics]
+    head = ["", "examples", *captions, "macro-F1, 0 to 1", "interval", "lead of this model"]
+    drawn = len(head) - 3
+    return table(head, rows, set(range(1, len(head))) - {drawn})
+
+
+def _caption(who: str) -> str:
+    return declared.CAPTIONS.get(who, who)
 
 
 def _confusion(scores: dict[str, Any]) -> Html:
@@ -120,11 +113,7 @@ def _garments(found: dict[str, dict[str, float]]) -> Html:
             tag(
                 "span",
                 f"{one['precision'] - one['random']:+.3f} ({one['lead_low']:+.3f} to {one['lead_high']:+.3f})",
-                _class="t-good"
-                if one["lead_low"] > 0
-                else "t-bad"
-                if one["lead_high"] < 0
-                else "soft",
+                _class=verdict_class(one["lead_low"], one["lead_high"]),
             ),
         ]
         for name, one in found.items()
@@ -147,8 +136,8 @@ def _verdict(figures: dict[str, dict[str, float]], rivals: list[str]) -> tuple[s
     """Return in words how the model's macro-F1 stands to the strongest baseline's."""
     best = max(rivals, key=lambda who: figures[who]["macro_f1"])
     low, high = figures[best]["macro_f1.margin_low"], figures[best]["macro_f1.margin_high"]
-    word = "better" if low > 0 else "worse" if high < 0 else "not clearly better"
-    return word, f"than {NAMES[best]}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}"
+    over = f"than {_caption(best)}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}"
+    return verdict(low, high), over
 
 
 def _picture(file: Path, label: str) -> Html:
@@ -164,16 +153,16 @@ def quality_page(scores: dict[str, Any], folder: Path, reasons: Sequence[Html]) 
     """Return the page for what `evaluate.score` found; the pictures in ``folder`` become part of it."""
     first, others = scores["heads"][0]["name"], [head["name"] for head in scores["heads"][1:]]
     figures, rivals = scores["figures"][first], scores["rivals"]
-    verdict, over = _verdict(figures, rivals)
+    word, over = _verdict(figures, rivals)
     model = figures["model"]
-    cards = [card("compared with simple methods", verdict, over)]
+    cards = [card("compared with simple methods", word, over)]
     cards += [
         card(
-            FIGURES[name],
-            f"{model[name]:.3f}",
-            f"{model[f'{name}.low']:.3f} to {model[f'{name}.high']:.3f}",
+            metric.caption,
+            written(metric, model),
+            f"{model[f'{metric.name}.low']:.3f} to {model[f'{metric.name}.high']:.3f}",
         )
-        for name in FIGURES
+        for metric in shown(declared.METRICS, model)
     ]
     for name, told in (
         (name, scores["figures"][name]["model"]) for name in others if scores["figures"][name]

@@ -11,6 +11,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 from beauty_models.evaluation import bootstrap
+from beauty_models.evaluation.metrics import accuracy
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder
 from beauty_models.swatch import Evaluate
@@ -32,16 +33,16 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
         "seed": params.seed,
     }
     rows = np.stack([truth, said], 1)
-    low, high = bootstrap.bootstrap(rows, bootstrap.accuracy, **chance)
+    low, high = bootstrap.bootstrap(rows, accuracy, **chance)
     figures = {
-        "accuracy": bootstrap.exactly(bootstrap.accuracy, rows),
+        "accuracy": bootstrap.point_estimate(accuracy, rows),
         "accuracy.low": low,
         "accuracy.high": high,
         "n": float(len(rows)),
     }
     for name, baseline in BASELINES.items():
         guess = baseline.fit(train[MEASURED], train["label"]).predict(test[MEASURED])
-        lead = bootstrap.difference(bootstrap.accuracy, [0, 1], [0, 2])
+        lead = bootstrap.difference(accuracy, [0, 1], [0, 2])
         both = np.stack([truth, said, guess], 1)
         margin = bootstrap.bootstrap(both, lead, **chance)
         figures[f"{name}/accuracy"] = float((guess == truth).mean())

@@ -1,0 +1,58 @@
+"""What this family measures and compares with, as data: a new metric or the words for a baseline go here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from beauty_models.evaluation.metrics import Metric
+
+METRICS = (
+    Metric("recall_at_1", "recall@1"),
+    Metric("recall_at_5", "recall@5"),
+    Metric("recall_at_10", "recall@10"),
+    Metric("mrr_at_10", "MRR@10"),
+    Metric("ndcg_at_10", "nDCG@10"),
+)
+BASELINES = {
+    "untuned": (
+        "untuned base",
+        "The base as it came, before any training. Two towers that never met answer between text and photo by chance.",
+    ),
+    "ridge": (
+        "ridge on frozen features",
+        "Features of the untuned base's image tower; ridge regression between them and the texts' TF-IDF, "
+        "both ways, fitted to the training captions. Photo with photo: the features compared directly.",
+    ),
+    "tfidf": (
+        "TF-IDF neighbours",
+        "Between text and photo: the training captions nearest to the text and the mean of their photos' frozen features, "
+        "and back. A test item's own other captions are not used, that would be looking the answer up. Searches and lists: text with text.",
+    ),
+    "hog": (
+        "HOG",
+        "Histograms of oriented gradients (Dalal & Triggs 2005), compared directly, or through ridge regression with texts.",
+    ),
+    "colour_histogram": (
+        "colour histogram",
+        "Colours of the middle of the photo, compared directly, or through ridge regression with texts.",
+    ),
+    "popularity": (
+        "popularity",
+        "The products that most other shoppers have, the same for everyone.",
+    ),
+    "random": ("random", "A random order."),
+}
+"""Baseline → what people call it and what it does; one without a line here has its name."""
+
+
+def caption(who: str) -> str:
+    """Return what people call a method."""
+    if who == "model":
+        return "this model"
+    return BASELINES[who][0] if who in BASELINES else who
+
+
+def baselines(measured: Iterable[str]) -> list[tuple[str, str]]:
+    """Return caption and description of the declared baselines, then of those ``measured`` besides."""
+    others = [who for who in dict.fromkeys(measured) if who not in (*BASELINES, "model")]
+    return [*BASELINES.values(), *((who, "") for who in others)]
