@@ -498,5 +498,5 @@ def test_a_new_metric_and_a_new_baseline_are_measured_compared_and_shown(tmp_pat
     assert found["text_image_recall_at_1"] <= found["text_image_recall_at_2"]
     assert "new_baseline/text_image_recall_at_2.margin_low" in found
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert ">recall_at_2</th>" in page and ">new_baseline</" in page
+    assert ">recall_at_2</th>" in page and "<td>new_baseline</td>" in page
     assert f"{found['text_image_recall_at_2']:.3f}" in page

@@ -112,7 +112,8 @@ def _figures(task: dict[str, Any], confidence: float) -> Html:
     metrics = shown(declared.METRICS, task["figures"]["model"])
     rows: list[list[object]] = []
     for who, values in task["figures"].items():
-        line: list[object] = [tag("strong" if who == "model" else "span", declared.caption(who))]
+        caption = declared.caption(who)
+        line: list[object] = [tag("strong", caption) if who == "model" else caption]
         for metric in metrics:
             name = metric.name
             if who == "model":
