@@ -14,18 +14,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
-from beauty_models.evaluation.bootstrap import point_estimate
-from beauty_models.evaluation.metrics import macro_f1
+from beauty_models.evaluation.baselines import (
+    Matrix,
+    fit,
+    logistic_regression,
+    tfidf_vectorizer,
+)
 
 POLARITIES = ["negative", "neutral", "positive"]
 GRID = list(product([1.0, 10.0, 100.0], [None, "balanced"]))  # C, class_weight
 ASPECT_GRID = list(product([3.0, 30.0], [None, "balanced"]))
 ROWS = 200_000  # the n-grams of more training texts than this do not fit into an ordinary memory
 Bools = NDArray[np.bool_]
-Matrix = Any  # scipy.sparse row matrix
 
 
 class Guess(NamedTuple):
@@ -61,41 +62,13 @@ def majority(
     return Guess(np.tile(shares / shares.sum(), (len(test), 1)), np.tile(usual, (len(test), 1, 1)))
 
 
-def _fit(x: Matrix, y: NDArray[Any], c: float, weight: str | None) -> LogisticRegression:
-    return LogisticRegression(C=c, class_weight=weight, max_iter=1000).fit(x, y)
-
-
-def _classes(
-    parts: dict[str, Matrix], labels: dict[str, NDArray[np.int64]], classes: int
-) -> tuple[NDArray[np.float64], str]:
-    """Return the probabilities [test rows, classes] of the setting with the best validation macro-F1, and its name."""
-
-    def quality(c: float, weight: str | None) -> float:
-        said = _fit(parts["train"], labels["train"], c, weight).predict(parts["validation"])
-        return point_estimate(macro_f1, np.stack([labels["validation"], said], 1))
-
-    best = (
-        max(GRID, key=lambda setting: quality(*setting))
-        if len(labels["validation"])
-        else (10.0, None)
-    )
-    model = _fit(
-        vstack([parts["train"], parts["validation"]]),
-        np.concatenate([labels["train"], labels["validation"]]),
-        *best,
-    )
-    probabilities = np.zeros((parts["test"].shape[0], classes))
-    probabilities[:, model.classes_] = model.predict_proba(parts["test"])
-    return probabilities, "C {:g}, class weights {}".format(*best)
-
-
 def _one_vs_rest(
     x: Matrix, y: Bools, others: list[Matrix], c: float, weight: str | None
 ) -> list[Bools]:
     """Fit one yes-or-no model per column of ``y`` [n, columns]; return its answers for each of ``others``."""
     answers = [np.zeros((other.shape[0], y.shape[1]), bool) for other in others]
     for column in np.flatnonzero(y.any(0)):
-        model = None if y[:, column].all() else _fit(x, y[:, column], c, weight)
+        model = None if y[:, column].all() else fit(x, y[:, column], c, weight)
         for answer, other in zip(answers, others, strict=True):
             if other.shape[0]:
                 answer[:, column] = True if model is None else model.predict(other)
@@ -141,9 +114,7 @@ def tfidf_logreg(
     )
     fallback = majority(frames["train"], frames["test"], classes, aspects)
     labels = {name: frames[name]["label"].to_numpy() for name in ("train", "validation")}
-    vectorizer = TfidfVectorizer(
-        analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32
-    )
+    vectorizer = tfidf_vectorizer()
     try:
         vectorizer.fit(pd.concat([frames["train"]["text"], frames["validation"]["text"]]))
     except ValueError:  # scikit-learn: no n-gram is left
@@ -160,7 +131,9 @@ def tfidf_logreg(
         return Guess(
             fallback.probabilities, found
         ), "not trained: the training texts have one class only; stands in as the majority"
-    probabilities, setting = _classes(parts, labels, len(classes))
+    probabilities, setting = logistic_regression(
+        parts, labels, len(classes), GRID, (10.0, None), vstack
+    )
     return Guess(
         probabilities, found
     ), f"character 1- to 3-grams, {setting}, {sum(map(len, labels.values())):,} texts"

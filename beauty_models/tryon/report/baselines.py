@@ -14,15 +14,17 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from beauty_models.backbones import text as text_backbones
 from beauty_models.backbones import vision
 from beauty_models.device import precision
-from beauty_models.evaluation.bootstrap import point_estimate
-from beauty_models.evaluation.metrics import macro_f1
+from beauty_models.evaluation.baselines import (
+    Matrix,
+    Setting,
+    logistic_regression,
+    tfidf_vectorizer,
+)
 from beauty_models.intake.shards import Pictures
 from beauty_models.progress import say
 from beauty_models.retrieval.features import colour_histogram, hog
@@ -36,7 +38,6 @@ DENSE = (
     0.1,
 )  # C of the regressions on features of a network or of gradients, standardised
 SPARSE = (1.0, 10.0, 100.0)  # C of those on n-grams
-Matrix = Any  # dense [n, columns] or a scipy.sparse row matrix
 Guess = dict[str, NDArray[np.float64]]
 """Head → probabilities [test rows, labels]."""
 
@@ -53,10 +54,6 @@ def majority(frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]) -
         )
         found[head["name"]] = np.tile(shares / shares.sum(), (len(frames["test"]), 1))
     return found
-
-
-def _fit(x: Matrix, y: NDArray[Any], c: float, weight: str | None) -> LogisticRegression:
-    return LogisticRegression(C=c, class_weight=weight, max_iter=1000).fit(x, y)
 
 
 def regression(
@@ -79,33 +76,12 @@ def regression(
         }
         x = {name: parts[name][np.flatnonzero(y[name] >= 0)] for name in y}
         y = {name: labels[labels >= 0] for name, labels in y.items()}
-        grid = [(c, weight) for c in strengths for weight in (None, "balanced")]
-
-        def quality(
-            setting: tuple[float, str | None],
-            x: dict[str, Matrix] = x,
-            y: dict[str, NDArray[np.int64]] = y,
-        ) -> float:
-            return point_estimate(
-                macro_f1,
-                np.stack(
-                    [
-                        y["validation"],
-                        _fit(x["train"], y["train"], *setting).predict(x["validation"]),
-                    ],
-                    1,
-                ),
-            )
-
-        best = max(grid, key=quality) if len(y["validation"]) else grid[len(grid) // 2]
-        model = _fit(
-            join([x["train"], x["validation"]]),
-            np.concatenate([y["train"], y["validation"]]),
-            *best,
+        grid: list[Setting] = [(c, weight) for c in strengths for weight in (None, "balanced")]
+        x["test"] = parts["test"]
+        found[head["name"]], note = logistic_regression(
+            x, y, len(place), grid, grid[len(grid) // 2], join
         )
-        found[head["name"]] = np.zeros((parts["test"].shape[0], len(place)))
-        found[head["name"]][:, model.classes_] = model.predict_proba(parts["test"])
-        notes.append("C {:g}, class weights {}".format(*best))
+        notes.append(note)
     return found, notes[0]
 
 
@@ -151,9 +127,7 @@ def tfidf_logreg(
     frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]
 ) -> tuple[Guess, str]:
     """Return the guess from character 1- to 3-grams of the texts (Wang & Manning 2012)."""
-    vectorizer = TfidfVectorizer(
-        analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32
-    )
+    vectorizer = tfidf_vectorizer()
     vectorizer.fit(pd.concat([frames["train"]["text"], frames["validation"]["text"]]))
     parts = {name: csr_matrix(vectorizer.transform(frames[name]["text"])) for name in PARTS}
     return regression(parts, frames, heads, SPARSE, vstack)
