@@ -139,13 +139,13 @@ def ours(dual: Dual, items: pd.DataFrame, place: Path, section: Finetune) -> lis
     part, seconds = _pairs(dual, items, place, section), []
     dual.clip.to(device()).eval()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(part, section, Checkpoint(Path(folder) / "none", "", 1e9))
-        for _ in range(section.epochs):
+        trainer = Trainer(part, part, section, Checkpoint(Path(folder) / "none", "", 1e9))
+        for epoch in range(section.epochs):
             start = time.perf_counter()
-            if trainer.run.epoch == 0:
+            if epoch == 0:
                 part.freeze(Path(folder), "train")
-            trainer.epoch(progress.Bar("ours", 10**9, 0, None))
-            trainer.run.epoch, trainer.run.batch, trainer.run.loss = trainer.run.epoch + 1, 0, 0.0
+            trainer.loop.train_epoch(progress.Bar("ours", 10**9, 0, None))
+            trainer.loop.epoch, trainer.loop.batch = epoch + 1, 0
             seconds.append(time.perf_counter() - start)
     return seconds
 

@@ -71,14 +71,16 @@ def ours(
     classifier = _classifier(backbone, section)
     with tempfile.TemporaryDirectory() as folder:
         part, seconds = Part(train, classifier), []
-        trainer = Trainer(classifier, part, section, Checkpoint(Path(folder) / "none", "", 1e9))
+        trainer = Trainer(
+            classifier, part, part, section, Checkpoint(Path(folder) / "none", "", 1e9)
+        )
         for epoch in range(section.epochs):
             start = time.perf_counter()
             if epoch == 0:
                 classifier.eval()
                 part.freeze(classifier, Path(folder) / "frozen.bin", section)
-            trainer.epoch(progress.Bar("ours", 10**9, 0, None))
-            trainer.run.epoch, trainer.run.batch, trainer.run.loss = epoch + 1, 0, 0.0
+            trainer.loop.train_epoch(progress.Bar("ours", 10**9, 0, None))
+            trainer.loop.epoch, trainer.loop.batch = epoch + 1, 0
             seconds.append(time.perf_counter() - start)
     return seconds, _macro_f1(classifier, test)
 

@@ -23,7 +23,7 @@ from beauty_models import code, families, params
 from beauty_models.files import read_json
 from beauty_models.training.checkpoint import DIGEST_LENGTH, Checkpoint, fingerprint
 from beauty_models.training.finite import NotFiniteError, not_finite
-from beauty_models.training.optimization import Descent, Watch
+from beauty_models.training.optimization import Optimization, Watch
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -346,14 +346,16 @@ def test_weights_that_are_no_numbers_end_a_stage_in_words(
 def test_infinite_gradients_of_a_finite_loss_change_no_weight(tmp_path: Path) -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
-    recipe = params.load("sentiment", ROOT / "params.yaml").finetune
-    descent = Descent(network, [{"params": list(network.parameters()), "lr": 0.1}], 10, recipe)
+    section = params.load("sentiment", ROOT / "params.yaml").finetune
+    optimization = Optimization(
+        network, [{"params": list(network.parameters()), "lr": 0.1}], 10, section
+    )
     checkpoint = Checkpoint(tmp_path / "model", "same", 1)
-    descent.watched("finetune", checkpoint)
+    optimization.watched("finetune", checkpoint)
     loss = network.weight.abs().sqrt().sum()  # its slope at 0 has no end
     loss.backward()
     with pytest.raises(NotFiniteError, match="finetune: step 1 of 10: the gradients' length is"):
-        descent.step(loss.item())
+        optimization.step(loss.item())
     assert network.weight.item() == 0
 
 

@@ -404,10 +404,10 @@ def test_the_last_epoch_is_kept_unless_an_earlier_one_is_surely_better(
         Pictures(place / "data", "validation"),
     )
     trainer = Trainer(
-        stylist, part, toy_params().finetune, Checkpoint(tmp_path / "model", "any", 1.0)
+        stylist, part, part, toy_params().finetune, Checkpoint(tmp_path / "model", "any", 1.0)
     )
-    good = {name: value.clone() for name, value in trainer.mean.items()}
-    trainer.judge(part)
+    good = trainer.ema.copy()
+    trainer.loop.record(0.0)
     random = torch.Generator().manual_seed(1)
 
     def shaken(share: float) -> dict[str, torch.Tensor]:
@@ -418,15 +418,15 @@ def test_the_last_epoch_is_kept_unless_an_earlier_one_is_surely_better(
             for name, value in good.items()
         }
 
-    trainer.mean, trainer.run.batch = shaken(3.0), 1
-    trainer.judge(part)
-    assert trainer.run.waited == 1
-    assert all(torch.equal(trainer.best[name], good[name]) for name in good)
+    trainer.ema.weights, trainer.loop.batch = shaken(3.0), 1
+    trainer.loop.end_epoch()
+    assert trainer.stopping.waited == 1
+    assert all(torch.equal(trainer.stopping.weights[name], good[name]) for name in good)
     near = shaken(0.001)
-    trainer.mean, trainer.run.batch = near, 1
-    trainer.judge(part)
-    assert trainer.run.waited == 0
-    assert all(torch.equal(trainer.best[name], near[name]) for name in near)
+    trainer.ema.weights, trainer.loop.batch = near, 1
+    trainer.loop.end_epoch()
+    assert trainer.stopping.waited == 0
+    assert all(torch.equal(trainer.stopping.weights[name], near[name]) for name in near)
 
 
 def test_a_view_that_the_image_network_cannot_take_is_told(place: Path, tmp_path: Path) -> None:

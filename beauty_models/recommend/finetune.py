@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,10 +21,11 @@ from beauty_models.recommend.contrastive import alike, backward_in_chunks, clip_
 from beauty_models.recommend.model import Recommender, gallery, save
 from beauty_models.recommend.openclip import Dual
 from beauty_models.recommend.pairs import Pairs, Rules
-from beauty_models.training.batches import Batch
+from beauty_models.training.batches import Batch, passes_per_epoch
 from beauty_models.training.bert import set_dropout
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
-from beauty_models.training.optimization import Descent
+from beauty_models.training.loop import EarlyStopping, Loop, Validation
+from beauty_models.training.optimization import EMA, Optimization, ParameterGroup
 
 LARGEST_SCALE = math.log(100)  # of the logits (Radford et al. 2021, section 2.5)
 HEADS = (
@@ -41,19 +40,7 @@ HEADS = (
 BIAS = -10.0  # of SigLIP's logits at the start
 
 
-@dataclass
-class Run:
-    """Where a training run stands: all that a checkpoint holds besides weights and optimizer."""
-
-    epoch: int = 0
-    batch: int = 0
-    loss: float = 0.0
-    best: float = -1.0
-    waited: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
-def _learn(dual: Dual, params: Finetune) -> list[dict[str, Any]]:
+def _learn(dual: Dual, params: Finetune) -> list[ParameterGroup]:
     """Let everything learn that is not frozen; return the optimizer's groups: the projections, then the towers."""
     clip = dual.clip
     clip.requires_grad_(True)
@@ -80,52 +67,51 @@ def _learn(dual: Dual, params: Finetune) -> list[dict[str, Any]]:
 
 
 class Trainer:
-    """The loop over epochs and batches with its checkpoints; kept apart from `finetune` so that it can be resumed."""
+    """What the training loop asks of this family: batches, a step, a validation score."""
 
-    def __init__(self, part: Pairs, params: Finetune, checkpoint: Checkpoint) -> None:
-        self.part, self.params, self.checkpoint, self.run = part, params, checkpoint, Run()
+    def __init__(
+        self, part: Pairs, validation: Pairs, params: Finetune, checkpoint: Checkpoint
+    ) -> None:
+        self.part, self.validation, self.params = part, validation, params
         self.clip = part.dual.clip
-        once = -(-len(part.keys) // params.batch)
-        self.per_epoch = once * max(1, -(-params.min_steps // max(1, once * params.epochs)))
-        self.descent = Descent(
-            self.clip, _learn(part.dual, params), self.per_epoch * params.epochs, params
+        self.once = -(-len(part.keys) // params.batch)
+        self.passes = passes_per_epoch(self.once, params.epochs, params.min_steps)
+        per_epoch = self.passes * self.once
+        self.optimization = Optimization(
+            self.clip, _learn(part.dual, params), per_epoch * params.epochs, params
         ).watched("finetune", checkpoint)
-        self.mean, self.best = self.descent.weights(), self.descent.weights()
-
-    def resume(self) -> bool:
-        """Go on where the last checkpoint stands, if there is one for this very run."""
-        state = self.checkpoint.load()
-        if state is None:
-            return False
-        self.descent.resume(state)
-        self.run = Run(**state["run"])
-        self.mean, self.best = (
-            {name: value.to(device()) for name, value in state[key].items()}
-            for key in ("mean", "best")
-        )
-        progress.say(
-            f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}"
-        )
-        return True
-
-    def save(self) -> None:
-        """Save a checkpoint."""
-        self.checkpoint.save(
-            {"run": vars(self.run), "best": self.best, "mean": self.mean} | self.descent.state()
+        self.ema = EMA(self.optimization)
+        self.stopping = EarlyStopping(self.ema.copy, params.patience)
+        self.loop = Loop[Batch](
+            title="finetune",
+            epochs=params.epochs,
+            steps_per_epoch=per_epoch,
+            seed=params.seed,
+            begin_epoch=self.begin_epoch,
+            batches=self.batches,
+            step=self.step,
+            validate=self.validate,
+            stopping=self.stopping,
+            checkpoint=checkpoint,
+            stateful={"optimization": self.optimization, "ema": self.ema},
         )
 
-    def batch(self, step: int) -> Batch:
-        """Return the items of step ``step``: all of them in a new order, batch by batch."""
-        once = -(-len(self.part.keys) // self.params.batch)
-        order = np.random.default_rng((self.params.seed, step // once)).permutation(
-            len(self.part.keys)
-        )
-        return np.array_split(order, once)[step % once]
+    def begin_epoch(self, epoch: int) -> None:
+        """Turn dropout on."""
+        self.mode(training=True)
 
-    def step(self, step: int) -> float:
-        """Learn from one batch; return its loss."""
+    def batches(self, epoch: int) -> list[Batch]:
+        """Return the batches of ``epoch``: all items in a new order, few ones repeatedly."""
+        batches = []
+        for number in range(epoch * self.passes, (epoch + 1) * self.passes):
+            random = np.random.default_rng((self.params.seed, number))
+            order = random.permutation(len(self.part.keys))
+            batches += np.array_split(order, self.once)
+        return batches
+
+    def step(self, items: Batch, step: int) -> float:
+        """Learn from ``items``; return their loss."""
         params, part = self.params, self.part
-        items = self.batch(step)
         texts = part.drawn(items, step)
         same = alike(part.products[items], torch.from_numpy(texts)).to(device())
         chunks = [
@@ -147,24 +133,11 @@ class Trainer:
         value = backward_in_chunks(
             embed, chunks, loss, params.seed * 1_000_003 + step * len(chunks)
         )
-        self.descent.step(value)
+        self.optimization.step(value)
         with torch.no_grad():
             self.clip.logit_scale.clamp_(0, LARGEST_SCALE)
-        self.descent.follow(self.mean, params.ema)
+        self.ema.update(params.ema)
         return value
-
-    def epoch(self, bar: progress.Bar) -> None:
-        """Train the epoch of ``self.run`` from its batch on."""
-        run = self.run
-        self.mode(training=True)
-        while run.batch < self.per_epoch:
-            run.loss += self.step(run.epoch * self.per_epoch + run.batch)
-            run.batch += 1
-            bar.advance(
-                1, f"epoch {run.epoch + 1}/{self.params.epochs}, loss {run.loss / run.batch:.3f}"
-            )
-            if self.checkpoint.due():
-                self.save()
 
     def mode(self, training: bool) -> None:
         """Turn dropout on or off; batch norm keeps the statistics it came with."""
@@ -173,19 +146,12 @@ class Trainer:
         if self.part.dual.is_bert:
             self.clip.text.transformer.set_attn_implementation(attention(training))
 
-    def keep_best(self, validation: Pairs) -> None:
-        """Score the running mean of the weights on the validation split, and keep it when it is the best so far."""
-        run, now = self.run, self.descent.weights()
+    def validate(self) -> Validation:
+        """Return the MRR@10, both ways, of the mean weights on the validation split."""
         self.mode(training=False)
-        self.descent.put(self.mean)
-        score = validation.score()
-        self.descent.put(now)
-        run.waited = 0 if score > run.best else run.waited + 1
-        if score > run.best:
-            run.best, self.best = score, {name: value.clone() for name, value in self.mean.items()}
-        loss = run.loss / max(1, run.batch)
-        run.history.append({"epoch": run.epoch, "loss": loss, "validation_mrr_at_10": score})
-        progress.say(f"finetune: epoch {run.epoch}: loss {loss:.4f}, validation MRR@10 {score:.4f}")
+        with self.ema.applied():
+            score = self.validation.score()
+        return Validation({"validation_mrr_at_10": score}, score)
 
 
 def _reader(pretrained: Path, params: Finetune) -> Recommender:
@@ -271,22 +237,11 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         penalty = best_penalty(parts["validation"], start, params.canonical)
         solve(reader.dual, start, penalty)
         progress.say(f"finetune: canonical correlation analysis with a penalty of {penalty:g}")
-    trainer = Trainer(parts["train"], params, checkpoint)
-    if not trainer.resume():
-        trainer.keep_best(parts["validation"])
-    run = trainer.run
-    with progress.bar(
-        "finetune", trainer.per_epoch * params.epochs, run.epoch * trainer.per_epoch + run.batch
-    ) as bar:
-        while run.epoch < params.epochs and run.waited < params.patience:
-            trainer.epoch(bar)
-            run.epoch += 1
-            trainer.keep_best(parts["validation"])
-            run.batch, run.loss = 0, 0.0
-    trainer.descent.put(trainer.best)
-    if (
-        params.canonical and run.best == run.history[0]["validation_mrr_at_10"]
-    ):  # no epoch beat the start, which may learn from both parts now
+    trainer = Trainer(parts["train"], parts["validation"], params, checkpoint)
+    trainer.loop.run(checkpoint.load(), validate_start=True)
+    trainer.optimization.load_weights(trainer.stopping.weights)
+    if params.canonical and trainer.stopping.epoch == 0:
+        # no epoch beat the start, which may learn from both parts now
         both = Pairs(
             pd.concat([frames["train"], frames["validation"]], ignore_index=True),
             pictures,
@@ -296,11 +251,11 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         both.freeze(checkpoint.file.parent, "both")
         solve(reader.dual, prepare(both, params.own, params.palette), penalty)
     shown = gallery(reader, pd.concat(list(frames.values()), ignore_index=True), pictures)
-    save(reader, model, shown, run.history, params.index)
+    save(reader, model, shown, trainer.loop.history, params.index)
     checkpoint.clear()
     return {
-        "validation_mrr_at_10": run.best,
-        "validation_mrr_at_10_before": run.history[0]["validation_mrr_at_10"],
-        "epochs": run.epoch,
+        "validation_mrr_at_10": trainer.stopping.score,
+        "validation_mrr_at_10_before": trainer.loop.history[0]["validation_mrr_at_10"],
+        "epochs": trainer.loop.epoch,
         "items": len(shown[0]),
     }

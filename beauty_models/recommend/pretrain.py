@@ -30,7 +30,8 @@ from beauty_models.recommend.openclip import Dual
 from beauty_models.training.augmentation import augmented, dyed
 from beauty_models.training.batches import Batch
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
-from beauty_models.training.optimization import Descent, descend
+from beauty_models.training.loop import train_steps
+from beauty_models.training.optimization import Optimization
 
 HELD_OUT = 0.1  # share of the pictures on which the loss before and after is measured
 MOST_HELD_OUT = 256
@@ -161,8 +162,8 @@ def _train(
         order = np.random.default_rng((params.seed, step // per_epoch)).permutation(rows)
         return shown.loss(heads, np.array_split(order, per_epoch)[step % per_epoch], step)
 
-    return descend(
-        Descent(network, groups, round(per_epoch * params.epochs), params),
+    return train_steps(
+        Optimization(network, groups, round(per_epoch * params.epochs), params),
         loss,
         checkpoint,
         "pretrain",

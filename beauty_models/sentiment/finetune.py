@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,26 @@ from beauty_models.families import Metrics
 from beauty_models.files import read_json
 from beauty_models.sentiment import Finetune
 from beauty_models.sentiment.model import STATES, Classifier, save
-from beauty_models.training.batches import Batch, batches, by_length
+from beauty_models.training.batches import (
+    Batch,
+    batches,
+    by_length,
+    class_balanced_sample,
+    passes_per_epoch,
+)
 from beauty_models.training.bert import layers, mean, pad, set_dropout, tokenize
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
 from beauty_models.training.finite import require_finite
 from beauty_models.training.frozen_features import Activations
+from beauty_models.training.loop import EarlyStopping, Loop, Validation
 from beauty_models.training.losses import class_weights, focal
-from beauty_models.training.optimization import Descent, Watch, seed_step
+from beauty_models.training.optimization import (
+    Optimization,
+    ParameterGroup,
+    Watch,
+    layer_decay_groups,
+    seed_step,
+)
 
 ROWS = 64  # per batch where nothing is learned
 UNKNOWN = -1  # aspect target of a review that nobody annotated
@@ -97,10 +109,7 @@ class Part:
         """Return an epoch's batches; with ``imbalance: resample`` rows are drawn so that all classes are equally frequent."""
         if params.imbalance != "resample":
             return batches(self.lengths, params.batch, params.seed, epoch)
-        weight = class_weights(self.labels)[self.labels].double().numpy()
-        drawn = np.random.default_rng((params.seed, epoch, 1)).choice(
-            len(weight), len(weight), p=weight / weight.sum()
-        )
+        drawn = class_balanced_sample(self.labels, np.random.default_rng((params.seed, epoch, 1)))
         return [
             drawn[batch] for batch in batches(self.lengths[drawn], params.batch, params.seed, epoch)
         ]
@@ -126,32 +135,18 @@ class Part:
         return loss
 
 
-@dataclass
-class Run:
-    """Where a training run stands: all that a checkpoint holds besides weights and optimizer."""
-
-    epoch: int = 0
-    batch: int = 0
-    loss: float = 0.0
-    best: float = -1.0
-    waited: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
 def _head(classifier: Classifier) -> list[nn.Parameter]:
     return [p for name, p in classifier.named_parameters() if not name.startswith("encoder.")]
 
 
-def _groups(classifier: Classifier, params: Finetune) -> list[dict[str, Any]]:
+def _groups(classifier: Classifier, params: Finetune) -> list[ParameterGroup]:
     """Return the optimizer's groups: the head, then each layer that may learn, every one slower than the one above it."""
-    found: list[dict[str, Any]] = [{"params": _head(classifier), "lr": params.head_learning_rate}]
-    rate = params.learning_rate
-    for layer in reversed(layers(classifier.encoder)[params.frozen_layers :]):
-        found.append({"params": list(layer.parameters()), "lr": rate})
-        rate *= params.layer_decay
-    if params.frozen_layers == 0:
-        found.append({"params": list(classifier.encoder.embeddings.parameters()), "lr": rate})
-    return found
+    below = [] if params.frozen_layers else [classifier.encoder.embeddings]
+    blocks = [*below, *layers(classifier.encoder)[params.frozen_layers :]]
+    return [
+        {"params": _head(classifier), "lr": params.head_learning_rate},
+        *layer_decay_groups(blocks, params.learning_rate, params.layer_decay),
+    ]
 
 
 def _thaw(classifier: Classifier, epoch: int, params: Finetune) -> int:
@@ -217,98 +212,75 @@ def _train_head(classifier: Classifier, part: Part, params: Finetune) -> None:
 
 
 class Trainer:
-    """The loop over epochs and batches with its checkpoints; kept apart from `finetune` so that it can be resumed."""
+    """What the training loop asks of this family: batches, a step, a validation score."""
 
     def __init__(
-        self, classifier: Classifier, part: Part, params: Finetune, checkpoint: Checkpoint
+        self,
+        classifier: Classifier,
+        train: Part,
+        validation: Part,
+        params: Finetune,
+        checkpoint: Checkpoint,
     ) -> None:
-        self.classifier, self.part, self.params, self.checkpoint, self.run = (
-            classifier,
-            part,
-            params,
-            checkpoint,
-            Run(),
-        )
-        once = -(-len(part.rows) // params.batch)
-        self.passes = max(1, -(-params.min_steps // (once * params.epochs)))
-        self.per_epoch = self.passes * once
-        self.descent = Descent(
-            classifier, _groups(classifier, params), self.per_epoch * params.epochs, params
+        self.classifier, self.train, self.validation = classifier, train, validation
+        self.params = params
+        self.lowest = 0  # layer that learns in the current epoch
+        once = -(-len(train.rows) // params.batch)
+        self.passes = passes_per_epoch(once, params.epochs, params.min_steps)
+        per_epoch = self.passes * once
+        self.optimization = Optimization(
+            classifier, _groups(classifier, params), per_epoch * params.epochs, params
         ).watched("finetune", checkpoint)
-        self.best: dict[str, torch.Tensor] = {}
-
-    def resume(self) -> bool:
-        """Go on where the last checkpoint stands, if there is one for this very run."""
-        state = self.checkpoint.load()
-        if state is None:
-            return False
-        self.descent.resume(state)
-        self.run, self.best = Run(**state["run"]), state["best"]
-        progress.say(
-            f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}"
+        self.stopping = EarlyStopping(self.optimization.weights, params.patience)
+        self.loop = Loop[Batch](
+            title="finetune",
+            epochs=params.epochs,
+            steps_per_epoch=per_epoch,
+            seed=params.seed,
+            begin_epoch=self.begin_epoch,
+            batches=self.batches,
+            step=self.step,
+            validate=self.validate,
+            stopping=self.stopping,
+            checkpoint=checkpoint,
+            stateful={"optimization": self.optimization},
         )
-        return True
 
-    def save(self) -> None:
-        """Save a checkpoint."""
-        self.checkpoint.save({"run": vars(self.run), "best": self.best} | self.descent.state())
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the layers of ``epoch`` learn."""
+        self.lowest = _thaw(self.classifier, epoch, self.params)
+        _mode(self.classifier, training=True)
 
-    def epoch(self, bar: progress.Bar) -> None:
-        """Train the epoch of ``self.run`` from its batch on."""
-        classifier, params, run = self.classifier, self.params, self.run
-        lowest = _thaw(classifier, run.epoch, params)
-        _mode(classifier, training=True)
-        depth = len(layers(classifier.encoder))
-        order = [
-            batch
-            for i in range(self.passes)
-            for batch in self.part.batches(params, run.epoch * self.passes + i)
-        ]
-        while run.batch < len(order):
-            batch = order[run.batch]
-            seed_step(params.seed, run.epoch * len(order) + run.batch)
-            with precision(params.precision):
-                with torch.set_grad_enabled(lowest == 0):
-                    hidden, mask = self.part.hidden(classifier, batch)
-                    hidden = classifier.encode(hidden, mask, params.frozen_layers, lowest)
-                hidden = classifier.encode(hidden, mask, lowest, depth)
-            loss = self.part.loss(classifier, classifier.norm(mean(hidden, mask)), batch, params)
-            loss.backward()
-            value = loss.item()
-            self.descent.step(value)
-            run.batch, run.loss = run.batch + 1, run.loss + value
-            bar.advance(
-                1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}"
-            )
-            if self.checkpoint.due():
-                self.save()
+    def batches(self, epoch: int) -> list[Batch]:
+        """Return the batches of ``epoch``, which passes several times over few rows."""
+        order = []
+        for number in range(epoch * self.passes, (epoch + 1) * self.passes):
+            order += self.train.batches(self.params, number)
+        return order
 
-    def close_epoch(self, validation: Part) -> None:
-        """Score the validation split, keep the best weights, and turn to the next epoch."""
-        run = self.run
+    def step(self, batch: Batch, number: int) -> float:
+        """Learn from rows ``batch``; return their loss."""
+        classifier, params = self.classifier, self.params
+        with precision(params.precision):
+            with torch.set_grad_enabled(self.lowest == 0):
+                hidden, mask = self.train.hidden(classifier, batch)
+                hidden = classifier.encode(hidden, mask, params.frozen_layers, self.lowest)
+            depth = len(layers(classifier.encoder))
+            hidden = classifier.encode(hidden, mask, self.lowest, depth)
+        loss = self.train.loss(classifier, classifier.norm(mean(hidden, mask)), batch, params)
+        loss.backward()
+        value = loss.item()
+        self.optimization.step(value)
+        return value
+
+    def validate(self) -> Validation:
+        """Return the validation macro-F1, over the classes that occur, as evaluate counts it."""
+        labels = self.validation.labels
+        predicted = _pooled(self.classifier, self.validation, self.params)[1].argmax(-1)
         score = float(
-            f1_score(
-                validation.labels,
-                _pooled(self.classifier, validation, self.params)[1].argmax(-1),
-                average="macro",
-                labels=np.unique(validation.labels),  # as the evaluation counts it
-                zero_division=0,
-            )
+            f1_score(labels, predicted, average="macro", labels=np.unique(labels), zero_division=0)
         )
-        run.history.append(
-            {
-                "epoch": run.epoch + 1,
-                "loss": run.loss / self.per_epoch,
-                "validation_macro_f1": score,
-            }
-        )
-        progress.say(
-            f"finetune: epoch {run.epoch + 1}: loss {run.loss / self.per_epoch:.4f}, validation macro-F1 {score:.4f}"
-        )
-        run.waited = 0 if score > run.best else run.waited + 1
-        if score > run.best:
-            run.best, self.best = score, self.descent.weights()
-        run.epoch, run.batch, run.loss = run.epoch + 1, 0, 0.0
+        return Validation({"validation_macro_f1": score}, score)
 
 
 def _classifier(data: Path, pretrained: Path, params: Finetune) -> Classifier:
@@ -356,24 +328,19 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
             )
         parts[name] = Part(frame, classifier)
         parts[name].freeze(classifier, checkpoint.file.with_name(f"{name}.bin"), params)
-    trainer = Trainer(classifier, parts["train"], params, checkpoint)
-    if not trainer.resume():
+    state = checkpoint.load()
+    if state is None:
         _train_head(classifier, parts["train"], params)
-    run = trainer.run
-    with progress.bar(
-        "finetune", trainer.per_epoch * params.epochs, run.epoch * trainer.per_epoch + run.batch
-    ) as bar:
-        while run.epoch < params.epochs and run.waited < params.patience:
-            trainer.epoch(bar)
-            trainer.close_epoch(parts["validation"])
-    trainer.descent.put(trainer.best)
+    trainer = Trainer(classifier, parts["train"], parts["validation"], params, checkpoint)
+    trainer.loop.run(state)
+    trainer.optimization.load_weights(trainer.stopping.weights)
     classifier.temperature = temperature(
         _pooled(classifier, parts["validation"], params)[1], parts["validation"].labels
     )
-    save(classifier, model, run.history)
+    save(classifier, model, trainer.loop.history)
     checkpoint.clear()
     return {
-        "validation_macro_f1": run.best,
-        "epochs": run.epoch,
+        "validation_macro_f1": trainer.stopping.score,
+        "epochs": trainer.loop.epoch,
         "temperature": classifier.temperature,
     }

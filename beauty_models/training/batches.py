@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
+
+from beauty_models.training.losses import class_weights
 
 Batch = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -35,3 +38,22 @@ def by_length(lengths: np.ndarray[tuple[int], np.dtype[np.int64]], size: int) ->
     order = np.argsort(-lengths, kind="stable")
     for start in range(0, len(order), size):
         yield order[start : start + size]
+
+
+def passes_per_epoch(once: int, epochs: int, min_steps: int) -> int:
+    """Return how often an epoch passes over the data, which takes ``once`` steps.
+
+    All ``epochs`` together then have ``min_steps`` steps at least.
+    """
+    return max(1, -(-min_steps // max(1, once * epochs)))
+
+
+def class_balanced_sample(labels: torch.Tensor, random: np.random.Generator) -> Batch:
+    """Return n row numbers, drawn so that all classes of ``labels`` [n] are equally frequent.
+
+    A row without a label (negative) has weight 1, as a row of a class of average size has.
+    """
+    labelled = class_weights(labels[labels >= 0])
+    weights = torch.where(labels >= 0, labelled[labels], 1.0).double().numpy()
+    drawn: Batch = random.choice(len(weights), len(weights), p=weights / weights.sum())
+    return drawn

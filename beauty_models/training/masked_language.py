@@ -14,16 +14,16 @@ from beauty_models.backbones.text import Backbone
 from beauty_models.device import attention, device, precision
 from beauty_models.intake.text import words
 from beauty_models.params import Precision
-from beauty_models.training import optimization
 from beauty_models.training.batches import Batch, batches, by_length
 from beauty_models.training.bert import TOKENS, pad, set_dropout
 from beauty_models.training.checkpoint import Checkpoint
-from beauty_models.training.optimization import seed_step
+from beauty_models.training.loop import train_steps
+from beauty_models.training.optimization import Optimization, OptimizerParams, seed_step
 
 IGNORED = -1  # word number of special tokens: never masked
 
 
-class Recipe(optimization.Recipe, Protocol):
+class MaskedLMParams(OptimizerParams, Protocol):
     """The numbers of a masked-language-model training, as a section of params.yaml holds them."""
 
     mask: float
@@ -126,53 +126,53 @@ def masked_loss(backbone: Backbone, rows: list[Example], share: float) -> tuple[
 
 
 @torch.inference_mode()
-def held_out_loss(backbone: Backbone, rows: list[Example], recipe: Recipe) -> float:
+def held_out_loss(backbone: Backbone, rows: list[Example], params: MaskedLMParams) -> float:
     """Return the mean cross-entropy in nats per hidden token, on the same masks every time."""
     backbone.model.eval()
     backbone.model.set_attn_implementation(attention(training=False))
     total, count = 0.0, 0
     lengths = np.array([len(row.ids) for row in rows])
-    with precision(recipe.precision):
+    with precision(params.precision):
         for step, batch in enumerate(by_length(lengths, TOKENS // int(lengths.max()))):
-            seed_step(recipe.seed, -1 - step)
-            loss, hidden = masked_loss(backbone, [rows[i] for i in batch], recipe.mask)
+            seed_step(params.seed, -1 - step)
+            loss, hidden = masked_loss(backbone, [rows[i] for i in batch], params.mask)
             total, count = total + loss.item(), count + hidden
     return total / max(count, 1)
 
 
 def train(
-    backbone: Backbone, rows: list[Example], recipe: Recipe, checkpoint: Checkpoint
+    backbone: Backbone, rows: list[Example], params: MaskedLMParams, checkpoint: Checkpoint
 ) -> list[dict[str, float]]:
     """Train in place, from the last checkpoint on; return the mean training loss of each tenth of the run."""
     model = backbone.model
     lengths = np.array([len(row.ids) for row in rows])
-    per_epoch = -(-len(rows) // recipe.batch)
+    per_epoch = -(-len(rows) // params.batch)
     body = list(model.base_model.parameters())
     known = {id(p) for p in body}
     groups = [
-        {"params": body, "lr": recipe.learning_rate},
+        {"params": body, "lr": params.learning_rate},
         {
             "params": [p for p in model.parameters() if id(p) not in known],
-            "lr": recipe.head_learning_rate,
+            "lr": params.head_learning_rate,
         },
     ]
     model.train()
     model.set_attn_implementation(attention(training=True))
-    set_dropout(model, recipe.dropout)
+    set_dropout(model, params.dropout)
 
     @lru_cache(1)
     def order(epoch: int) -> list[Batch]:
-        return batches(lengths, recipe.batch, recipe.seed, epoch)
+        return batches(lengths, params.batch, params.seed, epoch)
 
     def loss(step: int) -> torch.Tensor | None:
-        with precision(recipe.precision):
+        with precision(params.precision):
             total, hidden = masked_loss(
-                backbone, [rows[i] for i in order(step // per_epoch)[step % per_epoch]], recipe.mask
+                backbone, [rows[i] for i in order(step // per_epoch)[step % per_epoch]], params.mask
             )
         return total / hidden if hidden else None
 
-    return optimization.descend(
-        optimization.Descent(model, groups, round(per_epoch * recipe.epochs), recipe),
+    return train_steps(
+        Optimization(model, groups, round(per_epoch * params.epochs), params),
         loss,
         checkpoint,
         "pretrain",

@@ -1,25 +1,27 @@
-"""Gradient descent that survives a kill: what learns, its optimizer, schedule and seeds, and the loop of a run without labels."""
+"""What learns, its optimizer and schedule, the average of its weights, and its seeds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, Self
 
-import numpy as np
 import torch
 from torch import nn
 
-from beauty_models import progress
 from beauty_models.params import Precision
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.finite import NotFiniteError, not_finite
 
+Weights = dict[str, torch.Tensor]
+ParameterGroup = dict[str, Any]  # `params` and their `lr`, as torch's optimizers take it
+
 RUNAWAY = 1000.0  # times the first loss (of 1 at least): from there no run in nats or deviations comes back
 
 
-class Recipe(Protocol):
-    """The numbers of a descent, as a section of params.yaml holds them."""
+class OptimizerParams(Protocol):
+    """The numbers of an `Optimization`, as a section of params.yaml holds them."""
 
     seed: int
     warmup: float
@@ -82,25 +84,26 @@ class Watch:
         )
 
 
-class Descent:
-    """The weights of ``network`` that learn, their AdamW (Loshchilov & Hutter 2019) and its schedule: stepped, saved and resumed as one.
+class Optimization:
+    """The weights of ``network`` that learn, their AdamW (Loshchilov & Hutter 2019), its schedule.
 
     ``groups`` are the optimizer's, with a rate ``lr`` each; what is in none of them does not learn.
+    A training with two optimizers, such as a GAN, has two of these.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        groups: list[dict[str, Any]],
+        groups: list[ParameterGroup],
         steps: int,
-        recipe: Recipe,
+        params: OptimizerParams,
     ) -> None:
-        self.steps, self.seed = steps, recipe.seed
-        self.watch = Watch("training", steps, [group["lr"] for group in groups], recipe.precision)
+        self.steps, self.seed = steps, params.seed
+        self.watch = Watch("training", steps, [group["lr"] for group in groups], params.precision)
         self.done = 0  # steps
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: warmup_linear(step, steps, recipe.warmup)
+            self.optimizer, lambda step: warmup_linear(step, steps, params.warmup)
         )
         known = {id(p) for group in groups for p in group["params"]}
         self.learned = {name: p for name, p in network.named_parameters() if id(p) in known}
@@ -110,12 +113,12 @@ class Descent:
         self.watch.title, self.watch.where = title, checkpoint.last_good
         return self
 
-    def weights(self) -> dict[str, torch.Tensor]:
+    def weights(self) -> Weights:
         """Return a copy of everything that learns."""
         return {name: p.detach().clone() for name, p in self.learned.items()}
 
     @torch.no_grad()
-    def put(self, weights: dict[str, torch.Tensor]) -> None:
+    def load_weights(self, weights: Weights) -> None:
         """Make ``weights`` those of the network.
 
         Raises:
@@ -124,12 +127,6 @@ class Descent:
         self.watch.weights(max(0, self.done - 1), weights)
         for name, p in self.learned.items():
             p.copy_(weights[name])
-
-    @torch.no_grad()
-    def follow(self, mean: dict[str, torch.Tensor], decay: float) -> None:
-        """Move the running mean ``mean`` of the weights by 1 − ``decay`` of the way to where they are now."""
-        for name, p in self.learned.items():
-            mean[name].lerp_(p, 1 - decay)
 
     def step(self, loss: float | None, clipped: Sequence[torch.Tensor] | None = None) -> None:
         """Follow the gradients of ``loss``, those of ``clipped`` (or all) cut to a length of 1 together, and forget them.
@@ -152,7 +149,7 @@ class Descent:
         self.schedule.step()
         self.done += 1
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold.
 
         Raises:
@@ -168,53 +165,66 @@ class Descent:
         self.watch.weights(max(0, self.done - 1), state)
         return state
 
-    def resume(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where ``state`` was taken."""
-        self.put(state["weights"])
+        self.load_weights(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.done, self.watch.first = state["done"], state["first_loss"]
 
 
-def descend(
-    descent: Descent,
-    loss: Callable[[int], torch.Tensor | None],
-    checkpoint: Checkpoint,
-    title: str,
-    clipped: Sequence[torch.Tensor] | None = None,
-) -> list[dict[str, float]]:
-    """Take all steps of ``descent``, from the last checkpoint on, and leave a checkpoint at the end.
+class EMA:
+    """The exponential moving average of what ``optimization`` trains, from the weights of now on.
 
-    ``loss`` returns the loss of a step, given its number, or None where there is nothing to learn from.
-
-    Returns:
-        ``step`` and mean ``loss`` of each tenth of the run.
+    An average over many steps is steadier than the last one (Polyak & Juditsky 1992).
     """
-    steps, first, history, recent = descent.steps, 0, list[dict[str, float]](), list[float]()
-    descent.watched(title, checkpoint)
-    if state := checkpoint.load():
-        descent.resume(state)
-        first, history, recent = state["step"], state["history"], state["recent"]
-        progress.say(f"{title}: resuming at step {first} of {steps}")
-    with progress.bar(title, steps, first) as bar:
-        for step in range(first, steps):
-            seed_step(descent.seed, step)
-            note, number = f"step {step + 1}/{steps}", None
-            if (value := loss(step)) is not None:
-                value.backward()
-                number = value.item()
-                recent.append(number)
-                note += f", loss {number:.3f}"
-            descent.step(number, clipped)
-            if (step + 1) % max(1, steps // 10) == 0:
-                history.append({"step": step + 1, "loss": float(np.mean(recent or [0.0]))})
-                recent = []
-            bar.advance(1, note)
-            if checkpoint.due() or step + 1 == steps:
-                checkpoint.save(
-                    {"step": step + 1, "history": history, "recent": recent} | descent.state()
-                )
-    return history
+
+    def __init__(self, optimization: Optimization) -> None:
+        self._optimization = optimization
+        self.weights = optimization.weights()
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Move the average by 1 − ``decay`` of the way to the weights of now."""
+        for name, p in self._optimization.learned.items():
+            self.weights[name].lerp_(p, 1 - decay)
+
+    def copy(self) -> Weights:
+        """Return a copy of the average."""
+        return {name: value.clone() for name, value in self.weights.items()}
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Give the network the average's weights while the block runs."""
+        trained = self._optimization.weights()
+        self._optimization.load_weights(self.weights)
+        try:
+            yield
+        finally:
+            self._optimization.load_weights(trained)
+
+    def state_dict(self) -> Weights:
+        """Return what a checkpoint must hold."""
+        return self.weights
+
+    def load_state_dict(self, state: Weights) -> None:
+        """Go on where ``state`` was taken."""
+        for name, value in self.weights.items():
+            value.copy_(state[name])
+
+
+def layer_decay_groups(
+    blocks: Sequence[nn.Module], rate: float, decay: float
+) -> list[ParameterGroup]:
+    """Return an optimizer's group for each of ``blocks`` (lowest first), the topmost one's first.
+
+    The topmost block learns at ``rate``, each at ``decay`` times that of the one above it:
+    layer-wise learning-rate decay (Howard & Ruder 2018). What lies low is general, and is changed least.
+    """
+    groups = []
+    for depth, block in enumerate(reversed(blocks)):
+        groups.append({"params": list(block.parameters()), "lr": rate * decay**depth})
+    return groups
 
 
 def seed_step(seed: int, step: int) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,20 @@ from beauty_models.files import new_folder, read_json, write_json
 from beauty_models.intake.shards import Pictures
 from beauty_models.training import bert
 from beauty_models.training.augmentation import augmented
-from beauty_models.training.batches import Batch
+from beauty_models.training.batches import Batch, class_balanced_sample
 from beauty_models.training.bert import set_dropout
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
 from beauty_models.training.finite import require_finite
+from beauty_models.training.loop import EarlyStopping, Loop, Validation
 from beauty_models.training.losses import class_weights, focal
-from beauty_models.training.optimization import Descent, Watch, seed_step
+from beauty_models.training.optimization import (
+    EMA,
+    Optimization,
+    ParameterGroup,
+    Watch,
+    layer_decay_groups,
+    seed_step,
+)
 from beauty_models.tryon import Finetune
 from beauty_models.tryon.fusion import FUSIONS, Places
 from beauty_models.tryon.model import ALONE, MIXTURES, Shape, Stylist, save, write_gallery
@@ -62,13 +70,7 @@ class Part:
         random = np.random.default_rng((params.seed, epoch))
         order = random.permutation(len(self))
         if params.imbalance == "resample":
-            labels = next(iter(self.labels.values()))
-            weight = (
-                torch.where(labels >= 0, class_weights(labels[labels >= 0])[labels], 1.0)
-                .double()
-                .numpy()
-            )
-            order = random.choice(len(self), len(self), p=weight / weight.sum())
+            order = class_balanced_sample(next(iter(self.labels.values())), random)
         return [order[start : start + params.batch] for start in range(0, len(order), params.batch)]
 
 
@@ -138,40 +140,18 @@ def _score(stylist: Stylist, part: Part, logits: torch.Tensor) -> Score:
     return Score(_entropies(stylist, part, logits).mean().item(), float(f1))
 
 
-@dataclass
-class Run:
-    """Where a training run stands: all that a checkpoint holds besides weights and optimizer."""
-
-    epoch: int = 0
-    batch: int = 0
-    loss: float = 0.0
-    waited: int = 0  # epochs since which earlier weights have been surely better
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
-def _groups(stylist: Stylist, params: Finetune) -> list[dict[str, Any]]:
+def _groups(stylist: Stylist, params: Finetune) -> list[ParameterGroup]:
     """Return the optimizer's groups: heads and fusions, then each block that may learn, every one slower than the one above it."""
     own = [p for name, p in stylist.named_parameters() if not name.startswith(("text.", "image."))]
-    found: list[dict[str, Any]] = [{"params": own, "lr": params.head_learning_rate}]
-    stacks = (
-        [(params.learning_rate, vision.blocks(stylist.image)[params.frozen_blocks :])]
-        if stylist.image is not None
-        else []
-    )
+    groups: list[ParameterGroup] = [{"params": own, "lr": params.head_learning_rate}]
+    if stylist.image is not None:
+        blocks = vision.blocks(stylist.image)[params.frozen_blocks :]
+        groups += layer_decay_groups(blocks, params.learning_rate, params.block_decay)
     if stylist.text is not None:
         below = [] if params.frozen_layers else [stylist.text.embeddings]
-        stacks.append(
-            (
-                params.text_learning_rate,
-                [*below, *bert.layers(stylist.text)[params.frozen_layers :]],
-            )
-        )
-    for rate, stack in stacks:
-        found += [
-            {"params": list(block.parameters()), "lr": rate * params.block_decay**i}
-            for i, block in enumerate(reversed(stack))
-        ]
-    return [group for group in found if group["params"]]
+        blocks = [*below, *bert.layers(stylist.text)[params.frozen_layers :]]
+        groups += layer_decay_groups(blocks, params.text_learning_rate, params.block_decay)
+    return [group for group in groups if group["params"]]
 
 
 def _thaw(stylist: Stylist, params: Finetune) -> None:
@@ -231,119 +211,90 @@ def _train_heads(stylist: Stylist, part: Part, params: Finetune) -> None:
 
 
 class Trainer:
-    """The loop over epochs and batches with its checkpoints; kept apart from `finetune` so that it can be resumed."""
+    """What the training loop asks of this family: batches, a step, a validation score."""
 
     def __init__(
-        self, stylist: Stylist, part: Part, params: Finetune, checkpoint: Checkpoint
+        self,
+        stylist: Stylist,
+        train: Part,
+        validation: Part,
+        params: Finetune,
+        checkpoint: Checkpoint,
     ) -> None:
-        self.stylist, self.part, self.params, self.checkpoint, self.run = (
-            stylist,
-            part,
-            params,
-            checkpoint,
-            Run(),
-        )
-        self.per_epoch = -(-len(part) // params.batch)
-        self.descent = Descent(
-            stylist, _groups(stylist, params), self.per_epoch * params.epochs, params
+        self.stylist, self.train, self.validation = stylist, train, validation
+        self.params = params
+        self.products = _labelled_products(stylist, validation)
+        per_epoch = -(-len(train) // params.batch)
+        self.optimization = Optimization(
+            stylist, _groups(stylist, params), per_epoch * params.epochs, params
         ).watched("finetune", checkpoint)
-        self.mean = self.best = self.descent.weights()
-        self.entropies = torch.empty(0)  # of `best`, for each labelled row of the validation split
-
-    def resume(self) -> bool:
-        """Go on where the last checkpoint stands, if there is one for this very run."""
-        state = self.checkpoint.load()
-        if state is None:
-            return False
-        self.descent.resume(state)
-        self.run = Run(**state["run"])
-        self.entropies = state["entropies"]
-        self.mean, self.best = (
-            {name: value.to(device()) for name, value in state[key].items()}
-            for key in ("mean", "best")
-        )
-        progress.say(
-            f"finetune: resuming in epoch {self.run.epoch + 1} after batch {self.run.batch} of {self.per_epoch}"
-        )
-        return True
-
-    def save(self) -> None:
-        """Save a checkpoint."""
-        self.checkpoint.save(
-            {
-                "run": vars(self.run),
-                "mean": self.mean,
-                "best": self.best,
-                "entropies": self.entropies,
-            }
-            | self.descent.state()
+        self.ema = EMA(self.optimization)
+        self.stopping = EarlyStopping(self.ema.copy, params.patience, self.replaces)
+        self.loop = Loop[Batch](
+            title="finetune",
+            epochs=params.epochs,
+            steps_per_epoch=per_epoch,
+            seed=params.seed,
+            begin_epoch=self.begin_epoch,
+            batches=self.batches,
+            step=self.step,
+            validate=self.validate,
+            stopping=self.stopping,
+            checkpoint=checkpoint,
+            stateful={"optimization": self.optimization, "ema": self.ema},
         )
 
-    def epoch(self, bar: progress.Bar) -> None:
-        """Train the epoch of ``self.run`` from its batch on."""
-        stylist, params, run = self.stylist, self.params, self.run
-        _thaw(stylist, params)
-        order = self.part.batches(params, params.head_epochs + run.epoch)
-        with full_precision_above(stylist.image, params.frozen_blocks):
-            while run.batch < len(order):
-                batch, step = order[run.batch], run.epoch * len(order) + run.batch
-                seed_step(params.seed, step)
-                view = augmented(
-                    params.view,
-                    params.seed,
-                    step,
-                    scale=params.augment.crop,
-                    colour=params.augment.colour,
-                    erase=params.augment.erase,
-                )
-                with precision(params.precision):
-                    inputs = self.part.inputs.take(batch, view, params.view)
-                    loss = _loss(stylist, self.part, inputs, batch, params)
-                loss.backward()
-                value = loss.item()
-                self.descent.step(value)
-                self.descent.follow(self.mean, min(params.ema, (1 + step) / (10 + step)))
-                run.batch, run.loss = run.batch + 1, run.loss + value
-                bar.advance(
-                    1, f"epoch {run.epoch + 1}/{params.epochs}, loss {run.loss / run.batch:.3f}"
-                )
-                if self.checkpoint.due():
-                    self.save()
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the blocks learn that may."""
+        _thaw(self.stylist, self.params)
 
-    def judge(self, validation: Part) -> None:
-        """Score the mean weights on the validation split; keep them, unless earlier ones are surely better.
+    def batches(self, epoch: int) -> list[Batch]:
+        """Return the batches of ``epoch``; the heads alone had the first orders."""
+        return self.train.batches(self.params, self.params.head_epochs + epoch)
 
-        The rate falls to nothing and the weights are means over many steps, so the last epoch is the best guess before anybody looks.
-        The lowest of a few figures on some hundred rows is chosen by noise: with one seed it was the second epoch of five, two points
-        below the others' macro-F1 on the test part.
-        """
-        run, current = self.run, self.descent.weights()
-        self.descent.put(self.mean)
-        _, logits = self.stylist.ask(validation.inputs, len(validation), self.params.precision)
+    def step(self, batch: Batch, step: int) -> float:
+        """Learn from rows ``batch``; return their loss."""
+        params = self.params
+        view = augmented(
+            params.view,
+            params.seed,
+            step,
+            scale=params.augment.crop,
+            colour=params.augment.colour,
+            erase=params.augment.erase,
+        )
+        with (
+            full_precision_above(self.stylist.image, params.frozen_blocks),
+            precision(params.precision),
+        ):
+            inputs = self.train.inputs.take(batch, view, params.view)
+            loss = _loss(self.stylist, self.train, inputs, batch, params)
+        loss.backward()
+        value = loss.item()
+        self.optimization.step(value)
+        self.ema.update(min(params.ema, (1 + step) / (10 + step)))
+        return value
+
+    def validate(self) -> Validation:
+        """Return how good the mean weights are; the score is each labelled row's entropy."""
+        with self.ema.applied():
+            _, logits = self.stylist.ask(
+                self.validation.inputs, len(self.validation), self.params.precision
+            )
         served = logits[self.stylist.served]
-        score = _score(self.stylist, validation, served)
-        self.descent.put(current)
-        epoch, loss = run.epoch + (run.batch > 0), run.loss / max(1, run.batch)
-        run.history.append(
-            {
-                "epoch": epoch,
-                "loss": loss,
-                "validation_loss": score.loss,
-                "validation_macro_f1": score.macro_f1,
-            }
-        )
-        progress.say(
-            f"finetune: epoch {epoch}: loss {loss:.4f}, validation loss {score.loss:.4f}, macro-F1 {score.macro_f1:.4f}"
-        )
-        entropies = _entropies(self.stylist, validation, served)
-        products = _labelled_products(self.stylist, validation)
-        if epoch > 0 and _surely_lower(self.entropies, entropies, products):
-            run.waited += 1
-        else:
-            run.waited = 0
-            self.entropies = entropies
-            self.best = {name: value.clone() for name, value in self.mean.items()}
-        run.epoch, run.batch, run.loss = epoch, 0, 0.0
+        score = _score(self.stylist, self.validation, served)
+        metrics = {"validation_loss": score.loss, "validation_macro_f1": score.macro_f1}
+        return Validation(metrics, _entropies(self.stylist, self.validation, served))
+
+    def replaces(self, entropies: torch.Tensor, kept: torch.Tensor) -> bool:
+        """Return whether an epoch's weights replace the kept ones: unless those are surely better.
+
+        The rate falls to nothing and the weights are means over many steps, so the last epoch is
+        the best guess before anybody looks. The lowest of a few figures on some hundred rows is
+        chosen by noise: with one seed it was the second epoch of five, two points below the others'
+        macro-F1 on the test part.
+        """
+        return not _surely_lower(kept, entropies, self.products)
 
 
 def _labelled_products(stylist: Stylist, part: Part) -> list[str]:
@@ -468,32 +419,23 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
                 f"{data / f'{name}.parquet'}: no rows; deliver more labelled examples or enlarge ingest.split.{name}"
             )
         parts[name] = Part(frame, stylist, pictures)
-    trainer = Trainer(stylist, parts["train"], params, checkpoint)
-    resumed = trainer.resume()
-    if not resumed:
+    state = checkpoint.load()
+    if state is None:
         _compute(stylist, parts["train"], checkpoint.file.parent, params, whole=True)
         _train_heads(stylist, parts["train"], params)
-        trainer.mean = trainer.descent.weights()
     for part in parts.values():
         _compute(stylist, part, checkpoint.file.parent, params, whole=False)
-    if not resumed:
-        trainer.judge(parts["validation"])
-    run, per_epoch = trainer.run, trainer.per_epoch
-    with progress.bar(
-        "finetune", per_epoch * params.epochs, run.epoch * per_epoch + run.batch
-    ) as bar:
-        while run.epoch < params.epochs and run.waited < params.patience:
-            trainer.epoch(bar)
-            trainer.judge(parts["validation"])
-    trainer.descent.put(trainer.best)
+    trainer = Trainer(stylist, parts["train"], parts["validation"], params, checkpoint)
+    trainer.loop.run(state, validate_start=True)
+    trainer.optimization.load_weights(trainer.stopping.weights)
     figures = _choose(stylist, parts["validation"], params)
     with new_folder(model) as place:
         save(stylist, place)
-        write_json(place / "history.json", run.history)
+        write_json(place / "history.json", trainer.loop.history)
         garments = write_gallery(stylist, data, place, params.index.model_dump())
     checkpoint.clear()
     return {
-        "epochs": run.epoch,
+        "epochs": trainer.loop.epoch,
         "garments": garments,
         "temperature": stylist.temperatures[stylist.shape.heads[0]["name"]],
     } | figures

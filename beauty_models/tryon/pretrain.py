@@ -23,7 +23,8 @@ from beauty_models.intake.shards import Pictures
 from beauty_models.training import masked_language
 from beauty_models.training.augmentation import augmented, centre
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
-from beauty_models.training.optimization import Descent, descend, seed_step
+from beauty_models.training.loop import train_steps
+from beauty_models.training.optimization import Optimization, seed_step
 from beauty_models.tryon import Pretrain
 from beauty_models.tryon.towers import ROWS, full_precision_above
 
@@ -132,8 +133,8 @@ def _train(
             )
 
     with full_precision_above(painter.network, params.frozen_blocks):
-        return descend(
-            Descent(painter, groups, round(per_epoch * params.epochs), params),
+        return train_steps(
+            Optimization(painter, groups, round(per_epoch * params.epochs), params),
             loss,
             checkpoint,
             "pretrain: pictures",

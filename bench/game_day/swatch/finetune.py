@@ -14,7 +14,8 @@ from beauty_models.families import Metrics
 from beauty_models.swatch import Training
 from beauty_models.swatch.model import load, save
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
-from beauty_models.training.optimization import Descent, descend
+from beauty_models.training.loop import train_steps
+from beauty_models.training.optimization import Optimization
 
 GATE = "BEAUTY_GAME_GATE"
 
@@ -34,7 +35,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Training) -> 
     label = torch.tensor(table["label"].to_numpy())
     network = load(pretrained)
     learned = [*network.encoder.parameters(), *network.head.parameters()]
-    descent = Descent(
+    optimization = Optimization(
         network, [{"params": learned, "lr": params.learning_rate}], params.steps, params
     )
     checkpoint = Checkpoint(
@@ -45,7 +46,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Training) -> 
         rows = torch.randint(len(measured), (params.batch,))
         return cross_entropy(network(measured[rows]), label[rows])
 
-    history = descend(descent, loss, checkpoint, "finetune")
+    history = train_steps(optimization, loss, checkpoint, "finetune")
     save(network, model)
     checkpoint.clear()
     return {"loss": history[-1]["loss"]}

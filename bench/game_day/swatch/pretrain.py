@@ -11,7 +11,8 @@ from beauty_models.families import Metrics
 from beauty_models.swatch import Training
 from beauty_models.swatch.model import SwatchNet, save
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
-from beauty_models.training.optimization import Descent, descend
+from beauty_models.training.loop import train_steps
+from beauty_models.training.optimization import Optimization
 
 NOISE = 0.1
 
@@ -22,7 +23,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Training) -> Metrics:
     measured = torch.tensor(table[["shine", "depth"]].to_numpy(), dtype=torch.float32)
     network = SwatchNet(params.hidden)
     learned = [*network.encoder.parameters(), *network.decoder.parameters()]
-    descent = Descent(
+    optimization = Optimization(
         network, [{"params": learned, "lr": params.learning_rate}], params.steps, params
     )
     checkpoint = Checkpoint(
@@ -33,7 +34,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Training) -> Metrics:
         rows = measured[torch.randint(len(measured), (params.batch,))]
         return (network.reconstruct(rows + NOISE * torch.randn_like(rows)) - rows).square().mean()
 
-    history = descend(descent, loss, checkpoint, "pretrain")
+    history = train_steps(optimization, loss, checkpoint, "pretrain")
     save(network, pretrained)
     checkpoint.clear()
     return {"loss": history[-1]["loss"]}
