@@ -217,12 +217,10 @@ def train_steps(
     Returns:
         ``step`` and mean ``loss`` of each tenth of the run.
     """
-    steps, first, history, recent = (
-        optimization.steps,
-        0,
-        list[dict[str, float]](),
-        list[float](),
-    )
+    steps = optimization.steps
+    first = 0
+    history: list[dict[str, float]] = []
+    recent: list[float] = []  # losses since the last row of the history
     optimization.watched(title, checkpoint)
     if state := checkpoint.load():
         optimization.load_state_dict(state)
