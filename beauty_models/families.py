@@ -90,6 +90,10 @@ def in_words(family: str, name: str) -> str:
     return wording(family).names.get(name) or COMMON_NAMES.get(name, name)
 
 
+NOT_APPLICABLE = "not_applicable"
+"""``NAME/not_applicable`` in evaluate.json: the data lack what the baseline NAME needs, so nothing was measured."""
+
+
 def compared(metric: str, metrics: Metrics) -> list[str]:
     """Return what evaluate compared the model with by ``metric``: baselines and ablations."""
     ending = f"/{metric}"

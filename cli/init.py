@@ -53,7 +53,6 @@ class Proposal:
     ignored: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)  # class or value → texts
     ratings: dict[str, list[float]] = field(default_factory=dict)  # when the scale is another one
-    impossible: list[str] = field(default_factory=list)  # baselines that lack their input
     notes: list[str] = field(default_factory=list)
 
 
@@ -374,13 +373,6 @@ def _pictures(
     proposal.notes.append(f"{len(delivery.pictures):,} pictures")
     if proposal.family != "tryon":
         return
-    for name, (what, there) in {
-        "tfidf_logreg": ("texts", "text" in proposal.columns),
-        "hog_logreg": ("pictures", bool(delivery.pictures)),
-    }.items():
-        if not there and name in block["gate"]["baselines"]:
-            proposal.impossible.append(name)
-            proposal.notes.append(f"no {what}: the gate does not count the baseline {name}")
     if not delivery.tables:
         least = block["ingest"]["min_examples"]
         for name, count in _classes(delivery).most_common():
@@ -421,9 +413,6 @@ def changes(proposal: Proposal, profile: str | None) -> edit.Changes:
             found[*proposal.labels_at, name] = [*old, *new]
     for name, stars in proposal.ratings.items():
         found["sentiment", "ingest", "ratings", name] = stars
-    if proposal.impossible:
-        counted = [name for name in block["gate"]["baselines"] if name not in proposal.impossible]
-        found[proposal.family, "gate", "baselines"] = counted
     return found
 
 

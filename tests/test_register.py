@@ -195,6 +195,17 @@ def test_a_listed_baseline_that_was_not_measured_is_an_error_that_names_it(lost:
         gate.judge(GATE, metrics, None, None)
 
 
+def test_a_baseline_that_the_data_do_not_allow_is_told_and_does_not_count() -> None:
+    asked = GATE.model_copy(update={"baselines": [*GATE.baselines, "tfidf"]})
+    verdict = gate.judge(asked, GOOD | {"tfidf/not_applicable": 1.0}, None, None)
+    assert verdict["passed"] and gate.counted(verdict) == GATE.baselines
+    told = "tfidf does not count: the data lack what it needs"
+    assert told in gate.markdown("sentiment", verdict, GOOD, [])
+    alone = GATE.model_copy(update={"baselines": ["tfidf"]})
+    with pytest.raises(ValueError, match="tfidf alone, for which the data lack"):
+        gate.judge(alone, GOOD | {"tfidf/not_applicable": 1.0}, None, None)
+
+
 def test_a_gate_counts_at_least_one_baseline_and_knows_its_metric() -> None:
     with pytest.raises(ValueError, match="baselines"):
         Gate.model_validate(GATE.model_dump() | {"baselines": []})

@@ -291,6 +291,7 @@ def test_photos_alone_make_a_model_without_words(place: Path, tmp_path: Path) ->
         and "hog_logreg/macro_f1.margin_low" in figures
         and not any("text" in name for name in figures)
     )
+    assert figures["tfidf_logreg/not_applicable"] == figures["frozen_logreg/not_applicable"] == 1
     with pytest.raises(ValueError, match="learned from image only"):
         predict(model=tmp_path / "model", arguments=["--text", "a hat"])
 

@@ -18,7 +18,7 @@ from beauty_models.evaluation.comparison import (
     product_groups,
     with_interval,
 )
-from beauty_models.families import Metrics
+from beauty_models.families import NOT_APPLICABLE, Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake.shards import Pictures
 from beauty_models.progress import say
@@ -26,7 +26,7 @@ from beauty_models.retrieval import index
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.model import PARTS, Answer, Stylist, load
 from beauty_models.tryon.report import declared
-from beauty_models.tryon.report.baselines import Guess, baselines
+from beauty_models.tryon.report.baselines import CONDITIONAL, Guess, baselines
 from beauty_models.tryon.report.page import write_report
 
 TOP = 10  # garments that are recommended
@@ -255,4 +255,6 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
         ValueError: as `read`, or ``model`` is not a saved stylist.
     """
     with new_folder(report) as folder:
-        return flat(examine(model, data, folder, params))
+        metrics = flat(examine(model, data, folder, params))
+    missing = [name for name in CONDITIONAL if f"{name}/accuracy" not in metrics]
+    return metrics | {f"{name}/{NOT_APPLICABLE}": 1.0 for name in missing}

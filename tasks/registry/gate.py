@@ -11,7 +11,7 @@ from beauty_models.params import Gate
 Metrics = dict[str, float]
 
 FLOOR, CHAMPION = "floor", "champion"
-"""What a criterion holds the candidate against; everything else is the name of a baseline."""
+"""What a criterion holds the candidate against; everything else is the name of a baseline, or None."""
 
 
 def judge(
@@ -45,6 +45,11 @@ def judge(
     criteria = [_criterion(f"{name} reaches the floor", FLOOR, value, no_worse, gate.floor)]
     for baseline, lead in leads.items():
         criteria.append(_criterion(f"lead over {baseline}, lower bound", baseline, lead, ">", 0.0))
+    for baseline in _not_applicable(gate, metrics):
+        name_it = f"{baseline} does not count: the data lack what it needs"
+        criteria.append(
+            {"name": name_it, "against": None, "value": None, "bound": None, "passed": True}
+        )
     if champion is not None:
         if name not in champion:
             raise ValueError(
@@ -67,10 +72,16 @@ def judge(
     }
 
 
+def _not_applicable(gate: Gate, metrics: Metrics) -> list[str]:
+    """Return the listed baselines of which evaluate says that the data do not allow them."""
+    return [name for name in gate.baselines if f"{name}/{families.NOT_APPLICABLE}" in metrics]
+
+
 def _leads(gate: Gate, metrics: Metrics) -> dict[str, float]:
     """Return the lead over each baseline that counts; a ValueError names those that were not measured."""
     leads, unmeasured = {}, []
-    for baseline in gate.baselines:
+    impossible = _not_applicable(gate, metrics)
+    for baseline in [name for name in gate.baselines if name not in impossible]:
         lead = families.lead(gate.metric, metrics, baseline, gate.larger_is_better)
         if lead is None or f"{baseline}/{gate.metric}" not in metrics:
             unmeasured.append(baseline)
@@ -80,8 +91,12 @@ def _leads(gate: Gate, metrics: Metrics) -> dict[str, float]:
         there = ", ".join(families.compared(gate.metric, metrics)) or "nothing"
         raise ValueError(
             f"params.yaml: gate.baselines lists {', '.join(unmeasured)}, which evaluate did not "
-            f"measure by {gate.metric} (it compared the model with {there}). The data may lack "
-            "what such a baseline needs: then take its name out of the list"
+            f"measure by {gate.metric} (it compared the model with {there})"
+        )
+    if not leads:
+        raise ValueError(
+            f"params.yaml: gate.baselines lists {', '.join(impossible)} alone, for which the data lack "
+            "what they need; add majority, or another that can be measured"
         )
     return leads
 
@@ -102,7 +117,7 @@ def _criterion(name: str, against: str, value: float, sign: str, bound: float) -
 def counted(verdict: dict[str, Any]) -> list[str]:
     """Return the baselines that a verdict counted."""
     against = [criterion["against"] for criterion in verdict["criteria"]]
-    return [name for name in against if name not in (FLOOR, CHAMPION)]
+    return [name for name in against if name not in (FLOOR, CHAMPION, None)]
 
 
 def strongest_baseline(verdict: dict[str, Any], metrics: Metrics) -> str | None:

@@ -41,6 +41,9 @@ SPARSE = (1.0, 10.0, 100.0)  # C of those on n-grams
 Guess = dict[str, NDArray[np.float64]]
 """Head → probabilities [test rows, labels]."""
 
+CONDITIONAL = ("hog_logreg", "tfidf_logreg", "frozen_logreg")
+"""Baselines that some data do not allow: photos alone have no n-grams, a network from scratch has no frozen features."""
+
 
 def majority(frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]) -> Guess:
     """Guess the label that most training examples have; the probabilities are their shares."""
