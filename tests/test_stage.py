@@ -134,7 +134,7 @@ def test_an_early_end_leaves_no_process_and_no_lock(
 
 def test_a_killed_dvc_blocks_nothing(project: Path) -> None:
     set_param("lips", "ingest", sleep=600)
-    script = "from tasks import stage; stage.bring_up_to_date(stage.graph(['lips'])['ingest@lips'], 600, print)"
+    script = "from tasks.pipeline import stage; stage.bring_up_to_date(stage.graph(['lips'])['ingest@lips'], 600, print)"
     with started([sys.executable, "-c", script]) as flow:
         wait_for("runs.txt")
         holder = json.loads(Path(".dvc/tmp/rwlock").read_text())["write"][
