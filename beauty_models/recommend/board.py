@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 
-import matplotlib
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from beauty_models.serving.fonts import font
 
 LIMIT = 300_000  # bytes; larger pictures are not shown in the Prefect UI
 SIDES = (112, 96, 80, 64, 48)  # pixels of a photo; the largest that keeps the file below the limit
@@ -49,17 +50,6 @@ class Asked:
 def drawable(text: str) -> bool:
     """Return whether the font has the characters of ``text``."""
     return not any(unicodedata.east_asian_width(character) in "WF" for character in text)
-
-
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans."""
-    return ImageFont.truetype(
-        Path(matplotlib.get_data_path())
-        / "fonts"
-        / "ttf"
-        / f"DejaVuSans{'-Bold' if bold else ''}.ttf",
-        size,
-    )
 
 
 def _cut(draw: ImageDraw.ImageDraw, text: str, width: int, face: ImageFont.FreeTypeFont) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from beauty_models.serving.fonts import font
 from beauty_models.tryon.attribution import Reasons
 
 PAPER, INK, SOFT, GOOD, BAD = "#ffffff", "#1d2330", "#6b7383", "#1f9e89", "#d9603b"
@@ -26,17 +26,6 @@ class Shown(NamedTuple):
     picture: Image.Image | None
     lines: Sequence[str]
     right: bool | None = None  # colours the first line
-
-
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return the font that comes with matplotlib."""
-    return ImageFont.truetype(
-        Path(matplotlib.get_data_path())
-        / "fonts"
-        / "ttf"
-        / f"DejaVuSans{'-Bold' if bold else ''}.ttf",
-        size,
-    )
 
 
 def readable(text: str) -> bool:
