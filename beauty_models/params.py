@@ -6,7 +6,7 @@ from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -31,9 +31,25 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Section(BaseModel):
-    """A block of params.yaml. Frozen; keys that the class does not name are refused; no defaults; numbers are finite."""
+    """A block of params.yaml: frozen, no defaults, numbers are finite.
+
+    Keys that the class does not name are refused. Those that it once named stand in ``RENAMED``,
+    so that a params.yaml from before is told the new name instead of one unknown and one missing key.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    RENAMED: ClassVar[dict[str, str]] = {}
+    """Old key → what is to stand there today."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_the_new_key(cls, block: Any) -> Any:
+        old = [key for key in cls.RENAMED if isinstance(block, dict) and key in block]
+        if old:
+            renames = [f"`{key}` is now `{cls.RENAMED[key]}`" for key in old]
+            raise ValueError(f"{'; '.join(renames)}: rename in the file, the value stays")
+        return block
 
 
 class Gate(Section):

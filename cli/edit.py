@@ -279,22 +279,30 @@ def _shared(document: Any, node: Any) -> bool:
     return count > 1
 
 
-def _takes_any_key(path: tuple[str, ...]) -> bool:
-    """Return whether the family takes any key at ``path``: classes and their values, say."""
+def _section(path: tuple[str, ...]) -> Any:
+    """Return the type of what stands at ``path`` below families; None where nothing may."""
     try:
         section: Any = import_module(f"beauty_models.{path[0]}").Params
     except (ImportError, IndexError, AttributeError):
-        return False
+        return None
     for key in path[1:]:
         fields = getattr(section, "model_fields", {})
         if key not in fields:
-            return False
+            return None
         section = fields[key].annotation
-    return get_origin(section) is dict
+    return section
+
+
+def _takes_any_key(path: tuple[str, ...]) -> bool:
+    """Return whether the family takes any key at ``path``: classes and their values, say."""
+    return get_origin(_section(path)) is dict
 
 
 def _near(blocks: Any, above: tuple[str, ...], place: Any, key: str) -> str:
     here = list(place) if isinstance(place, dict) else []
+    renamed = getattr(_section(above), "RENAMED", {})
+    if key in renamed:
+        return f"; it is now {'.'.join((*above, renamed[key]))}"
     near = [".".join((*above, name)) for name in difflib.get_close_matches(key, here, n=3)]
     near = near or [".".join(path) for path in _leaves(blocks) if path[-1] == key][:3]
     return (

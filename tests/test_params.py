@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -102,3 +102,17 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"families: \xff\xfe")
     with pytest.raises(ValueError, match="not UTF-8"):
         params.read(file)
+
+
+class _Renaming(params.Section):
+    RENAMED: ClassVar[dict[str, str]] = {"view": "view_size", "keep": "wiseft_alpha"}
+
+    view_size: int
+    wiseft_alpha: float
+
+
+def test_a_key_of_before_is_told_its_name_of_today() -> None:
+    with pytest.raises(ValueError, match="`view` is now `view_size`") as refused:
+        _Renaming.model_validate({"view": 3, "wiseft_alpha": 1.0})
+    assert "missing" not in str(refused.value) and "keep" not in str(refused.value)
+    assert _Renaming.model_validate({"view_size": 3, "wiseft_alpha": 1.0}).view_size == 3
