@@ -97,12 +97,15 @@ class Pictures(Section):
     max_pixels: Positive  # width × height; larger ones are refused unread
     min_side: Positive  # pixels
     side: Positive  # the shorter side as it is kept, pixels
-    repeat_bits: Annotated[
-        int, Field(ge=0, le=63)
-    ]  # of the 64 of the perceptual hash, by which a copy of a picture may differ
-    repeat_colour: Annotated[
-        float, Field(ge=0)
-    ]  # mean difference of colours, 0 to 255, by which a copy may differ
+    # bits of the perceptual hash, of 64, by which a copy of a picture may differ
+    duplicate_hash_distance: Annotated[int, Field(ge=0, le=63)]
+    # mean absolute difference of colors, 0 to 255, by which a copy may differ
+    duplicate_color_distance: Annotated[float, Field(ge=0)]
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "repeat_bits": "duplicate_hash_distance",
+        "repeat_colour": "duplicate_color_distance",
+    }
 
 
 class Scratch(Section):

@@ -77,6 +77,6 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
         yield Bar(title, total, done, shown)
 
 
-def say(text: str) -> None:
+def log_line(text: str) -> None:
     """Print one line of a stage's log at once."""
     print(text, flush=True)

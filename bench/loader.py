@@ -25,7 +25,7 @@ from beauty_models.training import augmentation
 
 BATCH, DRAWN, SIDE = 64, 100, 256
 CROP, LIGHT = (0.5, 1.0), 0.2
-COLOURS, KINDS, PATTERNS = list(synthetic.COLOURS), list(synthetic.KINDS), list(synthetic.PATTERNS)
+COLOURS, KINDS, PATTERNS = list(synthetic.COLORS), list(synthetic.KINDS), list(synthetic.PATTERNS)
 
 
 def pictures(count: int) -> list[tuple[str, bytes]]:

@@ -1,4 +1,7 @@
-"""Pictures: hostile files are refused in words, odd ones become upright RGB, copies are known again, shards give back what they got."""
+"""Pictures: hostile files are refused in words, odd ones become upright RGB, copies are known.
+
+Shards give back what they got.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +19,34 @@ from beauty_models.intake import shards
 from beauty_models.intake.images import (
     BadImageError,
     Files,
+    content_key,
     encode,
-    look,
-    name,
+    near_duplicates,
     open_image,
-    repeats,
+    perceptual_hash,
     shrink,
 )
+from beauty_models.params import Pictures
 from beauty_models.training import augmentation
 
+RULES = Pictures(
+    max_pixels=10_000_000,
+    min_side=16,
+    side=256,
+    duplicate_hash_distance=4,
+    duplicate_color_distance=8,
+)
 
-def drawn(size: tuple[int, int] = (80, 60), colour: str = "red", shape: int = 0) -> Image.Image:
+
+def drawn(size: tuple[int, int] = (80, 60), color: str = "red", shape: int = 0) -> Image.Image:
     """Return a picture with something to recognise in it."""
     image = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(image)
     width, height = size
     pen.rectangle(
-        (width * 0.1, height * 0.1, width * (0.4 + 0.1 * shape), height * 0.9), fill=colour
+        (width * 0.1, height * 0.1, width * (0.4 + 0.1 * shape), height * 0.9), fill=color
     )
-    pen.ellipse(
-        (width * 0.5, height * (0.1 + 0.12 * shape), width * 0.9, height * 0.7), fill=colour
-    )
+    pen.ellipse((width * 0.5, height * (0.1 + 0.12 * shape), width * 0.9, height * 0.7), fill=color)
     return image
 
 
@@ -47,7 +57,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def opened(content: bytes) -> Image.Image:
-    return open_image(content, max_pixels=10_000_000, min_side=16)
+    return open_image(content, RULES.max_pixels, RULES.min_side)
 
 
 def bomb() -> bytes:
@@ -113,7 +123,7 @@ def test_odd_pictures_become_upright_rgb() -> None:
     assert np.asarray(opened(saved(Image.new("RGBA", (40, 40), (*red, 0)), "PNG"))).min() == 255, (
         "transparent is white"
     )
-    frames = [Image.new("RGB", (40, 40), colour) for colour in (red, "blue")]
+    frames = [Image.new("RGB", (40, 40), color) for color in (red, "blue")]
     assert np.allclose(
         np.asarray(opened(saved(frames[0], "GIF", save_all=True, append_images=frames[1:])))[0, 0],
         red,
@@ -134,40 +144,31 @@ def test_a_copy_is_known_again_and_a_recolour_is_not_one() -> None:
     photo = drawn((300, 240))
     copy = opened(saved(photo.resize((200, 160)), "JPEG", quality=60))
     others = [drawn((300, 240), "green"), drawn((300, 240), "red", shape=3)]
-    assert repeats([look(p) for p in (photo, copy, *others, others[0])], distance=4, colour=8) == [
-        -1,
-        0,
-        -1,
-        -1,
-        2,
-    ]
+    hashes = [perceptual_hash(picture) for picture in (photo, copy, *others, others[0])]
+    assert near_duplicates(hashes, RULES) == [-1, 0, -1, -1, 2]
 
 
-def test_repeats_are_those_of_comparing_all_pairs() -> None:
+def test_near_duplicates_are_those_of_comparing_all_pairs() -> None:
     random = np.random.default_rng(0)
-    looks = [
-        look(Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize((64, 64)))
-        for _ in range(40)
-    ]
-    looks += [
-        one._replace(
-            structure=one.structure
-            ^ int(sum(1 << int(bit) for bit in random.choice(64, changed, replace=False)))
-        )
-        for changed in (0, 1, 4, 5, 9)
-        for one in looks[:8]
-    ]
+    hashes = []
+    for _ in range(40):
+        noise = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8))
+        hashes.append(perceptual_hash(noise.resize((64, 64))))
+    for changed in (0, 1, 4, 5, 9):
+        for original in hashes[:8]:
+            flips = sum(1 << int(bit) for bit in random.choice(64, changed, replace=False))
+            hashes.append(original._replace(bits=original.bits ^ flips))
     expected: list[int] = []
-    for index, one in enumerate(looks):
+    for index, candidate in enumerate(hashes):
         kept = [
             i
             for i in range(index)
             if expected[i] < 0
-            and (looks[i].structure ^ one.structure).bit_count() <= 4
-            and np.abs(looks[i].colours - one.colours).mean() <= 8
+            and (hashes[i].bits ^ candidate.bits).bit_count() <= 4
+            and np.abs(hashes[i].colors - candidate.colors).mean() <= 8
         ]
         expected.append(kept[0] if kept else -1)
-    assert repeats(looks, 4, 8) == expected and any(match >= 0 for match in expected)
+    assert near_duplicates(hashes, RULES) == expected and any(match >= 0 for match in expected)
 
 
 def test_references_of_a_table_find_their_file_and_never_leave_the_folder(tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_shards_give_back_what_they_got(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(shards, "SHARD_BYTES", 20_000)
     monkeypatch.setattr(shards, "BATCH_BYTES", 6_000)
     given = {
-        name(jpeg): jpeg
+        content_key(jpeg): jpeg
         for jpeg in (encode(drawn((64, 48), (i, 90, 200 - i))) for i in range(0, 200, 10))
     }
     shards.write(tmp_path, "train", [*given.items(), *given.items()])
@@ -241,8 +242,8 @@ def test_augmentation_repeats_itself_and_keeps_the_hue(tmp_path: Path) -> None:
         and (draw[0][0] != draw[0][1]).any()
     )
     pixels = draw[0].float().permute(0, 2, 3, 1).reshape(-1, 3)
-    coloured = pixels[(pixels.max(1).values - pixels.min(1).values) > 60]
-    assert len(coloured) and (coloured.argmax(1) == 0).all(), "red stays red"
+    colored = pixels[(pixels.max(1).values - pixels.min(1).values) > 60]
+    assert len(colored) and (colored.argmax(1) == 0).all(), "red stays red"
     blank = pictures.tensor(
         ["a"], 32, augmentation.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=1.0)
     )

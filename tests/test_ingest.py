@@ -104,7 +104,7 @@ def test_other_encodings_are_read_and_told(
         },
     )
     assert (
-        everything(frames) <= {text.normalise(t) for t, _ in reviews}
+        everything(frames) <= {text.normalize(t) for t, _ in reviews}
         and len(everything(frames)) > 20
     )
     assert (": read as " in capsys.readouterr().out) == (encoding != "utf-8-sig")
@@ -239,7 +239,7 @@ def test_duplicates_and_contradictions(tmp_path: Path) -> None:
     torn = [("同一句话", "1"), ("同一句话。", "0")]
     figures, frames = run(tmp_path, {"a.csv": table([*reviews, *again, *torn])})
     assert everything(frames) == {t for t, _ in reviews} | (
-        everything(frames) & {text.normalise(t) for t, _ in again}
+        everything(frames) & {text.normalize(t) for t, _ in again}
     )
     assert (
         len(everything(frames)) == 60
@@ -381,8 +381,8 @@ def test_near_duplicates_are_exact(texts: list[str], threshold: float) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text())
 def test_words_cover_the_text(given_text: str) -> None:
-    clean = text.normalise(given_text)
-    assert text.normalise(clean) == clean or "&" in clean or "<" in clean
+    clean = text.normalize(given_text)
+    assert text.normalize(clean) == clean or "&" in clean or "<" in clean
     assert "".join(text.words(clean)) == "".join(clean.split())
 
 

@@ -48,11 +48,11 @@ def items(part: str, count: int) -> tuple[pd.DataFrame, list[tuple[str, bytes]]]
             told = [
                 ("name", "en", f"{english} {part} {number}"),
                 ("description", "en", f"A {colour} {english} for every day."),
-                ("attributes", "zh", f"{synthetic.COLOURS[colour][1]}{chinese}"),
+                ("attributes", "zh", f"{synthetic.COLORS[colour][1]}{chinese}"),
             ]
             rows.append(
                 {
-                    "key": images.name(jpeg),
+                    "key": images.content_key(jpeg),
                     "product": f"{part}-{number}",
                     "skus": [f"{part}-{number}-{colour}"],
                     "name": f"{english} {number}",
@@ -61,13 +61,13 @@ def items(part: str, count: int) -> tuple[pd.DataFrame, list[tuple[str, bytes]]]
                     "material": None,
                     "price": 10.0,
                     "attributes": {"color": colour},
-                    "image": images.name(jpeg),
+                    "image": images.content_key(jpeg),
                     "captions": [
                         dict(zip(("kind", "language", "text"), one, strict=True)) for one in told
                     ],
                 }
             )
-            photos.append((images.name(jpeg), jpeg))
+            photos.append((images.content_key(jpeg), jpeg))
     return pd.DataFrame(rows), photos
 
 
@@ -123,7 +123,7 @@ def reader(blind: bool = False) -> SimpleNamespace:
             ]
         )
         distance = (
-            (pixels[:, None] - np.array([synthetic.COLOURS[colour][0] for colour in COLOURS])) ** 2
+            (pixels[:, None] - np.array([synthetic.COLORS[colour][0] for colour in COLOURS])) ** 2
         ).sum(-1)
         return rows(
             np.concatenate(
@@ -134,7 +134,7 @@ def reader(blind: bool = False) -> SimpleNamespace:
     def embed_texts(texts, title=""):
         named = np.array(
             [
-                [colour in text or synthetic.COLOURS[colour][1] in text for colour in COLOURS]
+                [colour in text or synthetic.COLORS[colour][1] in text for colour in COLOURS]
                 for text in texts
             ],
             float,

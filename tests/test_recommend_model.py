@@ -18,8 +18,8 @@ from torch.nn import functional
 from beauty_models import params
 from beauty_models.files import read_json
 from beauty_models.intake import shards
-from beauty_models.intake.images import encode, name
-from beauty_models.intake.synthetic import COLOURS, product
+from beauty_models.intake.images import content_key, encode
+from beauty_models.intake.synthetic import COLORS, product
 from beauty_models.recommend import openclip
 from beauty_models.recommend.cca import best_penalty, prepare, solve
 from beauty_models.recommend.contrastive import (
@@ -57,10 +57,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, shards
     """Sixteen drawn products, each in two colours."""
     folder, rows, kept = tmp_path_factory.mktemp("shop"), [], []
     for number in range(16):
-        for colour in list(COLOURS)[number % 4 : number % 4 + 2]:
+        for colour in list(COLORS)[number % 4 : number % 4 + 2]:
             kind = KINDS[number // 4]
             jpeg = encode(product(kind, colour, "plain", size=32, seed=number))
-            kept.append((name(jpeg), jpeg))
+            kept.append((content_key(jpeg), jpeg))
             told = [
                 {"kind": "name", "language": "en", "text": f"{colour} {kind}"},
                 {"kind": "category", "language": "en", "text": kind},

@@ -42,7 +42,7 @@ def saved(tmp_path_factory, photos):
         captions = [{"kind": "name", "language": "en", "text": f"{colour} {kind.lower()}"}]
         rows.append(
             {
-                "key": images.name(jpeg),
+                "key": images.content_key(jpeg),
                 "product": kind,
                 "skus": [sku, f"{sku}-L"],
                 "name": kind.title(),
@@ -51,12 +51,12 @@ def saved(tmp_path_factory, photos):
                 "material": "",
                 "price": 10.0 if kind != "BAG" else None,
                 "captions": captions,
-                "image": images.name(jpeg),
+                "image": images.content_key(jpeg),
                 "attributes": [("climate", "Warm|Mild"), ("size", "L")],
             }
         )
     items = pd.DataFrame(rows)
-    shards.write(folder, "train", [(images.name(jpeg), jpeg) for jpeg in photos.values()])
+    shards.write(folder, "train", [(images.content_key(jpeg), jpeg) for jpeg in photos.values()])
     torch.manual_seed(1)
     dual = model.build(
         image="timm:test_efficientnet",

@@ -53,7 +53,7 @@ def _recommend(model: Path) -> None:
         text = f"{colour} {kind.lower()}"
         rows.append(
             {
-                "key": images.name(jpeg),
+                "key": images.content_key(jpeg),
                 "product": sku,
                 "skus": [sku],
                 "name": text,
@@ -62,12 +62,12 @@ def _recommend(model: Path) -> None:
                 "material": "",
                 "price": 10.0,
                 "captions": [{"kind": "name", "language": "en", "text": text}],
-                "image": images.name(jpeg),
+                "image": images.content_key(jpeg),
                 "attributes": [("size", "L")],
             }
         )
     folder = model.parent
-    shards.write(folder, "train", [(images.name(jpeg), jpeg) for jpeg in _photos().values()])
+    shards.write(folder, "train", [(images.content_key(jpeg), jpeg) for jpeg in _photos().values()])
     dual = recommend.build(
         image="timm:test_efficientnet",
         text="scratch",

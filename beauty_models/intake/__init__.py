@@ -1,1 +1,1 @@
-"""From raw files to clean tables: reading, cleaning, pictures, splits, what is rejected, and how pictures are stored."""
+"""From raw files to clean tables: reading, cleaning, splits, what is rejected, stored pictures."""

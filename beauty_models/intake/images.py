@@ -1,4 +1,4 @@
-"""Pictures as they are delivered, hostile until proven otherwise: find them, open them safely, know them again."""
+"""Pictures as they are delivered, hostile until proven otherwise: find, open safely, know again."""
 
 from __future__ import annotations
 
@@ -16,19 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from beauty_models.params import Pictures
+
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "BMP",
-    "GIF",
-    "TIFF",
-)  # the decoders that are tried; all others of Pillow stay shut
+
+# The decoders that are tried. All others of Pillow stay shut: EPS starts Ghostscript, for one.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+
 LARGEST_FILE = 100_000_000  # bytes; a larger file is not read at all
 LONGEST_SIDE = 65_500  # pixels, of a JPEG (libjpeg's JPEG_MAX_DIMENSION)
-THUMBNAIL = 8  # pixels a side of the colour thumbnail
-BITS = 64  # of the perceptual hash
+THUMBNAIL = 8  # pixels a side of the color thumbnail
+HASH_BITS = 64
+
+# More than 8 bits a pixel: Pillow's conversion to RGB clips these values instead of scaling them.
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
+
+# What Pillow's decoders are known to raise on damaged content.
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    IndexError,
+    KeyError,
+    TypeError,
+)
 
 
 class BadImageError(ValueError):
@@ -36,37 +50,35 @@ class BadImageError(ValueError):
 
 
 class ImageSizeError(BadImageError):
-    """A picture of too many pixels, or of too few; ``limit`` is the argument of `open_image` that says so."""
+    """A picture of too many pixels, or of too few; ``limit`` names the argument of `open_image`."""
 
     def __init__(self, message: str, limit: str) -> None:
         super().__init__(message)
         self.limit = limit
 
 
-class Look(NamedTuple):
-    """What makes two pictures look alike: the hash of their grey structure and their colours, coarsely."""
+class PerceptualHash(NamedTuple):
+    """What two pictures that look alike share: the structure of their grey values, their colors."""
 
-    structure: int  # 64 bits
-    colours: NDArray[np.int16]  # [8, 8, 3], 0 to 255
+    bits: int  # pHash, `HASH_BITS` bits
+    colors: NDArray[np.int16]  # thumbnail [8, 8, 3], 0 to 255
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
+    """Return a picture of one of the `DEEP_MODES` as RGB."""
+    values = np.asarray(image, dtype=np.float64)
+    brightest = float(values.max())
+    # Integers above 255 are 16-bit values; anything else says of white only that it is the maximum.
+    white = 65535.0 if image.mode.startswith("I") and brightest > 255 else max(brightest, 1.0)
+    scaled = np.clip(values / white * 255, 0, 255).astype(np.uint8)
+    return Image.fromarray(scaled).convert("RGB")
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
     """Return ``image`` turned as its EXIF says, in RGB; what is transparent lies on white."""
     image = ImageOps.exif_transpose(image)
-    if image.mode in (
-        "I",
-        "I;16",
-        "I;16B",
-        "I;16L",
-        "F",
-    ):  # 16 bits a pixel and more: Pillow would clip, not scale
-        values = np.asarray(image, dtype=np.float64)
-        top = (
-            65535.0
-            if image.mode.startswith("I") and values.max() > 255
-            else max(float(values.max()), 1.0)
-        )
-        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in DEEP_MODES:
+        return _scaled_to_8_bits(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
@@ -74,9 +86,9 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
-    """Return the picture in ``content`` as upright RGB: the first frame of an animation, CMYK and 16 bits converted.
+    """Return the picture in ``content`` as upright RGB.
 
-    The size is read from the header before anything is decoded, so a "bomb" of 30,000 × 30,000 pixels costs nothing.
+    Of an animation the first frame is taken; CMYK and 16 bits a pixel are converted.
 
     Raises:
         BadImageError: it is no picture, broken or cut off.
@@ -88,41 +100,28 @@ def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own words on large pictures and odd metadata
             image = Image.open(io.BytesIO(content), formats=FORMATS)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise ImageSizeError(
-                    f"the picture has {width} × {height} pixels, more than {max_pixels:,} are not read",
-                    "max_pixels",
-                )
-            if min(width, height) < min_side:
-                raise ImageSizeError(
-                    f"the picture has {width} × {height} pixels, its shorter side needs {min_side}",
-                    "min_side",
-                )
+            # The header is read, the pixels are not: a "bomb" of 30,000 × 30,000 costs nothing.
+            _check_size(image, max_pixels, min_side)
             image.load()
-            return _upright(image)
+            return _upright_rgb(image)
     except BadImageError:
         raise
     except UnidentifiedImageError:
         raise BadImageError(f"not a picture in {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError:
-        raise ImageSizeError(
-            f"the picture has more than {max_pixels:,} pixels and is not read", "max_pixels"
-        ) from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        OverflowError,
-        MemoryError,
-        IndexError,
-        KeyError,
-        TypeError,
-    ) as error:
-        raise BadImageError(
-            f"the picture is broken or cut off: {str(error)[:100]}"
-        ) from None  # decoders fail in all these ways
+        message = f"the picture has more than {max_pixels:,} pixels and is not read"
+        raise ImageSizeError(message, "max_pixels") from None
+    except DECODER_ERRORS as error:
+        raise BadImageError(f"the picture is broken or cut off: {str(error)[:100]}") from None
+
+
+def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:
+    width, height = image.size
+    size = f"the picture has {width} × {height} pixels"
+    if width * height > max_pixels:
+        raise ImageSizeError(f"{size}, more than {max_pixels:,} are not read", "max_pixels")
+    if min(width, height) < min_side:
+        raise ImageSizeError(f"{size}, its shorter side needs {min_side}", "min_side")
 
 
 def shrink(image: Image.Image, side: int) -> Image.Image:
@@ -130,7 +129,8 @@ def shrink(image: Image.Image, side: int) -> Image.Image:
     scale = side / min(image.size)
     if scale >= 1:
         return image
-    width, height = (max(1, round(length * scale)) for length in image.size)
+    width = max(1, round(image.width * scale))
+    height = max(1, round(image.height * scale))
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
@@ -143,60 +143,82 @@ def encode(image: Image.Image, quality: int = 90) -> bytes:
     width, height = image.size
     if max(width, height) > LONGEST_SIDE:
         raise BadImageError(
-            f"the picture has {width} × {height} pixels as it is kept, JPEG allows {LONGEST_SIDE:,} a side"
+            f"the picture has {width} × {height} pixels as it is kept, "
+            f"JPEG allows {LONGEST_SIDE:,} a side"
         )
     stream = io.BytesIO()
     try:
+        # 4:4:4; JPEG's default halves the resolution of color, and color tells products apart.
         image.save(stream, "JPEG", quality=quality, subsampling=0)
     except (OSError, ValueError, MemoryError) as error:
         raise BadImageError(f"the picture cannot be kept as JPEG: {str(error)[:100]}") from None
     return stream.getvalue()
 
 
-def name(encoded: bytes) -> str:
+def content_key(encoded: bytes) -> str:
     """Return the key of an encoded picture: 32 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(encoded).hexdigest()[:32]
 
 
-def look(image: Image.Image) -> Look:
-    """Return how an RGB picture looks: pHash of its grey values (Zauner 2010) and an 8 × 8 thumbnail of its colours."""
-    bits = imagehash.phash(image).hash.flatten()
+def perceptual_hash(image: Image.Image) -> PerceptualHash:
+    """Return the pHash of an RGB picture's grey values (Zauner 2010) and a thumbnail of colors."""
+    digits = "".join("1" if bit else "0" for bit in imagehash.phash(image).hash.flatten())
+    # pHash is blind to color: without the thumbnail a dress in red would repeat the one in blue.
     thumbnail = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return Look(
-        int("".join("1" if bit else "0" for bit in bits), 2), np.asarray(thumbnail, np.int16)
-    )
+    return PerceptualHash(int(digits, 2), np.asarray(thumbnail, np.int16))
 
 
-def repeats(looks: Sequence[Look], distance: int, colour: float) -> list[int]:
+def normalized(content: bytes, rules: Pictures) -> tuple[bytes, PerceptualHash]:
+    """Return the picture in ``content`` as ``rules`` want it kept, a JPEG, and its hash.
+
+    Raises:
+        BadImageError: it cannot be used.
+        ImageSizeError: its size is outside the limits of ``rules``.
+    """
+    image = open_image(content, rules.max_pixels, rules.min_side)
+    kept = shrink(image, rules.side)
+    return encode(kept), perceptual_hash(kept)
+
+
+def near_duplicates(hashes: Sequence[PerceptualHash], rules: Pictures) -> list[int]:
     """Return for each picture the index of the earlier one that it repeats, or -1.
 
-    Two pictures repeat each other when at most ``distance`` of the 64 bits of their structure differ and their colours
-    differ by at most ``colour`` (mean absolute difference, 0 to 255): a recolour of a photo is another picture, a copy in
-    another size or quality is not. A kept picture repeats no other kept one. The bits are cut into ``distance`` + 1 pieces:
-    of two that close one piece is equal, so only pictures that share a piece are compared (Manku et al. 2007).
+    Two pictures repeat each other when at most ``duplicate_hash_distance`` of the bits of their
+    hashes differ, and their colors by at most ``duplicate_color_distance`` (mean absolute
+    difference, 0 to 255): a recolored photo is another picture, a copy in another size or quality
+    is not. A picture that is kept repeats no other kept one.
     """
-    pieces = min(distance + 1, BITS)
-    edges = [BITS * i // pieces for i in range(pieces + 1)]
-    shared: dict[tuple[int, int], list[int]] = defaultdict(list)
-    found = []
-    for index, one in enumerate(looks):
-        keys = [
-            (low, one.structure >> low & ((1 << (high - low)) - 1))
-            for low, high in zip(edges, edges[1:], strict=False)
-        ]
-        met = sorted(set().union(*(shared.get(key, ()) for key in keys)))
-        match = next((i for i in met if _alike(looks[i], one, distance, colour)), -1)
-        found.append(match)
-        if match < 0:
+    bands = _bands(rules.duplicate_hash_distance)
+    kept_in_band: dict[tuple[int, int], list[int]] = defaultdict(list)
+    originals = []
+    for index, candidate in enumerate(hashes):
+        keys = [(low, candidate.bits >> low & mask) for low, mask in bands]
+        neighbors = sorted({kept for key in keys for kept in kept_in_band.get(key, ())})
+        original = next((i for i in neighbors if _repeats(candidate, hashes[i], rules)), -1)
+        originals.append(original)
+        # Only kept pictures are compared with. Otherwise a chain of small differences would end
+        # in a picture that its first link does not resemble.
+        if original < 0:
             for key in keys:
-                shared[key].append(index)
-    return found
+                kept_in_band[key].append(index)
+    return originals
 
 
-def _alike(one: Look, other: Look, distance: int, colour: float) -> bool:
-    if (one.structure ^ other.structure).bit_count() > distance:
+def _bands(distance: int) -> list[tuple[int, int]]:
+    """Return the lowest bit and the mask of the bands that cut a hash into ``distance`` + 1 pieces.
+
+    Of two hashes that differ in no more than ``distance`` bits, at least one band is equal, so
+    pictures that share no band need not be compared (Manku et al. 2007).
+    """
+    count = min(distance + 1, HASH_BITS)
+    edges = [HASH_BITS * i // count for i in range(count + 1)]
+    return [(low, (1 << (high - low)) - 1) for low, high in zip(edges, edges[1:], strict=False)]
+
+
+def _repeats(a: PerceptualHash, b: PerceptualHash, rules: Pictures) -> bool:
+    if (a.bits ^ b.bits).bit_count() > rules.duplicate_hash_distance:
         return False
-    return float(np.abs(one.colours - other.colours).mean()) <= colour
+    return float(np.abs(a.colors - b.colors).mean()) <= rules.duplicate_color_distance
 
 
 class Files:
@@ -207,44 +229,46 @@ class Files:
 
     @cached_property
     def _by_suffix(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = defaultdict(list)
+        """The end of a path (``w/h/x.jpg``, ``h/x.jpg``, ``x.jpg``) → the files that have it."""
+        by_suffix: dict[str, list[Path]] = defaultdict(list)
         for path in self.all():
-            parts = path.relative_to(self.raw).as_posix().casefold().split("/")
+            parts = self._below(path).split("/")
             for start in range(len(parts)):
-                found["/".join(parts[start:])].append(path)
-        return found
+                by_suffix["/".join(parts[start:])].append(path)
+        return by_suffix
+
+    def _below(self, path: Path) -> str:
+        return path.relative_to(self.raw).as_posix().casefold()
 
     def all(self) -> list[Path]:
         """Return every visible picture file, sorted."""
-        visible = (
-            p
-            for p in self.raw.rglob("*")
-            if not any(part.startswith(".") for part in p.relative_to(self.raw).parts)
-        )
-        return sorted(
-            p
-            for p in visible
-            if p.suffix.lower() in SUFFIXES and p.is_file() and p.resolve().is_relative_to(self.raw)
-        )
+        return sorted(path for path in self.raw.rglob("*") if self._is_picture(path))
+
+    def _is_picture(self, path: Path) -> bool:
+        if any(part.startswith(".") for part in path.relative_to(self.raw).parts):
+            return False
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+            return False
+        return path.resolve().is_relative_to(self.raw)  # no link leads out of the folder
 
     def find(self, reference: str) -> Path | None:
-        """Return the file that a table's cell names: by its path below the folder, else by the end of its path when only one fits.
+        """Return the file that a table's cell names, None where there is none or several fit.
 
-        ``/w/h/x.jpg``, ``w\\h\\x.jpg`` and ``https://shop/media/w/h/x.jpg?v=2`` all find ``images/w/h/x.jpg``; nothing is downloaded.
+        It is found by its path below the folder, else by the end of its path: ``/w/h/x.jpg``,
+        ``w\\h\\x.jpg`` and ``https://shop/media/w/h/x.jpg?v=2`` all find ``images/w/h/x.jpg``.
+        Nothing is downloaded.
         """
-        parts = [
-            part
-            for part in reference.split("?")[0].replace("\\", "/").casefold().split("/")
-            if part not in ("", ".", "..")
-        ]
-        for start in range(len(parts)):
-            if found := self._by_suffix.get("/".join(parts[start:]), []):
-                exact = [
-                    p
-                    for p in found
-                    if p.relative_to(self.raw).as_posix().casefold() == "/".join(parts[start:])
-                ]
-                return exact[0] if exact else found[0] if len(found) == 1 else None
+        steps = reference.split("?")[0].replace("\\", "/").casefold().split("/")
+        steps = [step for step in steps if step not in ("", ".", "..")]
+        # The longest end that any file has decides; a shorter one would fit more files, not better.
+        for start in range(len(steps)):
+            suffix = "/".join(steps[start:])
+            files = self._by_suffix.get(suffix, [])
+            exact = [file for file in files if self._below(file) == suffix]
+            if exact:
+                return exact[0]
+            if files:
+                return files[0] if len(files) == 1 else None
         return None
 
     def read(self, path: Path) -> bytes:
@@ -253,7 +277,8 @@ class Files:
         Raises:
             BadImageError: it is larger than `LARGEST_FILE`.
         """
-        if (size := path.stat().st_size) > LARGEST_FILE:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
             raise BadImageError(
                 f"the file has {size:,} bytes, a picture has {LARGEST_FILE:,} at most"
             )

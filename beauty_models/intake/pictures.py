@@ -1,4 +1,4 @@
-"""What every ingest of pictures does with them: decodes them, and shares them out to the parts."""
+"""What every ingest of pictures does with them: decode them, and write those of each part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beauty_models.intake import images, shards
-from beauty_models.intake.images import BadImageError, Files, ImageSizeError, Look
+from beauty_models.intake.images import BadImageError, Files, ImageSizeError, PerceptualHash
+from beauty_models.params import Pictures
 from beauty_models.progress import bar
 
 ALL = "all"  # the part that holds every picture until it is known which goes where
@@ -19,45 +20,47 @@ class Decoded(NamedTuple):
     """The pictures of `decode`."""
 
     keys: dict[Path, str]
-    looks: dict[str, Look]  # by key
+    hashes: dict[str, PerceptualHash]  # by key
     faults: dict[Path, str]  # what is wrong with a picture that could not be used
 
 
-def decode(
-    files: Files, paths: Sequence[Path], folder: Path, *, max_pixels: int, min_side: int, side: int
-) -> Decoded:
-    """Open the pictures ``paths``, make their shorter sides ``side`` at most, and write them to ``folder`` as the part `ALL`."""
-    found = Decoded({}, {}, {})
+def decode(files: Files, paths: Sequence[Path], folder: Path, rules: Pictures) -> Decoded:
+    """Open the pictures ``paths`` and write them, as ``rules`` say, to ``folder`` as `ALL`."""
+    decoded = Decoded({}, {}, {})
 
-    def read(path: Path) -> tuple[bytes, Look] | str:
+    def read(path: Path) -> tuple[bytes, PerceptualHash] | str:
+        """Return a picture and its hash, or what is wrong with it."""
         try:
-            image = images.shrink(images.open_image(files.read(path), max_pixels, min_side), side)
-            return images.encode(image), images.look(image)
+            return images.normalized(files.read(path), rules)
         except ImageSizeError as error:
             return f"{error} (ingest.pictures.{error.limit})"
         except BadImageError as error:
             return str(error)
 
-    def good() -> Iterator[tuple[str, bytes]]:
+    def usable() -> Iterator[tuple[str, bytes]]:
+        """Yield key and JPEG of each picture that can be used, and note the others' faults."""
+        # Threads are enough: Pillow and numpy let go of the interpreter lock while they work.
         with (
             ThreadPoolExecutor(os.cpu_count()) as pool,
             bar("ingest: pictures", len(paths)) as progress,
         ):
-            for path, result in zip(paths, pool.map(read, paths), strict=True):
+            for path, outcome in zip(paths, pool.map(read, paths), strict=True):
                 progress.advance(note=path.name)
-                if isinstance(result, str):
-                    found.faults[path] = result
+                if isinstance(outcome, str):
+                    decoded.faults[path] = outcome
                     continue
-                key = found.keys[path] = images.name(result[0])
-                found.looks[key] = result[1]
-                yield key, result[0]
+                jpeg, perceptual_hash = outcome
+                key = images.content_key(jpeg)
+                decoded.keys[path] = key
+                decoded.hashes[key] = perceptual_hash
+                yield key, jpeg
 
-    shards.write(folder, ALL, good())
-    return found
+    shards.write(folder, ALL, usable())
+    return decoded
 
 
-def share_out(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
-    """Write the pictures of each part, given by their keys, to shards of that part, in place of those of `ALL`."""
+def write_parts(folder: Path, parts: Mapping[str, Sequence[str]]) -> None:
+    """Write the pictures of each part, given by their keys, to its shards, in place of `ALL`."""
     pictures = shards.Pictures(folder, ALL)
     for part, keys in parts.items():
         shards.write(folder, part, ((key, pictures.jpeg(key)) for key in keys))

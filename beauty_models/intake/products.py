@@ -1,4 +1,4 @@
-"""What shop exports say of a product, in one form: several columns a field, attribute lists, variations, prices."""
+"""What shop exports say of a product, in one form: columns, attribute lists, variations, prices."""
 
 from __future__ import annotations
 
@@ -6,86 +6,106 @@ import html
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
-from beauty_models.intake.text import normalise
+from beauty_models.intake.text import normalize
 
-ROOTS = {
-    "default category",
-    "home",
-    "root",
-    "root catalog",
-    "all",
-    "all products",
-}  # first steps of a category path that say nothing
+# First steps of a category path that say nothing of the product.
+ROOTS = {"default category", "home", "root", "root catalog", "all", "all products"}
 
 _PAIR = re.compile(r",(?=\s*[^,=|]+=)")  # a comma that another key=value follows
 _PATH = re.compile(r"\s*(?:/|>|›|»)\s*")
+_NEXT_PATH = re.compile(r"[,;|](?=[^,;|]*[/>])")  # between two paths: another path follows
 MARKS = re.compile("[™®©℠]")
 _NUMBER = re.compile(r"[.,]?\d[\d.,'  ]*")
 
 Texts = dict[str, list[str]]
-"""Field (name, description, category, color, material) → what the columns of that field say, in the order of the columns."""
+"""Field (name, description, category, color, material) → what its columns say, in their order."""
 
 
-def columns(there: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the columns among ``there`` that have one of ``names``, in the order of the file; capitals do not count."""
+def columns(header: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the columns of ``header`` that have one of ``names``; capitals do not count."""
     known = {name.casefold() for name in names}
-    return [column for column in there if column.strip().casefold() in known]
+    return [column for column in header if column.strip().casefold() in known]
 
 
 def clean(text: str) -> str:
     """Return ``text`` as one line of plain text, without HTML and trade marks."""
-    return normalise(MARKS.sub("", html.unescape(text)))
+    # Entities first: "&reg;" is a trade mark, too, and NFKC would turn "™" into the letters "TM".
+    return normalize(MARKS.sub("", html.unescape(text)))
 
 
 def category(cell: str) -> str:
-    """Return the last step of a category path; of several paths, of the first: ``Default Category/Women/Tops,…`` is Tops."""
+    """Return the last step of a category path; of several paths, of the first.
+
+    ``Default Category/Women/Tops,Default Category/Sale`` is Tops. "" where no step says anything.
+    """
     cell = html.unescape(cell)
-    first = re.split(r"[,;|](?=[^,;|]*[/>])", cell)[0] if re.search("[/>]", cell) else cell
-    steps = [clean(step) for step in _PATH.split(first)]
-    told = [step for step in steps if step and step.casefold() not in ROOTS]
-    return told[-1] if told else ""
+    # A comma divides paths only where there are paths: "Tops, long sleeve" is one name.
+    path = _NEXT_PATH.split(cell)[0] if re.search("[/>]", cell) else cell
+    for step in reversed(_PATH.split(path)):
+        name = clean(step)
+        if name and name.casefold() not in ROOTS:
+            return name
+    return ""
 
 
 def attributes(cell: str) -> dict[str, str]:
-    """Return key → value of a JSON object or of ``key=value,key=value``; several values are divided by "|" there, by ", " here."""
-    try:
-        given = json.loads(cell) if cell.startswith("{") else None
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        given = dict(pair.split("=", 1) for pair in _PAIR.split(cell) if "=" in pair)
-    plain = {
-        clean(str(key)).casefold(): clean(str(value)).replace("|", ", ")
-        for key, value in given.items()
-    }
-    return {key: value for key, value in plain.items() if key and value}
+    """Return key → value of a JSON object or of ``key=value,key=value``.
+
+    Several values of a key are divided by "|" in ``cell``, by ", " in what is returned.
+    """
+    pairs = _json(cell, dict)
+    if pairs is None:
+        pairs = dict(pair.split("=", 1) for pair in _PAIR.split(cell) if "=" in pair)
+    cleaned: dict[str, str] = {}
+    for raw_key, raw_value in pairs.items():
+        key = clean(str(raw_key)).casefold()
+        value = clean(str(raw_value)).replace("|", ", ")
+        cleaned[key] = value
+    return {key: value for key, value in cleaned.items() if key and value}
 
 
 def variations(cell: str) -> list[dict[str, str]]:
-    """Return the variants that a product lists: ``sku=A,size=S|sku=B,size=M`` or a JSON array of objects."""
+    """Return the variants that a product lists, each as attribute → value.
+
+    ``cell`` is ``sku=A,size=S|sku=B,size=M`` or a JSON array of objects.
+    """
+    variants = _json(cell, list)
+    if variants is None:
+        return [attributes(part) for part in cell.split("|") if "=" in part]
+    cleaned = []
+    for variant in variants:
+        if isinstance(variant, dict):
+            cleaned.append({str(k).casefold(): clean(str(v)) for k, v in variant.items()})
+    return cleaned
+
+
+def _json(cell: str, kind: type) -> Any:
+    """Return ``cell`` as JSON when it is of ``kind`` (a dict or a list), else None."""
+    if not cell.startswith("{" if kind is dict else "["):
+        return None
     try:
-        given = json.loads(cell) if cell.startswith("[") else None
+        value = json.loads(cell)
     except ValueError:
-        given = None
-    if isinstance(given, list):
-        return [
-            {str(key).casefold(): clean(str(value)) for key, value in one.items()}
-            for one in given
-            if isinstance(one, dict)
-        ]
-    return [attributes(part) for part in cell.split("|") if "=" in part]
+        return None
+    return value if isinstance(value, kind) else None
 
 
 def price(cell: str) -> float | None:
-    """Return the number in a price such as ``$1,299.00``, ``12,50 €`` or ``¥99``; None where there is none."""
-    found = _NUMBER.search(cell)
-    if not found:
+    """Return the number in a price such as ``$1,299.00``, ``12,50 €`` or ``¥99``, or None."""
+    match = _NUMBER.search(cell)
+    if not match:
         return None
-    digits = re.sub(r"['\s]", "", found.group()).rstrip(".,")
-    whole, mark, cents = digits.rpartition("," if digits.rfind(",") > digits.rfind(".") else ".")
-    if (
-        mark and len(cents) == 3 and (mark == "," or "." in whole)
-    ):  # a mark before three digits divides thousands
-        whole, cents = whole + cents, "0"
-    return float(f"{re.sub('[.,]', '', whole) or 0}.{cents}") if mark else float(cents)
+    digits = re.sub(r"['\s]", "", match.group()).rstrip(".,")
+    # The mark that comes last divides the cents, unless three digits follow it.
+    decimal_mark = "," if digits.rfind(",") > digits.rfind(".") else "."
+    whole, mark, cents = digits.rpartition(decimal_mark)
+    if not mark:
+        return float(digits)
+    # "1,299" and "1.299.000" are thousands; a single "1.299" stays a number with three decimals.
+    if len(cents) == 3 and (mark == "," or "." in whole):
+        whole += cents
+        cents = "0"
+    whole = re.sub("[.,]", "", whole) or "0"
+    return float(f"{whole}.{cents}")

@@ -7,14 +7,15 @@ from typing import Any
 
 from beauty_models.files import read_json
 
-ABOUT = ("manifest.json", "LICENSE.json")  # files about the data; the earlier one knows better
+# Files about the data. The manifest is written when it is fetched and has what the user says of
+# the license, so it comes before the file that the data was delivered with.
+ABOUT = ("manifest.json", "LICENSE.json")
 
 
 def about(raw: Path) -> dict[str, Any]:
-    """Return the license, commercial_use and source of the files in ``raw``, as the files about them say."""
-    stated: dict[str, Any] = next(
-        (read_json(raw / name) for name in ABOUT if (raw / name).exists()), {}
-    )
+    """Return license, commercial_use and source of ``raw``, by the first of `ABOUT` that it has."""
+    files = [raw / name for name in ABOUT if (raw / name).exists()]
+    stated: dict[str, Any] = read_json(files[0]) if files else {}
     return {
         "license": stated.get("license", ""),
         "commercial_use": stated.get("commercial_use"),

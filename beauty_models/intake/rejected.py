@@ -1,4 +1,4 @@
-"""Rows and pictures that are not taken: kept with their reasons, counted, and refused where they are too many."""
+"""Rows and pictures that are not taken: kept with reasons, counted, refused where too many."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from beauty_models.files import new_file
 from beauty_models.intake import tables
+
+LISTED_REASONS = 5  # in the message
 
 _SCHEMA = pa.schema(
     [("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
@@ -29,10 +31,10 @@ class Rejected(NamedTuple):
 
 def rejected_table(rejected: Sequence[Rejected]) -> pa.Table:
     """Return the content of rejected.parquet."""
-    rows = sorted(row._replace(text=row.text[: tables.EXCERPT]) for row in rejected)
-    return pa.table(
-        [list(column) for column in zip(*rows, strict=True)] or [[]] * len(_SCHEMA), schema=_SCHEMA
-    )
+    rows = []
+    for row in sorted(row._replace(text=row.text[: tables.EXCERPT]) for row in rejected):
+        rows.append(row._asdict())
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 
 def check_rejected(rejected: Sequence[Rejected], share: float, limit: float, data: Path) -> None:
@@ -41,16 +43,18 @@ def check_rejected(rejected: Sequence[Rejected], share: float, limit: float, dat
     Raises:
         ValueError: it is; the most frequent reasons are told.
     """
-    left = data.with_name(f"{data.name}.rejected.parquet")
-    left.unlink(missing_ok=True)
+    # Not in `data`, which does not come into being when this fails; a later success clears it.
+    report = data.with_name(f"{data.name}.rejected.parquet")
+    report.unlink(missing_ok=True)
     if share <= limit:
         return
-    with new_file(left) as temporary:
+    with new_file(report) as temporary:
         pq.write_table(rejected_table(rejected), temporary)
     lines = [
-        f"{share:.0%} of the rows are rejected, ingest.max_rejected allows {limit:.0%}; all of them are in {left}"
+        f"{share:.0%} of the rows are rejected, ingest.max_rejected allows {limit:.0%}; "
+        f"all of them are in {report}"
     ]
-    for reason, count in Counter(row.reason for row in rejected).most_common(5):
+    for reason, count in Counter(row.reason for row in rejected).most_common(LISTED_REASONS):
         first = min(row for row in rejected if row.reason == reason)
         lines.append(f"  {count} times: {reason} (first in {first.file}, row {first.row})")
     raise ValueError("\n".join(lines))

@@ -1,4 +1,7 @@
-"""Products drawn by this project, for starters and tests: garments and cosmetics in colours and patterns, as shop and as user photos."""
+"""Products drawn by this project for starters and tests: garments and cosmetics.
+
+In colors and patterns, as photos of a shop (on white) and of users (in a room).
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,29 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 from scipy.ndimage import minimum_filter
 
 Points = list[tuple[float, float]]
-Colour = tuple[int, int, int]
-FINE = 3  # shapes are drawn this many times larger, then shrunk: smooth edges
+Color = tuple[int, int, int]
+Affine = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+"""[2, 3]: moves points (x, y, 1)."""
+
+SUPERSAMPLING = 3  # shapes are drawn this many times larger, then shrunk: smooth edges
+METALLIC = ("make-up", "skin care", "fragrance")  # departments whose caps are dark metal
+METAL = (70, 66, 72)
 
 
 class Kind(NamedTuple):
-    """What is drawn: its names, where it is sold, and the outlines of its body in a square from 0 to 1, and of its details."""
+    """What is drawn: its names, where it is sold, its outlines in a square from 0 to 1."""
 
     english: str
     chinese: str
     department: str
-    body: tuple[Points, ...]
-    details: tuple[Points, ...] = ()
+    body: tuple[Points, ...]  # in the color and the pattern of the product
+    details: tuple[Points, ...] = ()  # seams, buttons and caps, in one tone
 
 
 def _both(*half: tuple[float, float]) -> Points:
-    """Return the outline whose right half is given, from the top to the bottom, mirrored at x = 0.5."""
-    return [*half, *((1 - x, y) for x, y in reversed(half))]
+    """Return the outline of a right half, from the top to the bottom, mirrored at x = 0.5."""
+    mirrored = [(1 - x, y) for x, y in reversed(half)]
+    return [*half, *mirrored]
 
 
 TORSO = _both((0.60, 0.12), (0.74, 0.16), (0.72, 0.88))
@@ -38,14 +47,10 @@ LONG = (
     [(0.26, 0.16), (0.10, 0.80), (0.21, 0.83), (0.30, 0.36)],
 )
 NECK = _both((0.60, 0.12), (0.54, 0.19))
-LEG_R, LEG_L = (
-    [(0.50, 0.10), (0.70, 0.10), (0.74, 0.92), (0.55, 0.92)],
-    [(0.50, 0.10), (0.30, 0.10), (0.26, 0.92), (0.45, 0.92)],
-)
-BRIEF_R, BRIEF_L = (
-    [(0.50, 0.22), (0.72, 0.22), (0.80, 0.74), (0.54, 0.74)],
-    [(0.50, 0.22), (0.28, 0.22), (0.20, 0.74), (0.46, 0.74)],
-)
+LEG_R = [(0.50, 0.10), (0.70, 0.10), (0.74, 0.92), (0.55, 0.92)]
+LEG_L = [(0.50, 0.10), (0.30, 0.10), (0.26, 0.92), (0.45, 0.92)]
+BRIEF_R = [(0.50, 0.22), (0.72, 0.22), (0.80, 0.74), (0.54, 0.74)]
+BRIEF_L = [(0.50, 0.22), (0.28, 0.22), (0.20, 0.74), (0.46, 0.74)]
 TUBE = [(0.42, 0.50), (0.58, 0.50), (0.58, 0.92), (0.42, 0.92)]
 
 KINDS: dict[str, Kind] = {
@@ -165,7 +170,8 @@ KINDS: dict[str, Kind] = {
     ),
 }
 
-COLOURS: dict[str, tuple[Colour, str]] = {
+# English name → RGB, Chinese name.
+COLORS: dict[str, tuple[Color, str]] = {
     "red": ((200, 30, 45), "红色"),
     "orange": ((240, 130, 30), "橙色"),
     "yellow": ((245, 205, 60), "黄色"),
@@ -182,90 +188,122 @@ COLOURS: dict[str, tuple[Colour, str]] = {
 PATTERNS: dict[str, str] = {"plain": "纯色", "striped": "条纹", "dotted": "波点", "checked": "格子"}
 
 
-def _pattern(pattern: str, side: int, colour: Colour, random: np.random.Generator) -> Image.Image:
-    """Return a square of cloth; lines and dots are lighter on dark colours and darker on light ones."""
-    bright = sum(colour) / 3 > 120
-    other = tuple(int(c * 0.45) if bright else int(c + (255 - c) * 0.7) for c in colour)
-    cloth = Image.new("RGB", (side, side), colour)
-    pen, pitch = ImageDraw.Draw(cloth), max(6, int(side * random.uniform(0.07, 0.11)))
-    for start in range(0, side, pitch) if pattern != "plain" else ():
+def _scaled(color: Color, factor: float) -> Color:
+    """Return ``color`` darkened to a ``factor`` of it, 0 to 1."""
+    red, green, blue = color
+    return int(red * factor), int(green * factor), int(blue * factor)
+
+
+def _contrasting(color: Color) -> Color:
+    """Return a darker tone of a light color, a lighter one of a dark color."""
+    if sum(color) / 3 > 120:
+        return _scaled(color, 0.45)
+    red, green, blue = (int(channel + (255 - channel) * 0.7) for channel in color)
+    return red, green, blue
+
+
+def _fabric(pattern: str, side: int, color: Color, rng: np.random.Generator) -> Image.Image:
+    """Return a square of the product's material, with lines or dots in a contrasting tone."""
+    contrast = _contrasting(color)
+    fabric = Image.new("RGB", (side, side), color)
+    pen = ImageDraw.Draw(fabric)
+    # Drawn for "plain" as well: a seed then gives every pattern the same light.
+    pitch = max(6, int(side * rng.uniform(0.07, 0.11)))
+    if pattern == "plain":
+        return fabric
+    for start in range(0, side, pitch):
         if pattern in ("striped", "checked"):
-            pen.rectangle((0, start, side, start + pitch // 3), fill=other)
+            pen.rectangle((0, start, side, start + pitch // 3), fill=contrast)
         if pattern == "checked":
-            pen.rectangle((start, 0, start + pitch // 3, side), fill=other)
+            pen.rectangle((start, 0, start + pitch // 3, side), fill=contrast)
         if pattern == "dotted":
-            for across in range(0, side, pitch):
-                pen.ellipse((across, start, across + pitch // 2, start + pitch // 2), fill=other)
-    return cloth
+            for left in range(0, side, pitch):
+                dot = (left, start, left + pitch // 2, start + pitch // 2)
+                pen.ellipse(dot, fill=contrast)
+    return fabric
 
 
-def _backdrop(background: str, side: int, random: np.random.Generator) -> Image.Image:
+def _backdrop(background: str, side: int, rng: np.random.Generator) -> Image.Image:
     """Return white, or a room: two tones with a soft edge, a lamp's gradient and grain."""
     if background == "white":
         return Image.new("RGB", (side, side), "white")
-    wall, floor = (random.integers(110, 225, 3) for _ in range(2))
+    wall = rng.integers(110, 225, 3)
+    floor = rng.integers(110, 225, 3)
     down, across = np.mgrid[0:side, 0:side] / side
-    edge = (
-        1
-        / (
-            1
-            + np.exp(-40 * (down + random.uniform(-0.3, 0.3) * across - random.uniform(0.45, 0.9)))
-        )[..., None]
-    )
-    light = (1 + 0.25 * (random.uniform(-1, 1) * across + random.uniform(-1, 1) * down))[..., None]
-    room = (wall * (1 - edge) + floor * edge) * light + random.normal(0, 6, (side, side, 1))
+    tilt = rng.uniform(-0.3, 0.3)
+    horizon = rng.uniform(0.45, 0.9)
+    # A steep logistic function instead of a line: a photo's edge is not one pixel wide.
+    edge = (1 / (1 + np.exp(-40 * (down + tilt * across - horizon))))[..., None]
+    light = (1 + 0.25 * (rng.uniform(-1, 1) * across + rng.uniform(-1, 1) * down))[..., None]
+    room = (wall * (1 - edge) + floor * edge) * light + rng.normal(0, 6, (side, side, 1))
     return Image.fromarray(np.clip(room, 0, 255).astype(np.uint8))
 
 
-def _mask(
-    shapes: tuple[Points, ...], side: int, place: np.ndarray[tuple[int, int], np.dtype[np.float64]]
-) -> Image.Image:
-    """Return the outlines filled; ``place`` [2, 3] moves points (x, y, 1) within the unit square."""
+def _mask(shapes: tuple[Points, ...], side: int, placement: Affine) -> Image.Image:
+    """Return the outlines filled; ``placement`` moves them within the unit square."""
     mask = Image.new("L", (side, side), 0)
     pen = ImageDraw.Draw(mask)
     for shape in shapes:
-        moved = np.column_stack([shape, np.ones(len(shape))]) @ place.T * side
+        homogeneous = np.column_stack([shape, np.ones(len(shape))])
+        moved = homogeneous @ placement.T * side
         pen.polygon([(float(x), float(y)) for x, y in moved], fill=255)
     return mask
 
 
-def _placement(
-    background: str, random: np.random.Generator
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Return the affine map of a shape: upright and central for a shop, turned, moved and stretched for a user's photo."""
-    loose = 0.0 if background == "white" else 1.0
-    angle, grow = (
-        loose * random.uniform(-0.35, 0.35),
-        random.uniform(0.92, 1.0) - loose * random.uniform(0.05, 0.3),
-    )
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * grow
-    turn = turn @ np.diag([1 + 0.06 * random.uniform(-1, 1), 1 + 0.06 * random.uniform(-1, 1)])
-    shift = 0.5 + loose * random.uniform(-0.1, 0.1, 2) - turn @ np.array([0.5, 0.5])
+def _placement(background: str, rng: np.random.Generator) -> Affine:
+    """Return where a shape lies: upright and central on white, anyhow in a room."""
+    looseness = 0.0 if background == "white" else 1.0
+    # Every number is drawn whatever the background, so that the order of the draws is one.
+    angle = looseness * rng.uniform(-0.35, 0.35)  # radians
+    scale = rng.uniform(0.92, 1.0) - looseness * rng.uniform(0.05, 0.3)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    stretch = np.diag([1 + 0.06 * rng.uniform(-1, 1), 1 + 0.06 * rng.uniform(-1, 1)])
+    turn = rotation * scale @ stretch
+    # The middle of the unit square stays where it is but for a shift.
+    shift = 0.5 + looseness * rng.uniform(-0.1, 0.1, 2) - turn @ np.array([0.5, 0.5])
     return np.column_stack([turn, shift])
 
 
 def product(
-    kind: str, colour: str, pattern: str, *, size: int, seed: int, background: str = "white"
+    kind: str, color: str, pattern: str, *, size: int, seed: int, background: str = "white"
 ) -> Image.Image:
-    """Return a picture of ``size`` × ``size`` pixels; ``seed`` varies cut, shade and, in a "room", place, light and sharpness.
+    """Return a picture of ``size`` × ``size`` pixels.
 
-    ``kind``, ``colour`` and ``pattern`` are keys of `KINDS`, `COLOURS` and `PATTERNS`; ``background`` is "white" or "room".
+    Args:
+        kind: a key of `KINDS`.
+        color: a key of `COLORS`.
+        pattern: a key of `PATTERNS`.
+        size: pixels of a side.
+        seed: varies cut and shade and, in a room, place, light and sharpness.
+        background: "white" or "room".
     """
-    random, side, what = np.random.default_rng(seed), size * FINE, KINDS[kind]
-    tone = np.clip(np.array(COLOURS[colour][0]) + random.normal(0, 6, 3), 0, 255).astype(int)
-    shade: Colour = (int(tone[0]), int(tone[1]), int(tone[2]))
-    picture, place = _backdrop(background, side, random), _placement(background, random)
-    body, details = _mask(what.body, side, place), _mask(what.details, side, place)
-    # As ImageFilter.MinFilter, to the bit, but along one axis after the other: five times as fast.
-    inner = minimum_filter(np.asarray(body), 2 * (side // 100) + 1, mode="nearest")
-    outline = ImageChops.subtract(body, Image.fromarray(inner))
-    picture.paste(_pattern(pattern, side, shade, random), mask=body)
-    picture.paste(Image.new("RGB", (side, side), tuple(int(c * 0.6) for c in shade)), mask=outline)
-    metal = what.department in ("make-up", "skin care", "fragrance")
-    detail = (70, 66, 72) if metal else tuple(int(c * 0.72) for c in shade)
-    picture.paste(Image.new("RGB", (side, side), detail), mask=details)
+    rng = np.random.default_rng(seed)
+    side = size * SUPERSAMPLING
+    outlines = KINDS[kind]
+    # The shade varies by 6 of 255 (standard deviation) around the color of that name.
+    tone = np.clip(np.array(COLORS[color][0]) + rng.normal(0, 6, 3), 0, 255).astype(int)
+    shade: Color = (int(tone[0]), int(tone[1]), int(tone[2]))
+    picture = _backdrop(background, side, rng)
+    placement = _placement(background, rng)
+    body = _mask(outlines.body, side, placement)
+    details = _mask(outlines.details, side, placement)
+    picture.paste(_fabric(pattern, side, shade, rng), mask=body)
+    picture.paste(_solid(side, _scaled(shade, 0.6)), mask=_outline(body))
+    detail = METAL if outlines.department in METALLIC else _scaled(shade, 0.72)
+    picture.paste(_solid(side, detail), mask=details)
     picture = picture.resize((size, size), Image.Resampling.BOX)
     if background != "white":
-        picture = ImageEnhance.Brightness(picture).enhance(float(random.uniform(0.75, 1.2)))
-        picture = picture.filter(ImageFilter.GaussianBlur(float(random.uniform(0, size / 250))))
+        picture = ImageEnhance.Brightness(picture).enhance(float(rng.uniform(0.75, 1.2)))
+        picture = picture.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, size / 250))))
     return picture
+
+
+def _solid(side: int, color: Color) -> Image.Image:
+    return Image.new("RGB", (side, side), color)
+
+
+def _outline(body: Image.Image) -> Image.Image:
+    """Return the edge of a filled mask, a hundredth of its side wide."""
+    # As ImageFilter.MinFilter, to the bit, but along one axis after the other: five times as fast.
+    inner = minimum_filter(np.asarray(body), 2 * (body.width // 100) + 1, mode="nearest")
+    return ImageChops.subtract(body, Image.fromarray(inner))

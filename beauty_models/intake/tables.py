@@ -1,4 +1,7 @@
-"""Tables as they are delivered, in any encoding and with any dirt: CSV, TSV, JSON Lines and Parquet as frames of strings."""
+"""Tables as they are delivered, in any encoding and with any dirt, as frames of strings.
+
+CSV, TSV, JSON Lines and Parquet. A row that cannot be read is kept with its reason.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import json
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -20,13 +24,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from charset_normalizer import from_bytes
 
-from beauty_models.progress import say
+from beauty_models.progress import log_line
 
 LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
 SHORTEST_TEXT = 8.0  # characters on average, from which a column may be the text
 MOST_LABELS = 12  # distinct values, up to which a column may be the label
 GUESSED_BY = 200_000  # bytes of a file that is not UTF-8, by which its encoding is guessed
 EXCERPT = 200  # characters of a rejected row that are kept
+
+# What charset-normalizer may answer: the encodings in which shops export, and no others.
 ENCODINGS = [
     "gb18030",
     "big5",
@@ -39,18 +45,30 @@ ENCODINGS = [
     "cp1251",
 ]
 DELIMITERS = [",", "\t", ";", "|"]
+NO_DELIMITER = "\x1f"  # the unit separator: no text holds it, so the file has one column
 
+# The longer mark first: that of UTF-16-LE begins that of UTF-32-LE.
 _BOMS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+
+# Bytes that do not fit the encoding become a lone surrogate, which no valid text can hold, so that
+# they can be told from a replacement character that was delivered.
 _LOST = re.compile("[\ud800-\udfff]")
 codecs.register_error("lost", lambda error: ("\udcff", error.end))  # type: ignore[attr-defined]
 
-Record = tuple[int, list[str], str]  # the row's number, its cells, why it is rejected or ""
-csv.field_size_limit(sys.maxsize)
+csv.field_size_limit(sys.maxsize)  # LONGEST_ROW rejects the row; csv would end the whole file
+
+
+class Record(NamedTuple):
+    """A row as it was read; the first record of a file is its header."""
+
+    number: int  # the line on which it begins (Parquet: its number), from 1
+    cells: list[str]
+    reason: str = ""  # why it is rejected
 
 
 class EmptyTableError(ValueError):
@@ -61,40 +79,43 @@ class Table(NamedTuple):
     """The good and the bad rows of a file."""
 
     rows: pd.DataFrame
-    """The file's columns as strings, "" where nothing is; the index is the line on which a row begins (Parquet: its number), from 1."""
+    """The file's columns as strings, "" where nothing is; the index is the records' number."""
     rejected: pd.DataFrame
     """Columns row (as above), reason and text (of the row, `EXCERPT` characters at most)."""
 
 
 def _is_utf8(lines: Iterable[bytes]) -> bool:
     """Return whether of the lines that are not ASCII nine of ten are UTF-8."""
-    there = broken = 0
+    total = 0
+    broken = 0
     for line in lines:
         if line.isascii():
             continue
-        there += 1
+        total += 1
         try:
             line.decode("utf-8")
         except UnicodeDecodeError:
             broken += 1
-    return broken <= 0.1 * there
+    return broken <= 0.1 * total
 
 
 def encoding_of(stream: BinaryIO, name: str) -> str:
-    """Return the encoding of the text that ``stream`` holds from its beginning on; ``name`` is for the messages.
+    """Return the encoding of the text in ``stream``; ``name`` is for the messages.
 
-    A BOM decides; else it is UTF-8 when 9 of 10 lines that are not ASCII are valid; else charset-normalizer guesses by
-    the first 200,000 bytes.
+    A byte order mark decides; else it is UTF-8 when 9 of 10 lines that are not ASCII are valid;
+    else charset-normalizer guesses by the first `GUESSED_BY` bytes.
 
     Raises:
         ValueError: nothing fits.
     """
     head = stream.read(GUESSED_BY)
-    encoding = next((found for bom, found in _BOMS.items() if head.startswith(bom)), None)
     stream.seek(0)
-    if not encoding and _is_utf8(stream):
+    marked = [encoding for mark, encoding in _BOMS.items() if head.startswith(mark)]
+    if marked:
+        encoding = marked[0]
+    elif _is_utf8(stream):
         encoding = "utf-8"
-    if not encoding:
+    else:
         guess = from_bytes(head, cp_isolation=ENCODINGS).best()
         if guess is None:
             raise ValueError(
@@ -102,7 +123,7 @@ def encoding_of(stream: BinaryIO, name: str) -> str:
             )
         encoding = guess.encoding
     if encoding != "utf-8":
-        say(f"{name}: read as {encoding}, not UTF-8")
+        log_line(f"{name}: read as {encoding}, not UTF-8")
     return encoding
 
 
@@ -116,32 +137,47 @@ def decode(content: bytes, name: str) -> str:
 
 
 def delimiter_of(header: str) -> str:
-    """Return the delimiter that cuts ``header`` into most cells; a character no text holds when none does."""
+    """Return the delimiter that cuts ``header`` into most cells; `NO_DELIMITER` when none does."""
     best = max(DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
-    return best if best in header else "\x1f"
+    return best if best in header else NO_DELIMITER
 
 
 def _delimited(text: str) -> Iterator[Record]:
-    """Yield the header and the rows of delimited text. A quote that is never closed costs its own line only."""
+    """Yield the records of delimited text.
+
+    A quote that is never closed costs its own line only.
+    """
     lines = io.StringIO(text, newline=None).readlines()
-    start = next((i for i, line in enumerate(lines) if line.strip()), len(lines))
+    start = 0
+    while start < len(lines) and not lines[start].strip():
+        start += 1
     delimiter = delimiter_of(lines[start]) if start < len(lines) else ","
     width = 0
     while start < len(lines):
-        reader = csv.reader(map(lines.__getitem__, range(start, len(lines))), delimiter=delimiter)
-        cells, reason = next(reader), ""
-        used = reader.line_num
-        if used > 1:
-            try:
-                next(csv.reader(lines[start : start + used], delimiter=delimiter, strict=True))
-            except csv.Error:
-                cells, used, reason = [lines[start]], 1, "a quote that is not closed"
+        cells, used, reason = _next_record(lines, start, delimiter)
         width = width or len(cells)
         if not reason and len(cells) != width:
             reason = f"{len(cells)} cells where the header has {width}"
         if lines[start].strip():
-            yield start + 1, cells, reason
+            yield Record(start + 1, cells, reason)
         start += used
+
+
+def _next_record(lines: list[str], start: int, delimiter: str) -> tuple[list[str], int, str]:
+    """Return the cells of the record at line ``start``, how many lines it takes, and its fault."""
+    # Indices, not a slice: a copy of the rest for each record would make the file quadratic.
+    rest = (lines[line] for line in range(start, len(lines)))
+    reader = csv.reader(rest, delimiter=delimiter)
+    cells = next(reader)
+    used = reader.line_num
+    if used > 1:
+        # Without `strict`, csv takes all that follows an open quote for one cell, to the file's
+        # end, and says nothing.
+        try:
+            next(csv.reader(lines[start : start + used], delimiter=delimiter, strict=True))
+        except csv.Error:
+            return [lines[start]], 1, "a quote that is not closed"
+    return cells, used, ""
 
 
 def _cell(value: Any) -> str:
@@ -149,37 +185,53 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
+    # pandas writes a column of integers with a gap in it as floats: 5.0 is the star rating 5.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return (
-        value.isoformat()
-        if isinstance(value, date)
-        else json.dumps(value, ensure_ascii=False, default=str)
-    )
+    if isinstance(value, date):
+        return value.isoformat()
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _json_lines(text: str) -> Iterator[Record]:
-    """Yield the header (the keys, in order of appearance) and the rows of JSON Lines, or of one JSON array of objects."""
-    lines: list[tuple[int, Any, str, str]] = []
+    """Yield the records of JSON Lines, or of one JSON array of objects.
+
+    The header has the keys of all objects in order of appearance.
+    """
     if text.lstrip().startswith("["):
-        text = "\n".join(json.dumps(item) for item in _array(text))
-    for number, line in enumerate(text.split("\n"), start=1):
-        try:
-            value = json.loads(line) if line.strip() else None
-            wrong = "" if isinstance(value, dict) or value is None else "not a JSON object"
-        except (ValueError, RecursionError):
-            value, wrong = line, "not valid JSON: cut off or damaged"
-        if value is not None:
-            lines.append((number, value, wrong, line))
-    header = list(
-        dict.fromkeys(str(key) for _, value, wrong, _ in lines if not wrong for key in value)
-    )
-    yield 0, header, ""
-    for number, value, wrong, line in lines:
-        yield number, [line] if wrong else [_cell(value.get(key)) for key in header], wrong
+        text = "\n".join(json.dumps(item) for item in _json_array(text))
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    header: dict[str, None] = {}  # an ordered set
+    objects: dict[int, dict[str, Any]] = {}  # by line, without the broken ones
+    faults: dict[int, str] = {}
+    for number, line in lines:
+        value, reason = _json_object(line)
+        if reason:
+            faults[number] = reason
+        elif value is not None:
+            objects[number] = value
+            header.update(dict.fromkeys(value))
+    yield Record(0, list(header))
+    for number, line in lines:
+        if number in faults:
+            yield Record(number, [line], faults[number])
+        elif number in objects:
+            yield Record(number, [_cell(objects[number].get(key)) for key in header])
 
 
-def _array(text: str) -> list[Any]:
+def _json_object(line: str) -> tuple[Any, str]:
+    """Return what ``line`` says, and what is wrong with it; (None, "") for ``null``."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, "not valid JSON: cut off or damaged"
+    if value is None or isinstance(value, dict):
+        return value, ""
+    return None, "not a JSON object"
+
+
+def _json_array(text: str) -> list[Any]:
+    """Return the items of a JSON array; of one that is damaged the text itself, to be rejected."""
     try:
         items: list[Any] = json.loads(text)
     except (ValueError, RecursionError):
@@ -192,70 +244,76 @@ def _parquet(file: Path) -> Iterator[Record]:
         with pq.ParquetFile(file) as opened:
             table = opened.read()
     except (pa.ArrowException, OSError) as error:
+        flaw = str(error).splitlines()[0]
         raise ValueError(
-            f"{file}: not a Parquet file that can be read ({str(error).splitlines()[0]:.100}); write or download it again"
+            f"{file}: not a Parquet file that can be read ({flaw:.100}); write or download it again"
         ) from None
-    yield 0, list(table.column_names), ""
+    yield Record(0, list(table.column_names))
     columns = [column.to_pylist() for column in table.columns]
     for number, values in enumerate(zip(*columns, strict=True), start=1):
-        yield number, [_cell(value) for value in values], ""
+        yield Record(number, [_cell(value) for value in values])
 
 
-READERS = {
+TEXT_READERS = {
     ".csv": _delimited,
     ".tsv": _delimited,
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".json": _json_lines,
 }
-SUFFIXES = (*READERS, ".parquet")
+SUFFIXES = (*TEXT_READERS, ".parquet")
+
+
+def _records(file: Path) -> Iterator[Record]:
+    suffix = file.suffix.lower()
+    assert suffix in SUFFIXES, file
+    if suffix == ".parquet":
+        return _parquet(file)
+    return TEXT_READERS[suffix](decode(file.read_bytes(), str(file)))
 
 
 def _repair(cell: str) -> str:
-    """Return ``cell`` stripped, and decoded again when it is UTF-8 that was read as something else (``å¾ˆå¥½`` for 很好)."""
+    """Return ``cell`` stripped, and decoded again when it is UTF-8 that was read as something else.
+
+    ``å¾ˆå¥½`` becomes 很好.
+    """
     return cell.strip() if cell.isascii() else ftfy.fix_encoding(cell).strip()
 
 
 def _fault(cells: list[str]) -> str:
-    if (length := sum(map(len, cells))) > LONGEST_ROW:
+    """Return why a row that was read cannot be used, or ""."""
+    length = sum(map(len, cells))
+    if length > LONGEST_ROW:
         return f"{length} characters, a row has {LONGEST_ROW} at most"
-    return (
-        "characters that are lost: bytes that do not fit the file's encoding"
-        if any(_LOST.search(cell) for cell in cells)
-        else ""
-    )
+    if any(_LOST.search(cell) for cell in cells):
+        return "characters that are lost: bytes that do not fit the file's encoding"
+    return ""
 
 
 def read(file: Path) -> Table:
     """Return the rows of ``file`` and those that could not be read, whatever is wrong with them.
 
-    The suffix (`SUFFIXES`) says the format, the header the delimiter. Mojibake is repaired cell by cell.
+    The suffix (`SUFFIXES`) says the format, the header the delimiter. Mojibake is repaired cell by
+    cell.
 
     Raises:
         EmptyTableError: it has no rows.
-        ValueError: the file is empty, names a column twice, is in no known encoding, or is broken Parquet.
+        ValueError: the file is empty, names a column twice, is in no known encoding, or is broken
+            Parquet.
     """
-    suffix = file.suffix.lower()
-    assert suffix in SUFFIXES, file
     if not file.stat().st_size:
         raise ValueError(f"{file}: the file is empty; was the download cut off?")
-    records = (
-        _parquet(file)
-        if suffix == ".parquet"
-        else READERS[suffix](decode(file.read_bytes(), str(file)))
-    )
-    header = [
-        name.strip() or f"column {place}"
-        for place, name in enumerate(next(records, (0, [], ""))[1], start=1)
-    ]
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise ValueError(f"{file}: the column {', '.join(twice)} is there twice; rename one")
+    records = _records(file)
+    header = _header(file, next(records, Record(0, [])).cells)
     numbers: list[int] = []
     rows: list[list[str]] = []
     rejected: list[tuple[int, str, str]] = []
-    for number, cells, reason in records:
-        if reason := reason or _fault(cells):
-            rejected.append((number, reason, _LOST.sub("?", " ".join(cells)[:EXCERPT])))
+    for number, cells, flaw in records:
+        reason = flaw or _fault(cells)
+        if reason:
+            # A lone surrogate cannot be written to Parquet.
+            excerpt = _LOST.sub("?", " ".join(cells)[:EXCERPT])
+            rejected.append((number, reason, excerpt))
         else:
             numbers.append(number)
             rows.append([_repair(cell) for cell in cells])
@@ -265,29 +323,45 @@ def read(file: Path) -> Table:
     return Table(good, pd.DataFrame(rejected, columns=["row", "reason", "text"]))
 
 
+def _header(file: Path, cells: list[str]) -> list[str]:
+    """Return the names of the columns; one without a name is called by its place."""
+    names = [cell.strip() or f"column {place}" for place, cell in enumerate(cells, start=1)]
+    doubled = sorted(name for name, count in Counter(names).items() if count > 1)
+    if doubled:
+        raise ValueError(f"{file}: the column {', '.join(doubled)} is there twice; rename one")
+    return names
+
+
 def pick(columns: Sequence[str], mapping: dict[str, list[str]]) -> dict[str, str]:
-    """Return field → the column that holds it: of the names ``mapping`` lists, the first that is there; capitals do not count."""
-    there = {str(column).strip().casefold(): str(column) for column in reversed(columns)}
-    found = {
-        field: next((there[name.casefold()] for name in names if name.casefold() in there), None)
-        for field, names in mapping.items()
-    }
-    return {field: column for field, column in found.items() if column}
+    """Return field → the column that holds it: of the names in ``mapping`` the first that exists.
+
+    Capitals do not count.
+    """
+    # Reversed, so that of two columns that differ in capitals the first one stays.
+    by_name = {str(column).strip().casefold(): str(column) for column in reversed(columns)}
+    picked = {}
+    for field, names in mapping.items():
+        existing = [name.casefold() for name in names if name.casefold() in by_name]
+        if existing and by_name[existing[0]]:
+            picked[field] = by_name[existing[0]]
+    return picked
 
 
 def text_column(rows: pd.DataFrame, taken: Iterable[str] = ()) -> str:
-    """Return the column of ``rows`` that looks like the text: distinct and on average the longest, "" when none does.
+    """Return the column that looks like the text: distinct and on average the longest, or "".
 
     ``taken`` columns are not looked at. This proposes; it never decides.
     """
-    best, longest = "", SHORTEST_TEXT
+    best = ""
+    longest = SHORTEST_TEXT
     for column in rows.columns:
         cells = rows[column]
         length = float(cells.str.len().mean())
         distinct = cells.nunique() > len(cells) / 2
         numbers = cells.str.fullmatch(r"[\d\s.:/-]*").all()
         if column not in taken and distinct and not numbers and length > longest:
-            best, longest = str(column), length
+            best = str(column)
+            longest = length
     return best
 
 
@@ -296,22 +370,24 @@ def label_columns(
 ) -> list[str]:
     """Return the columns of ``rows`` that may be the label: few values, each there often.
 
-    Where some hold at least two of ``words`` (meaning → words that can hardly mean anything else), only those are returned.
+    Where some hold at least two of ``words`` (meaning → words that can hardly mean anything else),
+    only those are returned.
     """
-    known = {word for values in words.values() for word in values}
-    few, told = [], []
+    known = {word for synonyms in words.values() for word in synonyms}
+    candidates = []
+    certain = []
     for column in rows.columns:
         values = set(map(plain, rows[column])) - {""}
         if column in taken or not 2 <= len(values) <= min(MOST_LABELS, len(rows) / 2):
             continue
-        few.append(str(column))
+        candidates.append(str(column))
         if len(known & values) >= 2:
-            told.append(str(column))
-    return told or few
+            certain.append(str(column))
+    return certain or candidates
 
 
 def plain(value: str) -> str:
-    """Return ``value`` so that ``1``, ``1.0`` and ``+1`` are one value, and capitals do not count."""
+    """Return ``value`` so that ``1``, ``1.0`` and ``+1`` are one value; capitals do not count."""
     try:
         number = float(value)
     except ValueError:
@@ -325,24 +401,27 @@ def meanings(accepted: dict[str, list[str]], name: str) -> dict[str, str]:
     Raises:
         ValueError: a value has two meanings; ``name`` is the parameter to mend.
     """
-    found: dict[str, str] = {}
+    by_value: dict[str, str] = {}
     for meaning, values in accepted.items():
         for value in map(plain, values):
-            if found.setdefault(value, meaning) != meaning:
-                raise ValueError(f"{name}: {value!r} stands for both {found[value]} and {meaning}")
-    return found
+            first = by_value.setdefault(value, meaning)
+            if first != meaning:
+                raise ValueError(f"{name}: {value!r} stands for both {first} and {meaning}")
+    return by_value
 
 
 def dates(values: Sequence[str]) -> list[datetime | None]:
-    """Return UTC times without a zone, None where a value is no date; 9, 10 or 13 digits are seconds or milliseconds since 1970."""
+    """Return UTC times without a zone, None where a value is no date.
+
+    9, 10 or 13 digits are seconds or milliseconds since 1970.
+    """
     cells = pd.Series(values, dtype=object)
-    numbers = pd.to_numeric(cells.where(cells.str.fullmatch(r"\d{9,10}|\d{13}")), errors="coerce")
+    digits = cells.where(cells.str.fullmatch(r"\d{9,10}|\d{13}"))
+    numbers = pd.to_numeric(digits, errors="coerce")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about days that could be months
-        found = pd.to_datetime(
-            cells.where(numbers.isna()), errors="coerce", format="mixed", utc=True
-        )
-    found = found.fillna(
-        pd.to_datetime(numbers.where(numbers < 1e11, numbers / 1000), unit="s", utc=True)
-    )
-    return [None if pd.isna(stamp) else stamp.tz_localize(None).to_pydatetime() for stamp in found]
+        written = cells.where(numbers.isna())
+        stamps = pd.to_datetime(written, errors="coerce", format="mixed", utc=True)
+    seconds = numbers.where(numbers < 1e11, numbers / 1000)
+    stamps = stamps.fillna(pd.to_datetime(seconds, unit="s", utc=True))
+    return [None if pd.isna(stamp) else stamp.tz_localize(None).to_pydatetime() for stamp in stamps]

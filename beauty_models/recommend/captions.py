@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from beauty_models.intake.products import MARKS, Texts, clean
-from beauty_models.intake.text import language, normalise
+from beauty_models.intake.text import language, normalize
 
 EMPTY = {
     "",
@@ -48,7 +48,7 @@ def sentences(description: str) -> list[str]:
     found: dict[str, None] = {}
     for piece in _BREAK.split(MARKS.sub("", html.unescape(_SCRIPT.sub(" ", description)))):
         for part in _END.split(piece):
-            sentence = normalise(part).strip(" *-–—")
+            sentence = normalize(part).strip(" *-–—")
             if len(sentence) >= SHORTEST / (2 if language(sentence) in _DENSE else 1):
                 found[sentence] = None
     return list(found)

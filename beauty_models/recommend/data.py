@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake import images, products, splits, tables
-from beauty_models.intake.images import Files, Look
-from beauty_models.intake.pictures import Decoded, decode, share_out
+from beauty_models.intake.images import Files, PerceptualHash
+from beauty_models.intake.pictures import Decoded, decode, write_parts
 from beauty_models.intake.products import Texts
 from beauty_models.intake.provenance import ABOUT, about
 from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
 from beauty_models.intake.text import language
-from beauty_models.progress import bar, say
+from beauty_models.progress import bar, log_line
 from beauty_models.recommend import Columns, Ingest
 from beauty_models.recommend.captions import captions
 
@@ -101,16 +101,8 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     _find_pictures(rows, files)
     named = sorted({row.picture for row in rows if row.picture})
     spare = [path for path in files.all() if path not in set(named)] if params.split.train else []
-    rules = params.pictures
     with new_folder(data) as folder:
-        seen = decode(
-            files,
-            named + spare,
-            folder,
-            max_pixels=rules.max_pixels,
-            min_side=rules.min_side,
-            side=rules.side,
-        )
+        seen = decode(files, named + spare, folder, params.pictures)
         _doubt_pictures(rows, seen, params)
         good = [row for row in rows if row.picture and not row.reason]
         parts = {
@@ -143,7 +135,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         check_rejected(rejected, max(shares), params.max_rejected, data)
         _check_parts(items, params)
         unlabelled = _unlabelled(
-            [seen.keys[path] for path in spare if path in seen.keys], items, seen.looks, params
+            [seen.keys[path] for path in spare if path in seen.keys], items, seen.hashes, params
         )
         _write(folder, items, unlabelled, extra, rejected)
         write_json(folder / "schema.json", _schema(raw, items))
@@ -161,7 +153,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         "unlabelled": len(unlabelled)
     }
     counts |= {name.removeprefix("test."): table.num_rows for name, table in extra.items()}
-    say("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    log_line("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return {name: float(count) for name, count in counts.items()}
 
 
@@ -183,7 +175,7 @@ def _read(raw: Path, columns: Columns) -> dict[str, list[Row]]:
             except (
                 tables.EmptyTableError
             ):  # a shop without cross-sells exports the header all the same
-                say(f"{file}: left aside, no rows below the header")
+                log_line(f"{file}: left aside, no rows below the header")
                 continue
             fields = tables.pick(list(table.rows.columns), columns.model_dump())
             there.append(f"{file} has the columns {', '.join(table.rows.columns)}")
@@ -302,11 +294,7 @@ def _doubt_pictures(rows: list[Row], seen: Decoded, params: Ingest) -> None:
     ):
         shown.setdefault(key, row)
     order = list(shown)
-    repeats = images.repeats(
-        [seen.looks[key] for key in order],
-        params.pictures.repeat_bits,
-        params.pictures.repeat_colour,
-    )
+    repeats = images.near_duplicates([seen.hashes[key] for key in order], params.pictures)
     first = {
         key: order[match] if match >= 0 else key for key, match in zip(order, repeats, strict=True)
     }
@@ -446,14 +434,15 @@ def _check_parts(items: dict[str, list[Item]], params: Ingest) -> None:
 
 
 def _unlabelled(
-    spare: list[str], items: dict[str, list[Item]], looks: dict[str, Look], params: Ingest
+    spare: list[str],
+    items: dict[str, list[Item]],
+    hashes: dict[str, PerceptualHash],
+    params: Ingest,
 ) -> list[str]:
     """Return the keys among ``spare`` that no item and no other spare picture repeats."""
     named = {item["image"] for part in PARTS for item in items[part]}
     order = [*sorted(named), *sorted(set(spare) - named)]
-    repeats = images.repeats(
-        [looks[key] for key in order], params.pictures.repeat_bits, params.pictures.repeat_colour
-    )
+    repeats = images.near_duplicates([hashes[key] for key in order], params.pictures)
     return [
         key for key, match in zip(order, repeats, strict=True) if key not in named and match < 0
     ]
@@ -474,7 +463,7 @@ def _write(
         pa.table({"image": pa.array(unlabelled, pa.string())}), folder / "unlabelled.parquet"
     )
     pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
-    share_out(
+    write_parts(
         folder,
         {part: [item["image"] for item in found] for part, found in items.items()}
         | {"unlabelled": unlabelled},

@@ -15,7 +15,7 @@ from beauty_models.evaluation import bootstrap
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake.shards import Pictures
-from beauty_models.progress import bar, say
+from beauty_models.progress import bar, log_line
 from beauty_models.recommend import Evaluate
 from beauty_models.recommend.model import load, untuned
 from beauty_models.recommend.report.baselines import (
@@ -227,7 +227,7 @@ def examine(
     found, notes = methods(reader, base, catalogue, photos, params.seed)
     measured = []
     for task in tasks(catalogue):
-        say(
+        log_line(
             f"evaluate: {task.name}, {task.relevance.shape[0]:,} queries, gallery of {len(task.gallery):,}"
         )
         answered = _scores(task, found, params.seed)
@@ -243,7 +243,7 @@ def examine(
         "tasks": [one for _, _, one in measured],
     }
     write_json(folder / "scores.json", scores)
-    say("evaluate: report")
+    log_line("evaluate: report")
     show(
         folder,
         catalogue,

@@ -208,7 +208,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     }
     products = frames["train"]["product"].nunique()
     if params.epochs and products < params.min_products:
-        progress.say(
+        progress.log_line(
             f"finetune: no epochs, {products} products to train on are fewer than min_products ({params.min_products}); "
             "the closed-form start is all that so few can teach"
         )
@@ -236,7 +236,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         start = prepare(parts["train"], params.own, params.palette)
         penalty = best_penalty(parts["validation"], start, params.canonical)
         solve(reader.dual, start, penalty)
-        progress.say(f"finetune: canonical correlation analysis with a penalty of {penalty:g}")
+        progress.log_line(f"finetune: canonical correlation analysis with a penalty of {penalty:g}")
     trainer = Trainer(parts["train"], parts["validation"], params, checkpoint)
     trainer.loop.run(checkpoint.load(), validate_start=True)
     trainer.optimization.load_weights(trainer.stopping.weights)

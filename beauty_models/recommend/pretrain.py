@@ -218,7 +218,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     dual.clip.to(device())
     shown = Shown(data, dual, params)
     count = sum(p.numel() for p in dual.clip.parameters())
-    progress.say(
+    progress.log_line(
         f"pretrain: {dual.card['base']}, {count:,} parameters, {len(shown.keys):,} pictures"
     )
     figures, history = {"loss_before": 0.0, "loss_after": 0.0}, []
@@ -251,7 +251,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         history = _train(shown, heads, rows, checkpoint)
         figures["loss_after"] = _held_out_loss(shown, heads, held_out)
         _go_back(trunk, before, params.keep)
-        progress.say(
+        progress.log_line(
             f"pretrain: loss {figures['loss_before']:.3f} → {figures['loss_after']:.3f} nats on {len(held_out)} held-out pictures"
         )
     with new_folder(pretrained) as folder:

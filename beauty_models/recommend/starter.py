@@ -137,7 +137,7 @@ def _rows(product: Product, chance: random.Random) -> list[list[str]]:
                     path,
                     kind.chinese,
                     colour,
-                    synthetic.COLOURS[colour][1],
+                    synthetic.COLORS[colour][1],
                     material,
                     material_zh,
                     price,
@@ -184,7 +184,7 @@ def _histories(
     found = []
     for number in range(1, shoppers + 1):
         colour, pattern = (
-            chance.choice(list(synthetic.COLOURS)),
+            chance.choice(list(synthetic.COLORS)),
             chance.choice(list(synthetic.PATTERNS)),
         )
         liked = [
@@ -220,7 +220,7 @@ def _queries(products: Sequence[Product]) -> list[list[str]]:
             )
             found += [
                 [f"{colour} {pattern}{kind.english}", sku],
-                [f"{synthetic.COLOURS[colour][1]}{pattern_zh}{kind.chinese}", sku],
+                [f"{synthetic.COLORS[colour][1]}{pattern_zh}{kind.chinese}", sku],
             ]
     return found
 
@@ -270,7 +270,7 @@ def starter(*, raw: Path) -> None:
     chance.shuffle(combinations)
     products = []
     free = {
-        combination: chance.sample(list(synthetic.COLOURS), len(synthetic.COLOURS))
+        combination: chance.sample(list(synthetic.COLORS), len(synthetic.COLORS))
         for combination in combinations
     }
     for number in range(120):
@@ -293,7 +293,7 @@ def starter(*, raw: Path) -> None:
     for number in range(60):
         picture = synthetic.product(
             chance.choice(list(synthetic.KINDS)),
-            chance.choice(list(synthetic.COLOURS)),
+            chance.choice(list(synthetic.COLORS)),
             chance.choice(list(synthetic.PATTERNS)),
             size=224,
             seed=10_000 + number,

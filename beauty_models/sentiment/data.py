@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from beauty_models.families import Metrics
 from beauty_models.files import new_file, new_folder, read_json, write_json
 from beauty_models.intake import splits, tables
-from beauty_models.intake.text import fingerprint, language, near_duplicates, normalise
-from beauty_models.progress import bar, say
+from beauty_models.intake.text import fingerprint, language, near_duplicates, normalize
+from beauty_models.progress import bar, log_line
 from beauty_models.sentiment import POLAR, Columns, Ingest
 
 REVIEW = ("id", "text", "label", "rating", "product", "category", "date")
@@ -64,7 +64,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
             would be empty.
     """
     reviews, annotations, columns = _read(raw, params.columns)
-    reviews["text"] = [normalise(text) for text in reviews["text"]]
+    reviews["text"] = [normalize(text) for text in reviews["text"]]
     _annotate(reviews, annotations, tables.meanings(params.polarities, "ingest.polarities"))
     _doubt(reviews, [_length_fault(text, params) for text in reviews["text"]])
     seen = _label(reviews, params)
@@ -102,7 +102,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         - int((kept["unlabelled"] & (kept["part"] == "train")).sum())
     )
     classes = pd.concat(parts.values())["label"]
-    say("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    log_line("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return (
         figures
         | {name: float(n) for name, n in counts.items()}
@@ -119,7 +119,7 @@ def _read(raw: Path, columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame, str]
     )
     readable = [p for p in files if p.suffix.lower() in tables.SUFFIXES]
     for file in sorted(set(files) - set(readable)):
-        say(f"{file}: left aside, not one of {', '.join(tables.SUFFIXES)}")
+        log_line(f"{file}: left aside, not one of {', '.join(tables.SUFFIXES)}")
     if not readable:
         raise ValueError(f"{raw}: no {', '.join(tables.SUFFIXES)} file in it")
     frames = {

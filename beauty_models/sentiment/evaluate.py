@@ -22,7 +22,7 @@ from beauty_models.evaluation.comparison import (
 from beauty_models.evaluation.metrics import accuracy, macro_f1
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, read_json, write_json
-from beauty_models.progress import say
+from beauty_models.progress import log_line
 from beauty_models.sentiment import Evaluate
 from beauty_models.sentiment.model import Predictions, load
 from beauty_models.sentiment.report import declared
@@ -292,7 +292,7 @@ def examine(reader: Reader, data: Path, folder: Path, params: Evaluate) -> dict[
     frames = read(data, classes)
     test = frames["test"]
     predicted = reader.predict(test["text"].tolist(), "evaluate: test")
-    say("evaluate: baselines")
+    log_line("evaluate: baselines")
     baseline, note = tfidf_logreg(frames, classes, aspects, params.seed)
     guesses = {
         "model": Guess(predicted.probabilities.astype(float), _states(predicted.aspects)),
@@ -310,7 +310,7 @@ def examine(reader: Reader, data: Path, folder: Path, params: Evaluate) -> dict[
             f"Not scored, for the model has not learned them: the aspects {', '.join(strange)}."
         )
     scores = score(test, guesses, classes, aspects, params) | {"notes": notes}
-    say("evaluate: report")
+    log_line("evaluate: report")
     write_json(folder / "scores.json", scores)
     predictions(test, guesses["model"], classes).to_parquet(
         folder / "predictions.parquet", index=False

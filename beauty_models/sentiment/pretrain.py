@@ -48,7 +48,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         )
     backbone = _backbone(texts, params)
     backbone.model.to(device())
-    progress.say(
+    progress.log_line(
         f"pretrain: {params.base}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts"
     )
     rows = examples(backbone, texts, params.max_tokens, params.whole_words)
@@ -68,7 +68,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         write_json(folder / "backbone.json", backbone.card())
         write_json(folder / "history.json", history)
     checkpoint.clear()
-    progress.say(
+    progress.log_line(
         f"pretrain: loss {before:.3f} → {after:.3f} nats per hidden token on {split} held-out texts"
     )
     return {

@@ -239,7 +239,7 @@ class _Parts:
         identity = identity | {"rows": ROWS, "format": 2}
         about = self.folder / "about.json"
         if about.exists() and read_json(about) != identity:
-            progress.say(
+            progress.log_line(
                 f"predict: {self.folder} holds answers to another input, or of another model; beginning anew"
             )
             about.unlink()
@@ -313,7 +313,7 @@ def _answer_file(
         next(chunks)
     total = sum(note["rows"] for note in parts.notes(count))
     if count:
-        progress.say(f"predict: {total:,} rows were answered before; going on")
+        progress.log_line(f"predict: {total:,} rows were answered before; going on")
     with progress.bar("predict", source.total, source.done) as bar:
         for chunk in chunks:
             answers = asking.answer(chunk)
@@ -492,7 +492,7 @@ def predict_file(family: str, model: Path, arguments: Sequence[str]) -> Any:
     columns = _columns(source, place, serving.COLUMNS, options.mapping, _accepted(family))
     for name, column in columns.items():
         if column != name and name not in options.mapping:
-            progress.say(f"{place}: {name} is the column {column!r}")
+            progress.log_line(f"{place}: {name} is the column {column!r}")
     if next(source.chunks(1), None) is None:
         what = "no file in this folder" if place.is_dir() else "no rows in it"
         raise ValueError(f"{place}: there is nothing to answer, {what}; was the download cut off?")

@@ -102,7 +102,7 @@ class Checkpoint:
                 self._own = True
                 return state
         if found:
-            progress.say(
+            progress.log_line(
                 f"checkpoint: none in {self.file.parent} fits these params, data and code; starting from the beginning"
             )
         return None
@@ -111,7 +111,7 @@ class Checkpoint:
         """Rename a damaged ``file``, tell of it, and delete the oldest of those that were set aside before."""
         aside = file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
         file.replace(aside)
-        progress.say(f"checkpoint: {file} is damaged ({flaw}); set aside as {aside.name}")
+        progress.log_line(f"checkpoint: {file} is damaged ({flaw}); set aside as {aside.name}")
         for old in sorted(self._aside(), key=lambda path: path.name.rpartition("-")[2])[
             :-DAMAGED_KEPT
         ]:

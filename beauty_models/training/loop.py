@@ -126,7 +126,7 @@ class Loop(Generic[Batch]):
         """
         if state is not None:
             self.load_state_dict(state)
-            progress.say(
+            progress.log_line(
                 f"{self.title}: resuming in epoch {self.epoch + 1} after batch {self.batch} "
                 f"of {self.steps_per_epoch}"
             )
@@ -175,7 +175,7 @@ class Loop(Generic[Batch]):
                 self.stopping.update(self.epoch, validation.score)
         self.history.append(row)
         values = [f"{name} {value:.4f}" for name, value in row.items() if name != "epoch"]
-        progress.say(f"{self.title}: epoch {self.epoch}: {', '.join(values)}")
+        progress.log_line(f"{self.title}: epoch {self.epoch}: {', '.join(values)}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""
@@ -225,7 +225,7 @@ def train_steps(
     if state := checkpoint.load():
         optimization.load_state_dict(state)
         first, history, recent = state["step"], state["history"], state["recent"]
-        progress.say(f"{title}: resuming at step {first} of {steps}")
+        progress.log_line(f"{title}: resuming at step {first} of {steps}")
     with progress.bar(title, steps, first) as bar:
         for step in range(first, steps):
             seed_step(optimization.seed, step)

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake import images, products, splits, tables
-from beauty_models.intake.pictures import Decoded, decode, share_out
+from beauty_models.intake.pictures import Decoded, decode, write_parts
 from beauty_models.intake.provenance import ABOUT, about
 from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
 from beauty_models.intake.text import fingerprint, language
 from beauty_models.params import Split
-from beauty_models.progress import bar, say
+from beauty_models.progress import bar, log_line
 from beauty_models.tryon import Ingest
 
 PARTS = (
@@ -84,15 +84,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
                 if cell and not cell.startswith("?")
             }
         )
-        limits = params.pictures
-        seen = decode(
-            files,
-            named,
-            folder,
-            max_pixels=limits.max_pixels,
-            min_side=limits.min_side,
-            side=limits.side,
-        )
+        seen = decode(files, named, folder, params.pictures)
         _identify(rows, seen, files.raw, heads)
         rows["part"] = _parts(rows, params)
         kept, figures = _distinct(rows, seen, params)
@@ -103,7 +95,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         _check_parts(parts, raw, params)
         for part, frame in parts.items():
             pq.write_table(_table(frame, heads), folder / f"{part}.parquet")
-        share_out(
+        write_parts(
             folder, {part: sorted(set(frame["picture"]) - {""}) for part, frame in parts.items()}
         )
         pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
@@ -115,7 +107,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         "pictures": len(set(kept["picture"]) - {""}),
         "texts": int((kept["text"] != "").sum()),
     }
-    say("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    log_line("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return figures | {name: float(count) for name, count in counts.items()}
 
 
@@ -151,12 +143,12 @@ def _rows(file: Path, params: Ingest) -> pd.DataFrame | None:
     try:
         table = tables.read(file)
     except tables.EmptyTableError as error:
-        say(f"{error} It is left aside")
+        log_line(f"{error} It is left aside")
         return None
     there = list(table.rows.columns)
     found = tables.pick(there, params.columns)
     if not {"text", "image"} & set(found):
-        say(
+        log_line(
             f"{file}: left aside; of its columns {', '.join(there)} none is known as a text or a picture (ingest.columns, --map text=COLUMN)"
         )
         return None
@@ -355,8 +347,8 @@ def _distinct(rows: pd.DataFrame, seen: Decoded, params: Ingest) -> tuple[pd.Dat
     once = good.drop_duplicates("key")
     shown = once[once["picture"] != ""].drop_duplicates(["group", "picture"])
     pairs = list(zip(shown["group"], shown["picture"], strict=True))
-    looks = [seen.looks[picture] for _, picture in pairs]
-    earlier = images.repeats(looks, params.pictures.repeat_bits, params.pictures.repeat_colour)
+    hashes = [seen.hashes[picture] for _, picture in pairs]
+    earlier = images.near_duplicates(hashes, params.pictures)
     again = {
         pair: shown["image"].iloc[i]
         for pair, i in zip(pairs, earlier, strict=True)

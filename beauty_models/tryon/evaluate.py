@@ -21,7 +21,7 @@ from beauty_models.evaluation.comparison import (
 from beauty_models.families import NOT_APPLICABLE, Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake.shards import Pictures
-from beauty_models.progress import say
+from beauty_models.progress import log_line
 from beauty_models.retrieval import index
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.model import PARTS, Answer, Stylist, load
@@ -240,7 +240,7 @@ def examine(model: Path, data: Path, folder: Path, params: Evaluate) -> dict[str
         "notes": notes + more,
         "serving": [stylist.served],
     }
-    say("evaluate: report")
+    log_line("evaluate: report")
     write_json(folder / "scores.json", scores)
     write_report(folder, scores, test, told, stylist, pictures, params)
     return scores

@@ -350,7 +350,9 @@ def _choose(stylist: Stylist, validation: Part, params: Finetune) -> Metrics:
             else 1.0
         )
     served = scores[stylist.served]
-    progress.say(f"finetune: {stylist.served} serves, validation macro-F1 {served.macro_f1:.4f}")
+    progress.log_line(
+        f"finetune: {stylist.served} serves, validation macro-F1 {served.macro_f1:.4f}"
+    )
     figures = {"validation_macro_f1": served.macro_f1, "validation_loss": served.loss}
     for name, score in scores.items():
         figures[f"validation_{name}_macro_f1"] = score.macro_f1

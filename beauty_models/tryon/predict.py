@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from beauty_models.intake import images, shards
-from beauty_models.intake.text import normalise
+from beauty_models.intake.text import normalize
 from beauty_models.retrieval import index
 from beauty_models.serving.frames import picture
 from beauty_models.tryon.attribution import Reasons, explain
@@ -112,7 +112,7 @@ def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
         help="a PNG file with what decided, drawn on the photo, and the garments",
     )
     options = parser.parse_args(arguments)
-    text = normalise(options.text)
+    text = normalize(options.text)
     photo = images.shrink(picture(options.image), SIDE) if options.image else None
     if not text and photo is None:
         raise ValueError("give --text, --image or both")

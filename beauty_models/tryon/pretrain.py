@@ -157,7 +157,7 @@ def _see(
         if params.image == "scratch"
         else vision.load(params.image)
     )
-    progress.say(
+    progress.log_line(
         f"pretrain: {params.image}, {eye.model.num_parameters():,} parameters, {len(keys):,} pictures"
     )
     learn, out = _split(keys, params.seed)
@@ -190,7 +190,7 @@ def _hear(
         backbone = text_backbones.load(params.text)
         backbone = trim(backbone, texts) if params.trim_vocabulary else backbone
     backbone.model.to(device())
-    progress.say(
+    progress.log_line(
         f"pretrain: {params.text}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts"
     )
     if params.words.epochs == 0 or len(texts) < params.words.min_texts:
@@ -253,7 +253,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         )
         write_json(folder / "history.json", {"pictures": painted, "words": guessed})
     checkpoint.clear()
-    progress.say(
+    progress.log_line(
         f"pretrain: pictures {seen.before:.3f} → {seen.after:.3f}, words {heard.before:.3f} → {heard.after:.3f}, held out"
     )
     return {

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from beauty_models.intake import images
-from beauty_models.intake.text import normalise
+from beauty_models.intake.text import normalize
 from beauty_models.serving.frames import cells, picture
 
 COLUMNS = {"text": False, "image": False}  # column of the frame → whether it must be there
@@ -47,7 +47,7 @@ class Served:
         top = int((params or {}).get("top", PARAMS["top"]))
         if top < 1:
             raise ValueError(f"top {top}: at least 1")
-        texts = [normalise(text) for text in cells(frame, "text")]
+        texts = [normalize(text) for text in cells(frame, "text")]
         photos, errors = self._photos(frame)
         for row, text in enumerate(texts):
             given = {name for name, there in (("text", text), ("image", photos[row])) if there}

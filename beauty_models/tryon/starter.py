@@ -13,7 +13,7 @@ from PIL import Image
 
 from beauty_models.files import new_file, write_json
 from beauty_models.intake.images import encode
-from beauty_models.intake.synthetic import COLOURS, KINDS, PATTERNS, product
+from beauty_models.intake.synthetic import COLORS, KINDS, PATTERNS, product
 
 LICENSE = {
     "license": "Apache-2.0",
@@ -113,7 +113,7 @@ def _catalogue(shoppers: dict[str, int], count: int, chance: random.Random) -> l
 
 def _described(garment: Garment) -> list[str]:
     """Return name and description in English and in Chinese, as a shop writes them."""
-    kind, hue = KINDS[garment.kind], COLOURS[garment.colour][1]
+    kind, hue = KINDS[garment.kind], COLORS[garment.colour][1]
     pattern = {"plain": "plain", "striped": "striped", "dotted": "polka-dot", "checked": "checked"}[
         garment.pattern
     ]
@@ -131,9 +131,7 @@ def _said(
     """Return what a shopper writes; the garment is ``named``, by one of so many ``names``, or not, the colour now and then."""
     thing = chance.choice(CALLED[garment.kind][tongue][:names]) if named else VAGUE[tongue]
     if chance.random() < 0.25:
-        thing = (
-            f"{garment.colour} {thing}" if tongue == "en" else COLOURS[garment.colour][1] + thing
-        )
+        thing = f"{garment.colour} {thing}" if tongue == "en" else COLORS[garment.colour][1] + thing
     parts = [
         chance.choice(OPENINGS[tongue]).format(thing=thing),
         chance.choice(FITS[fit][tongue]) + ("." if tongue == "en" else "。") if fit else "",

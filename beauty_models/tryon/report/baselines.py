@@ -26,7 +26,7 @@ from beauty_models.evaluation.baselines import (
     tfidf_vectorizer,
 )
 from beauty_models.intake.shards import Pictures
-from beauty_models.progress import say
+from beauty_models.progress import log_line
 from beauty_models.retrieval.features import colour_histogram, hog
 from beauty_models.training import bert
 from beauty_models.tryon.model import PARTS, Stylist
@@ -182,11 +182,11 @@ def baselines(
         [],
     )
     if "image" in stylist.widths:
-        say("evaluate: gradients and colours")
+        log_line("evaluate: gradients and colours")
         found["hog_logreg"], note = hog_logreg(frames, pictures, heads)
         notes.append(f"HOG and colours + logistic regression: {note}.")
     if "text" in stylist.widths:
-        say("evaluate: n-grams")
+        log_line("evaluate: n-grams")
         found["tfidf_logreg"], note = tfidf_logreg(frames, heads)
         notes.append(f"TF-IDF of character 1- to 3-grams + logistic regression: {note}.")
     bases = [card["base"] for card in stylist.cards.values()]
@@ -195,6 +195,6 @@ def baselines(
             *notes,
             "No frozen backbone to compare with: a network was trained from scratch.",
         ]
-    say("evaluate: frozen backbones")
+    log_line("evaluate: frozen backbones")
     found["frozen_logreg"], note = frozen_logreg(frames, pictures, stylist)
     return found, [*notes, f"{' and '.join(bases)}, untouched, + logistic regression: {note}."]

@@ -15,7 +15,7 @@ from beauty_models.evaluation.comparison import verdict, verdict_class
 from beauty_models.evaluation.metrics import shown, written
 from beauty_models.evaluation.page import Html, card, html, interval, page, section, table, tag
 from beauty_models.intake.shards import Pictures
-from beauty_models.progress import say
+from beauty_models.progress import log_line
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.attribution import explain
 from beauty_models.tryon.board import Shown, explained, save_png, stacked, strip
@@ -329,4 +329,4 @@ def write_report(
     if panels:
         save_png(stacked(panels), folder / "reasons.png")
     (folder / "index.html").write_text(quality_page(scores, folder, texts), encoding="utf-8")
-    say(f"evaluate: {folder.name} written")
+    log_line(f"evaluate: {folder.name} written")
