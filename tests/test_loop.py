@@ -10,21 +10,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from beauty_models.training.batches import class_balanced_sample, passes_per_epoch
+from beauty_models.training.batches import class_balanced_sample, passes_per_epoch, repeat_passes
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.finite import NotFiniteError
-from beauty_models.training.loop import EarlyStopping, Loop, Validation
+from beauty_models.training.loop import EarlyStopping, Loop, Stateful, Validation, train_head
 from beauty_models.training.optimization import EMA, Optimization, layer_decay_groups
+from beauty_models.training.splits import hold_out, read_split
 from beauty_models.tryon.finetune import _entropy
 
 PARAMS = SimpleNamespace(seed=3, warmup=0.1, weight_decay=0.01, precision="float32")
 EPOCHS, STEPS = 3, 4
 ROWS = torch.randn(STEPS * 8, 2, generator=torch.Generator().manual_seed(0))
+BEGIN = 7  # token before a target's first
 TOKENS = torch.randint(0, 7, (STEPS * 2, 9), generator=torch.Generator().manual_seed(0))
 
 
@@ -44,6 +47,28 @@ def shuffled(rows: int, epoch: int) -> list[np.ndarray[Any, Any]]:
     return np.array_split(order, STEPS)
 
 
+def toy_loop(
+    title: str,
+    rows: torch.Tensor,
+    step: Callable[[Any, int], float],
+    stateful: dict[str, Stateful],
+    checkpoint: Checkpoint,
+    **validation: Any,
+) -> Loop[Any]:
+    """The loop of a toy training, a step of which learns from some of ``rows``."""
+    return Loop(
+        title=title,
+        epochs=EPOCHS,
+        steps_per_epoch=STEPS,
+        seed=PARAMS.seed,
+        batches=lambda epoch: shuffled(len(rows), epoch),
+        step=step,
+        checkpoint=checkpoint,
+        stateful=stateful,
+        **validation,
+    )
+
+
 class AlwaysDue(Checkpoint):
     """A checkpoint after every step."""
 
@@ -56,66 +81,58 @@ def gan(checkpoint: Checkpoint) -> Loop[Any]:
     torch.manual_seed(0)
     generator = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 2))
     critic = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 1))
-    draws, judges = (
-        optimization_of(generator, EPOCHS * STEPS),
-        optimization_of(critic, EPOCHS * STEPS),
-    )
-    ema = EMA(draws)
+    generator_optimization = optimization_of(generator, EPOCHS * STEPS)
+    critic_optimization = optimization_of(critic, EPOCHS * STEPS)
+    ema = EMA(generator_optimization)
 
     def step(batch: Any, number: int) -> float:
         drawn = generator(torch.randn(len(batch), 2))
         real, false = critic(ROWS[batch]), critic(drawn.detach())
         critic_loss = (1 - real).relu().mean() + (1 + false).relu().mean()
         critic_loss.backward()
-        judges.step(critic_loss.item())
+        critic_optimization.step(critic_loss.item())
         generator_loss = -critic(drawn).mean()
         generator_loss.backward()
-        draws.step(generator_loss.item())
-        judges.optimizer.zero_grad()  # the generator's loss went through the critic
+        generator_optimization.step(generator_loss.item())
+        critic_optimization.optimizer.zero_grad()  # the generator's loss went through the critic
         ema.update(0.9)
         return critic_loss.item()
 
-    return Loop(
-        title="gan",
-        epochs=EPOCHS,
-        steps_per_epoch=STEPS,
-        seed=PARAMS.seed,
-        batches=lambda epoch: shuffled(len(ROWS), epoch),
-        step=step,
-        checkpoint=checkpoint,
-        stateful={"generator": draws, "critic": judges, "ema": ema},
-    )
+    stateful = {
+        "generator": generator_optimization,
+        "critic": critic_optimization,
+        "ema": ema,
+    }
+    return toy_loop("gan", ROWS, step, stateful, checkpoint)
 
 
 def plain_gan(checkpoint: Checkpoint) -> Loop[Any]:
     """The same with torch's own modules and optimizers: the loop needs nothing of this house."""
     torch.manual_seed(0)
-    generator, critic = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
-    draws = torch.optim.Adam(generator.parameters(), lr=0.01, betas=(0.5, 0.9))
-    judges = torch.optim.Adam(critic.parameters(), lr=0.02, betas=(0.5, 0.9))
+    generator = nn.Linear(2, 2)
+    critic = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    generator_adam = torch.optim.Adam(generator.parameters(), lr=0.01, betas=(0.5, 0.9))
+    critic_adam = torch.optim.Adam(critic.parameters(), lr=0.02, betas=(0.5, 0.9))
 
     def step(batch: Any, number: int) -> float:
         drawn = generator(torch.randn(len(batch), 2))
         loss = critic(drawn.detach()).mean() - critic(ROWS[batch]).mean()
-        judges.zero_grad()
+        critic_adam.zero_grad()
         loss.backward()
-        judges.step()
+        critic_adam.step()
         if number % 2:  # the critic takes two steps for one of the generator's
-            draws.zero_grad()
+            generator_adam.zero_grad()
             (-critic(drawn).mean()).backward()
-            draws.step()
+            generator_adam.step()
         return loss.item()
 
-    return Loop(
-        title="gan",
-        epochs=EPOCHS,
-        steps_per_epoch=STEPS,
-        seed=PARAMS.seed,
-        batches=lambda epoch: shuffled(len(ROWS), epoch),
-        step=step,
-        checkpoint=checkpoint,
-        stateful={"generator": generator, "critic": critic, "draws": draws, "judges": judges},
-    )
+    stateful = {
+        "generator": generator,
+        "critic": critic,
+        "generator_adam": generator_adam,
+        "critic_adam": critic_adam,
+    }
+    return toy_loop("gan", ROWS, step, stateful, checkpoint)
 
 
 class CausalModel(nn.Module):
@@ -152,17 +169,9 @@ def causal(checkpoint: Checkpoint) -> Loop[Any]:
             loss = next_token_loss(TOKENS).item()
         return Validation({"validation_loss": loss}, -loss)
 
-    return Loop(
-        title="causal",
-        epochs=EPOCHS,
-        steps_per_epoch=STEPS,
-        seed=PARAMS.seed,
-        batches=lambda epoch: shuffled(len(TOKENS), epoch),
-        step=step,
-        validate=validate,
-        stopping=stopping,
-        checkpoint=checkpoint,
-        stateful={"optimization": optimization},
+    stateful = {"optimization": optimization}
+    return toy_loop(
+        "causal", TOKENS, step, stateful, checkpoint, validate=validate, stopping=stopping
     )
 
 
@@ -183,30 +192,87 @@ def diffusion(checkpoint: Checkpoint) -> Loop[Any]:
         ema.update(0.99)
         return loss.item()
 
-    return Loop(
-        title="diffusion",
-        epochs=EPOCHS,
-        steps_per_epoch=STEPS,
-        seed=PARAMS.seed,
-        batches=lambda epoch: shuffled(len(ROWS), epoch),
-        step=step,
-        checkpoint=checkpoint,
-        stateful={"optimization": optimization, "ema": ema},
+    stateful = {"optimization": optimization, "ema": ema}
+    return toy_loop("diffusion", ROWS, step, stateful, checkpoint)
+
+
+class EncoderDecoder(nn.Module):
+    """A sequence-to-sequence model: the encoder's last state is where the decoder begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(8, 12)  # seven tokens, and the one that begins a target
+        self.dropout = nn.Dropout(0.1)
+        self.encoder = nn.GRU(12, 16, batch_first=True)
+        self.decoder = nn.GRU(12, 16, batch_first=True)
+        self.head = nn.Linear(16, 7)
+
+    def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the logits [n, length, 7] of ``target``; each place is shown what precedes it."""
+        _, state = self.encoder(self.dropout(self.embedding(source)))
+        begin = torch.full((len(target), 1), BEGIN)
+        shifted = torch.cat([begin, target[:, :-1]], 1)
+        hidden, _ = self.decoder(self.dropout(self.embedding(shifted)), state)
+        logits: torch.Tensor = self.head(hidden)
+        return logits
+
+
+def sequence_to_sequence(checkpoint: Checkpoint) -> Loop[Any]:
+    """An encoder and a decoder that learn, by teacher forcing, to say a sequence backwards."""
+    torch.manual_seed(0)
+    model = EncoderDecoder()
+    optimization = optimization_of(model, EPOCHS * STEPS, rate=0.02)
+    stopping = EarlyStopping(optimization.weights, patience=2)
+
+    def teacher_forced_loss(source: torch.Tensor) -> torch.Tensor:
+        target = source.flip(1)
+        return cross_entropy(model(source, target).flatten(0, 1), target.flatten())
+
+    def step(batch: Any, number: int) -> float:
+        model.train()
+        loss = teacher_forced_loss(TOKENS[batch])
+        loss.backward()
+        optimization.step(loss.item())
+        return loss.item()
+
+    @torch.no_grad()
+    def validate() -> Validation:
+        model.eval()
+        loss = teacher_forced_loss(TOKENS).item()
+        return Validation({"validation_loss": loss}, -loss)
+
+    stateful = {"optimization": optimization}
+    return toy_loop(
+        "sequence to sequence",
+        TOKENS,
+        step,
+        stateful,
+        checkpoint,
+        validate=validate,
+        stopping=stopping,
     )
 
 
-TRAININGS = {"gan": gan, "plain gan": plain_gan, "causal": causal, "diffusion": diffusion}
+TRAININGS = {
+    "gan": gan,
+    "plain gan": plain_gan,
+    "causal": causal,
+    "diffusion": diffusion,
+    "sequence to sequence": sequence_to_sequence,
+}
 
 
-def same(one: Any, other: Any) -> bool:
+def bit_equal(first: Any, second: Any) -> bool:
     """Whether two states are equal to the last bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        if first.keys() != second.keys():
+            return False
+        return all(bit_equal(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(bit_equal, first, second))
+    return bool(first == second)
 
 
 @pytest.mark.parametrize("killed_at", [0, 1, STEPS - 1, STEPS, STEPS + 2, EPOCHS * STEPS - 1])
@@ -214,12 +280,13 @@ def same(one: Any, other: Any) -> bool:
 def test_a_training_that_is_killed_ends_with_the_same_bytes(
     tmp_path: Path, name: str, killed_at: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make, scored = TRAININGS[name], name == "causal"
+    make = TRAININGS[name]
+    scored = name in ("causal", "sequence to sequence")
     whole = make(Checkpoint(tmp_path / "whole", "same", 1e9))
     start = copy.deepcopy(whole.state_dict())
     whole.run(None, validate_start=scored)
     for part in whole.stateful:
-        assert not same(whole.state_dict()[part], start[part]), f"{part} did not learn"
+        assert not bit_equal(whole.state_dict()[part], start[part]), f"{part} did not learn"
 
     first = make(AlwaysDue(tmp_path / "model", "same", 1))
     learn = first.step
@@ -235,7 +302,7 @@ def test_a_training_that_is_killed_ends_with_the_same_bytes(
     second = make(AlwaysDue(tmp_path / "model", "same", 1))
     torch.manual_seed(12345)  # another process has other random numbers
     second.run(second.checkpoint.load(), validate_start=scored)
-    assert same(second.state_dict(), whole.state_dict())
+    assert bit_equal(second.state_dict(), whole.state_dict())
     assert ("resuming in epoch" in capsys.readouterr().out) == (killed_at > 0)
 
 
@@ -352,6 +419,14 @@ def test_each_block_learns_slower_than_the_one_above_it() -> None:
     assert moved[0] < moved[1] < moved[2]
 
 
+def two_layers() -> tuple[nn.ModuleDict, Optimization]:
+    """Two layers of the same size, and what trains them both."""
+    network = nn.ModuleDict(
+        {"lower": nn.Linear(4, 1, bias=False), "upper": nn.Linear(4, 1, bias=False)}
+    )
+    return network, optimization_of(network)
+
+
 def gradients_seen(optimization: Optimization) -> Callable[[], dict[str, float]]:
     """Note the length of each weight's gradient as the optimizer gets it."""
     lengths: dict[str, float] = {}
@@ -364,14 +439,10 @@ def gradients_seen(optimization: Optimization) -> Callable[[], dict[str, float]]
     return lambda: lengths
 
 
-@pytest.mark.parametrize(
-    ("factor", "expected"), [(10.0, math.sqrt(0.5)), (0.1, 0.2)]
-)  # of two gradients as long, each 2 × factor
+# two gradients as long as each other, each 2 × factor
+@pytest.mark.parametrize(("factor", "expected"), [(10.0, math.sqrt(0.5)), (0.1, 0.2)])
 def test_gradients_are_cut_to_a_length_of_one_together(factor: float, expected: float) -> None:
-    network = nn.ModuleDict(
-        {"one": nn.Linear(4, 1, bias=False), "other": nn.Linear(4, 1, bias=False)}
-    )
-    optimization = optimization_of(network)
+    network, optimization = two_layers()
     seen = gradients_seen(optimization)
     (sum(weight.sum() for weight in network.parameters()) * factor).backward()
     optimization.step(1.0)
@@ -380,17 +451,14 @@ def test_gradients_are_cut_to_a_length_of_one_together(factor: float, expected: 
 
 
 def test_what_is_not_to_be_clipped_is_left_but_watched() -> None:
-    network = nn.ModuleDict(
-        {"one": nn.Linear(4, 1, bias=False), "other": nn.Linear(4, 1, bias=False)}
-    )
-    optimization = optimization_of(network)
+    network, optimization = two_layers()
     seen = gradients_seen(optimization)
     (sum(weight.sum() for weight in network.parameters()) * 10).backward()
-    optimization.step(1.0, clipped=list(network["one"].parameters()))
-    assert seen() == pytest.approx({"one.weight": 1.0, "other.weight": 20.0}, abs=1e-4)
-    network["other"].weight.sum().mul(math.inf).backward()
+    optimization.step(1.0, clipped=list(network["lower"].parameters()))
+    assert seen() == pytest.approx({"lower.weight": 1.0, "upper.weight": 20.0}, abs=1e-4)
+    network["upper"].weight.sum().mul(math.inf).backward()
     with pytest.raises(NotFiniteError, match="gradients' length is inf"):
-        optimization.step(1.0, clipped=list(network["one"].parameters()))
+        optimization.step(1.0, clipped=list(network["lower"].parameters()))
 
 
 def test_the_mean_of_the_weights_follows_them() -> None:
@@ -433,6 +501,67 @@ def test_resampling_leaves_rows_without_a_label_their_share() -> None:
 )
 def test_few_rows_are_passed_several_times(once: int, epochs: int, least: int, passes: int) -> None:
     assert passes_per_epoch(once, epochs, least) == passes
+
+
+def test_every_pass_over_few_rows_has_its_own_order() -> None:
+    first = repeat_passes(lambda number: [number], 3, 0)
+    second = repeat_passes(lambda number: [number], 3, 1)
+    assert first + second == [0, 1, 2, 3, 4, 5]
+
+
+def test_rows_are_held_out_or_learned_from() -> None:
+    rows = [f"text {number}" for number in range(50)]
+    learned, held_out = hold_out(rows, 0.1, seed=3)
+    assert len(held_out) == 5
+    assert sorted(learned + held_out) == sorted(rows)
+    assert (learned, held_out) == hold_out(rows, 0.1, seed=3)
+    assert held_out != hold_out(rows, 0.1, seed=4)[1]
+    assert len(hold_out(rows[:3], 0.1, seed=3)[1]) == 1
+
+
+def test_an_empty_split_says_what_to_deliver(tmp_path: Path) -> None:
+    pd.DataFrame({"text": []}).to_parquet(tmp_path / "train.parquet")
+    expected = r"train\.parquet: no rows; deliver more reviews or enlarge ingest\.split\.train"
+    with pytest.raises(ValueError, match=expected):
+        read_split(tmp_path, "train", "reviews")
+
+
+def head_training(network: nn.ModuleDict, rate: float) -> None:
+    """Train the head of ``network`` alone, on the features of `ROWS`, to tell their signs."""
+    with torch.no_grad():
+        features = network["body"](ROWS)
+    labels = (ROWS[:, 0] > 0).long()
+
+    def loss(batch: Any) -> torch.Tensor:
+        return cross_entropy(network["head"](features[batch]), labels[batch])
+
+    optimizer = torch.optim.AdamW(network["head"].parameters(), lr=rate)
+    params = SimpleNamespace(
+        seed=3, batch=8, head_epochs=EPOCHS, head_learning_rate=rate, precision="float32"
+    )
+    train_head(
+        network, optimizer, len(ROWS), lambda epoch: shuffled(len(ROWS), epoch), loss, params
+    )
+
+
+def body_and_head() -> nn.ModuleDict:
+    torch.manual_seed(0)
+    return nn.ModuleDict({"body": nn.Linear(2, 8), "head": nn.Linear(8, 2)})
+
+
+def test_a_head_that_is_trained_alone_leaves_the_body_and_no_gradient() -> None:
+    network = body_and_head()
+    before = copy.deepcopy(network.state_dict())
+    head_training(network, 0.1)
+    assert torch.equal(network["body"].weight, before["body.weight"])
+    assert not torch.equal(network["head"].weight, before["head.weight"])
+    # one that is left behind would be added to the first of the training that follows
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_a_head_that_runs_away_names_step_and_rate() -> None:
+    with pytest.raises(NotFiniteError, match=r"the head alone: step \d+ of 12: .*rates 1e\+30"):
+        head_training(body_and_head(), 1e30)
 
 
 def test_smoothing_takes_its_share_from_the_label() -> None:

@@ -21,10 +21,10 @@ from beauty_models.recommend.contrastive import alike, backward_in_chunks, clip_
 from beauty_models.recommend.model import Recommender, gallery, save
 from beauty_models.recommend.openclip import Dual
 from beauty_models.recommend.pairs import Pairs, Rules
-from beauty_models.training.batches import Batch, passes_per_epoch
+from beauty_models.training.batches import Batch, passes_per_epoch, repeat_passes
 from beauty_models.training.bert import set_dropout
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
-from beauty_models.training.loop import EarlyStopping, Loop, Validation
+from beauty_models.training.loop import EarlyStopping, Validation, finetuning_loop
 from beauty_models.training.optimization import EMA, Optimization, ParameterGroup
 
 LARGEST_SCALE = math.log(100)  # of the logits (Radford et al. 2021, section 2.5)
@@ -82,19 +82,7 @@ class Trainer:
         ).watched("finetune", checkpoint)
         self.ema = EMA(self.optimization)
         self.stopping = EarlyStopping(self.ema.copy, params.patience)
-        self.loop = Loop[Batch](
-            title="finetune",
-            epochs=params.epochs,
-            steps_per_epoch=per_epoch,
-            seed=params.seed,
-            begin_epoch=self.begin_epoch,
-            batches=self.batches,
-            step=self.step,
-            validate=self.validate,
-            stopping=self.stopping,
-            checkpoint=checkpoint,
-            stateful={"optimization": self.optimization, "ema": self.ema},
-        )
+        self.loop = finetuning_loop(self, params.epochs, per_epoch, checkpoint, ema=self.ema)
 
     def begin_epoch(self, epoch: int) -> None:
         """Turn dropout on."""
@@ -102,12 +90,12 @@ class Trainer:
 
     def batches(self, epoch: int) -> list[Batch]:
         """Return the batches of ``epoch``: all items in a new order, few ones repeatedly."""
-        batches = []
-        for number in range(epoch * self.passes, (epoch + 1) * self.passes):
-            random = np.random.default_rng((self.params.seed, number))
-            order = random.permutation(len(self.part.keys))
-            batches += np.array_split(order, self.once)
-        return batches
+        return repeat_passes(self.one_pass, self.passes, epoch)
+
+    def one_pass(self, number: int) -> list[Batch]:
+        """Return the batches of the pass of that number."""
+        random = np.random.default_rng((self.params.seed, number))
+        return np.array_split(random.permutation(len(self.part.keys)), self.once)
 
     def step(self, items: Batch, step: int) -> float:
         """Learn from ``items``; return their loss."""

@@ -26,20 +26,20 @@ from beauty_models.training.batches import (
     by_length,
     class_balanced_sample,
     passes_per_epoch,
+    repeat_passes,
 )
 from beauty_models.training.bert import layers, mean, pad, set_dropout, tokenize
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
 from beauty_models.training.finite import require_finite
 from beauty_models.training.frozen_features import Activations
-from beauty_models.training.loop import EarlyStopping, Loop, Validation
+from beauty_models.training.loop import EarlyStopping, Validation, finetuning_loop, train_head
 from beauty_models.training.losses import class_weights, focal
 from beauty_models.training.optimization import (
     Optimization,
     ParameterGroup,
-    Watch,
     layer_decay_groups,
-    seed_step,
 )
+from beauty_models.training.splits import read_split
 
 ROWS = 64  # per batch where nothing is learned
 UNKNOWN = -1  # aspect target of a review that nobody annotated
@@ -192,23 +192,15 @@ def _train_head(classifier: Classifier, part: Part, params: Finetune) -> None:
     optimizer = torch.optim.AdamW(
         _head(classifier), lr=params.head_learning_rate, weight_decay=params.weight_decay
     )
-    per_epoch = -(-len(part.rows) // params.batch)
-    watch = Watch(
-        "finetune: the head alone",
-        params.head_epochs * per_epoch,
-        [params.head_learning_rate],
-        params.precision,
-    )
-    classifier.train()
-    for epoch in range(params.head_epochs):
-        for number, batch in enumerate(part.batches(params, epoch)):
-            seed_step(params.seed + 1, epoch * len(part.rows) + number)
-            loss = part.loss(classifier, classifier.norm(means[batch].to(device())), batch, params)
-            watch.loss(epoch * per_epoch + number, loss.item())
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-    watch.weights(watch.steps - 1, dict(classifier.named_parameters()))
+
+    def batches_of(epoch: int) -> list[Batch]:
+        return part.batches(params, epoch)
+
+    def loss(batch: Batch) -> torch.Tensor:
+        pooled = classifier.norm(means[batch].to(device()))
+        return part.loss(classifier, pooled, batch, params)
+
+    train_head(classifier, optimizer, len(part.rows), batches_of, loss, params)
 
 
 class Trainer:
@@ -232,19 +224,7 @@ class Trainer:
             classifier, _groups(classifier, params), per_epoch * params.epochs, params
         ).watched("finetune", checkpoint)
         self.stopping = EarlyStopping(self.optimization.weights, params.patience)
-        self.loop = Loop[Batch](
-            title="finetune",
-            epochs=params.epochs,
-            steps_per_epoch=per_epoch,
-            seed=params.seed,
-            begin_epoch=self.begin_epoch,
-            batches=self.batches,
-            step=self.step,
-            validate=self.validate,
-            stopping=self.stopping,
-            checkpoint=checkpoint,
-            stateful={"optimization": self.optimization},
-        )
+        self.loop = finetuning_loop(self, params.epochs, per_epoch, checkpoint)
 
     def begin_epoch(self, epoch: int) -> None:
         """Let the layers of ``epoch`` learn."""
@@ -253,10 +233,9 @@ class Trainer:
 
     def batches(self, epoch: int) -> list[Batch]:
         """Return the batches of ``epoch``, which passes several times over few rows."""
-        order = []
-        for number in range(epoch * self.passes, (epoch + 1) * self.passes):
-            order += self.train.batches(self.params, number)
-        return order
+        return repeat_passes(
+            lambda number: self.train.batches(self.params, number), self.passes, epoch
+        )
 
     def step(self, batch: Batch, number: int) -> float:
         """Learn from rows ``batch``; return their loss."""
@@ -321,11 +300,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     )
     _mode(classifier, training=False)
     for name in ("train", "validation"):
-        frame = pd.read_parquet(data / f"{name}.parquet")
-        if frame.empty:
-            raise ValueError(
-                f"{data / f'{name}.parquet'}: no rows; deliver more labelled reviews or enlarge ingest.split.{name}"
-            )
+        frame = read_split(data, name, "labelled reviews")
         parts[name] = Part(frame, classifier)
         parts[name].freeze(classifier, checkpoint.file.with_name(f"{name}.bin"), params)
     state = checkpoint.load()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from beauty_models import progress
@@ -17,6 +16,7 @@ from beauty_models.files import new_folder, write_json
 from beauty_models.sentiment import Pretrain
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
 from beauty_models.training.masked_language import examples, held_out_loss, train
+from beauty_models.training.splits import hold_out
 
 HELD_OUT = 0.02  # share of the texts on which the loss before and after is measured
 
@@ -52,16 +52,15 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         f"pretrain: {params.base}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts"
     )
     rows = examples(backbone, texts, params.max_tokens, params.whole_words)
-    split = max(1, round(len(rows) * HELD_OUT))
-    shuffled = [rows[i] for i in np.random.default_rng(params.seed).permutation(len(rows))]
+    learned, held_out = hold_out(rows, HELD_OUT, params.seed)
     checkpoint = Checkpoint(
         pretrained,
         fingerprint(__name__, params, data / "unlabelled.parquet"),
         params.checkpoint_minutes,
     )
-    before = held_out_loss(backbone, shuffled[:split], params)
-    history = train(backbone, shuffled[split:], params, checkpoint)
-    after = held_out_loss(backbone, shuffled[:split], params)
+    before = held_out_loss(backbone, held_out, params)
+    history = train(backbone, learned, params, checkpoint)
+    after = held_out_loss(backbone, held_out, params)
     with new_folder(pretrained) as folder:
         backbone.model.save_pretrained(folder)
         backbone.tokenizer.save_pretrained(folder)
@@ -69,7 +68,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         write_json(folder / "history.json", history)
     checkpoint.clear()
     progress.log_line(
-        f"pretrain: loss {before:.3f} → {after:.3f} nats per hidden token on {split} held-out texts"
+        f"pretrain: loss {before:.3f} → {after:.3f} nats per hidden token on {len(held_out)} held-out texts"
     )
     return {
         "loss_before": before,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -46,6 +47,18 @@ def passes_per_epoch(once: int, epochs: int, min_steps: int) -> int:
     All ``epochs`` together then have ``min_steps`` steps at least.
     """
     return max(1, -(-min_steps // max(1, once * epochs)))
+
+
+def repeat_passes(
+    one_pass: Callable[[int], Sequence[Batch]], passes: int, epoch: int
+) -> list[Batch]:
+    """Return the batches of ``epoch``, which passes ``passes`` times over the data.
+
+    ``one_pass`` returns the batches of a pass, given its number: passes are counted through all
+    epochs, so that each has an order of its own.
+    """
+    numbers = range(epoch * passes, (epoch + 1) * passes)
+    return list(chain.from_iterable(map(one_pass, numbers)))
 
 
 def class_balanced_sample(labels: torch.Tensor, random: np.random.Generator) -> Batch:

@@ -16,11 +16,13 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from beauty_models import progress
+from beauty_models.params import Precision
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.finite import NotFiniteError
-from beauty_models.training.optimization import Optimization, Weights, seed_step
+from beauty_models.training.optimization import Optimization, Watch, Weights, seed_step
 
 Batch = TypeVar("Batch")
 
@@ -101,10 +103,10 @@ class Loop(Generic[Batch]):
     epochs: int
     steps_per_epoch: int
     seed: int
-    batches: Callable[
-        [int], Sequence[Batch]
-    ]  # epoch, from 0 → its batches, the same ones every time
-    step: Callable[[Batch, int], float]  # learns from a batch in the step of that number → loss
+    # epoch, from 0 → its batches, the same ones every time
+    batches: Callable[[int], Sequence[Batch]]
+    # learns from a batch in the step of that number → loss
+    step: Callable[[Batch, int], float]
     checkpoint: Checkpoint
     stateful: Mapping[str, Stateful]  # all that `step` changes
     begin_epoch: Callable[[int], None] = lambda epoch: None  # thaws layers, turns dropout on
@@ -199,6 +201,102 @@ class Loop(Generic[Batch]):
         position = state["loop"]
         self.epoch, self.batch = position["epoch"], position["batch"]
         self.loss, self.history = position["loss"], position["history"]
+
+
+class Trainer(Protocol[Batch]):
+    """A family's fine-tuning, as `finetuning_loop` needs it."""
+
+    optimization: Optimization
+    stopping: EarlyStopping
+
+    def begin_epoch(self, epoch: int, /) -> None:
+        """Put the network into training: thaw layers, turn dropout on."""
+
+    def batches(self, epoch: int, /) -> Sequence[Batch]:
+        """Return the batches of ``epoch``, from 0, the same ones every time."""
+
+    def step(self, batch: Batch, number: int, /) -> float:
+        """Learn from ``batch`` in step ``number`` of the run; return the loss."""
+
+    def validate(self) -> Validation:
+        """Return what the epoch was worth on the validation split."""
+
+
+def finetuning_loop(
+    trainer: Trainer[Batch],
+    epochs: int,
+    steps_per_epoch: int,
+    checkpoint: Checkpoint,
+    **averages: Stateful,
+) -> Loop[Batch]:
+    """Return the loop that fine-tunes what ``trainer`` has; its checkpoints hold ``averages`` too.
+
+    After its `run` the network has the weights of the last step; those of the epoch that was kept
+    are ``trainer.stopping.weights``.
+    """
+    return Loop(
+        title="finetune",
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        seed=trainer.optimization.seed,
+        begin_epoch=trainer.begin_epoch,
+        batches=trainer.batches,
+        step=trainer.step,
+        validate=trainer.validate,
+        stopping=trainer.stopping,
+        checkpoint=checkpoint,
+        stateful={"optimization": trainer.optimization, **averages},
+    )
+
+
+class HeadParams(Protocol):
+    """The numbers of `train_head`, as a section of params.yaml holds them."""
+
+    seed: int
+    batch: int
+    head_epochs: int
+    head_learning_rate: float
+    precision: Precision
+
+
+def train_head(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rows: int,
+    batches: Callable[[int], Sequence[Batch]],
+    loss: Callable[[Batch], torch.Tensor],
+    params: HeadParams,
+) -> None:
+    """Train what ``optimizer`` has, the new head of ``network``, before anything else learns.
+
+    A head that begins at random would distort the features below it before it can use them: linear
+    probing, then fine-tuning (Kumar et al. 2022). The learning rate is constant.
+
+    Args:
+        rows: of the training split.
+        batches: epoch, from 0 → its batches of ``params.batch`` rows.
+        loss: of a batch, on features that do not change.
+
+    Raises:
+        NotFiniteError: a loss, or a weight at the end, is NaN or infinite.
+    """
+    steps_per_epoch = -(-rows // params.batch)
+    steps = params.head_epochs * steps_per_epoch
+    title = "finetune: the head alone"
+    watch = Watch(title, steps, [params.head_learning_rate], params.precision)
+    network.train()
+    with progress.bar(title, steps) as bar:
+        for epoch in range(params.head_epochs):
+            for number, batch in enumerate(batches(epoch)):
+                # not the seeds of `Loop`, whose first steps would draw the same dropout
+                seed_step(params.seed + 1, epoch * rows + number)
+                batch_loss = loss(batch)
+                watch.loss(epoch * steps_per_epoch + number, batch_loss.item())
+                batch_loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                bar.advance()
+    watch.weights(steps - 1, dict(network.named_parameters()))
 
 
 def train_steps(

@@ -27,16 +27,15 @@ from beauty_models.training.batches import Batch, class_balanced_sample
 from beauty_models.training.bert import set_dropout
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
 from beauty_models.training.finite import require_finite
-from beauty_models.training.loop import EarlyStopping, Loop, Validation
+from beauty_models.training.loop import EarlyStopping, Validation, finetuning_loop, train_head
 from beauty_models.training.losses import class_weights, focal
 from beauty_models.training.optimization import (
     EMA,
     Optimization,
     ParameterGroup,
-    Watch,
     layer_decay_groups,
-    seed_step,
 )
+from beauty_models.training.splits import read_split
 from beauty_models.tryon import Finetune
 from beauty_models.tryon.fusion import FUSIONS, Places
 from beauty_models.tryon.model import ALONE, MIXTURES, Shape, Stylist, save, write_gallery
@@ -189,25 +188,14 @@ def _train_heads(stylist: Stylist, part: Part, params: Finetune) -> None:
     optimizer = torch.optim.AdamW(
         _groups(stylist, params)[:1], weight_decay=params.weight_decay, fused=True
     )
-    per_epoch = -(-len(part) // params.batch)
-    watch = Watch(
-        "finetune: the heads alone",
-        params.head_epochs * per_epoch,
-        [params.head_learning_rate],
-        params.precision,
-    )
-    stylist.train()
-    with progress.bar("finetune: heads", params.head_epochs) as bar:
-        for epoch in range(params.head_epochs):
-            for number, batch in enumerate(part.batches(params, epoch)):
-                seed_step(params.seed + 1, epoch * len(part) + number)
-                optimizer.zero_grad()
-                loss = _loss(stylist, part, part.inputs.take(batch), batch, params)
-                watch.loss(epoch * per_epoch + number, loss.item())
-                loss.backward()
-                optimizer.step()
-            bar.advance(1)
-    watch.weights(watch.steps - 1, dict(stylist.named_parameters()))
+
+    def batches(epoch: int) -> list[Batch]:
+        return part.batches(params, epoch)
+
+    def loss(batch: Batch) -> torch.Tensor:
+        return _loss(stylist, part, part.inputs.take(batch), batch, params)
+
+    train_head(stylist, optimizer, len(part), batches, loss, params)
 
 
 class Trainer:
@@ -230,19 +218,7 @@ class Trainer:
         ).watched("finetune", checkpoint)
         self.ema = EMA(self.optimization)
         self.stopping = EarlyStopping(self.ema.copy, params.patience, self.replaces)
-        self.loop = Loop[Batch](
-            title="finetune",
-            epochs=params.epochs,
-            steps_per_epoch=per_epoch,
-            seed=params.seed,
-            begin_epoch=self.begin_epoch,
-            batches=self.batches,
-            step=self.step,
-            validate=self.validate,
-            stopping=self.stopping,
-            checkpoint=checkpoint,
-            stateful={"optimization": self.optimization, "ema": self.ema},
-        )
+        self.loop = finetuning_loop(self, params.epochs, per_epoch, checkpoint, ema=self.ema)
 
     def begin_epoch(self, epoch: int) -> None:
         """Let the blocks learn that may."""
@@ -263,10 +239,7 @@ class Trainer:
             colour=params.augment.colour,
             erase=params.augment.erase,
         )
-        with (
-            full_precision_above(self.stylist.image, params.frozen_blocks),
-            precision(params.precision),
-        ):
+        with precision(params.precision):
             inputs = self.train.inputs.take(batch, view, params.view)
             loss = _loss(self.stylist, self.train, inputs, batch, params)
         loss.backward()
@@ -414,11 +387,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     )
     pictures, parts = Pictures(data, *PARTS), {}
     for name in PARTS:
-        frame = pd.read_parquet(data / f"{name}.parquet")
-        if frame.empty:
-            raise ValueError(
-                f"{data / f'{name}.parquet'}: no rows; deliver more labelled examples or enlarge ingest.split.{name}"
-            )
+        frame = read_split(data, name, "labelled examples")
         parts[name] = Part(frame, stylist, pictures)
     state = checkpoint.load()
     if state is None:
@@ -427,7 +396,8 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     for part in parts.values():
         _compute(stylist, part, checkpoint.file.parent, params, whole=False)
     trainer = Trainer(stylist, parts["train"], parts["validation"], params, checkpoint)
-    trainer.loop.run(state, validate_start=True)
+    with full_precision_above(stylist.image, params.frozen_blocks):
+        trainer.loop.run(state, validate_start=True)
     trainer.optimization.load_weights(trainer.stopping.weights)
     figures = _choose(stylist, parts["validation"], params)
     with new_folder(model) as place:

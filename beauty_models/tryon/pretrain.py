@@ -25,6 +25,7 @@ from beauty_models.training.augmentation import augmented, centre
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
 from beauty_models.training.loop import train_steps
 from beauty_models.training.optimization import Optimization, seed_step
+from beauty_models.training.splits import hold_out
 from beauty_models.tryon import Pretrain
 from beauty_models.tryon.towers import ROWS, full_precision_above
 
@@ -141,13 +142,6 @@ def _train(
         )
 
 
-def _split(some: list[str], seed: int) -> tuple[list[str], list[str]]:
-    """Return ``some`` shuffled, cut into those to learn from and those held out."""
-    shuffled = [some[i] for i in np.random.default_rng(seed).permutation(len(some))]
-    out = max(1, round(len(some) * HELD_OUT))
-    return shuffled[out:], shuffled[:out]
-
-
 def _see(
     pictures: Pictures, keys: list[str], params: Pretrain, checkpoint: Checkpoint
 ) -> tuple[Vision, Loss, list[dict[str, float]]]:
@@ -160,7 +154,7 @@ def _see(
     progress.log_line(
         f"pretrain: {params.image}, {eye.model.num_parameters():,} parameters, {len(keys):,} pictures"
     )
-    learn, out = _split(keys, params.seed)
+    learn, out = hold_out(keys, HELD_OUT, params.seed)
     painter = Painter(eye, params.size).to(device())
     former = {name: value.clone() for name, value in eye.model.state_dict().items()}
     before = _held_out_loss(painter, pictures, out, params)
@@ -197,7 +191,7 @@ def _hear(
         return backbone, Loss(0.0, 0.0), []
     learn, out = (
         masked_language.examples(backbone, some, params.max_tokens, whole_words=True)
-        for some in _split(texts, params.seed)
+        for some in hold_out(texts, HELD_OUT, params.seed)
     )
     before = masked_language.held_out_loss(backbone, out, params.words)
     history = masked_language.train(backbone, learn, params.words, checkpoint)
