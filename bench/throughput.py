@@ -175,7 +175,7 @@ def main() -> None:
     base = params.load("sentiment").finetune.model_copy(
         update={
             "epochs": options.epochs,
-            "unfreeze": 12,
+            "unfreeze_per_epoch": 12,
             "min_steps": 0,
             "imbalance": "none",
             "layer_decay": 1.0,

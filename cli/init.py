@@ -16,7 +16,7 @@ from typing import Any
 from beauty_models import params
 from beauty_models.intake import images, tables
 from beauty_models.intake.provenance import ABOUT
-from beauty_models.sentiment import POLAR
+from beauty_models.sentiment import POLARITY_WORDS
 from cli import edit
 from tasks.sources import fetch, s3
 from tasks.state import STATE, OnLine
@@ -251,7 +251,7 @@ def _complete(
         proposal.guessed.append("text")
     if annotated or {"label", "rating"} & set(columns):
         return
-    candidates = tables.label_columns(table.rows, POLAR, set(columns.values()))
+    candidates = tables.label_columns(table.rows, POLARITY_WORDS, set(columns.values()))
     if len(candidates) != 1:
         which = f"one of {', '.join(candidates)}" if candidates else f"none of {there}"
         raise UndecidedError(
@@ -290,7 +290,7 @@ def _classify(
             f"rename it to rating in the file, or say which number means what: --label positive=5 --label negative=1 …"
         )
     known = tables.meanings(accepted, ".".join(proposal.labels_at))
-    words = tables.meanings(POLAR, "the words of beauty init")
+    words = tables.meanings(POLARITY_WORDS, "the words of beauty init")
     given = {tables.plain(value): name for value, name in labels.items()}
     if strange := sorted(set(given) - set(values)):
         there = ", ".join(value for value, _ in values.most_common(8))

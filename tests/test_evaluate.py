@@ -18,7 +18,7 @@ from beauty_models.sentiment.report import needs as report
 from beauty_models.sentiment.report.baselines import Guess, majority, mentions, tfidf_logreg
 from beauty_models.sentiment.report.quality_page import quality_page
 
-PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, worst=5, examples=2)
+PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, listed_errors=5, examples_per_need=2)
 CLASSES, ASPECTS = ["negative", "positive"], ["price", "scent"]
 GOOD = ["lovely cream, works well", "很好用，喜欢", "soft and lovely", "非常满意 很好"]
 BAD = ["awful rash, never again", "很差，过敏", "awful smell", "太差了 失望"]

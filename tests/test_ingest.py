@@ -178,7 +178,7 @@ def test_quoted_newlines_delimiters_and_formats(tmp_path: Path) -> None:
         "readme.md": "# x",
         "manifest.json": "{}",
     }
-    figures, frames = run(tmp_path, files, near_duplicate=1.0)
+    figures, frames = run(tmp_path, files, near_duplicate_similarity=1.0)
     assert everything(frames) == {t for t, _ in a + b + c + d} | {'first line second, "line"'}
     assert figures["share.positive"] == pytest.approx(81 / 161)
     assert "not valid JSON" in reason(frames) and frames["rejected"]["row"].iloc[0] == 41
@@ -253,7 +253,7 @@ def test_no_text_of_one_part_nearly_repeats_one_of_another(tmp_path: Path) -> No
     base = [(t * 4, s) for t, s in some(80)]
     nearly = [(t[:-1] + "尾", "" if i % 3 else s) for i, (t, s) in enumerate(base)]
     figures, frames = run(
-        tmp_path, {"a.csv": table(base), "b.csv": table(nearly)}, near_duplicate=0.8
+        tmp_path, {"a.csv": table(base), "b.csv": table(nearly)}, near_duplicate_similarity=0.8
     )
     assert figures["near_duplicates"] == 80
     texts = [*frames["validation"]["text"], *frames["test"]["text"], *frames["unlabelled"]["text"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,50 +20,29 @@ from beauty_models.params import (
     Split,
 )
 
-POLAR = {
+# fmt: off
+POLARITY_WORDS = {
     "positive": [
-        *[
-            "good",
-            "great",
-            "positive",
-            "pos",
-            "recommended",
-            "recommend",
-            "satisfied",
-            "happy",
-            "like",
-            "liked",
-            "love",
-            "loved",
-            "praise",
-        ],
-        "thumbs up",
-        *["好评", "好", "满意", "推荐", "喜欢", "正向", "赞"],
+        "good", "great", "positive", "pos", "recommended", "recommend", "satisfied", "happy",
+        "like", "liked", "love", "loved", "praise", "thumbs up",
+        "好评", "好", "满意", "推荐", "喜欢", "正向", "赞",
     ],
     "negative": [
-        *[
-            "bad",
-            "poor",
-            "negative",
-            "neg",
-            "dissatisfied",
-            "unsatisfied",
-            "unhappy",
-            "dislike",
-            "disliked",
-            "hate",
-            "hated",
-            "complaint",
-        ],
-        *("thumbs down", "not recommended", "not recommend"),
-        *["差评", "差", "不满意", "不推荐", "不喜欢", "负向", "踩"],
+        "bad", "poor", "negative", "neg", "dissatisfied", "unsatisfied", "unhappy",
+        "dislike", "disliked", "hate", "hated", "complaint",
+        "thumbs down", "not recommended", "not recommend",
+        "差评", "差", "不满意", "不推荐", "不喜欢", "负向", "踩",
     ],
 }
+# fmt: on
 """Label values that hardly mean anything else. They are proposed to the user, never taken untold."""
 
 
 class Columns(Section):
-    """For each field the column names it may have in a file; the first that is there counts, capitals do not."""
+    """For each field the column names it may have in a file.
+
+    The first one that is there counts; capitals do not.
+    """
 
     id: Names
     text: Names
@@ -81,45 +60,45 @@ class Columns(Section):
 class Ingest(Section):
     """From raw files to clean, split shards."""
 
+    RENAMED: ClassVar[dict[str, str]] = {"near_duplicate": "near_duplicate_similarity"}
+
     seed: Seed
     columns: Columns
-    labels: dict[
-        str, list[str]
-    ]  # class → the values of the label column that mean it; the keys are the classes
-    ratings: dict[
-        str, list[float]
-    ]  # class → the star ratings that mean it; other ratings leave a text unlabelled
-    polarities: dict[
-        str, list[str]
-    ]  # negative, neutral, positive → the values of the polarity column that mean it
+    # class → the values of the label column that mean it; the keys are the classes
+    labels: dict[str, list[str]]
+    # class → the star ratings that mean it; other ratings leave a text unlabelled
+    ratings: dict[str, list[float]]
+    # negative, neutral, positive → the values of the polarity column that mean it
+    polarities: dict[str, list[str]]
     label_from_aspects: bool  # without label and rating: negative when any aspect is, else positive
     min_characters: Positive
     max_characters: Positive
-    near_duplicate: Annotated[
-        float, Field(gt=0, le=1)
-    ]  # Jaccard similarity of character shingles from which two texts count as one; 1 is off
+    # Jaccard similarity of character shingles from which two texts count as one; 1 is off
+    near_duplicate_similarity: Annotated[float, Field(gt=0, le=1)]
     max_rejected: Share  # the stage fails when more of the rows than this are rejected
-    limit: Annotated[
-        int, Field(ge=0)
-    ]  # labelled texts at most, the same ones every time; 0 takes all
+    # labelled texts at most, the same ones every time; 0 takes all
+    limit: Annotated[int, Field(ge=0)]
     split: Split
 
 
 class Pretrain(Section):
-    """Masked-language-model training on the unlabelled texts (Devlin et al. 2019; whole words: Cui et al. 2021)."""
+    """Masked-language-model training on the unlabelled texts.
+
+    Devlin et al. 2019; whole words: Cui et al. 2021.
+    """
 
     seed: Seed
     base: str  # hub id, folder, wheel:NAME or scratch
     scratch: Scratch
     trim_vocabulary: bool  # keep only the tokens that the texts use (and every single character)
     max_tokens: Annotated[int, Field(ge=8, le=512)]
-    mask: Share  # share of the words that is hidden
+    mask: Share  # of the words is hidden
     whole_words: bool
     epochs: Annotated[float, Field(ge=0)]  # 0 leaves the backbone as it is
     batch: Positive
     learning_rate: Rate  # of the body
     head_learning_rate: Rate  # of the language-model head, which wheel: and scratch begin untrained
-    warmup: Share  # share of the steps
+    warmup: Share  # of the steps
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Share
     precision: Precision
@@ -127,19 +106,25 @@ class Pretrain(Section):
 
 
 class Finetune(Section):
-    """Head first, then the upper layers one group after the other, lower ones slower (Howard & Ruder 2018)."""
+    """The head first, then the upper layers by gradual unfreezing, lower ones slower.
+
+    Howard & Ruder 2018.
+    """
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "unfreeze": "unfreeze_per_epoch",
+        "aspect_weight": "aspect_loss_weight",
+    }
 
     seed: Seed
     max_tokens: Annotated[int, Field(ge=8, le=512)]
-    frozen_layers: Annotated[
-        int, Field(ge=0)
-    ]  # the lowest layers stay as they are; their output is computed once
+    # the lowest layers stay as they are; their output is computed once
+    frozen_layers: Annotated[int, Field(ge=0)]
     head_epochs: Annotated[int, Field(ge=0)]  # epochs with only the head learning
-    unfreeze: Positive  # layers thawed at once, from the top, one group an epoch
+    unfreeze_per_epoch: Positive  # layers, from the top
     epochs: Positive  # at most, after the head's
-    min_steps: Annotated[
-        int, Field(ge=0)
-    ]  # of all epochs; an epoch passes several times over data too small for that
+    # of all epochs; an epoch passes several times over data too small for that
+    min_steps: Annotated[int, Field(ge=0)]
     patience: Positive  # epochs without a better validation macro-F1 before it stops
     batch: Positive
     learning_rate: Rate  # of the top layer
@@ -150,7 +135,7 @@ class Finetune(Section):
     dropout: Share
     imbalance: Literal["none", "weights", "resample", "focal"]
     focal_gamma: Annotated[float, Field(ge=0)]
-    aspect_weight: Annotated[float, Field(ge=0)]  # of the aspect loss beside the sentiment loss
+    aspect_loss_weight: Annotated[float, Field(ge=0)]  # beside the sentiment loss, which has 1
     precision: Precision
     checkpoint_minutes: Rate
 
@@ -158,11 +143,16 @@ class Finetune(Section):
 class Evaluate(Section):
     """The model and its baselines on the frozen test split."""
 
+    RENAMED: ClassVar[dict[str, str]] = {
+        "worst": "listed_errors",
+        "examples": "examples_per_need",
+    }
+
     seed: Seed
     bootstrap: Annotated[int, Field(ge=100)]  # resamples
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    worst: Annotated[int, Field(ge=0)]  # errors listed in the report
-    examples: Annotated[int, Field(ge=0)]  # sentences per need in the needs report
+    listed_errors: Annotated[int, Field(ge=0)]  # in the report, the surest first
+    examples_per_need: Annotated[int, Field(ge=0)]  # sentences in the needs report
 
 
 class Params(Section):

@@ -19,7 +19,7 @@ from beauty_models.files import new_file, new_folder, read_json, write_json
 from beauty_models.intake import splits, tables
 from beauty_models.intake.text import fingerprint, language, near_duplicates, normalize
 from beauty_models.progress import bar, log_line
-from beauty_models.sentiment import POLAR, Columns, Ingest
+from beauty_models.sentiment import POLARITY_WORDS, Columns, Ingest
 
 REVIEW = ("id", "text", "label", "rating", "product", "category", "date")
 ANNOTATION = ("id", "aspect", "polarity", "term", "opinion")
@@ -133,7 +133,7 @@ def _read(raw: Path, columns: Columns) -> tuple[pd.DataFrame, pd.DataFrame, str]
             found = tables.pick(list(table.rows.columns), columns.model_dump())
             there.append(f"{file} has the columns {', '.join(table.rows.columns)}")
             if not {"label", "rating", "polarity"} & set(found):
-                labels = tables.label_columns(table.rows, POLAR, found.values())
+                labels = tables.label_columns(table.rows, POLARITY_WORDS, found.values())
                 some = f" (perhaps --map label={labels[0]})" if len(labels) == 1 else ""
                 there[-1] += some
             if "text" not in found and not {"id", "aspect", "polarity"} <= set(found):
@@ -226,7 +226,7 @@ def _map_remedy(rows: pd.DataFrame, found: dict[str, str]) -> str:
     """Return the ``--map`` that names the likeliest text of ``rows``, and its label where one stands out."""
     text = tables.text_column(rows, found.values())
     parts = [f"text={text or 'COLUMN'}"]
-    labels = tables.label_columns(rows, POLAR, {*found.values(), text})
+    labels = tables.label_columns(rows, POLARITY_WORDS, {*found.values(), text})
     if not {"label", "rating"} & set(found) and len(labels) == 1:
         parts.append(f"label={labels[0]}")
     return f"--map {shlex.quote(','.join(parts))}"
@@ -247,7 +247,7 @@ def _labels_remedy(seen: Counter[str], labels: dict[str, list[str]]) -> str:
     unknown = [value for value, _ in seen.most_common() if value not in known]
     if not unknown:
         return ""
-    words = tables.meanings(POLAR, "POLAR")
+    words = tables.meanings(POLARITY_WORDS, "POLARITY_WORDS")
     classes = list(labels)
     given: dict[str, list[str]] = {name: [] for name in classes}
     for value in seen:
@@ -378,11 +378,13 @@ def _distinct(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metr
     ranked = ranked.sort_values(["unlabelled", "rank", "bare", "key", "file", "row"])
     once = ranked.drop_duplicates("key")
     kept = once
-    if params.near_duplicate < 1:
+    if params.near_duplicate_similarity < 1:
         kept = once[
             [
                 earlier < 0
-                for earlier in near_duplicates(once["text"].tolist(), params.near_duplicate)
+                for earlier in near_duplicates(
+                    once["text"].tolist(), params.near_duplicate_similarity
+                )
             ]
         ]
     kept = kept.sort_values("key")

@@ -315,7 +315,7 @@ def examine(reader: Reader, data: Path, folder: Path, params: Evaluate) -> dict[
     predictions(test, guesses["model"], classes).to_parquet(
         folder / "predictions.parquet", index=False
     )
-    worst = _worst(test, guesses["model"], classes, params.worst)
+    worst = _worst(test, guesses["model"], classes, params.listed_errors)
     (folder / "index.html").write_text(
         quality_page(scores, worst, scores["notes"]), encoding="utf-8"
     )

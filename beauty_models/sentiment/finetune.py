@@ -131,7 +131,7 @@ class Part:
             entropy = nn.functional.cross_entropy(
                 aspect.float().reshape(-1, STATES), targets.reshape(-1), ignore_index=UNKNOWN
             )
-            loss = loss + params.aspect_weight * len(classifier.aspects) * entropy
+            loss = loss + params.aspect_loss_weight * len(classifier.aspects) * entropy
         return loss
 
 
@@ -152,7 +152,7 @@ def _groups(classifier: Classifier, params: Finetune) -> list[ParameterGroup]:
 def _thaw(classifier: Classifier, epoch: int, params: Finetune) -> int:
     """Let the layers of ``epoch`` learn, and the embeddings with layer 0; return the lowest of them."""
     stack = layers(classifier.encoder)
-    lowest = max(params.frozen_layers, len(stack) - (epoch + 1) * params.unfreeze)
+    lowest = max(params.frozen_layers, len(stack) - (epoch + 1) * params.unfreeze_per_epoch)
     classifier.encoder.requires_grad_(False)
     stack[lowest:].requires_grad_(True)
     classifier.encoder.embeddings.requires_grad_(lowest == 0)

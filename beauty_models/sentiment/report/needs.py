@@ -284,7 +284,10 @@ def needs(
         _by_aspects(frame, aspects, predict, params.seed) if aspects else _by_words(frame, polarity)
     )
     table = tally(
-        frame, pd.concat([whole, said], ignore_index=True), params.confidence, params.examples
+        frame,
+        pd.concat([whole, said], ignore_index=True),
+        params.confidence,
+        params.examples_per_need,
     )
     with new_file(folder / "needs.parquet") as temporary:
         table.to_parquet(temporary, index=False)
