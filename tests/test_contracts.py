@@ -109,6 +109,15 @@ def test_a_gate_from_before_it_listed_baselines_is_told_what_to_add(
             read(family, file)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_report_takes_the_gates_metric_in_the_gates_direction(family: str) -> None:
+    """Evaluate does not read the gate, so the direction is written twice."""
+    gate = params.gate(family, ROOT / "params.yaml")
+    declared = import_module(f"beauty_models.{family}.report.declared").METRICS
+    judged = [m for m in declared if f"_{gate.metric}".endswith(f"_{m.name}")]
+    assert [metric.larger_is_better for metric in judged] == [gate.larger_is_better]
+
+
 @pytest.mark.parametrize("stage", families.STAGES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_stage_signature(family: str, stage: str) -> None:

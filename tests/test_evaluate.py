@@ -15,8 +15,9 @@ from beauty_models.evaluation.page import tag
 from beauty_models.sentiment import Evaluate, evaluate
 from beauty_models.sentiment.report import declared
 from beauty_models.sentiment.report import needs as report
-from beauty_models.sentiment.report.baselines import Guess, majority, mentions, tfidf_logreg
+from beauty_models.sentiment.report.baselines import majority, mentions, tfidf_logreg
 from beauty_models.sentiment.report.quality_page import quality_page
+from beauty_models.sentiment.report.scores import MethodPredictions
 
 PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, listed_errors=5, examples_per_need=2)
 CLASSES, ASPECTS = ["negative", "positive"], ["price", "scent"]
@@ -84,9 +85,11 @@ def folder(path, **frames):
 def test_figures_are_scikit_learns():
     test, random = frame(300, product=None), np.random.default_rng(5)
     positive = random.random(300)
-    guess = Guess(np.stack([1 - positive, positive], 1), random.random((300, 2, 3)) < 0.3)
+    guess = MethodPredictions(
+        np.stack([1 - positive, positive], 1), random.random((300, 2, 3)) < 0.3
+    )
     other = majority(frame(50), test, CLASSES, ASPECTS)
-    found = evaluate.flat(
+    found = evaluate.flatten_metrics(
         evaluate.score(test, {"model": guess, "majority": other}, CLASSES, ASPECTS, PARAMS)
     )
     truth, said = test["label"], positive > 0.5
@@ -157,8 +160,8 @@ def test_baseline_without_anything_to_learn_is_the_majority(train):
 
 
 def test_report_is_complete(tmp_path):
-    scores = evaluate.examine(reader(0.9), folder(tmp_path / "data"), tmp_path, PARAMS)
-    figures = evaluate.flat(scores)
+    scores = evaluate.evaluate_model(reader(0.9), folder(tmp_path / "data"), tmp_path, PARAMS)
+    figures = evaluate.flatten_metrics(scores)
     table = pd.read_parquet(tmp_path / "predictions.parquet")
     assert list(table.columns) == [
         "id",
@@ -195,8 +198,8 @@ def test_report_is_complete(tmp_path):
     ],
 )
 def test_odd_test_splits_still_give_every_figure(tmp_path, test):
-    figures = evaluate.flat(
-        evaluate.examine(reader(), folder(tmp_path / "data", test=test), tmp_path, PARAMS)
+    figures = evaluate.flatten_metrics(
+        evaluate.evaluate_model(reader(), folder(tmp_path / "data", test=test), tmp_path, PARAMS)
     )
     assert {
         "macro_f1",
@@ -210,16 +213,16 @@ def test_odd_test_splits_still_give_every_figure(tmp_path, test):
 
 def test_one_product_does_not_make_a_figure_certain():
     test = frame(60, product="only")
-    guess = Guess(np.tile([0.4, 0.6], (60, 1)), np.zeros((60, 0, 3), bool))
+    guess = MethodPredictions(np.tile([0.4, 0.6], (60, 1)), np.zeros((60, 0, 3), bool))
     found = evaluate.score(test, {"model": guess}, CLASSES, [], PARAMS)
     assert (
-        found["figures"]["model"]["accuracy.low"] < found["figures"]["model"]["accuracy.high"]
+        found["metrics"]["model"]["accuracy.low"] < found["metrics"]["model"]["accuracy.high"]
         and not found["grouped"]
     )
 
 
 def test_aspects_the_model_has_not_learned_are_named(tmp_path):
-    scores = evaluate.examine(
+    scores = evaluate.evaluate_model(
         reader(aspects=["scent"]), folder(tmp_path / "data"), tmp_path, PARAMS
     )
     assert scores["notes"][1].endswith("the aspects price.")
@@ -229,7 +232,7 @@ def test_report_is_the_same_twice(tmp_path):
     data = folder(tmp_path / "data")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        evaluate.examine(reader(), data, tmp_path / name, PARAMS)
+        evaluate.evaluate_model(reader(), data, tmp_path / name, PARAMS)
     files = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
     assert len(files) == 7 and files == {
         path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()
@@ -238,9 +241,9 @@ def test_report_is_the_same_twice(tmp_path):
 
 def test_mistakes_are_told(tmp_path):
     with pytest.raises(ValueError, match=r"test\.parquet: no texts"):
-        evaluate.read(folder(tmp_path / "empty", test=frame(3).iloc[:0]), CLASSES)
+        evaluate.read_splits(folder(tmp_path / "empty", test=frame(3).iloc[:0]), CLASSES)
     with pytest.raises(ValueError, match="run finetune again"):
-        evaluate.read(folder(tmp_path / "other"), ["bad", "good"])
+        evaluate.read_splits(folder(tmp_path / "other"), ["bad", "good"])
 
 
 def test_pages_escape_and_mask_what_customers_write(tmp_path):
@@ -248,7 +251,9 @@ def test_pages_escape_and_mask_what_customers_write(tmp_path):
     rows = frame(40)
     rows.loc[:3, ["text", "label"]] = [nasty, 0]
     rows["product"] = "<b>balm</b>"
-    evaluate.examine(reader(aspects=[]), folder(tmp_path / "data", test=rows), tmp_path, PARAMS)
+    evaluate.evaluate_model(
+        reader(aspects=[]), folder(tmp_path / "data", test=rows), tmp_path, PARAMS
+    )
     for name in ("index.html", "needs.html"):
         text = (tmp_path / name).read_text()
         assert (
@@ -363,14 +368,16 @@ def error_rate(rows, weights):
 
 
 def test_a_new_metric_is_one_line_measured_compared_and_shown(tmp_path, monkeypatch):
-    new = Metric("error_rate", "share of mistakes", error_rate, ".1%")
+    new = Metric("error_rate", "share of mistakes", error_rate, ".1%", larger_is_better=False)
     monkeypatch.setattr(declared, "METRICS", (*declared.METRICS, new))
-    scores = evaluate.examine(reader(0.9), folder(tmp_path / "data"), tmp_path, PARAMS)
-    found = evaluate.flat(scores)
+    scores = evaluate.evaluate_model(reader(0.9), folder(tmp_path / "data"), tmp_path, PARAMS)
+    found = evaluate.flatten_metrics(scores)
     assert found["error_rate"] == pytest.approx(1 - found["accuracy"])
     assert found["majority/error_rate.margin_high"] < 0
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "share of mistakes" in page and f"{found['error_rate']:.1%}</strong>" in page
+    margin = found["majority/error_rate.margin"]
+    assert f'<span class="t-good">{margin:+.3f}' in page, "fewer mistakes are good"
 
 
 def test_a_new_baseline_and_an_undeclared_metric_are_shown_under_their_names():
@@ -379,9 +386,9 @@ def test_a_new_baseline_and_an_undeclared_metric_are_shown_under_their_names():
     other = majority(frame(50), test, CLASSES, ASPECTS)
     guesses = {"model": other, "nearest_neighbour": other}
     scores = evaluate.score(test, guesses, CLASSES, ASPECTS, PARAMS)
-    assert "nearest_neighbour/macro_f1.margin_low" in evaluate.flat(scores)
-    scores["figures"]["model"]["undeclared"] = 0.4321
+    assert "nearest_neighbour/macro_f1.margin_low" in evaluate.flatten_metrics(scores)
+    scores["metrics"]["model"]["undeclared"] = 0.4321
     worst = pd.DataFrame(columns=["text", "label", "prediction", "confidence", "id"])
-    page = quality_page(scores, worst, [])
+    page = quality_page(scores, worst)
     assert "than nearest_neighbour, the best baseline" in page
     assert "undeclared" in page and "0.432" in page and "–" in page

@@ -13,8 +13,9 @@ from scipy.sparse import csr_matrix
 
 from beauty_models.evaluation import bootstrap
 from beauty_models.intake import images, shards, synthetic
-from beauty_models.recommend import Evaluate, board, evaluate
+from beauty_models.recommend import Evaluate, evaluate
 from beauty_models.recommend.report import baselines, ranking, tasks
+from beauty_models.serving import png
 
 PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, board=6, shown=4)
 COLOURS, KINDS = ["red", "yellow", "green", "blue"], ["dress", "hoodie", "bag"]
@@ -470,7 +471,7 @@ def test_report_is_whole_safe_and_the_same_twice(tmp_path):
             and text.count("src=") == text.count('src="data:')
         )
     assert "红色连衣裙" in files["board.html"].decode()
-    assert all(len(files[name]) <= board.LIMIT for name in ("board.png", "recall.png"))
+    assert all(len(files[name]) <= png.LIMIT for name in ("board.png", "recall.png"))
 
 
 def test_empty_test_part_is_told(tmp_path):

@@ -13,12 +13,13 @@ from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from beauty_models.evaluation.baselines import standardize
 from beauty_models.evaluation.metrics import Metric, accuracy
 from beauty_models.params import Gate
+from beauty_models.serving import png
 from beauty_models.tryon import Evaluate, evaluate
 from beauty_models.tryon.attribution import Reasons
 from beauty_models.tryon.board import (
-    LIMIT,
     Shown,
     explained,
     heated,
@@ -75,7 +76,7 @@ def scored() -> tuple[pd.DataFrame, dict[str, Any], dict[str, float]]:
     }
     rows = {"image_only": np.arange(200) < 50}
     scores = evaluate.score(test, guesses, {"majority", "tfidf_logreg"}, HEADS, rows, PARAMS)
-    return test, guesses, evaluate.flat(scores)
+    return test, guesses, evaluate.flatten_metrics(scores)
 
 
 def test_figures_are_scikit_learns_and_a_head_is_scored_where_its_label_is_known() -> None:
@@ -106,7 +107,7 @@ def test_a_class_without_test_examples_does_not_count_in_macro_f1() -> None:
     model, rival = guess(test, 2, 0.0), guess(test, 4, 0.0)
     model["class"][0] = rival["class"][0] = [0.0, 1.0, 0.0]
     guesses = {"model": model, "majority": rival}
-    found = evaluate.flat(evaluate.score(test, guesses, {"majority"}, HEADS, {}, PARAMS))
+    found = evaluate.flatten_metrics(evaluate.score(test, guesses, {"majority"}, HEADS, {}, PARAMS))
     for who in ("", "majority/"):
         assert found[f"{who}macro_f1"] == pytest.approx(found["accuracy"], abs=0.01)
         assert found[f"{who}macro_f1.low"] > 0.9
@@ -163,7 +164,7 @@ def test_fewer_dimensions_change_no_answer_of_the_regression() -> None:
     labels = {name: (values[:, :3].sum(1) > 0).astype(int) for name, values in rows.items()}
     scaler = StandardScaler().fit(rows["train"])
     wide = {name: scaler.transform(values) for name, values in rows.items()}
-    narrow = baselines._dense(rows)
+    narrow = standardize(rows)
     assert narrow["test"].shape == (ROWS["test"], ROWS["train"] + ROWS["validation"])
     said = []
     for features in (wide, narrow):
@@ -190,7 +191,7 @@ def test_pictures_are_small_files_and_do_not_fail_on_odd_input(tmp_path: Any) ->
         Shown(None, ["no photo"])
     ]
     save_png(strip(shown, 6), tmp_path / "a.png")
-    assert 10_000 < (tmp_path / "a.png").stat().st_size <= LIMIT
+    assert 10_000 < (tmp_path / "a.png").stat().st_size <= png.LIMIT
     reasons = Reasons("hat", 0.9, [("偏小", 0.4), ("red", -0.1)], None, {})
     seen = Reasons("hat", 1.0, [], np.ones((7, 7), np.float32), {})
     assert (
@@ -207,9 +208,9 @@ def test_a_new_metric_and_a_new_baseline_are_measured_compared_and_shown(
     test = frame(200, 1)
     guesses = {"model": guess(test, 2, 1.1), "nearest_neighbour": guess(test, 4, 3.0)}
     scores = evaluate.score(test, guesses, {"nearest_neighbour"}, HEADS, {}, PARAMS)
-    found = evaluate.flat(scores)
+    found = evaluate.flatten_metrics(scores)
     assert found["agreement"] == found["accuracy"] and "color_agreement.low" in found
     assert found["nearest_neighbour/agreement.margin_low"] > 0
-    page = quality_page(scores | {"garments": {}, "notes": [], "serving": []}, tmp_path, [])
+    page = quality_page(scores, tmp_path, [])
     assert "share of agreement" in page and f'<td class="n">{found["agreement"]:.1%}</td>' in page
     assert "nearest_neighbour <span" in page and "than nearest_neighbour, the best" in page

@@ -164,7 +164,7 @@ def test_recommended_garments_are_scored_by_their_labels(place: Path, stylist: S
     features = stylist.predict(
         test["text"].tolist(), test["image"].tolist(), Pictures(place / "data", "test"), ""
     ).features
-    found = evaluate.suited(
+    found = evaluate.garment_metrics(
         test, features, place / "model", stylist.shape.heads, toy_params().evaluate
     )
     gallery, vectors = (
@@ -184,7 +184,7 @@ def test_recommended_garments_are_scored_by_their_labels(place: Path, stylist: S
     )
     assert "fit" not in found  # no garment on sale has a fit
     assert (
-        evaluate.suited(
+        evaluate.garment_metrics(
             test.assign(offered=True),
             features,
             place / "model",

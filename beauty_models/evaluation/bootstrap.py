@@ -1,10 +1,10 @@
-"""How sure a figure is: bootstrap percentile intervals over rows or groups of rows, and Wilson's interval of a share.
+"""How sure a metric is: bootstrap percentile intervals over rows or groups, and Wilson's of a share.
 
-A score is a function of a weighted table ``(rows, weights)`` because resampling with replacement only changes how often
-a row counts (Efron & Tibshirani 1993, *An Introduction to the Bootstrap*, chapters 6, 13 and 16). Rows that are equal
-share one weight, drawn from a multinomial: a thousand resamples of a million labels cost no more than those of ten.
-To compare two models on the same rows (the paired bootstrap), put both models' columns side by side and let the score
-be a difference.
+A score is a function of a weighted table ``(rows, weights)`` because resampling with replacement
+only changes how often a row counts (Efron & Tibshirani 1993, *An Introduction to the Bootstrap*,
+chapters 6, 13 and 16). Rows that are equal share one weight, drawn from a multinomial: a thousand
+resamples of a million labels cost no more than those of ten. To compare two models on the same rows
+(the paired bootstrap), put both models' columns side by side and let the score be a difference.
 """
 
 from __future__ import annotations
@@ -34,22 +34,26 @@ class Interval(NamedTuple):
 def _weights(
     row: NDArray[np.int64], groups: NDArray[np.int64] | None, resamples: int, seed: int
 ) -> Iterator[Floats]:
-    """Yield how often each distinct row counts in each resample, [some resamples, distinct rows] at a time."""
-    random, distinct = np.random.default_rng(seed), int(row.max()) + 1
+    """Yield the weights of the distinct rows, [some of the resamples, distinct rows] at a time."""
+    random = np.random.default_rng(seed)
+    distinct = int(row.max()) + 1
     if groups is None:
-        drawn, kinds, times = len(row), None, np.bincount(row)
+        units = len(row)
+        kinds = None
+        kind_counts = np.bincount(row)
     else:
-        drawn, counts = int(groups.max()) + 1, np.zeros((int(groups.max()) + 1, distinct))
-        np.add.at(counts, (groups, row), 1)
-        kinds, times = np.unique(
-            counts, axis=0, return_counts=True
-        )  # groups with the same rows share one weight, too
-    at_once = max(1, AT_ONCE // max(distinct, len(times)))
+        units = int(groups.max()) + 1
+        rows_of_groups = np.zeros((units, distinct))
+        np.add.at(rows_of_groups, (groups, row), 1)
+        # Groups that hold the same rows share one weight, as equal rows do.
+        kinds, kind_counts = np.unique(rows_of_groups, axis=0, return_counts=True)
+    # A generator hands out the same numbers in one draw or in several: how much memory there is
+    # changes no interval.
+    at_once = max(1, AT_ONCE // max(distinct, len(kind_counts)))
     for start in range(0, resamples, at_once):
-        weights = random.multinomial(
-            drawn, times / drawn, size=min(at_once, resamples - start)
-        ).astype(float)
-        yield weights if kinds is None else weights @ kinds
+        size = min(at_once, resamples - start)
+        drawn = random.multinomial(units, kind_counts / units, size=size).astype(float)
+        yield drawn if kinds is None else drawn @ kinds
 
 
 def bootstrap(
@@ -63,29 +67,27 @@ def bootstrap(
 ) -> Interval:
     """Return the percentile interval of ``score`` over ``rows`` [n, columns].
 
-    ``groups`` [n] names the product (person, ...) of each row: whole groups are resampled, because rows of one group
-    are alike and would make the interval too narrow.
+    ``groups`` [n] names the product (person, ...) of each row: whole groups are resampled, because
+    rows of one group are alike and would make the interval too narrow.
     """
     assert len(rows), "no rows, no interval"
     distinct, index = np.unique(rows, axis=0, return_inverse=True)
-    group = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    values = np.concatenate(
-        [
-            score(distinct, weights)
-            for weights in _weights(index.reshape(-1), group, resamples, seed)
-        ]
-    )
+    group = None
+    if groups is not None:
+        group = np.unique(groups, return_inverse=True)[1]
+    blocks = _weights(index.reshape(-1), group, resamples, seed)
+    values = np.concatenate([score(distinct, weights) for weights in blocks])
     tail = (1 - confidence) / 2
+    # A score is NaN in a resample that lacks what it counts; the interval is that of the others.
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 
 def ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Floats:
     """Return ``top / bottom``, NaN where ``bottom`` is 0."""
-    found: Floats = np.divide(
-        top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0
-    )
-    return found
+    undefined = np.full(np.shape(bottom), np.nan)
+    quotient: Floats = np.divide(top, bottom, out=undefined, where=np.asarray(bottom) > 0)
+    return quotient
 
 
 def difference(score: Score, first: list[int], second: list[int]) -> Score:
@@ -106,6 +108,7 @@ def mean(rows: NDArray[Any], weights: Floats) -> Floats:
 def wilson(hits: Floats, n: Floats, confidence: float) -> tuple[Floats, Floats]:
     """Return the ends of the interval of the share ``hits / n``, 0 to 1 where n is 0 (Wilson 1927)."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
+    # With n = 0 the share cancels out of both formulas; 0.5 stands in so that no NaN spreads.
     share = np.nan_to_num(ratio(hits, n), nan=0.5)
     centre = (share * n + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * np.sqrt(share * (1 - share) * n + z * z / 4)

@@ -5,19 +5,31 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+# No small validation split justifies more certainty than T = 0.5 gives: rows without a single error
+# ask for T → 0.
+LOWEST = -0.693  # log of 0.5
+HIGHEST = 3.0  # log of 20
+STEPS = 60  # each leaves two thirds of the range: 3.7 · (2/3)^60 is 1e-10
+
 
 def temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the temperature in [0.5, 20] that minimises the log loss of logits [n, classes] (Guo et al. 2017, section 4.2).
+    """Return the temperature in [0.5, 20] that minimises the log loss of ``logits`` [n, classes].
 
-    The log loss is convex in 1/T, so a ternary search over log T finds its minimum. Rows without a single error ask for
-    T → 0; no small validation split justifies that much certainty, hence the lower bound.
+    Guo et al. 2017, *On Calibration of Modern Neural Networks*, section 4.2. ``labels`` [n] are the
+    true classes.
     """
-    low, high = -0.693, 3.0
-    for _ in range(60):
+
+    def log_loss(log_temperature: float) -> float:
+        scaled = logits / torch.tensor(log_temperature).exp()
+        return functional.cross_entropy(scaled, labels).item()
+
+    # The log loss is convex in 1/T, so a ternary search over log T finds its minimum.
+    low = LOWEST
+    high = HIGHEST
+    for _ in range(STEPS):
         third = (high - low) / 3
-        left, right = (
-            functional.cross_entropy(logits / torch.tensor(t).exp(), labels).item()
-            for t in (low + third, high - third)
-        )
-        low, high = (low, high - third) if left <= right else (low + third, high)
+        if log_loss(low + third) <= log_loss(high - third):
+            high -= third
+        else:
+            low += third
     return float(torch.tensor((low + high) / 2).exp())

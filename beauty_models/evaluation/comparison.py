@@ -1,16 +1,19 @@
-"""The model beside its baselines on the same rows: intervals, paired margins, confusion, the verdict."""
+"""The model beside its baselines on the same rows: intervals, paired margins, classes, the verdict."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from beauty_models.evaluation import bootstrap
+from beauty_models.evaluation.metrics import Metric
 
 MIN_GROUPS = 10  # products; resampling fewer says nothing: of one, every resample is the same
+SMALL_SLICE = 50  # fewer examples than this in a slice prove little
 
 
 class Sampling(Protocol):
@@ -29,11 +32,30 @@ class Sampling(Protocol):
         """Of the resampling: the same for all metrics and methods."""
 
 
+class Slice(TypedDict):
+    """A part of the test split, with the interval of the metric that a page draws."""
+
+    by: str  # what the split is cut by
+    value: str
+    n: int  # examples
+    metrics: dict[str, float]
+    low: float
+    high: float
+    small: bool  # fewer than `SMALL_SLICE`
+
+
+ClassMetrics = TypedDict(
+    "ClassMetrics",  # written as a call, for "class" is no name in Python
+    {"class": str, "n": int, "precision": float, "recall": float, "f1": float},
+)
+
+
 def product_groups(frame: pd.DataFrame) -> NDArray[Any] | None:
     """Return the product of each row, to be resampled whole; None where there are too few.
 
     A row without product stands alone.
     """
+    # \0 is in no product's name, so that a row of its own never joins a product.
     alone = pd.Series([f"\0{i}" for i in range(len(frame))], index=frame.index)
     groups = frame["product"].where(frame["product"].notna(), alone)
     if not frame["product"].notna().any() or groups.nunique() < MIN_GROUPS:
@@ -94,29 +116,64 @@ def confusion_matrix(
     return counts
 
 
-def per_class(confusion: NDArray[np.int64], classes: list[str]) -> list[dict[str, Any]]:
+def per_class(confusion: NDArray[np.int64], classes: list[str]) -> list[ClassMetrics]:
     """Return precision, recall, F1 (0 where undefined) and the number of rows of each class."""
     hits = np.diag(confusion)
-    predicted, true = confusion.sum(0), confusion.sum(1)
-    figures = {
-        "precision": bootstrap.ratio(hits, predicted),
-        "recall": bootstrap.ratio(hits, true),
-        "f1": bootstrap.ratio(2 * hits, predicted + true),
-    }
+    predicted = confusion.sum(0)
+    true = confusion.sum(1)
+    precision = np.nan_to_num(bootstrap.ratio(hits, predicted))
+    recall = np.nan_to_num(bootstrap.ratio(hits, true))
+    f1 = np.nan_to_num(bootstrap.ratio(2 * hits, predicted + true))
     return [
-        {"class": name, "n": int(true[i])}
-        | {key: float(np.nan_to_num(value[i])) for key, value in figures.items()}
+        {
+            "class": name,
+            "n": int(true[i]),
+            "precision": float(precision[i]),
+            "recall": float(recall[i]),
+            "f1": float(f1[i]),
+        }
         for i, name in enumerate(classes)
     ]
 
 
-def verdict(low: float, high: float) -> str:
-    """Return in words what a margin's interval says of the model; larger is better."""
+def make_slice(
+    by: str, value: object, n: int, metrics: dict[str, float], ends: bootstrap.Interval
+) -> Slice:
+    """Return the `Slice` of ``n`` examples; ``ends`` are those of the metric that is drawn."""
+    return {
+        "by": by,
+        "value": str(value),
+        "n": n,
+        "metrics": metrics,
+        "low": ends.low,
+        "high": ends.high,
+        "small": n < SMALL_SLICE,
+    }
+
+
+def best_baseline(
+    metric: Metric, metrics: Mapping[str, Mapping[str, float]], baselines: Iterable[str]
+) -> str:
+    """Return which of ``baselines`` is best by ``metric``; ``metrics``: method → name → value."""
+    sign = 1 if metric.larger_is_better else -1
+    return max(baselines, key=lambda method: sign * metrics[method][metric.name])
+
+
+Verdict = Literal["better", "worse", "not clearly better"]
+
+
+def verdict(low: float, high: float, larger_is_better: bool) -> Verdict:
+    """Return what the interval of a margin, the model's metric minus another's, says of the model."""
+    if not larger_is_better:
+        low, high = -high, -low
     if low > 0:
         return "better"
-    return "worse" if high < 0 else "not clearly better"
+    if high < 0:
+        return "worse"
+    return "not clearly better"
 
 
-def verdict_class(low: float, high: float) -> str:
-    """Return the style of a margin on a page."""
-    return {"better": "t-good", "worse": "t-bad"}.get(verdict(low, high), "soft")
+def verdict_class(low: float, high: float, larger_is_better: bool) -> str:
+    """Return the style class of a margin on a page."""
+    styles = {"better": "t-good", "worse": "t-bad", "not clearly better": "soft"}
+    return styles[verdict(low, high, larger_is_better)]

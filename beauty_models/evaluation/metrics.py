@@ -23,22 +23,32 @@ class Metric(NamedTuple):
     caption: str  # what people call it
     score: Score | None = None  # of rows (truth, prediction); None where the family computes it
     format: str = ".3f"
+    # False of a loss or an error. A contract test holds it against the gate's own
+    # `larger_is_better`: evaluate must not read the gate, or an edit of it would make the report
+    # stale.
+    larger_is_better: bool = True
 
 
-def measured(values: Mapping[str, float]) -> list[str]:
+def metric_named(name: str, declared: Iterable[Metric]) -> Metric:
+    """Return the declared metric called ``name``."""
+    return next(metric for metric in declared if metric.name == name)
+
+
+def measured_names(values: Mapping[str, float]) -> list[str]:
     """Return the names of the metrics in ``values``, without their intervals, margins and counts."""
     return [name for name in values if "." not in name and name != "n"]
 
 
-def shown(declared: Iterable[Metric], values: Mapping[str, float]) -> list[Metric]:
+def displayed_metrics(declared: Iterable[Metric], values: Mapping[str, float]) -> list[Metric]:
     """Return the metrics in ``values`` as they are declared and in that order, then undeclared ones."""
-    names = measured(values)
-    known = {metric.name: metric for metric in declared}
-    found = [metric for name, metric in known.items() if name in names]
-    return found + [Metric(name, name) for name in names if name not in known]
+    names = measured_names(values)
+    by_name = {metric.name: metric for metric in declared}
+    known = [metric for name, metric in by_name.items() if name in names]
+    unknown = [Metric(name, name) for name in names if name not in by_name]
+    return known + unknown
 
 
-def written(metric: Metric, values: Mapping[str, float]) -> str:
+def format_value(metric: Metric, values: Mapping[str, float]) -> str:
     """Return the value of ``metric`` for people; a dash where a method has none."""
     value = values.get(metric.name)
     return "–" if value is None else format(value, metric.format)
@@ -50,28 +60,30 @@ def accuracy(rows: NDArray[Any], weights: Floats) -> Floats:
 
 
 def macro_f1(rows: NDArray[Any], weights: Floats) -> Floats:
-    """Score: the mean F1 of the classes that occur in the column truth, in each resample anew.
-
-    A class without an example can only have an F1 of 0, however rightly the model works: one
-    prediction of it would cost as much as getting a whole class wrong. What was wrongly said to be
-    of it is missed by the true class all the same.
-    """
-    found = []
-    for name in np.unique(rows[:, 0]):
-        true, said = rows[:, 0] == name, rows[:, 1] == name
+    """Score: the mean F1 of the classes that occur in the column truth, in each resample anew."""
+    per_class = []
+    # Only the classes of the truth: one without an example can only have an F1 of 0, however
+    # rightly the model works, and a single prediction of it would cost as much as getting a whole
+    # class wrong. What was wrongly predicted as such a class is missed by the true class all the
+    # same. scikit-learn's f1_score averages over the classes of the predictions, too.
+    for label in np.unique(rows[:, 0]):
+        true = rows[:, 0] == label
+        predicted = rows[:, 1] == label
         examples = weights @ true
-        f1 = ratio(2 * (weights @ (true & said)), examples + weights @ said)
-        found.append(np.where(examples > 0, f1, np.nan))
-    return np.asarray(np.nanmean(found, axis=0))
+        hits = weights @ (true & predicted)
+        f1 = ratio(2 * hits, examples + weights @ predicted)
+        per_class.append(np.where(examples > 0, f1, np.nan))
+    return np.asarray(np.nanmean(per_class, axis=0))
 
 
 def balanced_accuracy(rows: NDArray[Any], weights: Floats) -> Floats:
     """Score: the mean recall of the classes that occur in the column truth."""
-    found = []
-    for name in np.unique(rows[:, 0]):
-        true = rows[:, 0] == name
-        found.append(ratio(weights @ (true & (rows[:, 1] == name)), weights @ true))
-    return np.asarray(np.nanmean(found, axis=0))
+    recalls = []
+    for label in np.unique(rows[:, 0]):
+        true = rows[:, 0] == label
+        hits = weights @ (true & (rows[:, 1] == label))
+        recalls.append(ratio(hits, weights @ true))
+    return np.asarray(np.nanmean(recalls, axis=0))
 
 
 CLASSIFICATION = (

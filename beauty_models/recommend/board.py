@@ -6,7 +6,6 @@ is drawn as its number and language, and written out on the page that shows the 
 
 from __future__ import annotations
 
-import io
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from textwrap import wrap
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from beauty_models.serving import png
 from beauty_models.serving.fonts import font
 
-LIMIT = 300_000  # bytes; larger pictures are not shown in the Prefect UI
 SIDES = (112, 96, 80, 64, 48)  # pixels of a photo; the largest that keeps the file below the limit
 ASKED, GAP, UNDER = (
     240,
@@ -121,13 +120,8 @@ def _paint(rows: Sequence[Asked], side: int) -> Image.Image:
 
 
 def board_png(file: Path, rows: Sequence[Asked]) -> None:
-    """Draw ``rows`` to ``file``; what is known to be right has a green frame. The photos shrink until the file is below `LIMIT`."""
-    for side in SIDES:
-        stream = io.BytesIO()
-        palette = _paint(rows, side).quantize(
-            COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-        )
-        palette.save(stream, "PNG", optimize=True)
-        if stream.tell() <= LIMIT:
-            break
-    file.write_bytes(stream.getvalue())
+    """Draw ``rows`` to ``file``; what is known to be right has a green frame.
+
+    The photos shrink until the file has at most `png.LIMIT` bytes.
+    """
+    png.save(file, lambda side: _paint(rows, side), SIDES, COLOURS)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from beauty_models.evaluation import bootstrap
+from beauty_models.evaluation.comparison import MIN_GROUPS, Slice, make_slice
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake.shards import Pictures
@@ -33,8 +34,6 @@ from beauty_models.recommend.report.tasks import Catalogue, Photos, read, tasks
 from beauty_models.retrieval.features import colour_histogram, hog
 
 Floats = NDArray[np.float32]
-GROUPS = 10  # the least number of products whose resampling says anything
-SMALL = 50  # fewer queries than this in a slice prove little
 CURVE = 50  # the longest list in the recall curves
 FEATURES = {"colour_histogram": colour_histogram, "hog": hog}
 
@@ -145,36 +144,28 @@ def _compare(
 def _groups(products: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the group of each query and the size of each group: its product, or itself where there are too few products."""
     group = np.unique(products, return_inverse=True)[1]
-    group = group if len(products) and group.max() + 1 >= GROUPS else np.arange(len(products))
+    group = group if len(products) and group.max() + 1 >= MIN_GROUPS else np.arange(len(products))
     return group, np.bincount(group)
 
 
-def _slices(
-    task: Task, values: dict[str, NDArray[Any]], params: Evaluate
-) -> Iterator[dict[str, Any]]:
+def _slices(task: Task, values: dict[str, NDArray[Any]], params: Evaluate) -> Iterator[Slice]:
     """Yield n, recall@10 and MRR@10 with interval for each kind, language and category of query that a task tells apart."""
     for by in ("kind", "language", "category"):
         if task.kind == "listing" or by not in task.about:
             continue
         for value, rows in task.about.groupby(by).indices.items():
             group, counts = _groups(task.about["product"].to_numpy()[rows])
-            low, high = bootstrap.bootstrap(
+            ends = bootstrap.bootstrap(
                 np.stack([_sums(values["mrr_at_10"][rows], group), counts], 1),
                 share,
                 resamples=params.bootstrap,
                 confidence=params.confidence,
                 seed=params.seed,
             )
-            yield {
-                "by": by,
-                "value": str(value),
-                "n": len(rows),
-                "recall_at_10": float(values["recall_at_10"][rows].mean()),
-                "mrr_at_10": float(values["mrr_at_10"][rows].mean()),
-                "low": low,
-                "high": high,
-                "small": len(rows) < SMALL,
+            metrics = {
+                name: float(values[name][rows].mean()) for name in ("recall_at_10", "mrr_at_10")
             }
+            yield make_slice(by, value, len(rows), metrics, ends)
 
 
 def nearest(task: Task, found: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from beauty_models.serving import png
 from beauty_models.serving.fonts import font
 from beauty_models.tryon.attribution import Reasons
 
@@ -17,7 +18,7 @@ PAPER, INK, SOFT, GOOD, BAD = "#ffffff", "#1d2330", "#6b7383", "#1f9e89", "#d960
 LEAST = 0.2  # effect of a word from which its bar fills the room; all bars of a text that matters little stay short
 SIDE, GAP, LINE = 150, 14, 17  # pixels
 COLOURS = 128  # of a PNG's palette
-LIMIT = 300_000  # bytes; larger pictures are not shown in the Prefect UI
+SHARES = (1.0, 0.85, 0.7, 0.55, 0.4)  # of the full size that a PNG may have
 
 
 class Shown(NamedTuple):
@@ -73,14 +74,13 @@ def strip(shown: Sequence[Shown], columns: int) -> Image.Image:
 
 
 def save_png(picture: Image.Image, file: Path) -> None:
-    """Write ``picture`` with a palette, made smaller until the file has at most `LIMIT` bytes."""
-    for share in (1.0, 0.85, 0.7, 0.55, 0.4):
-        size = round(picture.width * share), round(picture.height * share)
-        picture.resize(size, Image.Resampling.LANCZOS).quantize(
-            COLOURS, dither=Image.Dither.NONE
-        ).save(file, "PNG", optimize=True)
-        if file.stat().st_size <= LIMIT:
-            return
+    """Write ``picture`` with a palette, made smaller until the file has at most `png.LIMIT` bytes."""
+
+    def resized(share: float) -> Image.Image:
+        size = (round(picture.width * share), round(picture.height * share))
+        return picture.resize(size, Image.Resampling.LANCZOS)
+
+    png.save(file, resized, SHARES, COLOURS)
 
 
 def heated(photo: Image.Image, heat: NDArray[np.float32]) -> Image.Image:

@@ -1,8 +1,7 @@
-"""evaluate(): the fused model, each input alone and the baselines on one frozen test split, with intervals, and the report."""
+"""evaluate(): the fused model, each input alone and the baselines on one test split, and the report."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from beauty_models.evaluation import bootstrap
 from beauty_models.evaluation.comparison import (
     confusion_matrix,
+    interval,
     margin,
     per_class,
     product_groups,
@@ -26,235 +26,264 @@ from beauty_models.retrieval import index
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.model import PARTS, Answer, Stylist, load
 from beauty_models.tryon.report import declared
-from beauty_models.tryon.report.baselines import CONDITIONAL, Guess, baselines
+from beauty_models.tryon.report.baselines import CONDITIONAL, baselines, label_numbers
 from beauty_models.tryon.report.page import write_report
+from beauty_models.tryon.report.scores import HeadProbabilities, Scores
 
 TOP = 10  # garments that are recommended
 
 
-def read(data: Path, stylist: Stylist) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Return the frames train, validation and test, in which "" is what is missing, and notes on labels that the model does not know.
+def read_splits(
+    data: Path, heads: list[dict[str, Any]]
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Return the frames train, validation and test, and notes on labels that no head knows.
+
+    In the frames "" is a missing text or picture, and None a missing or unknown label.
 
     Raises:
         ValueError: no test example has a class that the model knows.
     """
-    frames = {name: pd.read_parquet(data / f"{name}.parquet") for name in PARTS}
+    frames = {}
+    for split in PARTS:
+        frame = pd.read_parquet(data / f"{split}.parquet")
+        frames[split] = frame.assign(image=frame["image"].fillna(""), text=frame["text"].fillna(""))
     notes = []
-    for head in stylist.shape.heads:
+    for head in heads:
         column = f"label.{head['name']}"
         for frame in frames.values():
             if column not in frame:
                 frame[column] = None
-        strange = sorted(set(frames["test"][column].dropna()) - set(head["labels"]))
-        if strange:
-            notes.append(
-                f"Not scored, for the model has not learned them: {head['name']} {', '.join(strange)}."
-            )
-        for name, frame in frames.items():
-            frames[name] = frame.assign(
-                **{column: frame[column].where(frame[column].isin(head["labels"]))}
-            )
-    frames = {
-        name: frame.assign(image=frame["image"].fillna(""), text=frame["text"].fillna(""))
-        for name, frame in frames.items()
-    }
-    first = stylist.shape.heads[0]
-    if frames["test"][f"label.{first['name']}"].isna().all():
+        unknown = sorted(set(frames["test"][column].dropna()) - set(head["labels"]))
+        if unknown:
+            names = ", ".join(unknown)
+            notes.append(f"Not scored, for the model has not learned them: {head['name']} {names}.")
+        for frame in frames.values():
+            frame[column] = frame[column].where(frame[column].isin(head["labels"]))
+    if frames["test"][f"label.{heads[0]['name']}"].isna().all():
         raise ValueError(
-            f"{data / 'test.parquet'}: no example of {', '.join(first['labels'])} to evaluate on; bring more data or raise "
-            "ingest.split.test in params.yaml"
+            f"{data / 'test.parquet'}: no example of {', '.join(heads[0]['labels'])} to evaluate "
+            "on; bring more data or raise ingest.split.test in params.yaml"
         )
     return frames, notes
 
 
 def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(-1, keepdims=True))
+    # Less the largest, so that exp cannot overflow; the shares stay the same.
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
 
 
-def ablations(answer: Answer, lacking: dict[str, Answer]) -> dict[str, Guess]:
-    """Return the guesses of each branch and each mixture, and of the model with an input taken away."""
-    found = {
-        name: {head: _softmax(values) for head, values in by_head.items()}
-        for name, by_head in answer.logits.items()
-    }
-    return found | {
-        name: {head: values.astype(np.float64) for head, values in one.probabilities.items()}
-        for name, one in lacking.items()
-    }
+def _probabilities(answer: Answer) -> HeadProbabilities:
+    return {head: values.astype(np.float64) for head, values in answer.probabilities.items()}
+
+
+def ablations(answer: Answer, lacking: dict[str, Answer]) -> dict[str, HeadProbabilities]:
+    """Return what each branch and each mixture predicts, and the model with an input taken away."""
+    predictions = {}
+    for name, by_head in answer.logits.items():
+        predictions[name] = {head: _softmax(logits) for head, logits in by_head.items()}
+    for name, other in lacking.items():
+        predictions[name] = _probabilities(other)
+    return predictions
 
 
 def _compare(
     test: pd.DataFrame,
-    guesses: dict[str, Guess],
+    methods: dict[str, HeadProbabilities],
     head: dict[str, Any],
-    rows: dict[str, NDArray[np.bool_]],
+    compared_rows: dict[str, NDArray[np.bool_]],
     params: Evaluate,
 ) -> dict[str, dict[str, float]]:
-    """Return the figures of every guess for one head with their intervals, and the model's margin over it on the same rows."""
-    truth = (
-        test[f"label.{head['name']}"]
-        .map({name: i for i, name in enumerate(head["labels"])})
-        .fillna(-1)
-        .to_numpy(np.int64)
-    )
-    groups, found = product_groups(test), dict[str, dict[str, float]]()
-    for who, guess in guesses.items():
-        some = np.flatnonzero((truth >= 0) & rows.get(who, np.ones(len(test), bool)))
-        if not len(some):
+    """Return each method's metrics for one head, and the model's margin over it on the same rows."""
+    truth = label_numbers(test, head)
+    groups = product_groups(test)
+    predicted = {who: by_head[head["name"]].argmax(1) for who, by_head in methods.items()}
+    metrics: dict[str, dict[str, float]] = {}
+    for method in methods:
+        compared = compared_rows.get(method, np.ones(len(test), bool))
+        rows = np.flatnonzero((truth >= 0) & compared)
+        if not len(rows):
             continue
-        chosen = None if groups is None else groups[some]
-        ours = np.stack([truth, guesses["model"][head["name"]].argmax(1)], 1)[some]
-        theirs = np.stack([truth, guess[head["name"]].argmax(1)], 1)[some]
-        found[who] = {"n": float(len(some))}
-        for name, score in [(metric.name, metric.score) for metric in declared.METRICS]:
-            if score is None:
+        row_groups = None if groups is None else groups[rows]
+        ours = np.stack([truth, predicted["model"]], 1)[rows]
+        theirs = np.stack([truth, predicted[method]], 1)[rows]
+        values = {"n": float(len(rows))}
+        for metric in declared.METRICS:
+            if metric.score is None:
                 continue
-            found[who] |= with_interval(name, theirs, score, chosen, params)
-            if who != "model":
-                found[who] |= margin(name, ours, theirs, score, chosen, params)
-    return found
+            values |= with_interval(metric.name, theirs, metric.score, row_groups, params)
+            if method != "model":
+                values |= margin(metric.name, ours, theirs, metric.score, row_groups, params)
+        metrics[method] = values
+    return metrics
 
 
-def suited(
+def garment_metrics(
     test: pd.DataFrame,
     features: NDArray[np.float32],
     model: Path,
     heads: list[dict[str, Any]],
     params: Evaluate,
 ) -> dict[str, dict[str, float]]:
-    """Return for each head which share of the first `TOP` garments on sale has the example's own label, beside that of garments at random.
+    """Return how well the first `TOP` garments on sale suit, for each head that garments have.
 
-    ``features`` [n, width] are those of the examples ``test``; those that are on sale themselves ask nothing. No garments, no figures.
+    A garment suits when it has the example's own label: ``precision`` is the share of those found
+    that do, ``random`` that of garments at random, ``lead_low`` and ``lead_high`` the ends of the
+    difference. ``features`` [n, width] are those of the
+    examples ``test``; those that are on sale themselves ask nothing. No garments, no metrics.
     """
     asks = np.flatnonzero(~test["offered"])
     if not len(asks) or not (model / "gallery.parquet").exists():
         return {}
     garments = pd.read_parquet(model / "gallery.parquet")
-    found, groups = dict[str, dict[str, float]](), product_groups(test)
-    near = index.search(
-        index.read(model / "gallery.faiss"), features[asks], min(TOP, len(garments))
-    )[1]
-    for name in (head["name"] for head in heads if f"label.{head['name']}" in garments):
-        own, offered = test[f"label.{name}"].to_numpy()[asks], garments[f"label.{name}"].to_numpy()
-        some = np.flatnonzero(np.isin(own, offered[pd.notna(offered)]))
-        if not len(some):
+    gallery = index.read(model / "gallery.faiss")
+    _, nearest = index.search(gallery, features[asks], min(TOP, len(garments)))
+    groups = product_groups(test)
+    metrics: dict[str, dict[str, float]] = {}
+    for head in heads:
+        column = f"label.{head['name']}"
+        if column not in garments:
             continue
-        hits = (offered[near[some]] == own[some, None]).mean(1)
-        chance = np.array([(offered == one).mean() for one in own[some]])
-        sure = partial(
-            bootstrap.bootstrap,
-            score=bootstrap.mean,
-            groups=None if groups is None else groups[asks[some]],
-            seed=params.seed,
-            resamples=params.bootstrap,
-            confidence=params.confidence,
-        )
-        low, high = sure((hits - chance)[:, None])
-        found[name] = {
-            "n": float(len(some)),
+        own = test[column].to_numpy()[asks]
+        offered = garments[column].to_numpy()
+        # Who wants what nobody sells says nothing about the search.
+        rows = np.flatnonzero(np.isin(own, offered[pd.notna(offered)]))
+        if not len(rows):
+            continue
+        hits = (offered[nearest[rows]] == own[rows, None]).mean(1)
+        chance = np.array([(offered == label).mean() for label in own[rows]])
+        row_groups = None if groups is None else groups[asks[rows]]
+        lead = interval((hits - chance)[:, None], bootstrap.mean, row_groups, params)
+        precision = interval(hits[:, None], bootstrap.mean, row_groups, params)
+        metrics[head["name"]] = {
+            "n": float(len(rows)),
             "precision": float(hits.mean()),
             "random": float(chance.mean()),
-            "lead_low": low,
-            "lead_high": high,
+            "lead_low": lead.low,
+            "lead_high": lead.high,
+            "precision.low": precision.low,
+            "precision.high": precision.high,
         }
-        found[name] |= dict(
-            zip(("precision.low", "precision.high"), sure(hits[:, None]), strict=True)
-        )
-    return found
+    return metrics
 
 
 def score(
     test: pd.DataFrame,
-    guesses: dict[str, Guess],
-    rivals: set[str],
+    methods: dict[str, HeadProbabilities],
+    baselines: set[str],
     heads: list[dict[str, Any]],
-    rows: dict[str, NDArray[np.bool_]],
+    compared_rows: dict[str, NDArray[np.bool_]],
     params: Evaluate,
-) -> dict[str, Any]:
-    """Return everything measured on ``test``: nested, ready for JSON.
+) -> Scores:
+    """Return everything measured on ``test`` of labels alone: no garments, no notes.
 
-    ``guesses`` has "model", the baselines ``rivals`` and the ablations; ``rows`` the rows [n] on which one of them is compared.
+    ``methods`` has "model", the ``baselines`` and the ablations; ``compared_rows`` the rows [n] on
+    which one of them is compared, all where it names none.
     """
     first = heads[0]
-    truth = test[f"label.{first['name']}"].map({name: i for i, name in enumerate(first["labels"])})
-    known = truth.notna().to_numpy()
-    confusion = confusion_matrix(
-        truth[known].to_numpy(np.int64),
-        guesses["model"][first["name"]].argmax(1)[known],
-        len(first["labels"]),
-    )
+    truth = label_numbers(test, first)
+    known = truth >= 0
+    predicted = methods["model"][first["name"]].argmax(1)
+    confusion = confusion_matrix(truth[known], predicted[known], len(first["labels"]))
     return {
         "n": int(known.sum()),
         "classes": first["labels"],
         "heads": heads,
         "grouped": product_groups(test) is not None,
         "confidence": params.confidence,
-        "rivals": sorted(rivals),
-        "figures": {head["name"]: _compare(test, guesses, head, rows, params) for head in heads},
+        "baselines": sorted(baselines),
+        "metrics": {
+            head["name"]: _compare(test, methods, head, compared_rows, params) for head in heads
+        },
         "confusion": confusion.tolist(),
         "per_class": per_class(confusion, first["labels"]),
+        "garments": {},
+        "notes": [],
+        "serving": [],
     }
 
 
-def flat(scores: dict[str, Any]) -> Metrics:
-    """Return the figures of `score` under flat names: ``figure``, ``head_figure`` but for the class, and ``who/…`` but for the model."""
-    found = {"n": float(scores["n"])}
-    for place, (head, figures) in enumerate(scores["figures"].items()):
-        for who, values in figures.items():
-            start = ("" if who == "model" else f"{who}/") + (f"{head}_" if place else "")
-            found |= {
-                f"{start}{name}": value
-                for name, value in values.items()
-                if who != "model" or place or name != "n"
-            }
-    for head, figures in scores.get("garments", {}).items():
-        found |= {
-            f"garments_{head}_{name.replace('precision', f'precision_at_{TOP}')}": value
-            for name, value in figures.items()
-        }
-    return found
+def flatten_metrics(scores: Scores) -> Metrics:
+    """Return the metrics of `score` under flat names.
+
+    They are ``name``, ``head_name`` of all heads but the first, which is the class, and
+    ``method/…`` of all methods but the model.
+    """
+    metrics: Metrics = {}
+    for place, (head, methods) in enumerate(scores["metrics"].items()):
+        for method, values in methods.items():
+            prefix = "" if method == "model" else f"{method}/"
+            if place > 0:
+                prefix += f"{head}_"
+            for name, value in values.items():
+                metrics[prefix + name] = value
+    for head, garments in scores["garments"].items():
+        for name, value in garments.items():
+            name = name.replace("precision", f"precision_at_{TOP}")
+            metrics[f"garments_{head}_{name}"] = value
+    return metrics | {"n": float(scores["n"])}
 
 
-def examine(model: Path, data: Path, folder: Path, params: Evaluate) -> dict[str, Any]:
-    """Score ``model``, its branches and the baselines on ``data/test.parquet``, write the report to ``folder``, return what `score` found."""
+def _without_inputs(
+    stylist: Stylist, test: pd.DataFrame, pictures: Pictures
+) -> tuple[dict[str, Answer], dict[str, NDArray[np.bool_]]]:
+    """Return the answers with an input taken away, and the rows on which ablations are compared."""
+    texts = test["text"].tolist()
+    keys = test["image"].tolist()
+    nothing = [""] * len(test)
+    answers = {
+        "without_text": stylist.predict(nothing, keys, pictures, "evaluate: without texts"),
+        "without_image": stylist.predict(texts, nothing, pictures, "evaluate: without photos"),
+    }
+    has_text = (test["text"] != "").to_numpy()
+    has_image = (test["image"] != "").to_numpy()
+    rows = {"text_only": has_text, "image_only": has_image}
+    # Where one input is missing anyway, taking it away changes nothing.
+    rows |= dict.fromkeys(answers, has_text & has_image)
+    return answers, rows
+
+
+def evaluate_model(model: Path, data: Path, folder: Path, params: Evaluate) -> Scores:
+    """Score ``model``, its branches and the baselines on ``data/test.parquet``.
+
+    Write the report to ``folder``, return what `score` measured.
+    """
     stylist = load(model)
-    frames, notes = read(data, stylist)
-    test, pictures = frames["test"], Pictures(data, *PARTS)
-    texts, keys = test["text"].tolist(), test["image"].tolist()
-    answer, nothing = stylist.predict(texts, keys, pictures, "evaluate: test"), [""] * len(test)
-    lacking, rows = {}, {}
+    heads = stylist.shape.heads
+    frames, notes = read_splits(data, heads)
+    test = frames["test"]
+    pictures = Pictures(data, *PARTS)
+    answer = stylist.predict(
+        test["text"].tolist(), test["image"].tolist(), pictures, "evaluate: test"
+    )
+    predictions = _probabilities(answer)
+    ablated: dict[str, HeadProbabilities] = {}
+    compared_rows: dict[str, NDArray[np.bool_]] = {}
     if stylist.fusions:
-        lacking = {
-            "without_text": stylist.predict(nothing, keys, pictures, "evaluate: without texts"),
-            "without_image": stylist.predict(texts, nothing, pictures, "evaluate: without photos"),
-        }
-        there = {"text": (test["text"] != "").to_numpy(), "image": (test["image"] != "").to_numpy()}
-        rows = {"text_only": there["text"], "image_only": there["image"]}
-        rows |= dict.fromkeys(lacking, there["text"] & there["image"])
-    rivals, more = baselines(frames, pictures, stylist)
-    told = {head: values.astype(np.float64) for head, values in answer.probabilities.items()}
-    guesses = {"model": told} | rivals | (ablations(answer, lacking) if stylist.fusions else {})
-    scores = score(test, guesses, set(rivals), stylist.shape.heads, rows, params) | {
-        "garments": suited(test, answer.features, model, stylist.shape.heads, params),
-        "notes": notes + more,
-        "serving": [stylist.served],
-    }
+        lacking, compared_rows = _without_inputs(stylist, test, pictures)
+        ablated = ablations(answer, lacking)
+    simple, baseline_notes = baselines(frames, pictures, stylist)
+    methods = {"model": predictions} | simple | ablated
+    scores = score(test, methods, set(simple), heads, compared_rows, params)
+    scores["garments"] = garment_metrics(test, answer.features, model, heads, params)
+    scores["notes"] = notes + baseline_notes
+    scores["serving"] = [stylist.served]
     log_line("evaluate: report")
     write_json(folder / "scores.json", scores)
-    write_report(folder, scores, test, told, stylist, pictures, params)
+    write_report(folder, scores, test, predictions, stylist, pictures, params)
     return scores
 
 
 def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metrics:
-    """Score ``model`` and the baselines on ``data/test.parquet``; write page, pictures and tables to ``report``.
+    """Score ``model`` and the baselines on ``data/test.parquet``; write the report to ``report``.
 
-    ``report`` gets index.html, confusion.png, errors.png, reasons.png, scores.json and predictions.parquet.
+    ``report`` gets index.html, confusion.png, errors.png, reasons.png, scores.json and
+    predictions.parquet.
 
     Raises:
-        ValueError: as `read`, or ``model`` is not a saved stylist.
+        ValueError: as `read_splits`, or ``model`` is not a saved stylist.
     """
     with new_folder(report) as folder:
-        metrics = flat(examine(model, data, folder, params))
+        metrics = flatten_metrics(evaluate_model(model, data, folder, params))
     missing = [name for name in CONDITIONAL if f"{name}/accuracy" not in metrics]
     return metrics | {f"{name}/{NOT_APPLICABLE}": 1.0 for name in missing}

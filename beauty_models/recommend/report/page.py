@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import io
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image, ImageOps
 
-from beauty_models.evaluation.comparison import verdict, verdict_class
-from beauty_models.evaluation.metrics import shown, written
-from beauty_models.evaluation.page import Html, card, html, interval, page, section, table, tag
+from beauty_models.evaluation.comparison import best_baseline, verdict, verdict_class
+from beauty_models.evaluation.metrics import displayed_metrics, format_value, metric_named
+from beauty_models.evaluation.page import (
+    Html,
+    html,
+    image,
+    page,
+    section,
+    stat_card,
+    stat_cards,
+    table,
+    tag,
+)
+from beauty_models.evaluation.sections import interval_text, slice_row
 from beauty_models.recommend.board import Asked
 from beauty_models.recommend.report import declared
 
@@ -60,17 +70,11 @@ def title(task: str) -> str:
     )
 
 
-def photo(image: Image.Image, description: str) -> Html:
+def photo(picture: Image.Image, description: str) -> Html:
     """Return a small photo as an element that carries its bytes."""
     stream = io.BytesIO()
-    ImageOps.pad(image, (SIDE, SIDE), color="white").save(stream, "JPEG", quality=80)
-    return Html(
-        tag(
-            "img",
-            src=f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}",
-            alt=description,
-        ).removesuffix("</img>")
-    )
+    ImageOps.pad(picture, (SIDE, SIDE), color="white").save(stream, "JPEG", quality=80)
+    return image(stream.getvalue(), description, "jpeg")
 
 
 def _line(number: int, asked: Asked) -> Html:
@@ -109,7 +113,7 @@ def board_page(board: Sequence[Asked]) -> str:
 
 def _figures(task: dict[str, Any], confidence: float) -> Html:
     """Return one row per method, one column per figure; below it the interval of the model, or the model's margin."""
-    metrics = shown(declared.METRICS, task["figures"]["model"])
+    metrics = displayed_metrics(declared.METRICS, task["figures"]["model"])
     rows: list[list[object]] = []
     for who, values in task["figures"].items():
         caption = declared.caption(who)
@@ -117,19 +121,15 @@ def _figures(task: dict[str, Any], confidence: float) -> Html:
         for metric in metrics:
             name = metric.name
             if who == "model":
-                note = tag(
-                    "span",
-                    f"{values[f'{name}.low']:.3f}–{values[f'{name}.high']:.3f}",
-                    _class="soft small",
-                )
+                note = tag("span", interval_text(metric, values), _class="soft small")
             else:
                 low, high = values[f"{name}.margin_low"], values[f"{name}.margin_high"]
-                color = verdict_class(low, high)
+                color = verdict_class(low, high, metric.larger_is_better)
                 note = tag("span", f"{low:+.3f} to {high:+.3f}", _class=f"{color} small")
             line.append(
                 tag(
                     "span",
-                    tag("strong" if who == "model" else "span", written(metric, values)),
+                    tag("strong" if who == "model" else "span", format_value(metric, values)),
                     Html("<br>"),
                     note,
                 )
@@ -152,41 +152,14 @@ def _figures(task: dict[str, Any], confidence: float) -> Html:
 
 
 def _slices(scores: dict[str, Any]) -> Html:
-    lines = []
+    recall = metric_named("recall_at_10", declared.METRICS)
+    mrr = metric_named("mrr_at_10", declared.METRICS)
+    rows = []
     for task in scores["tasks"]:
-        for one in task["slices"]:
-            picture = interval(
-                one["mrr_at_10"],
-                one["low"],
-                one["high"],
-                0,
-                1,
-                f"MRR@10 {one['mrr_at_10']:.3f}",
-                faint=one["small"],
-            )
-            name = tag(
-                "span",
-                one["value"],
-                " ",
-                tag("span", "few queries", _class="tag") if one["small"] else "",
-            )
-            lines.append(
-                [
-                    title(task["name"]),
-                    one["by"],
-                    name,
-                    f"{one['n']:,}",
-                    f"{one['recall_at_10']:.3f}",
-                    f"{one['mrr_at_10']:.3f}",
-                    tag("div", picture, style="min-width: 180px"),
-                    f"{one['low']:.3f}–{one['high']:.3f}",
-                ]
-            )
-    return table(
-        ["task", "by", "slice", "queries", "recall@10", "MRR@10", "0 to 1", "interval"],
-        lines,
-        {3, 4, 5, 7},
-    )
+        for part in task["slices"]:
+            rows.append([title(task["name"]), *slice_row(part, (recall, mrr), mrr, "queries")])
+    head = ["task", "by", "slice", "queries", recall.caption, mrr.caption, "0 to 1", "interval"]
+    return table(head, rows, {3, 4, 5, 7})
 
 
 def _worst(name: str, rows: Sequence[tuple[Asked, int, Image.Image]], opened: bool) -> Html:
@@ -220,25 +193,27 @@ def _worst(name: str, rows: Sequence[tuple[Asked, int, Image.Image]], opened: bo
 
 
 def _cards(scores: dict[str, Any]) -> list[Html]:
-    captions = {metric.name: metric.caption for metric in declared.METRICS}
-    found = []
-    for task, name in (
-        (task, "mrr_at_10" if "mrr_at_10" in task["figures"]["model"] else "ndcg_at_10")
-        for task in scores["tasks"]
-    ):
-        figures = task["figures"]
-        _, best = max((values[name], who) for who, values in figures.items() if who != "model")
-        low, high = figures[best][f"{name}.margin_low"], figures[best][f"{name}.margin_high"]
+    """Return a figure for each task, and how it stands to the strongest baseline's."""
+    cards = []
+    for task in scores["tasks"]:
+        metrics = task["figures"]
+        # A list of products, of which several may be right, has no reciprocal rank.
+        name = "mrr_at_10" if "mrr_at_10" in metrics["model"] else "ndcg_at_10"
+        metric = metric_named(name, declared.METRICS)
+        baselines = [method for method in metrics if method != "model"]
+        best = best_baseline(metric, metrics, baselines)
+        low = metrics[best][f"{name}.margin_low"]
+        high = metrics[best][f"{name}.margin_high"]
+        word = verdict(low, high, metric.larger_is_better)
         note = tag(
             "span",
-            f"{verdict(low, high)} than {declared.caption(best)}, the best baseline: "
-            f"{figures[best][name]:.3f}",
-            _class="t-good" if low > 0 else "t-bad",
+            f"{word} than {declared.caption(best)}, the best baseline: "
+            f"{format_value(metric, metrics[best])}",
+            _class=verdict_class(low, high, metric.larger_is_better),
         )
-        found.append(
-            card(f"{title(task['name'])}, {captions[name]}", f"{figures['model'][name]:.3f}", note)
-        )
-    return found
+        label = f"{title(task['name'])}, {metric.caption}"
+        cards.append(stat_card(label, format_value(metric, metrics["model"]), note))
+    return cards
 
 
 def quality_page(
@@ -247,14 +222,7 @@ def quality_page(
     curves: bytes,
 ) -> str:
     """Return the page for what ``evaluate.examine`` measured; ``curves`` is recall.png."""
-    picture = Html(
-        tag(
-            "img",
-            src=f"data:image/png;base64,{b64encode(curves).decode()}",
-            alt="recall curves",
-            _class="wide",
-        ).removesuffix("</img>")
-    )
+    picture = image(curves, "recall curves", _class="wide")
     method = [
         "Recall@k: share of the queries with something right among the first k; of a list of products, which part of what is right. MRR@10: mean "
         "of 1 / rank of the first right answer, 0 beyond 10. nDCG@10: Järvelin & Kekäläinen 2002. The gallery is never sampled; answers with "
@@ -269,7 +237,7 @@ def quality_page(
     return page(
         "How well things are found",
         STYLE,
-        tag("div", *_cards(scores), _class="cards"),
+        stat_cards(_cards(scores)),
         *(_figures(task, scores["confidence"]) for task in scores["tasks"]),
         section(
             "How far down the list",

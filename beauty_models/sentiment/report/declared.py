@@ -6,8 +6,8 @@ from beauty_models.evaluation.metrics import CLASSIFICATION, Metric
 
 METRICS = (
     *CLASSIFICATION,
-    Metric("ece", "calibration error"),
-    Metric("log_loss", "log loss"),
+    Metric("ece", "calibration error", larger_is_better=False),
+    Metric("log_loss", "log loss", larger_is_better=False),
     Metric("aspect_mention_micro_f1", "aspect mentioned, micro-F1"),
     Metric("aspect_mention_macro_f1", "aspect mentioned, macro-F1"),
     Metric("aspect_polarity_micro_f1", "aspect and polarity, micro-F1"),

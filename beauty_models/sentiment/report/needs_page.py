@@ -9,12 +9,12 @@ import pandas as pd
 
 from beauty_models.evaluation.page import (
     Html,
-    card,
     html,
-    interval,
+    interval_chart,
     page,
     percent,
     section,
+    stat_card,
     svg,
     table,
     tag,
@@ -283,7 +283,7 @@ def _products(needs: pd.DataFrame) -> Html:
                 f"{row.n:,}",
                 tag(
                     "div",
-                    interval(row.share_negative, row.low, row.high, 0, 1, _share(row)),
+                    interval_chart(row.share_negative, row.low, row.high, 0, 1, _share(row)),
                     tag("span", _share(row), _class="soft small"),
                     style="min-width: 190px",
                 ),
@@ -335,14 +335,14 @@ def needs_page(
         subjects[subjects["share_negative"] <= usual],
     )
     cards = [
-        card(
+        stat_card(
             "texts",
             f"{facts['texts']:,}",
             f"{months[0]} to {months[-1]}" if months else "without dates",
         )
     ]
     cards += [
-        card("negative texts", f"{row.share_negative:.1%}", f"{row.low:.1%} to {row.high:.1%}")
+        stat_card("negative texts", f"{row.share_negative:.1%}", f"{row.low:.1%} to {row.high:.1%}")
         for row in _rows(whole)
     ]
     for label, some, sign in (
@@ -351,7 +351,7 @@ def needs_page(
     ):
         best = some[some[sign] > 0].nlargest(1, sign, keep="first")
         cards += [
-            card(label, row.aspect, f"{getattr(row, sign):,} {sign} mentions")
+            stat_card(label, row.aspect, f"{getattr(row, sign):,} {sign} mentions")
             for row in _rows(best)
         ]
     return page(

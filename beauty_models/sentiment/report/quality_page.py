@@ -1,314 +1,223 @@
-"""index.html, confusion.png and reliability.png: how good the model is, for who decides and for who has to improve it."""
+"""index.html and reliability.png: how good the model is, for who decides and for who improves it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from beauty_models.evaluation.comparison import verdict, verdict_class
-from beauty_models.evaluation.metrics import shown, written
+from beauty_models.evaluation.metrics import displayed_metrics, format_value, metric_named
 from beauty_models.evaluation.page import (
     Html,
-    card,
     html,
-    interval,
     page,
     percent,
+    placeholder,
     section,
+    side_by_side,
+    stat_card,
+    stat_cards,
     svg,
     table,
     tag,
 )
+from beauty_models.evaluation.sections import (
+    class_table,
+    confusion_table,
+    interval_text,
+    margin_text,
+    metric_card,
+    slice_row,
+    verdict_card,
+)
 from beauty_models.sentiment.report import declared
+from beauty_models.sentiment.report.scores import AspectMetrics, CalibrationBin, Scores
 
 SLICES = 40  # shown of each kind; scores.json holds all
+HEIGHT = 220  # pixels of the reliability diagram
+ACCURACY = metric_named("accuracy", declared.METRICS)
+MACRO_F1 = metric_named("macro_f1", declared.METRICS)
+CALIBRATION_ERROR = metric_named("ece", declared.METRICS)
 
 
-def confusion_png(file: Path, scores: dict[str, Any]) -> None:
-    """Draw the confusion matrix as shares of each true class. Names that a plain font may lack are replaced by numbers."""
-    counts = np.array(scores["confusion"])
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    names = [
-        name if name.isascii() else f"class {i + 1}" for i, name in enumerate(scores["classes"])
-    ]
-    figure = Figure(figsize=(1.6 + 1.1 * len(names), 1.4 + len(names)), layout="constrained")
-    axes = figure.add_subplot(
-        xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names))
-    )
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticklabels(names)
-    axes.set_yticklabels(names)
-    for (row, column), count in np.ndenumerate(counts):
-        share = shares[row, column]
-        axes.text(
-            column,
-            row,
-            f"{count:,}\n{share:.0%}",
-            ha="center",
-            va="center",
-            color="white" if share > 0.5 else "black",
-        )
-    figure.savefig(file, dpi=120, format="png")
+def reliability_png(file: Path, bins: Sequence[CalibrationBin]) -> None:
+    """Draw accuracy against confidence; a calibrated model lies on the diagonal.
 
-
-def reliability_png(file: Path, scores: dict[str, Any]) -> None:
-    """Draw accuracy against confidence; a calibrated model lies on the diagonal (Guo et al. 2017, figure 1)."""
-    bins = scores["calibration"]
+    Guo et al. 2017, figure 1.
+    """
     figure = Figure(figsize=(4.4, 4.2), layout="constrained")
     axes = figure.add_subplot(
         xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal"
     )
     axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1)
-    axes.plot(
-        [b["confidence"] for b in bins], [b["accuracy"] for b in bins], marker="o", color="#4457c7"
-    )
+    confidence = [b["confidence"] for b in bins]
+    accuracy = [b["accuracy"] for b in bins]
+    axes.plot(confidence, accuracy, marker="o", color="#4457c7")
     figure.savefig(file, dpi=120, format="png")
 
 
-def _confusion(scores: dict[str, Any]) -> Html:
-    """Return the confusion matrix with cells tinted by their share of the true class."""
-    classes, counts = scores["classes"], np.array(scores["confusion"])
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-
-    def cell(i: int, j: int) -> Html:
-        tint = f"color-mix(in srgb, var(--{'good' if i == j else 'bad'}) {60 * shares[i, j]:.0f}%, transparent)"
-        return tag(
-            "td",
-            tag("strong", f"{counts[i, j]:,}"),
-            Html("<br>"),
-            tag("span", f"{shares[i, j]:.1%}", _class="small"),
-            style=f"background: {tint}; padding: 10px; text-align: center",
-        )
-
-    head = tag("tr", tag("th", "true ↓  predicted →"), *(tag("th", name) for name in classes))
-    body = [
-        tag("tr", tag("th", name), *(cell(i, j) for j in range(len(classes))))
-        for i, name in enumerate(classes)
-    ]
-    return tag("div", tag("table", head, *body), _class="scroll")
-
-
-def _reliability(scores: dict[str, Any]) -> Html:
-    """Return the reliability diagram: the axes of both run from the least confidence possible to 1."""
+def _reliability(scores: Scores) -> Html:
+    """Return the reliability diagram: both axes run from the least possible confidence to 1."""
+    # The most likely of k classes has a probability of 1/k at least.
     least = 1 / len(scores["classes"])
 
     def place(value: float) -> float:
         return min(1.0, max(0.0, (value - least) / (1 - least)))
 
-    dots = [
-        tag(
-            "circle",
-            cx=percent(place(b["confidence"])),
-            cy=f"{220 - 220 * place(b['accuracy']):.1f}",
-            r=5,
-            _class="accent",
-        )
-        for b in scores["calibration"]
-    ]
+    dots = []
+    for b in scores["calibration"]:
+        across = percent(place(b["confidence"]))
+        down = f"{HEIGHT - HEIGHT * place(b['accuracy']):.1f}"
+        dots.append(tag("circle", cx=across, cy=down, r=5, _class="accent"))
+    diagonal = tag(
+        "line", x1="0%", y1=HEIGHT, x2="100%", y2=0, stroke="var(--soft)", stroke_dasharray="4 4"
+    )
     return svg(
-        tag("rect", x=0, y=0, width="100%", height=220, _class="track"),
-        tag("line", x1="0%", y1=220, x2="100%", y2=0, stroke="var(--soft)", stroke_dasharray="4 4"),
+        tag("rect", x=0, y=0, width="100%", height=HEIGHT, _class="track"),
+        diagonal,
         *dots,
-        tag("text", f"confidence {least:.0%}", x="0%", y=236),
-        tag("text", "100%", x="100%", y=236, text_anchor="end"),
+        tag("text", f"confidence {least:.0%}", x="0%", y=HEIGHT + 16),
+        tag("text", "100%", x="100%", y=HEIGHT + 16, text_anchor="end"),
         tag("text", "accuracy 100%", x=6, y=14),
-        height=242,
+        height=HEIGHT + 22,
         label="Reliability diagram: accuracy against confidence",
     )
 
 
-def _comparison(scores: dict[str, Any]) -> Html:
-    """Return every figure of the model and the baselines, and the margin over each baseline."""
-    figures, rows = scores["figures"], []
-    model = figures["model"]
-    baselines = [who for who in figures if who != "model"]
-    for metric in shown(declared.METRICS, model):
-        name = metric.name
-        ends = ""
-        if f"{name}.low" in model:
-            ends = f"{model[f'{name}.low']:.3f}–{model[f'{name}.high']:.3f}"
-        line: list[object] = [metric.caption, tag("strong", written(metric, model)), ends]
-        for who in baselines:
-            line += [written(metric, figures[who]), _margin(name, figures[who])]
-        rows.append(line)
-    head = ["", "this model", f"{scores['confidence']:.0%} interval"] + [
-        text for who in baselines for text in (_caption(who), "margin")
-    ]
+def _comparison(scores: Scores) -> Html:
+    """Return every metric of the model and the baselines, and the margin over each baseline."""
+    metrics = scores["metrics"]
+    model = metrics["model"]
+    baselines = [method for method in metrics if method != "model"]
+    head = ["", "this model", f"{scores['confidence']:.0%} interval"]
+    for method in baselines:
+        head += [declared.CAPTIONS.get(method, method), "margin"]
+    rows = []
+    for metric in displayed_metrics(declared.METRICS, model):
+        value = tag("strong", format_value(metric, model))
+        row: list[object] = [metric.caption, value, interval_text(metric, model)]
+        for method in baselines:
+            row.append(format_value(metric, metrics[method]))
+            row.append(margin_text(metric, metrics[method]))
+        rows.append(row)
     return table(head, rows, set(range(1, len(head))))
 
 
-def _caption(who: str) -> str:
-    return declared.CAPTIONS.get(who, who)
-
-
-def _margin(name: str, values: dict[str, float]) -> Html | str:
-    """Return the model's margin over a baseline with its interval, tinted; nothing without one."""
-    if f"{name}.margin" not in values:
-        return ""
-    margin, low, high = (values[f"{name}.margin{end}"] for end in ("", "_low", "_high"))
-    return tag(
-        "span", f"{margin:+.3f} ({low:+.3f} to {high:+.3f})", _class=verdict_class(low, high)
-    )
-
-
-def _slices(scores: dict[str, Any]) -> Html:
+def _slices(scores: Scores) -> Html:
     """Return one interval per category, language and length."""
-    lines = []
+    rows = []
     for by in ("category", "language", "length"):
-        found = [one for one in scores["slices"] if one["by"] == by]
-        shown = sorted(found, key=lambda one: -one["n"])[:SLICES] if by != "length" else found
-        for one in shown:
-            picture = interval(
-                one["macro_f1"],
-                one["low"],
-                one["high"],
-                0,
-                1,
-                f"macro-F1 {one['macro_f1']:.3f}",
-                faint=one["small"],
-            )
-            name = tag(
-                "span",
-                one["value"],
-                " ",
-                tag("span", "few texts", _class="tag") if one["small"] else "",
-            )
-            lines.append(
-                [
-                    by,
-                    name,
-                    f"{one['n']:,}",
-                    f"{one['accuracy']:.3f}",
-                    f"{one['macro_f1']:.3f}",
-                    tag("div", picture, style="min-width: 200px"),
-                    f"{one['low']:.3f}–{one['high']:.3f}",
-                ]
-            )
-    return table(
-        ["", "slice", "texts", "accuracy", "macro-F1", "0 to 1", "interval"], lines, {2, 3, 4, 6}
-    )
+        parts = [part for part in scores["slices"] if part["by"] == by]
+        if by != "length":  # lengths are few and in their order
+            parts = sorted(parts, key=lambda part: -part["n"])[:SLICES]
+        rows += [slice_row(part, (ACCURACY, MACRO_F1), MACRO_F1, "texts") for part in parts]
+    head = ["", "slice", "texts", ACCURACY.caption, MACRO_F1.caption, "0 to 1", "interval"]
+    return table(head, rows, {2, 3, 4, 6})
 
 
 def _worst(worst: pd.DataFrame) -> Html:
-    lines = [
-        [
-            tag("span", row.text),
-            tag("span", row.label, _class="t-good"),
-            tag("span", row.prediction, _class="t-bad"),
-            f"{row.confidence:.1%}",
-            tag("span", row.id, _class="soft small"),
+    """Return the errors that the model was most sure of."""
+    rows = []
+    for error in worst.itertuples():
+        row = [
+            tag("span", error.text),
+            tag("span", error.label, _class="t-good"),
+            tag("span", error.prediction, _class="t-bad"),
+            f"{error.confidence:.1%}",
+            tag("span", error.id, _class="soft small"),
         ]
-        for row in worst.itertuples()
-    ]
-    return (
-        table(["text", "labelled", "predicted", "sure by", "id"], lines, {3})
-        if lines
-        else tag("p", "None.", _class="soft")
+        rows.append(row)
+    if not rows:
+        return placeholder("None.")
+    return table(["text", "labelled", "predicted", "sure by", "id"], rows, {3})
+
+
+def _aspects(aspects: Sequence[AspectMetrics]) -> Html:
+    """Return how well each aspect is found."""
+    head = ["aspect", "texts that mention it", "F1 mentioned", "F1 with polarity"]
+    rows = []
+    for metrics in aspects:
+        f1 = [f"{metrics['mention_f1']:.3f}", f"{metrics['polarity_f1']:.3f}"]
+        rows.append([metrics["aspect"], f"{metrics['n']:,}", *f1])
+    return table(head, rows, {1, 2, 3})
+
+
+def _cards(scores: Scores) -> Html:
+    """Return the verdict and what most people ask for first."""
+    metrics = scores["metrics"]
+    model = metrics["model"]
+    baselines = [method for method in metrics if method != "model"]
+    return stat_cards(
+        [
+            verdict_card(MACRO_F1, metrics, baselines, declared.CAPTIONS),
+            metric_card(MACRO_F1, model),
+            metric_card(ACCURACY, model),
+            stat_card(
+                "calibration error",
+                format_value(CALIBRATION_ERROR, model),
+                "a confidence is off by this much on average",
+            ),
+        ]
     )
 
 
-def _verdict(scores: dict[str, Any]) -> tuple[str, str]:
-    """Return in words how the model's macro-F1 stands to the strongest baseline's."""
-    figures = scores["figures"]
-    best = max((who for who in figures if who != "model"), key=lambda who: figures[who]["macro_f1"])
-    low, high = figures[best]["macro_f1.margin_low"], figures[best]["macro_f1.margin_high"]
-    over = f"than {_caption(best)}, the best baseline: macro-F1 {low:+.3f} to {high:+.3f}"
-    return verdict(low, high), over
-
-
-def _tables(scores: dict[str, Any]) -> Sequence[Html]:
-    per_class = [
-        [
-            one["class"],
-            f"{one['n']:,}",
-            *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1")),
-        ]
-        for one in scores["per_class"]
-    ]
-    found = [
-        section(
-            "Each class",
-            table(["class", "texts", "precision", "recall", "F1"], per_class, {1, 2, 3, 4}),
-        )
-    ]
-    if scores["per_aspect"]:
-        rows = [
-            [
-                one["aspect"],
-                f"{one['n']:,}",
-                f"{one['mention_f1']:.3f}",
-                f"{one['polarity_f1']:.3f}",
-            ]
-            for one in scores["per_aspect"]
-        ]
-        found.append(
-            section(
-                "Each aspect",
-                table(
-                    ["aspect", "texts that mention it", "F1 mentioned", "F1 with polarity"],
-                    rows,
-                    {1, 2, 3},
-                ),
-                lead=f"On the {scores['annotated']:,} test texts whose aspects were annotated.",
-            )
-        )
-    return found
-
-
-def quality_page(scores: dict[str, Any], worst: pd.DataFrame, notes: Sequence[str]) -> str:
-    """Return the page for what `evaluate.score` found; ``worst`` has text (masked), label, prediction, confidence, id."""
-    model, (word, over) = scores["figures"]["model"], _verdict(scores)
+def _measurement(scores: Scores) -> Html:
+    """Return how the metrics came about."""
     unit = "products" if scores["grouped"] else "texts"
-    cards = [card("compared with simple methods", word, over)]
-    cards += [
-        card(
-            title,
-            f"{model[name]:.3f}",
-            f"{model[f'{name}.low']:.3f} to {model[f'{name}.high']:.3f}",
-        )
-        for name, title in (("macro_f1", "macro-F1"), ("accuracy", "accuracy"))
-    ]
-    cards.append(
-        card(
-            "calibration error",
-            f"{model['ece']:.3f}",
-            "a confidence is off by this much on average",
-        )
+    intervals = (
+        f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; margins: paired bootstrap "
+        f"on the same {unit} (Efron & Tibshirani 1993). Macro-F1 is the mean F1 of the classes "
+        "that have a test example. The calibration error has 15 bins of equal mass "
+        "(Guo et al. 2017)."
     )
-    method = [
-        f"Intervals: {scores['confidence']:.0%}, bootstrap over {unit}; margins: paired bootstrap on the same {unit} "
-        "(Efron & Tibshirani 1993). Macro-F1 is the mean F1 of the classes that have a test example."
-        " The calibration error has 15 bins of equal mass (Guo et al. 2017).",
-        *notes,
-    ]
+    lines = [tag("p", html(line)) for line in (intervals, *scores["notes"])]
+    return section("How this was measured", *lines)
+
+
+def _classes_and_aspects(scores: Scores) -> list[Html]:
+    """Return the tables of classes and, where the data have them, of aspects."""
+    tables = [section("Each class", class_table(scores["per_class"], "texts"))]
+    if scores["per_aspect"]:
+        lead = f"On the {scores['annotated']:,} test texts whose aspects were annotated."
+        tables.append(section("Each aspect", _aspects(scores["per_aspect"]), lead=lead))
+    return tables
+
+
+def quality_page(scores: Scores, worst: pd.DataFrame) -> str:
+    """Return the page for what `evaluate.score` measured.
+
+    ``worst`` has text (masked), label, prediction, confidence, id.
+    """
+    counts = np.array(scores["confusion"])
+    confusion = section(
+        "Confusion",
+        confusion_table(counts, scores["classes"], with_shares=True),
+        lead="Rows are the true classes; shares are of the row.",
+    )
+    reliability = section(
+        "Reliability",
+        _reliability(scores),
+        lead="Dots on the dashed line: confidence is right. Below it: too sure.",
+    )
+    subtitle = tag(
+        "span",
+        f"{scores['n']:,} test texts, classes: {', '.join(scores['classes'])}. See also: ",
+        tag("a", "what customers say", href="needs.html"),
+    )
     return page(
         "How well reviews are read",
-        tag("div", *cards, _class="cards"),
+        _cards(scores),
         section(
             "Against the baselines",
             _comparison(scores),
-            lead="All on the same test texts, which no method has seen. A margin counts when its whole interval lies above 0.",
+            lead="All on the same test texts, which no method has seen. A margin counts when its "
+            "whole interval lies above 0.",
         ),
-        tag(
-            "div",
-            section(
-                "Confusion",
-                _confusion(scores),
-                lead="Rows are the true classes; shares are of the row.",
-            ),
-            section(
-                "Reliability",
-                _reliability(scores),
-                lead="Dots on the dashed line: confidence is right. Below it: too sure.",
-            ),
-            _class="two",
-        ),
-        *_tables(scores),
+        side_by_side(confusion, reliability),
+        *_classes_and_aspects(scores),
         section(
             "Where it is weaker",
             _slices(scores),
@@ -317,12 +226,9 @@ def quality_page(scores: dict[str, Any], worst: pd.DataFrame, notes: Sequence[st
         section(
             "Worst errors",
             _worst(worst),
-            lead="Wrong with the most confidence. Some are wrong labels: worth a look before the next training.",
+            lead="Wrong with the most confidence. Some are wrong labels: worth a look before the "
+            "next training.",
         ),
-        section("How this was measured", *(tag("p", html(line)) for line in method)),
-        subtitle=tag(
-            "span",
-            f"{scores['n']:,} test texts, classes: {', '.join(scores['classes'])}. See also: ",
-            tag("a", "what customers say", href="needs.html"),
-        ),
+        _measurement(scores),
+        subtitle=subtitle,
     )
