@@ -14,8 +14,11 @@ from beauty_models.evaluation.metrics import Metric
 from beauty_models.evaluation.page import tag
 from beauty_models.sentiment import Evaluate, evaluate
 from beauty_models.sentiment.report import declared
-from beauty_models.sentiment.report import needs as report
 from beauty_models.sentiment.report.baselines import majority, mentions, tfidf_logreg
+from beauty_models.sentiment.report.characteristic_words import log_odds
+from beauty_models.sentiment.report.excerpts import excerpt, mask
+from beauty_models.sentiment.report.needs import write_needs
+from beauty_models.sentiment.report.needs_table import mentions_of_aspects, tally
 from beauty_models.sentiment.report.quality_page import quality_page
 from beauty_models.sentiment.report.scores import MethodPredictions
 
@@ -287,18 +290,18 @@ def test_markup_is_escaped_everywhere():
     ],
 )
 def test_mask(text, masked):
-    assert report.mask(text.replace("：", ":")) == (masked or text)
+    assert mask(text.replace("：", ":")) == (masked or text)
 
 
 def test_needs_add_up():
     rows = frame(60)
-    said = report._by_aspects(
+    said = mentions_of_aspects(
         rows,
         ASPECTS,
         lambda texts: np.tile([[False] * 3, [True, False, False]], (len(texts), 1, 1)),
         seed=7,
     )
-    table = report.tally(rows, said, 0.95, 2).set_index(["level", "aspect", "period"]).sort_index()
+    table = tally(rows, said, 0.95, 2).set_index(["level", "aspect", "period"]).sort_index()
     price, scent = table.loc[("all", "price", "all")], table.loc[("all", "scent", "all")]
     labels = rows["label"][[one is not None for one in rows["aspects"]]]
     assert (price["n"], price["negative"], price["annotated"]) == (48, (labels == 0).sum(), 48)
@@ -322,8 +325,8 @@ def test_needs_add_up():
 
 def test_example_is_the_sentence_that_says_it():
     text = "发货快。味道太刺鼻了！还会再买。"
-    assert report.excerpt(text, "刺鼻") == "味道太刺鼻了！"
-    long = report.excerpt("x" * 300 + " needle " + "y" * 300, "needle")
+    assert excerpt(text, "刺鼻") == "味道太刺鼻了！"
+    long = excerpt("x" * 300 + " needle " + "y" * 300, "needle")
     assert long.startswith("…x") and " needle " in long and long.endswith("y…") and len(long) == 162
 
 
@@ -338,7 +341,7 @@ def test_words_stand_in_for_aspects(tmp_path):
         label=[int(i % 4 > 1) for i in range(200)],
         category=[("shampoo", "lipstick")[i % 2] for i in range(200)],
     )
-    table = report.needs(
+    table = write_needs(
         folder=tmp_path, frame=rows, classes=CLASSES, aspects=[], predict=None, params=PARAMS
     )
     groups = {
@@ -357,7 +360,7 @@ def test_words_stand_in_for_aspects(tmp_path):
 
 
 def test_log_odds_by_hand():
-    z = report.log_odds(np.array([30.0, 10]), np.array([10.0, 30]), np.array([40.0, 40]))
+    z = log_odds(np.array([30.0, 10]), np.array([10.0, 30]), np.array([40.0, 40]))
     expected = 2 * np.log(280 / 260) / np.sqrt(1 / 280 + 1 / 260)  # prior 250 each
     assert z == pytest.approx([expected, -expected])
 

@@ -36,7 +36,8 @@ from beauty_models.sentiment.report.baselines import (
     mentions,
     tfidf_logreg,
 )
-from beauty_models.sentiment.report.needs import excerpt, needs
+from beauty_models.sentiment.report.excerpts import excerpt
+from beauty_models.sentiment.report.needs import write_needs
 from beauty_models.sentiment.report.quality_page import quality_page, reliability_png
 from beauty_models.sentiment.report.scores import (
     AspectMetrics,
@@ -373,7 +374,7 @@ def evaluate_model(predictor: Predictor, data: Path, folder: Path, params: Evalu
     counts = np.array(scores["confusion"])
     confusion_png(folder / "confusion.png", counts, classes, with_shares=True)
     reliability_png(folder / "reliability.png", scores["calibration"])
-    needs(
+    write_needs(
         folder=folder,
         frame=pd.concat(frames.values(), ignore_index=True),
         classes=classes,
