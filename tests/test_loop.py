@@ -22,7 +22,7 @@ from beauty_models.training.finite import NotFiniteError
 from beauty_models.training.loop import EarlyStopping, Loop, Stateful, Validation, train_head
 from beauty_models.training.optimization import EMA, Optimization, layer_decay_groups
 from beauty_models.training.splits import hold_out, read_split
-from beauty_models.tryon.finetune import _entropy
+from beauty_models.tryon.finetune import _cross_entropy
 
 PARAMS = SimpleNamespace(seed=3, warmup=0.1, weight_decay=0.01, precision="float32")
 EPOCHS, STEPS = 3, 4
@@ -566,11 +566,11 @@ def test_a_head_that_runs_away_names_step_and_rate() -> None:
 
 def test_smoothing_takes_its_share_from_the_label() -> None:
     logits, labels = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 0])
-    params = SimpleNamespace(imbalance="none", smoothing=0.2)
+    params = SimpleNamespace(imbalance="none", label_smoothing=0.2)
     target = torch.full((5, 4), 0.2 / 4).scatter(1, labels[:, None], 0.8 + 0.2 / 4)
     expected = -(target * logits.log_softmax(-1)).sum(-1).mean()
-    assert _entropy(logits, labels, labels, params).item() == pytest.approx(expected.item())
-    params.smoothing = 0.0
-    assert _entropy(logits, labels, labels, params).item() == pytest.approx(
+    assert _cross_entropy(logits, labels, labels, params).item() == pytest.approx(expected.item())
+    params.label_smoothing = 0.0
+    assert _cross_entropy(logits, labels, labels, params).item() == pytest.approx(
         cross_entropy(logits, labels).item()
     )

@@ -21,7 +21,7 @@ def toy_block() -> dict[str, Any]:
         params.read(ROOT / "params.yaml")["tryon"], params.read(ROOT / "profiles/toy.yaml")["tryon"]
     )
     short = {
-        "pretrain": {"epochs": 0, "words": {"epochs": 0}},
+        "pretrain": {"epochs": 0, "masked_language_model": {"epochs": 0}},
         "finetune": {"head_epochs": 1, "epochs": 1},
         "gate": {"floor": 0.0},
     }

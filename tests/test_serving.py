@@ -88,7 +88,10 @@ def _tryon(model: Path) -> None:
     block = params.merge(
         params.read(ROOT / "params.yaml")["tryon"], params.read(ROOT / "profiles/toy.yaml")["tryon"]
     )
-    quick = {"pretrain": {"epochs": 0, "words": {"epochs": 0}}, "finetune": {"epochs": 1}}
+    quick = {
+        "pretrain": {"epochs": 0, "masked_language_model": {"epochs": 0}},
+        "finetune": {"epochs": 1},
+    }
     settings: Any = params.check("tryon", params.merge(block, quick))
     folder = model.parent
     tryon.toy(raw=folder / "raw")

@@ -20,13 +20,13 @@ from beauty_models.serving import png
 from beauty_models.tryon import Evaluate, evaluate
 from beauty_models.tryon.attribution import Reasons
 from beauty_models.tryon.board import (
-    Shown,
-    explained,
-    heated,
+    Tile,
+    contact_sheet,
+    explanation,
+    heat_overlay,
     readable,
     save_png,
-    stacked,
-    strip,
+    stack,
 )
 from beauty_models.tryon.report import baselines, declared
 from beauty_models.tryon.report.page import quality_page
@@ -34,7 +34,7 @@ from tasks.registry.gate import judge
 
 ROWS = {"train": 60, "validation": 20, "test": 40}
 
-PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, worst=5, examples=2)
+PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, listed_errors=5, examples=2)
 HEADS: list[dict[str, Any]] = [
     {"name": "class", "labels": ["dress", "hat", "shoes"]},
     {"name": "color", "labels": ["blue", "red"]},
@@ -178,7 +178,7 @@ def test_fewer_dimensions_change_no_answer_of_the_regression() -> None:
 def test_the_heat_colours_what_decided_and_greys_the_rest() -> None:
     heat = np.zeros((4, 4), np.float32)
     heat[:2] = 1
-    drawn = np.asarray(heated(Image.new("RGB", (300, 200), (30, 90, 200)), heat), np.int64)
+    drawn = np.asarray(heat_overlay(Image.new("RGB", (300, 200), (30, 90, 200)), heat), np.int64)
     top, bottom = drawn[10], drawn[-10]
     assert np.ptp(top, axis=-1).mean() > 40 and np.ptp(bottom, axis=-1).mean() == 0
 
@@ -187,15 +187,16 @@ def test_pictures_are_small_files_and_do_not_fail_on_odd_input(tmp_path: Any) ->
     noise = Image.fromarray(
         np.random.default_rng(1).integers(0, 256, (200, 120, 3), dtype=np.uint8)
     )
-    shown = [Shown(noise, ["a very long name of a garment that does not fit", "b"], False)] * 30 + [
-        Shown(None, ["no photo"])
+    shown = [Tile(noise, ["a very long name of a garment that does not fit", "b"], False)] * 30 + [
+        Tile(None, ["no photo"])
     ]
-    save_png(strip(shown, 6), tmp_path / "a.png")
+    save_png(contact_sheet(shown, 6), tmp_path / "a.png")
     assert 10_000 < (tmp_path / "a.png").stat().st_size <= png.LIMIT
     reasons = Reasons("hat", 0.9, [("偏小", 0.4), ("red", -0.1)], None, {})
     seen = Reasons("hat", 1.0, [], np.ones((7, 7), np.float32), {})
     assert (
-        stacked([explained(None, reasons, "labelled hat"), explained(noise, seen, "")]).height > 300
+        stack([explanation(None, reasons, "labelled hat"), explanation(noise, seen, "")]).height
+        > 300
     )
     assert readable("crème brûlée – 42 €") and not readable("红色")
 

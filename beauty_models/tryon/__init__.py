@@ -1,8 +1,13 @@
-"""tryon: which garment suits this text and this photo? A BERT and an image network, fused."""
+"""tryon: which garment suits this text and this photo? It classifies and retrieves, draws nothing.
+
+It is no virtual try-on in the field's sense: it does not draw a garment on a person. A BERT reads
+what a shopper writes, an image network sees the photo, and three fusions of the two say which class
+of garment is meant and find garments on sale that suit.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,34 +28,26 @@ from beauty_models.params import (
     Split,
 )
 
-FIELDS = (
-    "id",
-    "product",
-    "name",
-    "text",
-    "image",
-    "attributes",
-    "variations",
-)  # what a table may hold besides the labels
+# What a table may hold besides the labels.
+FIELDS = ("id", "product", "name", "text", "image", "attributes", "variations")
 
 
 class Ingest(Section):
     """From tables and folders of pictures to labelled examples of a text, a picture or both."""
 
     seed: Seed
-    columns: dict[
-        str, Names
-    ]  # field or head → the column names it may have; of `text` every one counts, else the first that is there
-    heads: Annotated[
-        dict[str, dict[str, list[str]]], Field(min_length=1)
-    ]  # what is learned: head → label → its values; {} takes them as they are
-    category_root: str  # a value of the first head that begins with this folder is a list of paths, as Magento exports them …
-    category_aside: list[
-        str
-    ]  # … of which those through these folders do not count; the last folder of the deepest other one is the label
-    catalogue: (
-        str  # pattern of the tables whose pictures are garments on sale; "" takes every picture
-    )
+    # Field or head → the column names it may have; of `text` every one counts, of the others the
+    # first that is there.
+    columns: dict[str, Names]
+    # What is learned: head → label → its values; {} takes them as they are.
+    heads: Annotated[dict[str, dict[str, list[str]]], Field(min_length=1)]
+    # A value of the first head that begins with this folder is a list of paths, as Magento exports
+    # them. The last folder of the deepest one is the label, …
+    category_root: str
+    # … paths through these folders do not count.
+    category_aside: list[str]
+    # Pattern of the tables whose pictures are garments on sale; "" takes every picture.
+    catalogue: str
     pictures: Pictures
     min_examples: Positive  # a label with fewer examples is not learned
     max_rejected: Share  # the stage fails when more of the rows than this are rejected
@@ -59,9 +56,11 @@ class Ingest(Section):
 
     @model_validator(mode="after")
     def _columns_are_known(self) -> Self:
-        if strange := set(self.columns) ^ {*FIELDS, *self.heads}:
+        strange = set(self.columns) ^ {*FIELDS, *self.heads}
+        if strange:
             raise ValueError(
-                f"columns must name {', '.join(FIELDS)} and the heads {', '.join(self.heads)}; check {', '.join(sorted(strange))}"
+                f"columns must name {', '.join(FIELDS)} and the heads {', '.join(self.heads)}; "
+                f"check {', '.join(sorted(strange))}"
             )
         return self
 
@@ -75,8 +74,8 @@ class ScratchImage(Section):
     heads: Positive
 
 
-class Words(Section):
-    """Masked language modelling on the texts (Devlin et al. 2019; whole words: Cui et al. 2021)."""
+class MaskedLanguageModel(Section):
+    """Masked language modelling (Devlin et al. 2019; whole words: Cui et al. 2021)."""
 
     seed: Seed
     mask: Share  # share of the words that is hidden
@@ -94,6 +93,12 @@ class Words(Section):
 class Pretrain(Section):
     """Without labels: masked pictures (SimMIM: Xie et al. 2022), and masked words."""
 
+    RENAMED: ClassVar[dict[str, str]] = {
+        "words": "masked_language_model",
+        "keep": "wiseft_alpha",
+        "crop": "random_resized_crop",
+    }
+
     seed: Seed
     image: str  # hub id, folder, wheel:NAME or scratch
     text: str  # hub id, folder, wheel:NAME or scratch
@@ -102,18 +107,20 @@ class Pretrain(Section):
     trim_vocabulary: bool  # keep only the tokens that the texts use (and every single character)
     size: Annotated[int, Field(ge=16)]  # pixels a side of what the image network sees
     max_tokens: Annotated[int, Field(ge=8, le=512)]
-    words: Words
+    masked_language_model: MaskedLanguageModel
     epochs: Annotated[float, Field(ge=0)]  # over the pictures; 0 leaves the image network as it is
     mask: Share  # share of a picture's patches that is hidden
     patch: Positive  # pixels a side of a hidden patch
     frozen_blocks: Annotated[int, Field(ge=0)]  # of the image network, the lowest
-    keep: Share  # of what the image network learned: 1 takes it whole, less goes back towards the weights before (WiSE-FT: Wortsman et al. 2022)
+    # How much of what the image network learned is kept: 1 takes it whole, less goes back towards
+    # the weights before (WiSE-FT: Wortsman et al. 2022).
+    wiseft_alpha: Share
     batch: Positive
     learning_rate: Rate  # of the image network
     head_learning_rate: Rate  # of the layer that predicts the hidden pixels
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
-    crop: Crop  # least and largest share of a picture's area that is seen
+    random_resized_crop: Crop  # least and largest share of a picture's area that is seen
     precision: Precision
     checkpoint_minutes: Rate
 
@@ -121,51 +128,66 @@ class Pretrain(Section):
 class Augment(Section):
     """What a photo may look like when it is seen again."""
 
-    crop: Crop  # least and largest share of its area
-    colour: Share  # by which brightness, contrast and saturation may change; the hue never does
-    erase: Share  # how often a rectangle is blanked (Zhong et al. 2020)
+    RENAMED: ClassVar[dict[str, str]] = {
+        "crop": "random_resized_crop",
+        "colour": "color_jitter",
+        "erase": "random_erasing",
+    }
+
+    random_resized_crop: Crop  # least and largest share of its area
+    # By which brightness, contrast and saturation may change; the hue never does: color is learned.
+    color_jitter: Share
+    random_erasing: Share  # how often a rectangle is blanked (Zhong et al. 2020)
 
 
 class Finetune(Section):
-    """Heads and fusions first, on features computed once; then the upper blocks of both networks, lower ones slower."""
+    """Heads and fusions first, on features computed once; then the upper blocks of both networks.
+
+    Lower blocks learn more slowly.
+    """
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "view": "view_size",
+        "block_decay": "layer_decay",
+        "smoothing": "label_smoothing",
+    }
 
     seed: Seed
-    # Which branch or mixture serves; auto: the blend, unless validation shows beyond the interval that another one is better.
+    # Which branch or mixture serves. auto: the blend, unless validation shows beyond the interval
+    # that another one is better.
     fusion: Literal["auto", "concat", "gated", "cross", "ensemble", "late_average", "blend"]
     width: Annotated[int, Field(ge=8)]  # of the fused features
     attention_heads: Positive  # of the fusion by cross-attention
     drop_text: Share  # how often a text is hidden in training, so that a photo alone will do …
     drop_image: Share  # … and how often a photo
-    head_weights: dict[
-        str, Annotated[float, Field(ge=0)]
-    ]  # of a head's loss; a head that is not listed has 1
-    frozen_blocks: Annotated[
-        int, Field(ge=0)
-    ]  # of the image network, the lowest; with all of them its output is computed once
-    frozen_layers: Annotated[
-        int, Field(ge=0)
-    ]  # of the text network, the lowest; their output is computed once; with 0 the embeddings learn, too
+    # Of a head's loss; a head that is not listed has 1.
+    head_weights: dict[str, Annotated[float, Field(ge=0)]]
+    # Of the image network, the lowest; with all of them its output is computed once.
+    frozen_blocks: Annotated[int, Field(ge=0)]
+    # Of the text network, the lowest; their output is computed once; with 0 the embeddings learn too.
+    frozen_layers: Annotated[int, Field(ge=0)]
     head_epochs: Annotated[int, Field(ge=0)]  # epochs with only heads and fusions learning
     epochs: Annotated[int, Field(ge=0)]  # at most, after those
-    patience: Positive  # epochs in a row after which an earlier one is surely better on validation, and it stops
+    # Training stops after so many epochs in a row that are surely worse on validation than an
+    # earlier one.
+    patience: Positive
     batch: Positive
-    # Pixels a side of what training sees; random crops show things larger than they are served, a smaller view makes up for it.
-    view: Annotated[int, Field(ge=32)]
+    # Pixels a side of what training sees. Random crops show things larger than they are served, a
+    # smaller view makes up for it (Touvron et al. 2019).
+    view_size: Annotated[int, Field(ge=32)]
     learning_rate: Rate  # of the image network's top block
     text_learning_rate: Rate  # of the text network's top layer
-    block_decay: Annotated[
-        float, Field(gt=0, le=1)
-    ]  # each block or layer below learns this much slower
+    # Each block or layer learns at so many times the rate of the one above it.
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
     head_learning_rate: Rate
     warmup: Share
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Share
-    smoothing: Annotated[float, Field(ge=0, lt=1)]  # of the labels (Szegedy et al. 2016)
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]  # Szegedy et al. 2016
     imbalance: Literal["none", "weights", "resample", "focal"]
     focal_gamma: Annotated[float, Field(ge=0)]
-    ema: Annotated[
-        float, Field(ge=0, lt=1)
-    ]  # decay per step of the running mean of the weights that is kept; 0 is off
+    # Decay per step of the running mean of the weights that is kept; 0 is off.
+    ema: Annotated[float, Field(ge=0, lt=1)]
     augment: Augment
     index: Index
     precision: Precision
@@ -175,10 +197,12 @@ class Finetune(Section):
 class Evaluate(Section):
     """The model and its baselines on the frozen test split."""
 
+    RENAMED: ClassVar[dict[str, str]] = {"worst": "listed_errors"}
+
     seed: Seed
     bootstrap: Annotated[int, Field(ge=100)]  # resamples
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    worst: Annotated[int, Field(ge=0)]  # errors shown in the report
+    listed_errors: Annotated[int, Field(ge=0)]  # errors shown in the report
     examples: Annotated[int, Field(ge=0)]  # predictions explained in the report
 
 

@@ -1,4 +1,4 @@
-"""The pictures people look at: photos with what was said of them, and what in text and photo decided, drawn on the photo."""
+"""The pictures people look at: photos with captions, and what in text and photo decided."""
 
 from __future__ import annotations
 
@@ -14,27 +14,50 @@ from beauty_models.serving import png
 from beauty_models.serving.fonts import font
 from beauty_models.tryon.attribution import Reasons
 
-PAPER, INK, SOFT, GOOD, BAD = "#ffffff", "#1d2330", "#6b7383", "#1f9e89", "#d9603b"
-LEAST = 0.2  # effect of a word from which its bar fills the room; all bars of a text that matters little stay short
-SIDE, GAP, LINE = 150, 14, 17  # pixels
-COLOURS = 128  # of a PNG's palette
+PAPER = "#ffffff"
+INK = "#1d2330"
+SOFT = "#6b7383"
+BORDER = "#dfe3ea"
+GOOD = "#1f9e89"
+BAD = "#d9603b"
+TINT = (255, 90, 40)  # of the places that decided
+COLORS = 128  # of a PNG's palette
 SHARES = (1.0, 0.85, 0.7, 0.55, 0.4)  # of the full size that a PNG may have
 
+# In pixels.
+SIDE = 150  # of a photo
+GAP = 14
+LINE = 17
+BARS = 300  # the column of words and their bars
+BARS_LEFT = 40  # room for bars of words that speak against the answer
 
-class Shown(NamedTuple):
+# The effect of a word from which its bar fills the room. With the largest effect instead, the bars
+# of a text that hardly matters would be as long as those of one that decides.
+FULL_EFFECT = 0.2
+FIRST_EAST_ASIAN = 0x2E80  # DejaVu Sans has no Chinese, Japanese and Korean characters
+
+
+class Tile(NamedTuple):
     """A photo and what is written below it, the first line bold."""
 
     picture: Image.Image | None
     lines: Sequence[str]
-    right: bool | None = None  # colours the first line
+    right: bool | None = None  # colors the first line
 
 
 def readable(text: str) -> bool:
-    """Return whether that font has the characters of ``text``; it has no Chinese, Japanese and Korean."""
-    return all(ord(character) < 0x2E80 for character in text)
+    """Return whether the font has the characters of ``text``."""
+    return all(ord(character) < FIRST_EAST_ASIAN for character in text)
+
+
+def _verdict_color(right: bool | None) -> str:
+    if right is None:
+        return INK
+    return GOOD if right else BAD
 
 
 def _cut(text: str, width: int, face: ImageFont.FreeTypeFont) -> str:
+    """Return as much of ``text`` as fits into ``width`` pixels."""
     if face.getlength(text) <= width:
         return text
     while text and face.getlength(f"{text}…") > width:
@@ -42,141 +65,146 @@ def _cut(text: str, width: int, face: ImageFont.FreeTypeFont) -> str:
     return f"{text.rstrip()}…"
 
 
-def _tile(shown: Shown, rows: int) -> Image.Image:
+def _draw_tile(tile: Tile, rows: int) -> Image.Image:
     """Return one photo with its lines; ``rows`` lines have room."""
-    tile = Image.new("RGB", (SIDE, SIDE + 6 + rows * LINE), PAPER)
-    pen = ImageDraw.Draw(tile)
-    if shown.picture:
-        fitted = ImageOps.contain(shown.picture, (SIDE, SIDE))
-        tile.paste(fitted, ((SIDE - fitted.width) // 2, (SIDE - fitted.height) // 2))
+    drawn = Image.new("RGB", (SIDE, SIDE + 6 + rows * LINE), PAPER)
+    pen = ImageDraw.Draw(drawn)
+    if tile.picture:
+        fitted = ImageOps.contain(tile.picture, (SIDE, SIDE))
+        drawn.paste(fitted, ((SIDE - fitted.width) // 2, (SIDE - fitted.height) // 2))
     else:
-        pen.rectangle((0, 0, SIDE - 1, SIDE - 1), outline="#dfe3ea")
+        pen.rectangle((0, 0, SIDE - 1, SIDE - 1), outline=BORDER)
         pen.text((SIDE // 2, SIDE // 2), "no photo", SOFT, font(11), anchor="mm")
-    for row, line in enumerate(shown.lines):
+    for row, line in enumerate(tile.lines):
         face = font(12, bold=row == 0)
-        colour = SOFT if row else INK if shown.right is None else GOOD if shown.right else BAD
-        pen.text((0, SIDE + 4 + row * LINE), _cut(line, SIDE, face), colour, face)
-    return tile
+        color = SOFT if row else _verdict_color(tile.right)
+        pen.text((0, SIDE + 4 + row * LINE), _cut(line, SIDE, face), color, face)
+    return drawn
 
 
-def strip(shown: Sequence[Shown], columns: int) -> Image.Image:
+def contact_sheet(tiles: Sequence[Tile], columns: int) -> Image.Image:
     """Return the photos in rows of ``columns``."""
-    rows = max((len(one.lines) for one in shown), default=1)
-    tiles = [_tile(one, rows) for one in shown]
-    width, height = SIDE + GAP, SIDE + 6 + rows * LINE + GAP
-    lines = max(1, -(-len(tiles) // columns))
-    sheet = Image.new(
-        "RGB", (GAP + min(columns, max(1, len(tiles))) * width, GAP + lines * height), PAPER
-    )
+    lines = max((len(tile.lines) for tile in tiles), default=1)
+    width = SIDE + GAP
+    height = SIDE + 6 + lines * LINE + GAP
+    rows = max(1, -(-len(tiles) // columns))
+    filled_columns = min(columns, max(1, len(tiles)))
+    sheet = Image.new("RGB", (GAP + filled_columns * width, GAP + rows * height), PAPER)
     for i, tile in enumerate(tiles):
-        sheet.paste(tile, (GAP + i % columns * width, GAP + i // columns * height))
+        row, column = divmod(i, columns)
+        sheet.paste(_draw_tile(tile, lines), (GAP + column * width, GAP + row * height))
     return sheet
 
 
 def save_png(picture: Image.Image, file: Path) -> None:
-    """Write ``picture`` with a palette, made smaller until the file has at most `png.LIMIT` bytes."""
+    """Write ``picture`` with a palette, made smaller until the file is small enough to be shown."""
 
     def resized(share: float) -> Image.Image:
         size = (round(picture.width * share), round(picture.height * share))
         return picture.resize(size, Image.Resampling.LANCZOS)
 
-    png.save(file, resized, SHARES, COLOURS)
+    png.save(file, resized, SHARES, COLORS)
 
 
-def heated(photo: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
-    """Return the square middle of ``photo`` that the network saw: grey where nothing decided, in colour and outlined where it did."""
-    seen = ImageOps.fit(photo, (SIDE, SIDE), Image.Resampling.BICUBIC)
-    mask = Image.fromarray((255 * heat).astype(np.uint8)).resize(
-        (SIDE, SIDE), Image.Resampling.BICUBIC
-    )
-    values = np.asarray(mask, np.float32)[..., None] / 255
-    tint = np.array([255, 90, 40], np.float32)
-    colour, grey = (
-        np.asarray(seen, np.float32),
-        np.asarray(seen.convert("L").convert("RGB"), np.float32),
-    )
-    mixed = (1 - values) * (0.5 * grey + 100) + values * (0.6 * colour + 0.4 * tint)
+def heat_overlay(photo: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
+    """Return the square middle of ``photo``, which the network saw, with what decided in color.
+
+    Grey is where ``heat`` [rows, columns] is 0.
+    """
+    middle = ImageOps.fit(photo, (SIDE, SIDE), Image.Resampling.BICUBIC)
+    mask = Image.fromarray((255 * heat).astype(np.uint8))
+    mask = mask.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    share = np.asarray(mask, np.float32)[..., None] / 255
+    color = np.asarray(middle, np.float32)
+    grey = np.asarray(middle.convert("L").convert("RGB"), np.float32)
+    # The rest is pale as well, so that the eye goes to the color.
+    pale = 0.5 * grey + 100
+    tinted = 0.6 * color + 0.4 * np.array(TINT, np.float32)
+    mixed = (1 - share) * pale + share * tinted
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
-def _bars(
-    pen: ImageDraw.ImageDraw, left: int, top: int, width: int, effects: Sequence[tuple[str, float]]
+def _draw_bars(
+    pen: ImageDraw.ImageDraw, left: int, top: int, effects: Sequence[tuple[str, float]]
 ) -> None:
-    """Draw a bar for each word: to the right for what speaks for the answer, to the left for what speaks against it."""
-    most = max(LEAST, *(abs(effect) for _, effect in effects))
-    middle = left + width * 3 // 5
-    for row, (place, word, effect) in enumerate((i, *one) for i, one in enumerate(effects)):
+    """Draw a bar for each word.
+
+    It goes to the right for what speaks for the answer, to the left for what speaks against it.
+    """
+    most = max(FULL_EFFECT, *(abs(effect) for _, effect in effects))
+    middle = left + BARS * 3 // 5
+    for row, (word, effect) in enumerate(effects):
         y = top + row * (LINE + 2)
-        text = word if readable(word) else f"word {place + 1}"
-        pen.text(
-            (middle - 46, y + 7),
-            _cut(text, width * 3 // 5 - 50, font(11)),
-            INK,
-            font(11),
-            anchor="rm",
-        )
-        end = middle + int(effect / most * (width * 2 // 5 if effect > 0 else 40))
-        pen.rectangle(
-            (min(middle, end), y + 2, max(middle, end) + 1, y + 12),
-            fill=GOOD if effect > 0 else BAD,
-        )
+        caption = _cut(word, BARS * 3 // 5 - 50, font(11))
+        pen.text((middle - 46, y + 7), caption, INK, font(11), anchor="rm")
+        room = BARS * 2 // 5 if effect > 0 else BARS_LEFT
+        end = middle + int(effect / most * room)
+        box = (min(middle, end), y + 2, max(middle, end) + 1, y + 12)
+        pen.rectangle(box, fill=GOOD if effect > 0 else BAD)
 
 
-def explained(
+def _strongest(words: Sequence[tuple[str, float]], count: int) -> list[tuple[str, float]]:
+    """Return the ``count`` words with the largest effects, in the order of the text.
+
+    One that the font cannot write is called by its place.
+    """
+    by_effect = sorted(range(len(words)), key=lambda i: -abs(words[i][1]))
+    strongest = []
+    for i in sorted(by_effect[:count]):
+        word, effect = words[i]
+        strongest.append((word if readable(word) else f"word {i + 1}", effect))
+    return strongest
+
+
+def explanation(
     photo: Image.Image | None,
     reasons: Reasons,
     title: str,
     right: bool | None = None,
     words: int = 7,
 ) -> Image.Image:
-    """Return one panel: the photo, where it decided, and the words that decided most, in the order of the text."""
-    width = 4 * GAP + 2 * SIDE + 300
+    """Return one panel: the photo, where it decided, and the words that decided most.
+
+    Args:
+        photo: as it was asked about; None without one.
+        reasons: what `attribution.explain` returned.
+        title: stands at the right; "" writes there what text and photo say alone.
+        right: whether the answer is, which colors it; None where nobody knows.
+        words: how many have room.
+    """
+    width = 4 * GAP + 2 * SIDE + BARS
     panel = Image.new("RGB", (width, SIDE + 3 * GAP + 2 * LINE), PAPER)
     pen = ImageDraw.Draw(panel)
-    pen.text(
-        (GAP, GAP),
-        _cut(f"{reasons.label} {reasons.probability:.0%}", 2 * SIDE, font(15, True)),
-        INK if right is None else GOOD if right else BAD,
-        font(15, True),
-    )
+    face = font(15, bold=True)
+    answer = _cut(f"{reasons.label} {reasons.probability:.0%}", 2 * SIDE, face)
+    pen.text((GAP, GAP), answer, _verdict_color(right), face)
     alone = ", ".join(
         f"{name} alone: {label} {share:.0%}" for name, (label, share) in reasons.alone.items()
     )
-    pen.text(
-        (width - GAP, GAP + 2),
-        _cut(title or alone, width // 2 + 60, font(11)),
-        SOFT,
-        font(11),
-        anchor="ra",
-    )
+    note = _cut(title or alone, width // 2 + 60, font(11))
+    pen.text((width - GAP, GAP + 2), note, SOFT, font(11), anchor="ra")
     top = 2 * GAP + LINE
     if photo is not None and reasons.heat is not None:
         panel.paste(ImageOps.fit(photo, (SIDE, SIDE)), (GAP, top))
-        panel.paste(heated(photo, reasons.heat), (2 * GAP + SIDE, top))
+        panel.paste(heat_overlay(photo, reasons.heat), (2 * GAP + SIDE, top))
     else:
         pen.text((GAP + SIDE, top + SIDE // 2), "no photo", SOFT, font(12), anchor="mm")
-    strongest = sorted(range(len(reasons.words)), key=lambda i: -abs(reasons.words[i][1]))[:words]
-    told = [
-        (word if readable(word) else f"word {i + 1}", effect)
-        for i, (word, effect) in enumerate(reasons.words)
-        if i in strongest
-    ]
-    if told:
-        _bars(pen, 3 * GAP + 2 * SIDE, top + 4, 300, told)
+    left = 3 * GAP + 2 * SIDE
+    strongest = _strongest(reasons.words, words)
+    if strongest:
+        _draw_bars(pen, left, top + 4, strongest)
     else:
-        pen.text(
-            (3 * GAP + 2 * SIDE + 150, top + SIDE // 2), "no text", SOFT, font(12), anchor="mm"
-        )
+        pen.text((left + BARS // 2, top + SIDE // 2), "no text", SOFT, font(12), anchor="mm")
     if title and alone:
         pen.text((GAP, top + SIDE + 4), _cut(alone, width - 2 * GAP, font(11)), SOFT, font(11))
     return panel
 
 
-def stacked(panels: Sequence[Image.Image]) -> Image.Image:
+def stack(panels: Sequence[Image.Image]) -> Image.Image:
     """Return ``panels`` one below the other."""
-    sheet = Image.new(
-        "RGB", (max(panel.width for panel in panels), sum(panel.height for panel in panels)), PAPER
-    )
+    width = max(panel.width for panel in panels)
+    height = sum(panel.height for panel in panels)
+    sheet = Image.new("RGB", (width, height), PAPER)
     top = 0
     for panel in panels:
         sheet.paste(panel, (0, top))

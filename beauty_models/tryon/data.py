@@ -1,10 +1,12 @@
-"""ingest: tables and folders of pictures → labelled examples of a text, a picture or both, in a train, a validation and a frozen test part."""
+"""ingest: tables and folders of pictures → labelled examples in a train, validation and test part.
+
+An example is a text, a picture or both. The test part is frozen.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,15 @@ from beauty_models.intake.pictures import Decoded, decode, write_parts
 from beauty_models.intake.provenance import ABOUT, about
 from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
 from beauty_models.intake.text import fingerprint, language
-from beauty_models.params import Split
+from beauty_models.params import Pictures, Split
 from beauty_models.progress import bar, log_line
 from beauty_models.tryon import Ingest
+from beauty_models.tryon.heads import Head, label_column
 
-PARTS = (
-    "test",
-    "validation",
-    "train",
-    "unlabelled",
-    "",
-)  # of two equal pictures the one in the earlier part stays: the test part changes least
+# Of two equal pictures the one in the earlier part stays, so that the test part changes least. The
+# last part is that of rows which serve nothing.
+PARTS = ("test", "validation", "train", "unlabelled", "")
+LABELLED = PARTS[:3]
 DELIVERED = {
     "train": "train",
     "training": "train",
@@ -39,7 +39,9 @@ DELIVERED = {
     "val": "validation",
     "test": "test",
 }
-FRAME = (
+"""Name of a folder → the part that the pictures below it were delivered for."""
+
+COLUMNS = (
     "file",
     "row",
     "reason",
@@ -53,399 +55,503 @@ FRAME = (
     "delivered",
     "offered",
 )
+"""What is known of a row on its way through `ingest`, besides its labels."""
 
-
-def label(head: str) -> str:
-    """Return the column that holds the label of ``head``."""
-    return f"label.{head}"
+MISSING = "?"  # begins the path of a picture that a table names and that is not there
 
 
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
-    """Read every table and picture of ``raw`` and write parquet files, picture shards and ``schema.json`` to ``data``.
+    """Read every table and picture of ``raw``; write parquet files, shards and schema to ``data``.
 
-    A row of a table is an example. A picture that no table names is one of its folder's class when there is no table or it
-    lies in a folder called train, validation, val or test, which is then its part; otherwise it serves pretraining.
-    ``train``, ``validation`` and ``test.parquet`` have key, id, product, name, text, language, image (the key in the shards,
-    or null), offered (is a garment on sale) and ``label.<head>``, null where it is not known; ``unlabelled.parquet`` has what
-    serves pretraining only, ``rejected.parquet`` the rejected rows with their reasons. The same files give the same bytes.
+    A row of a table is an example. A picture that no table names is one of its folder's class when
+    there is no table or it lies in a folder called train, validation, val or test, which is then
+    its part; otherwise it serves pretraining. The same files give the same bytes.
+
+    ``train``, ``validation`` and ``test.parquet`` have key, id, product, name, text, language,
+    image (the key in the shards, or null), offered (is a garment on sale) and ``label.<head>``,
+    null where it is not known; ``unlabelled.parquet`` has what serves pretraining only,
+    ``rejected.parquet`` the rejected rows with their reasons.
 
     Raises:
-        ValueError: a file cannot be read, nothing is labelled, too many rows are rejected, or a part would be empty.
+        ValueError: a file cannot be read, nothing is labelled, too many rows are rejected, or a
+            part would be empty.
     """
-    files, heads = images.Files(raw), list(params.heads)
+    files = images.Files(raw)
     rows = _read(raw, files, params)
     _inherit(rows, params)
-    _label(rows, params)
+    _normalize_labels(rows, params)
     with new_folder(data) as folder:
-        named = sorted(
-            {
-                files.raw / cell
-                for cell in rows["image"][rows["reason"] == ""]
-                if cell and not cell.startswith("?")
-            }
-        )
-        seen = decode(files, named, folder, params.pictures)
-        _identify(rows, seen, files.raw, heads)
+        decoded = _decode_named(rows, files, folder, params)
+        _identify(rows, decoded, files.raw, list(params.heads))
         rows["part"] = _parts(rows, params)
-        kept, figures = _distinct(rows, seen, params)
-        bad = rows[rows["reason"] != ""]
-        rejected = [Rejected(*row) for row in bad[list(Rejected._fields)].itertuples(index=False)]
+        kept, metrics = _distinct(rows, decoded, params)
+        rejected = _rejected(rows)
         check_rejected(rejected, len(rejected) / max(1, len(rows)), params.max_rejected, data)
         parts = {part: kept[kept["part"] == part] for part in PARTS[:-1]}
         _check_parts(parts, raw, params)
-        for part, frame in parts.items():
-            pq.write_table(_table(frame, heads), folder / f"{part}.parquet")
-        write_parts(
-            folder, {part: sorted(set(frame["picture"]) - {""}) for part, frame in parts.items()}
-        )
+        _write_parts(folder, parts, list(params.heads))
         pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
         write_json(folder / "schema.json", _schema(raw, parts, params))
-    counts = {"rows": len(rows), "rejected": len(rejected), "kept": len(kept)} | {
-        name: len(parts[name]) for name in parts
-    }
-    counts |= {
-        "pictures": len(set(kept["picture"]) - {""}),
-        "texts": int((kept["text"] != "").sum()),
-    }
+    counts = {"rows": len(rows), "rejected": len(rejected), "kept": len(kept)}
+    counts |= {part: len(frame) for part, frame in parts.items()}
+    counts["pictures"] = len(set(kept["picture"]) - {""})
+    counts["texts"] = int((kept["text"] != "").sum())
     log_line("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
-    return figures | {name: float(count) for name, count in counts.items()}
+    return metrics | {name: float(count) for name, count in counts.items()}
 
 
 def _read(raw: Path, files: images.Files, params: Ingest) -> pd.DataFrame:
-    """Return the rows of all tables, good and bad, and a row for each picture that none of them names."""
-    visible = (p for p in raw.rglob("*") if not p.name.startswith(".") and p.name not in ABOUT)
-    readable = sorted(p for p in visible if p.suffix.lower() in tables.SUFFIXES)
-    columns = [*FRAME, *map(label, params.heads)]
+    """Return the rows of all tables, good and bad, and a row for each picture that none names."""
+    columns = [*COLUMNS, *map(label_column, params.heads)]
+    # An empty frame first: there may be no table at all.
     frames = [pd.DataFrame(columns=columns, dtype=object)]
-    with bar("ingest: read", len(readable)) as progress:
-        for file in readable:
+    table_files = _table_files(raw)
+    with bar("ingest: read", len(table_files)) as progress:
+        for file in table_files:
             place = file.relative_to(raw).as_posix()
-            if (some := _rows(file, params)) is not None:
-                frames.append(
-                    some.assign(file=place, offered=fnmatch(place, params.catalogue or "*"))
-                )
+            table = _table_rows(file, params)
+            if table is not None:
+                offered = fnmatch(place, params.catalogue or "*")
+                frames.append(table.assign(file=place, offered=offered))
             progress.advance(note=file.name)
     rows = pd.concat(frames, ignore_index=True).reindex(columns=columns).fillna("")
-    places = {cell: files.find(cell) for cell in sorted(set(rows["image"]) - {""})}
-    rows["image"] = [
-        str(found.relative_to(files.raw)) if (found := places.get(cell)) else cell and f"?{cell}"
-        for cell in rows["image"]
-    ]
-    named = set(rows["image"])
-    loose = [
-        p.relative_to(files.raw) for p in files.all() if str(p.relative_to(files.raw)) not in named
-    ]
-    return pd.concat([rows, _folders(loose, len(frames) > 1, columns, params)], ignore_index=True)
+    rows["image"] = _picture_paths(rows["image"], files)
+    pictures = _unnamed_pictures(set(rows["image"]), files)
+    unnamed = _folder_rows(pictures, len(frames) > 1, columns, params)
+    return pd.concat([rows, unnamed], ignore_index=True)
 
 
-def _rows(file: Path, params: Ingest) -> pd.DataFrame | None:
-    """Return the good and the bad rows of one table by field; None when it has none or speaks of neither texts nor pictures."""
+def _table_files(raw: Path) -> list[Path]:
+    """Return the tables below ``raw``, in one order on every machine."""
+    found = []
+    for path in raw.rglob("*"):
+        is_table = path.suffix.lower() in tables.SUFFIXES
+        if is_table and not path.name.startswith(".") and path.name not in ABOUT:
+            found.append(path)
+    return sorted(found)
+
+
+def _picture_paths(cells: pd.Series[str], files: images.Files) -> list[str]:
+    """Return for each cell the path of its picture below the raw folder; "" where it names none."""
+    paths = {"": ""}
+    for cell in sorted(set(cells) - {""}):
+        path = files.find(cell)
+        paths[cell] = f"{MISSING}{cell}" if path is None else str(path.relative_to(files.raw))
+    return [paths[cell] for cell in cells]
+
+
+def _unnamed_pictures(named: set[str], files: images.Files) -> list[Path]:
+    """Return the pictures whose paths below the raw folder are not among ``named``."""
+    paths = [path.relative_to(files.raw) for path in files.all()]
+    return [path for path in paths if str(path) not in named]
+
+
+def _table_rows(file: Path, params: Ingest) -> pd.DataFrame | None:
+    """Return the good and the bad rows of one table by field.
+
+    None when it has none, or speaks of neither texts nor pictures.
+    """
     try:
         table = tables.read(file)
     except tables.EmptyTableError as error:
         log_line(f"{error} It is left aside")
         return None
-    there = list(table.rows.columns)
-    found = tables.pick(there, params.columns)
-    if not {"text", "image"} & set(found):
+    columns = list(table.rows.columns)
+    column_of = tables.pick(columns, params.columns)
+    if "text" not in column_of and "image" not in column_of:
         log_line(
-            f"{file}: left aside; of its columns {', '.join(there)} none is known as a text or a picture (ingest.columns, --map text=COLUMN)"
+            f"{file}: left aside; of its columns {', '.join(columns)} none is known as a text or "
+            "a picture (ingest.columns, --map text=COLUMN)"
         )
         return None
-    good = pd.DataFrame(
-        {
-            label(field) if field in params.heads else field: table.rows[column]
-            for field, column in found.items()
-        },
-        dtype=object,
-    )
-    told = [
-        table.rows[column].map(products.clean)
-        for column in products.columns(there, params.columns["text"])
-    ]
-    good["name"] = table.rows[found["name"]].map(products.clean) if "name" in found else ""
-    good["text"] = (
-        [" ".join(filter(None, cells)) for cells in zip(*told, strict=True)] if told else ""
-    )
+    fields = [label_column(name) if name in params.heads else name for name in column_of]
+    good = table.rows[list(column_of.values())].set_axis(fields, axis=1)
+    good["name"] = table.rows[column_of["name"]].map(products.clean) if "name" in column_of else ""
+    text_columns = products.columns(columns, params.columns["text"])
+    good["text"] = _joined_texts(table.rows[text_columns]) if text_columns else ""
     return pd.concat([good.assign(reason="").reset_index(), table.rejected], ignore_index=True)
 
 
-def _folders(
-    loose: Sequence[Path], tabled: bool, columns: list[str], params: Ingest
+def _joined_texts(rows: pd.DataFrame) -> list[str]:
+    """Return for each row its cells as one text: name, description and what else there is."""
+    cleaned = rows.map(products.clean)
+    return [" ".join(filter(None, cells)) for cells in cleaned.itertuples(index=False, name=None)]
+
+
+def _folder_rows(
+    pictures: Sequence[Path], has_tables: bool, columns: list[str], params: Ingest
 ) -> pd.DataFrame:
-    """Return a row for each picture that no table names: labelled by its folder where folders are classes."""
+    """Return a row for each of ``pictures``, labelled by its folder where folders are classes."""
+    class_column = label_column(next(iter(params.heads)))
     rows = []
-    for path in loose:
+    for path in pictures:
         folders = [name.casefold() for name in path.parts[:-1]]
-        delivered = next(
-            (DELIVERED[name] for name in reversed(folders[:-1]) if name in DELIVERED), ""
-        )
-        known = folders and folders[-1] not in DELIVERED and (delivered or not tabled)
-        rows.append(
-            {
-                "file": path.as_posix(),
-                "row": 0,
-                "id": path.as_posix(),
-                "image": str(path),
-                "offered": not params.catalogue,
-                "delivered": delivered,
-                label(next(iter(params.heads))): path.parts[-2] if known else "",
-            }
-        )
+        delivered = _delivered_part(folders[:-1])
+        # Beside tables a folder is merely where the pictures lie, unless it has a part above it.
+        is_class = folders and folders[-1] not in DELIVERED and (delivered or not has_tables)
+        row = {
+            "file": path.as_posix(),
+            "row": 0,
+            "id": path.as_posix(),
+            "image": str(path),
+            "offered": not params.catalogue,
+            "delivered": delivered,
+            class_column: path.parts[-2] if is_class else "",
+        }
+        rows.append(row)
     return pd.DataFrame(rows, columns=columns, dtype=object).fillna("")
 
 
+def _delivered_part(folders: list[str]) -> str:
+    """Return the part that the deepest of ``folders`` which names one stands for, else ""."""
+    for name in reversed(folders):
+        if name in DELIVERED:
+            return DELIVERED[name]
+    return ""
+
+
 def _inherit(rows: pd.DataFrame, params: Ingest) -> None:
-    """Give each variant that a product lists that product and its words, and take labels that stand among the attributes."""
+    """Give each variant its product's words, and take labels that stand among the attributes."""
+    # A shop lists the variants with the product. Their own rows have neither its description nor
+    # its id, and without the id its sizes and colors would end in different parts.
     parents: dict[str, Any] = {}
     row: Any
     for row in rows[rows["variations"] != ""].itertuples():
-        parents |= {
-            variant["sku"]: row
-            for variant in products.variations(row.variations)
-            if variant.get("sku")
-        }
+        for variant in products.variations(row.variations):
+            if variant.get("sku"):
+                parents[variant["sku"]] = row
         parents[row.id] = row
-    mine = rows["id"].isin(parents.keys())
-    for field, of in (("product", "id"), ("name", "name"), ("text", "text")):
-        rows.loc[mine, field] = [getattr(parents[i], of) for i in rows["id"][mine]]
-    told = [products.attributes(cell) if cell else {} for cell in rows["attributes"]]
+    has_parent = rows["id"].isin(parents.keys())
+    for field, parent_field in (("product", "id"), ("name", "name"), ("text", "text")):
+        inherited = [getattr(parents[i], parent_field) for i in rows["id"][has_parent]]
+        rows.loc[has_parent, field] = inherited
+    attributes = [products.attributes(cell) if cell else {} for cell in rows["attributes"]]
     for head in params.heads:
         names = [name.casefold() for name in params.columns[head]]
-        given = [next((one[name] for name in names if name in one), "") for one in told]
-        rows[label(head)] = [old or new for old, new in zip(rows[label(head)], given, strict=True)]
+        _fill(rows, label_column(head), [_first_given(given, names) for given in attributes])
 
 
-def _leaf(value: str, params: Ingest) -> str:
-    """Return the last folder of the deepest path in ``value`` that counts; ``value`` itself when it is no list of paths."""
+def _first_given(attributes: Mapping[str, str], names: Sequence[str]) -> str:
+    """Return the value of the first of ``names`` that ``attributes`` has, else ""."""
+    for name in names:
+        if name in attributes:
+            return attributes[name]
+    return ""
+
+
+def _fill(rows: pd.DataFrame, column: str, values: Sequence[str]) -> None:
+    """Write ``values``, one for each row, where ``column`` is empty."""
+    empty = rows[column] == ""
+    rows.loc[empty, column] = pd.Series(values, index=rows.index, dtype=object)[empty]
+
+
+def _reject(rows: pd.DataFrame, reasons: Sequence[str]) -> None:
+    """Reject the rows that have a reason among ``reasons``; the first reason of a row stands."""
+    _fill(rows, "reason", reasons)
+
+
+def _category(value: str, params: Ingest) -> str:
+    """Return the last folder of the deepest path in ``value`` that counts.
+
+    A value that is no list of category paths is returned as it is.
+    """
     if not value.startswith(f"{params.category_root}/"):
         return value
-    paths = [path.strip().split("/") for path in value.split(",")]
-    return max(
-        (path for path in paths if not set(path) & set(params.category_aside)),
-        key=len,
-        default=[""],
-    )[-1]
+    paths = []
+    for path in value.split(","):
+        folders = path.strip().split("/")
+        if not set(folders) & set(params.category_aside):
+            paths.append(folders)
+    return max(paths, key=len, default=[""])[-1]
 
 
-def _label(rows: pd.DataFrame, params: Ingest) -> None:
-    """Bring the labels of every head into one form; reject the rows whose value has no meaning where meanings are listed."""
-    for place, (head, accepted) in enumerate(params.heads.items()):
-        values = [
-            tables.plain(_leaf(value, params) if place == 0 else value)
-            for value in rows[label(head)]
-        ]
+def _normalize_labels(rows: pd.DataFrame, params: Ingest) -> None:
+    """Bring the labels of every head into one form.
+
+    Where a head lists what its values mean, rows with another value are rejected.
+    """
+    first = next(iter(params.heads))
+    for head, accepted in params.heads.items():
+        values = rows[label_column(head)].tolist()
+        if head == first:
+            values = [_category(value, params) for value in values]
+        values = [tables.plain(value) for value in values]
         if accepted:
-            known = tables.meanings(accepted, f"ingest.heads.{head}")
-            _doubt(
-                rows,
-                [
-                    f"{head} {value!r:.40} is none of {', '.join(accepted)}"
-                    if value and value not in known
-                    else ""
-                    for value in values
-                ],
-            )
-            values = [known.get(value, "") for value in values]
-        rows[label(head)] = values
+            meaning_of = tables.meanings(accepted, f"ingest.heads.{head}")
+            labels = ", ".join(accepted)
+            reasons = []
+            for value in values:
+                is_unknown = value and value not in meaning_of
+                reasons.append(f"{head} {value!r:.40} is none of {labels}" if is_unknown else "")
+            _reject(rows, reasons)
+            values = [meaning_of.get(value, "") for value in values]
+        rows[label_column(head)] = values
 
 
-def _doubt(rows: pd.DataFrame, reasons: list[str]) -> None:
-    """Reject the rows that have a reason among ``reasons`` and none yet."""
-    rows["reason"] = [old or new for old, new in zip(rows["reason"], reasons, strict=True)]
+def _decode_named(rows: pd.DataFrame, files: images.Files, folder: Path, params: Ingest) -> Decoded:
+    """Decode the pictures that the good rows name, and write them to ``folder``."""
+    paths = set()
+    for cell in rows["image"][rows["reason"] == ""]:
+        if cell and not cell.startswith(MISSING):
+            paths.add(files.raw / cell)
+    return decode(files, sorted(paths), folder, params.pictures)
 
 
-def _identify(rows: pd.DataFrame, seen: Decoded, raw: Path, heads: list[str]) -> None:
-    """Give the rows the columns picture, key and group; reject those with a broken picture, nothing at all, or torn labels."""
-    _doubt(
-        rows,
-        [
-            f"{cell}: {seen.faults[raw / cell]}" if raw / cell in seen.faults else ""
-            for cell in rows["image"]
-        ],
-    )
-    rows["picture"] = [seen.keys.get(raw / cell, "") for cell in rows["image"]]
-    missing = [
-        f", the picture {reference[1:]} is not there" if reference.startswith("?") else ""
-        for reference in rows["image"]
-    ]
-    _doubt(
-        rows,
-        [
-            "" if text or picture else f"no text and no picture{why}"
-            for text, picture, why in zip(rows["text"], rows["picture"], missing, strict=True)
-        ],
-    )
-    keys = [
-        hashlib.sha256(f"{picture} {text and fingerprint(text)}".encode()).hexdigest()[:32]
-        for picture, text in zip(rows["picture"], rows["text"], strict=True)
-    ]
-    rows["key"] = keys
-    rows["group"] = [
-        f"product {tables.plain(product)}"
-        if product
-        else f"picture {picture}"
-        if picture
-        else f"text {key}"
-        for product, picture, key in zip(rows["product"], rows["picture"], keys, strict=True)
-    ]
+def _identify(rows: pd.DataFrame, decoded: Decoded, raw: Path, heads: list[str]) -> None:
+    """Give the rows the columns picture, key and group.
+
+    Those with a broken picture, with nothing at all, or with contradictory labels are rejected.
+    """
+    paths = [raw / cell for cell in rows["image"]]
+    faults = []
+    for cell, path in zip(rows["image"], paths, strict=True):
+        faults.append(f"{cell}: {decoded.faults[path]}" if path in decoded.faults else "")
+    _reject(rows, faults)
+    rows["picture"] = [decoded.keys.get(path, "") for path in paths]
+    _reject(rows, list(map(_lacking, rows["text"], rows["picture"], rows["image"])))
+    rows["key"] = list(map(_key, rows["picture"], rows["text"]))
+    rows["group"] = list(map(_group, rows["product"], rows["picture"], rows["key"]))
     for head in heads:
-        good = rows[(rows["reason"] == "") & (rows[label(head)] != "")]
-        labels = good.groupby("key")[label(head)].nunique()
-        torn = rows["key"].isin(labels.index[labels > 1])
-        _doubt(
-            rows,
-            [
-                f"the same picture and text have a different {head} elsewhere" if bad else ""
-                for bad in torn
-            ],
-        )
+        column = label_column(head)
+        labelled = rows[(rows["reason"] == "") & (rows[column] != "")]
+        labels = labelled.groupby("key")[column].nunique()
+        contradictory = rows["key"].isin(labels.index[labels > 1])
+        reason = f"the same picture and text have a different {head} elsewhere"
+        _reject(rows, [reason if bad else "" for bad in contradictory])
+
+
+def _lacking(text: str, picture: str, reference: str) -> str:
+    """Return why a row has nothing to learn from, "" when it has a text or a picture."""
+    if text or picture:
+        return ""
+    if reference.startswith(MISSING):
+        path = reference.removeprefix(MISSING)
+        return f"no text and no picture, the picture {path} is not there"
+    return "no text and no picture"
+
+
+def _key(picture: str, text: str) -> str:
+    """Return what names an example: it is the same where picture and words are the same."""
+    words = fingerprint(text) if text else ""
+    return hashlib.sha256(f"{picture} {words}".encode()).hexdigest()[:32]
+
+
+def _group(product: str, picture: str, key: str) -> str:
+    """Return what an example must share its part with: its product, else its picture."""
+    if product:
+        return f"product {tables.plain(product)}"
+    if picture:
+        return f"picture {picture}"
+    return f"text {key}"
 
 
 def _parts(rows: pd.DataFrame, params: Ingest) -> list[str]:
-    """Return each row's part. A delivered split counts; with one held-out folder, that is the test part and validation comes from train."""
-    split = params.split
-    labelled = (rows[list(map(label, params.heads))] != "").any(axis=1)
-    held_out = set(rows["delivered"]) - {"", "train"}
+    """Return each row's part.
 
-    def part(group: str, delivered: str, known: bool, alone: bool) -> str:
-        if not split.train:
-            return "test" if known else "unlabelled"
+    A delivered split counts; with one held-out folder, that is the test part and validation comes
+    from train.
+    """
+    split = params.split
+    is_labelled = (rows[list(map(label_column, params.heads))] != "").any(axis=1)
+    held_out = set(rows["delivered"]) - {"", "train"}
+    rest = _without_test(split) if held_out and split.train else split
+
+    def part(group: str, delivered: str, labelled: bool, alone: bool) -> str:
+        if not split.train:  # data that a finished model is evaluated on
+            return "test" if labelled else "unlabelled"
         if delivered and len(held_out) == 2:
             return delivered
         if delivered in held_out:
             return "test"
-        shares = split
-        if delivered and held_out:  # the test part is there already
-            shares = Split(
-                train=split.train / (1 - split.test),
-                validation=split.validation / (1 - split.test),
-                test=0,
-            )
-        hashed = splits.part(shares, group, params.seed)
-        return hashed if known else "unlabelled" if alone or hashed == "train" else ""
+        hashed = splits.part(rest if delivered else split, group, params.seed)
+        if labelled:
+            return hashed
+        # An unlabelled photo of a product that is tested on must not serve pretraining.
+        return "unlabelled" if alone or hashed == "train" else ""
 
-    return [
-        part(*row)
-        for row in zip(
-            rows["group"], rows["delivered"], labelled, rows["product"] == "", strict=True
-        )
-    ]
+    is_alone = rows["product"] == ""
+    return list(map(part, rows["group"], rows["delivered"], is_labelled, is_alone))
 
 
-def _distinct(rows: pd.DataFrame, seen: Decoded, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
-    """Return the examples that are kept: each once, no picture in two groups, labels with enough examples, at most ``limit``."""
-    unknown = (rows[list(map(label, params.heads))] == "").sum(axis=1)
+def _without_test(split: Split) -> Split:
+    """Return the shares of ``split`` for rows of which none is tested on."""
+    rest = 1 - split.test
+    return Split(train=split.train / rest, validation=split.validation / rest, test=0)
+
+
+def _good(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are not rejected."""
+    return rows[rows["reason"] == ""]
+
+
+def _distinct(rows: pd.DataFrame, decoded: Decoded, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
+    """Return the examples that are kept, and how many are not, by cause.
+
+    Each is kept once, no picture is in two groups, labels have enough examples, and there are at
+    most ``limit``. What is left out for its content is rejected in ``rows``.
+    """
+    good = len(_good(rows))
+    once = _best_of_each_key(rows, params)
+    repeated = _repeated_pictures(once, decoded, params.pictures)
+    reasons = []
+    for picture in zip(rows["group"], rows["picture"], strict=True):
+        original = repeated.get(picture)
+        reasons.append(f"the picture repeats {original}" if original else "")
+    _reject(rows, reasons)
+    rare = _drop_rare_labels(rows, _good(rows.loc[once.index]), params)
+    kept = _good(rows.loc[once.index]).sort_values("key")
+    # By key, which is a hash: the same ones every time, and a sample of all.
+    beyond = kept.index[kept["part"] != "unlabelled"][params.limit or len(kept) :]
+    metrics = {
+        "duplicates": float(good - len(once)),
+        "repeats": float(len(repeated)),
+        "rare": float(rare),
+        "beyond_limit": float(len(beyond)),
+    }
+    return kept.drop(beyond), metrics
+
+
+def _best_of_each_key(rows: pd.DataFrame, params: Ingest) -> pd.DataFrame:
+    """Return of the good rows with the same picture and words one, best first.
+
+    That in the earliest of `PARTS` is the best, then the one with most labels, then a garment on
+    sale.
+    """
+    labels = rows[list(map(label_column, params.heads))]
     ranked = rows.assign(
         rank=[PARTS.index(part) for part in rows["part"]],
-        unknown=unknown,
-        loose=~rows["offered"].astype(bool),
+        unknown=(labels == "").sum(axis=1),
+        not_offered=~rows["offered"].astype(bool),
     )
-    good = ranked[ranked["reason"] == ""].sort_values(
-        ["rank", "unknown", "loose", "key", "file", "row"]
-    )
-    once = good.drop_duplicates("key")
-    shown = once[once["picture"] != ""].drop_duplicates(["group", "picture"])
-    pairs = list(zip(shown["group"], shown["picture"], strict=True))
-    hashes = [seen.hashes[picture] for _, picture in pairs]
-    earlier = images.near_duplicates(hashes, params.pictures)
-    again = {
-        pair: shown["image"].iloc[i]
-        for pair, i in zip(pairs, earlier, strict=True)
-        if i >= 0 and pairs[i][0] != pair[0]
-    }
-    mine = [again.get(pair, "") for pair in zip(rows["group"], rows["picture"], strict=True)]
-    _doubt(rows, [f"the picture repeats {other}" if other else "" for other in mine])
-    rare = _rare(rows, rows.loc[once.index].query("reason == ''"), params)
-    kept = rows.loc[once.index].query("reason == ''").sort_values("key")
-    beyond = kept.index[kept["part"] != "unlabelled"][params.limit or len(kept) :]
-    figures = {
-        "duplicates": len(good) - len(once),
-        "repeats": len(again),
-        "rare": rare,
-        "beyond_limit": len(beyond),
-    }
-    return kept.drop(beyond), {name: float(count) for name, count in figures.items()}
+    order = ["rank", "unknown", "not_offered", "key", "file", "row"]
+    return _good(ranked).sort_values(order).drop_duplicates("key")
 
 
-def _rare(rows: pd.DataFrame, kept: pd.DataFrame, params: Ingest) -> int:
-    """Take back labels with too few examples: a row without its class is rejected, another head merely does without; return how many."""
+def _repeated_pictures(
+    rows: pd.DataFrame, decoded: Decoded, rules: Pictures
+) -> dict[tuple[str, str], str]:
+    """Return (group, picture) → the path of the earlier picture, of another group, it repeats."""
+    shown = rows[rows["picture"] != ""].drop_duplicates(["group", "picture"])
+    hashes = [decoded.hashes[picture] for picture in shown["picture"]]
+    earlier = images.near_duplicates(hashes, rules)
+    groups = shown["group"].tolist()
+    pictures = shown["picture"].tolist()
+    repeated = {}
+    for i, original in enumerate(earlier):
+        # Within a group photos of one garment may resemble each other: they are in one part.
+        if original >= 0 and groups[original] != groups[i]:
+            repeated[groups[i], pictures[i]] = str(shown["image"].iloc[original])
+    return repeated
+
+
+def _drop_rare_labels(rows: pd.DataFrame, kept: pd.DataFrame, params: Ingest) -> int:
+    """Take labels with too few examples from ``rows``; return how many.
+
+    A row without its class is rejected, one without the label of another head merely does without.
+    """
     if not params.split.train:
         return 0
     count = 0
-    for place, name in enumerate(map(label, params.heads)):
-        known = kept[kept[name] != ""]
-        enough = {
-            value for value, n in Counter(known[name]).items() if n >= params.min_examples
-        } & set(known[name][known["part"] == "train"])
-        few = known.index[~known[name].isin(enough)]
-        count += len(few)
-        if place:
-            rows.loc[few, name] = ""
-        else:
-            rows.loc[few, "reason"] = [
-                f"too few examples of {value!r:.40} (ingest.min_examples is {params.min_examples}) or none to train on"
-                for value in known.loc[few, name]
-            ]
+    for position, head in enumerate(params.heads):
+        column = label_column(head)
+        labelled = kept[kept[column] != ""]
+        counts = labelled[column].value_counts()
+        frequent = set(counts.index[counts >= params.min_examples])
+        trained = set(labelled[column][labelled["part"] == "train"])
+        rare = labelled.index[~labelled[column].isin(frequent & trained)]
+        count += len(rare)
+        if position:
+            rows.loc[rare, column] = ""
+            continue
+        rows.loc[rare, "reason"] = [
+            f"too few examples of {value!r:.40} (ingest.min_examples is {params.min_examples}) "
+            "or none to train on"
+            for value in labelled.loc[rare, column]
+        ]
     return count
 
 
+def _rejected(rows: pd.DataFrame) -> list[Rejected]:
+    bad = rows[rows["reason"] != ""]
+    return [Rejected(*row) for row in bad[list(Rejected._fields)].itertuples(index=False)]
+
+
 def _check_parts(parts: dict[str, pd.DataFrame], raw: Path, params: Ingest) -> None:
-    head = label(next(iter(params.heads)))
-    labelled = sum(len(parts[part]) for part in PARTS[:3])
+    """Raise ValueError when nothing is labelled, a part is empty, or there is but one class."""
+    labelled = sum(len(parts[part]) for part in LABELLED)
     if not labelled:
         raise ValueError(
-            f"{raw}: nothing in it has a label; put pictures into a folder per class, or add the label's column to ingest.columns"
+            f"{raw}: nothing in it has a label; put pictures into a folder per class, or add the "
+            "label's column to ingest.columns"
         )
     for part, share in params.split.model_dump().items():
         if share and parts[part].empty:
             raise ValueError(
-                f"none of the {labelled} labelled examples falls into {part} ({share:.0%}); more data or another ingest.split is needed"
+                f"none of the {labelled} labelled examples falls into {part} ({share:.0%}); "
+                "more data or another ingest.split is needed"
             )
-    known = sorted(set(parts["train"][head]) - {""})
-    if params.split.train and len(known) < 2:
-        raise ValueError(f"the classes to train on are {known}; a classifier needs two at least")
+    column = label_column(next(iter(params.heads)))
+    classes = sorted(set(parts["train"][column]) - {""})
+    if params.split.train and len(classes) < 2:
+        raise ValueError(f"the classes to train on are {classes}; a classifier needs two at least")
+
+
+def _write_parts(folder: Path, parts: dict[str, pd.DataFrame], heads: list[str]) -> None:
+    """Write the examples and the pictures of each part into ``folder``."""
+    pictures = {}
+    for part, frame in parts.items():
+        pq.write_table(_table(frame, heads), folder / f"{part}.parquet")
+        pictures[part] = sorted(set(frame["picture"]) - {""})
+    write_parts(folder, pictures)
+
+
+def _example_id(file: str, given: str, row: int) -> str:
+    """Return by what people know an example: table and id (else row number), or a loose file."""
+    return f"{Path(file).stem}:{given or row}" if row else given
+
+
+def _nullable(values: pd.Series[str]) -> list[str | None]:
+    return [value or None for value in values]
 
 
 def _table(frame: pd.DataFrame, heads: list[str]) -> pa.Table:
-    names = [
-        f"{Path(file).stem}:{given or row}" if row else given
-        for file, given, row in zip(frame["file"], frame["id"], frame["row"], strict=True)
-    ]
+    """Return the examples of ``frame`` as a part's table, see `ingest`."""
     columns = {
         "key": frame["key"].tolist(),
-        "id": names,
-        "product": [one or None for one in frame["product"]],
+        "id": list(map(_example_id, frame["file"], frame["id"], frame["row"])),
+        "product": _nullable(frame["product"]),
         "name": frame["name"].tolist(),
         "text": frame["text"].tolist(),
         "language": [language(text) for text in frame["text"]],
-        "image": [one or None for one in frame["picture"]],
-    } | {label(head): [one or None for one in frame[label(head)]] for head in heads}
-    offered = [
-        bool(one and picture)
-        for one, picture in zip(frame["offered"], frame["picture"], strict=True)
-    ]
-    return pa.table(
-        {name: pa.array(values, pa.string()) for name, values in columns.items()}
-        | {"offered": pa.array(offered, pa.bool_())}
-    )
+        "image": _nullable(frame["picture"]),
+    }
+    for head in heads:
+        columns[label_column(head)] = _nullable(frame[label_column(head)])
+    # The type is given: a column without any value would become one of nulls.
+    arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    offered = frame["offered"].astype(bool) & (frame["picture"] != "")
+    arrays["offered"] = pa.array(offered.tolist(), pa.bool_())
+    return pa.table(arrays)
 
 
 def _schema(raw: Path, parts: dict[str, pd.DataFrame], params: Ingest) -> dict[str, Any]:
+    """Return what the stages after this one must know of the data, for schema.json."""
     kept = pd.concat(parts.values())
     heads = []
     for head, accepted in params.heads.items():
-        known = set(kept[label(head)]) - {""}
-        heads.append(
-            {"name": head, "labels": [one for one in accepted if one in known] or sorted(known)}
-        )
-    first = label(next(iter(params.heads)))
+        known = set(kept[label_column(head)]) - {""}
+        # In the order of params.yaml where it lists the labels: small, medium, large.
+        labels = [name for name in accepted if name in known] or sorted(known)
+        if len(labels) > 1:
+            heads.append(Head(name=head, labels=labels))
+    test = parts["test"]
+    class_column = label_column(next(iter(params.heads)))
+    # Models are compared only where they were tested on the same examples with the same labels.
     content = "".join(
-        f"{key} {one}\n"
-        for key, one in zip(parts["test"]["key"], parts["test"][first], strict=True)
+        f"{key} {label}\n" for key, label in zip(test["key"], test[class_column], strict=True)
     )
     return {
-        "heads": [head for head in heads if len(head["labels"]) > 1],
+        "heads": heads,
         "rows": {part: len(frame) for part, frame in parts.items()},
         "split_sha256": hashlib.sha256(content.encode()).hexdigest(),
         **about(raw),

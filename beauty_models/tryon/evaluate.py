@@ -24,7 +24,8 @@ from beauty_models.intake.shards import Pictures
 from beauty_models.progress import log_line
 from beauty_models.retrieval import index
 from beauty_models.tryon import Evaluate
-from beauty_models.tryon.model import PARTS, Answer, Stylist, load
+from beauty_models.tryon.heads import Head
+from beauty_models.tryon.model import PARTS, FusionClassifier, Predictions, load
 from beauty_models.tryon.report import declared
 from beauty_models.tryon.report.baselines import CONDITIONAL, baselines, label_numbers
 from beauty_models.tryon.report.page import write_report
@@ -33,9 +34,7 @@ from beauty_models.tryon.report.scores import HeadProbabilities, Scores
 TOP = 10  # garments that are recommended
 
 
-def read_splits(
-    data: Path, heads: list[dict[str, Any]]
-) -> tuple[dict[str, pd.DataFrame], list[str]]:
+def read_splits(data: Path, heads: list[Head]) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Return the frames train, validation and test, and notes on labels that no head knows.
 
     In the frames "" is a missing text or picture, and None a missing or unknown label.
@@ -73,11 +72,11 @@ def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
 
 
-def _probabilities(answer: Answer) -> HeadProbabilities:
+def _probabilities(answer: Predictions) -> HeadProbabilities:
     return {head: values.astype(np.float64) for head, values in answer.probabilities.items()}
 
 
-def ablations(answer: Answer, lacking: dict[str, Answer]) -> dict[str, HeadProbabilities]:
+def ablations(answer: Predictions, lacking: dict[str, Predictions]) -> dict[str, HeadProbabilities]:
     """Return what each branch and each mixture predicts, and the model with an input taken away."""
     predictions = {}
     for name, by_head in answer.logits.items():
@@ -90,7 +89,7 @@ def ablations(answer: Answer, lacking: dict[str, Answer]) -> dict[str, HeadProba
 def _compare(
     test: pd.DataFrame,
     methods: dict[str, HeadProbabilities],
-    head: dict[str, Any],
+    head: Head,
     compared_rows: dict[str, NDArray[np.bool_]],
     params: Evaluate,
 ) -> dict[str, dict[str, float]]:
@@ -122,7 +121,7 @@ def garment_metrics(
     test: pd.DataFrame,
     features: NDArray[np.float32],
     model: Path,
-    heads: list[dict[str, Any]],
+    heads: list[Head],
     params: Evaluate,
 ) -> dict[str, dict[str, float]]:
     """Return how well the first `TOP` garments on sale suit, for each head that garments have.
@@ -171,7 +170,7 @@ def score(
     test: pd.DataFrame,
     methods: dict[str, HeadProbabilities],
     baselines: set[str],
-    heads: list[dict[str, Any]],
+    heads: list[Head],
     compared_rows: dict[str, NDArray[np.bool_]],
     params: Evaluate,
 ) -> Scores:
@@ -225,15 +224,15 @@ def flatten_metrics(scores: Scores) -> Metrics:
 
 
 def _without_inputs(
-    stylist: Stylist, test: pd.DataFrame, pictures: Pictures
-) -> tuple[dict[str, Answer], dict[str, NDArray[np.bool_]]]:
+    classifier: FusionClassifier, test: pd.DataFrame, pictures: Pictures
+) -> tuple[dict[str, Predictions], dict[str, NDArray[np.bool_]]]:
     """Return the answers with an input taken away, and the rows on which ablations are compared."""
     texts = test["text"].tolist()
     keys = test["image"].tolist()
     nothing = [""] * len(test)
     answers = {
-        "without_text": stylist.predict(nothing, keys, pictures, "evaluate: without texts"),
-        "without_image": stylist.predict(texts, nothing, pictures, "evaluate: without photos"),
+        "without_text": classifier.predict(nothing, keys, pictures, "evaluate: without texts"),
+        "without_image": classifier.predict(texts, nothing, pictures, "evaluate: without photos"),
     }
     has_text = (test["text"] != "").to_numpy()
     has_image = (test["image"] != "").to_numpy()
@@ -248,29 +247,29 @@ def evaluate_model(model: Path, data: Path, folder: Path, params: Evaluate) -> S
 
     Write the report to ``folder``, return what `score` measured.
     """
-    stylist = load(model)
-    heads = stylist.shape.heads
+    classifier = load(model)
+    heads = classifier.config.heads
     frames, notes = read_splits(data, heads)
     test = frames["test"]
     pictures = Pictures(data, *PARTS)
-    answer = stylist.predict(
+    answer = classifier.predict(
         test["text"].tolist(), test["image"].tolist(), pictures, "evaluate: test"
     )
     predictions = _probabilities(answer)
     ablated: dict[str, HeadProbabilities] = {}
     compared_rows: dict[str, NDArray[np.bool_]] = {}
-    if stylist.fusions:
-        lacking, compared_rows = _without_inputs(stylist, test, pictures)
+    if classifier.fusions:
+        lacking, compared_rows = _without_inputs(classifier, test, pictures)
         ablated = ablations(answer, lacking)
-    simple, baseline_notes = baselines(frames, pictures, stylist)
+    simple, baseline_notes = baselines(frames, pictures, classifier)
     methods = {"model": predictions} | simple | ablated
     scores = score(test, methods, set(simple), heads, compared_rows, params)
     scores["garments"] = garment_metrics(test, answer.features, model, heads, params)
     scores["notes"] = notes + baseline_notes
-    scores["serving"] = [stylist.served]
+    scores["serving"] = [classifier.served]
     log_line("evaluate: report")
     write_json(folder / "scores.json", scores)
-    write_report(folder, scores, test, predictions, stylist, pictures, params)
+    write_report(folder, scores, test, predictions, classifier, pictures, params)
     return scores
 
 
@@ -281,7 +280,7 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
     predictions.parquet.
 
     Raises:
-        ValueError: as `read_splits`, or ``model`` is not a saved stylist.
+        ValueError: as `read_splits`, or ``model`` is not a saved classifier.
     """
     with new_folder(report) as folder:
         metrics = flatten_metrics(evaluate_model(model, data, folder, params))

@@ -1,4 +1,7 @@
-"""Three ways to make one feature of a text and a picture, behind one interface; either of the two may be missing."""
+"""Three ways to make one feature of a text and a picture, behind one interface.
+
+Either of the two may be missing.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ from torch import nn
 from beauty_models.training import bert
 
 
-class Places(NamedTuple):
-    """What one network makes of its input: ``values`` [n, places, width], ``mask`` [n, places] of what is real, ``there`` [n]."""
+class TokenFeatures(NamedTuple):
+    """What one network makes of its input; a token is a piece of a word or a place of a picture."""
 
-    values: torch.Tensor
-    mask: torch.Tensor
-    there: torch.Tensor
+    values: torch.Tensor  # [n, tokens, width]
+    mask: torch.Tensor  # [n, tokens], of the tokens that are real
+    present: torch.Tensor  # [n], of the examples that have this input
 
 
-class Concat(nn.Module):
+class ConcatFusion(nn.Module):
     """Fusion by concatenation: one layer over both features side by side."""
 
     def __init__(self, text: int, image: int, width: int, heads: int) -> None:
@@ -26,85 +29,97 @@ class Concat(nn.Module):
         self.join = nn.Sequential(nn.Linear(text + image, width), nn.GELU())
 
     def forward(
-        self, text: torch.Tensor, image: torch.Tensor, words: Places, patches: Places
+        self, text: torch.Tensor, image: torch.Tensor, words: TokenFeatures, patches: TokenFeatures
     ) -> torch.Tensor:
-        """Return the fused features [n, width] of ``text`` [n, text width] and ``image`` [n, image width]."""
+        """Return the fused features [n, width].
+
+        Args:
+            text: mean features [n, text width].
+            image: mean features [n, image width].
+            words: what ``text`` is the mean of, which this fusion does not read.
+            patches: the same of ``image``.
+        """
         fused: torch.Tensor = self.join(torch.cat([text, image], -1))
         return fused
 
 
-class Gated(nn.Module):
-    """Fusion by a weighted average whose weights the inputs decide: the gated multimodal unit (Arevalo et al. 2017, eq. 1–3)."""
+class GatedFusion(nn.Module):
+    """Fusion by a weighted average whose weights the inputs decide.
+
+    The gated multimodal unit (Arevalo et al. 2017, eq. 1-3).
+    """
 
     def __init__(self, text: int, image: int, width: int, heads: int) -> None:
         super().__init__()
-        self.text, self.image, self.gate = (
-            nn.Linear(text, width),
-            nn.Linear(image, width),
-            nn.Linear(text + image, width),
-        )
+        self.text = nn.Linear(text, width)
+        self.image = nn.Linear(image, width)
+        self.gate = nn.Linear(text + image, width)
 
     def forward(
-        self, text: torch.Tensor, image: torch.Tensor, words: Places, patches: Places
+        self, text: torch.Tensor, image: torch.Tensor, words: TokenFeatures, patches: TokenFeatures
     ) -> torch.Tensor:
-        """Return the fused features [n, width] of ``text`` [n, text width] and ``image`` [n, image width]."""
+        """Return the fused features [n, width]; the arguments are those of `ConcatFusion`."""
         weight = torch.sigmoid(self.gate(torch.cat([text, image], -1)))
-        fused: torch.Tensor = weight * torch.tanh(self.text(text)) + (1 - weight) * torch.tanh(
-            self.image(image)
-        )
+        from_text = torch.tanh(self.text(text))
+        from_image = torch.tanh(self.image(image))
+        fused: torch.Tensor = weight * from_text + (1 - weight) * from_image
         return fused
 
 
-class Cross(nn.Module):
-    """Fusion by cross-attention: every word looks at the places of the picture, every place at the words (Lu et al. 2019)."""
+class CrossAttentionFusion(nn.Module):
+    """Fusion by cross-attention (Lu et al. 2019).
+
+    Every word looks at the places of the picture, every place at the words.
+    """
 
     def __init__(self, text: int, image: int, width: int, heads: int) -> None:
         super().__init__()
-        self.text, self.image = (
-            nn.Sequential(nn.LayerNorm(w), nn.Linear(w, width), nn.LayerNorm(width))
-            for w in (text, image)
-        )
-        self.no_text, self.no_image = (
-            nn.Parameter(torch.zeros(width)),
-            nn.Parameter(torch.zeros(width)),
-        )
-        self.to_image, self.to_text = (
-            nn.MultiheadAttention(width, heads, batch_first=True) for _ in range(2)
-        )
+        self.text = _projection(text, width)
+        self.image = _projection(image, width)
+        self.no_text = nn.Parameter(torch.zeros(width))
+        self.no_image = nn.Parameter(torch.zeros(width))
+        self.to_image = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.to_text = nn.MultiheadAttention(width, heads, batch_first=True)
         self.join = nn.Sequential(nn.LayerNorm(2 * width), nn.Linear(2 * width, width), nn.GELU())
 
     def forward(
-        self, text: torch.Tensor, image: torch.Tensor, words: Places, patches: Places
+        self, text: torch.Tensor, image: torch.Tensor, words: TokenFeatures, patches: TokenFeatures
     ) -> torch.Tensor:
-        """Return the fused features [n, width] of the outputs by place, ``words`` and ``patches``."""
-        said, said_mask = _shown(self.text(words.values), words, self.no_text)
-        seen, seen_mask = _shown(self.image(patches.values), patches, self.no_image)
-        told = (
-            said
-            + self.to_image(said, seen, seen, key_padding_mask=~seen_mask, need_weights=False)[0]
+        """Return the fused features [n, width] of ``words`` and ``patches``, token by token."""
+        word, word_mask = _with_missing(self.text(words.values), words, self.no_text)
+        patch, patch_mask = _with_missing(self.image(patches.values), patches, self.no_image)
+        # Attention's mask says what is padding, ours what is real.
+        seen, _ = self.to_image(
+            word, patch, patch, key_padding_mask=~patch_mask, need_weights=False
         )
-        looked = (
-            seen
-            + self.to_text(seen, said, said, key_padding_mask=~said_mask, need_weights=False)[0]
-        )
-        fused: torch.Tensor = self.join(
-            torch.cat([bert.mean(told, said_mask), bert.mean(looked, seen_mask)], -1)
-        )
+        read, _ = self.to_text(patch, word, word, key_padding_mask=~word_mask, need_weights=False)
+        pooled_words = bert.mean(word + seen, word_mask)
+        pooled_patches = bert.mean(patch + read, patch_mask)
+        fused: torch.Tensor = self.join(torch.cat([pooled_words, pooled_patches], -1))
         return fused
 
 
-def _shown(
-    values: torch.Tensor, places: Places, missing: torch.Tensor
+def _projection(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, width), nn.LayerNorm(width))
+
+
+def _with_missing(
+    values: torch.Tensor, tokens: TokenFeatures, missing: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ``values`` and their mask, with one learned place instead of all where the input is not there."""
-    first = torch.zeros_like(places.mask)
+    """Return ``values`` [n, tokens, width] and their mask.
+
+    Where the input is missing, one learned token ``missing`` [width] stands instead of all: the
+    softmax of attention over nothing is NaN.
+    """
+    first = torch.zeros_like(tokens.mask)
     first[:, 0] = True
-    there = places.there[:, None]
-    return torch.where(there[..., None], values, missing), torch.where(there, places.mask, first)
+    present = tokens.present[:, None]
+    values = torch.where(present[..., None], values, missing)
+    return values, torch.where(present, tokens.mask, first)
 
 
-FUSIONS: dict[str, type[Concat] | type[Gated] | type[Cross]] = {
-    "concat": Concat,
-    "gated": Gated,
-    "cross": Cross,
+FUSIONS: dict[str, type[ConcatFusion] | type[GatedFusion] | type[CrossAttentionFusion]] = {
+    "concat": ConcatFusion,
+    "gated": GatedFusion,
+    "cross": CrossAttentionFusion,
 }

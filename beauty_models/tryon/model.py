@@ -1,21 +1,23 @@
-"""The network: a BERT reads the text, an image network sees the photo; three fusions and each input alone say what garment it is.
+"""The network: a BERT reads the text, an image network sees the photo, three fusions join them.
 
-All five branches stand on the same two networks and learn together, so that they can be compared; one of them serves, or a mixture:
-``ensemble``, the mean of the fusions; ``late_average``, the mean of the inputs alone; ``blend``, the mean of those two. Data without
-texts (or without pictures) make a model of the other input alone.
+The fusions and each input alone, five branches, say what garment it is. They stand on the same two
+networks and learn together, so that they can be compared. One of them serves, or a mixture:
+``ensemble``, the mean of the fusions; ``late_average``, the mean of the inputs alone; ``blend``, the
+mean of those two. Data without texts (or without pictures) make a model of the other input alone.
 
-A saved model is a folder: ``text`` and ``image`` as transformers writes them (``AutoModel.from_pretrained`` reads them),
-``head.safetensors``, ``tryon.json`` with labels and settings, ``text.json`` and ``image.json`` with the licences of the backbones,
-and the garments on sale: ``gallery.parquet`` with ``gallery.faiss``, the index of their features in the same order.
+A saved model is a folder: ``text`` and ``image`` as transformers writes them
+(``AutoModel.from_pretrained`` reads them), ``head.safetensors``, ``tryon.json`` with labels and
+settings, ``text.json`` and ``image.json`` with the licences of the backbones, and the garments on
+sale: ``gallery.parquet`` with ``gallery.faiss``, the index of their features in the same order.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.functional import normalize
 
 from beauty_models import progress
 from beauty_models.device import attention, device, precision
@@ -32,21 +35,25 @@ from beauty_models.intake.shards import Pictures
 from beauty_models.retrieval import index
 from beauty_models.training import bert
 from beauty_models.training.finite import require_finite
-from beauty_models.tryon.fusion import FUSIONS, Places
+from beauty_models.tryon.fusion import FUSIONS, TokenFeatures
+from beauty_models.tryon.heads import Head, label_column
 from beauty_models.tryon.towers import ROWS, Inputs, Networks, Towers, load_networks
 
 PARTS = ("train", "validation", "test")
 THUMBNAIL = 96  # pixels, the shorter side of a garment's picture in the gallery
-ALONE = {"text": "text_only", "image": "image_only"}
+ALONE = {"text": "text_only", "image": "image_only"}  # input → its own branch
 MIXTURES = ("ensemble", "late_average", "blend")
+NETWORKS = ("text.", "image.")  # how the names of the two networks' weights begin
 Floats = NDArray[np.float32]
+ByBranch = dict[str, torch.Tensor]
+"""Branch or mixture → its features [n, width] or logits [n, labels of all heads]."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class Config:
     """What the network is built from besides the two backbones; it travels in tryon.json."""
 
-    heads: list[dict[str, Any]]  # name, labels: what is told apart, the garment's class first
+    heads: list[Head]  # what is told apart, the garment's class first
     size: int  # pixels a side of what the image network sees
     max_tokens: int
     width: int  # of the fused features
@@ -55,61 +62,69 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What `Stylist.predict` found: ``probabilities`` of each head [n, labels], calibrated; ``features`` [n, width], of length 1.
+class Predictions:
+    """What `FusionClassifier.predict` returns."""
 
-    ``logits`` are those of every branch and mixture, by head.
+    probabilities: dict[str, Floats]  # head → [n, labels], calibrated
+    logits: dict[str, dict[str, Floats]]  # branch or mixture → head → [n, labels]
+    features: Floats  # [n, width], of length 1
+
+
+def _modality_dropout(
+    inputs: dict[str, TokenFeatures], drop: dict[str, float]
+) -> dict[str, TokenFeatures]:
+    """Return ``inputs`` with the text or the picture of some rows taken away, never the only one.
+
+    ``drop`` says how often each is.
     """
-
-    probabilities: dict[str, Floats]
-    logits: dict[str, dict[str, Floats]]
-    features: Floats
-
-
-def _hidden(inputs: dict[str, Places], drop: dict[str, float]) -> dict[str, Places]:
-    """Return ``inputs`` with the text or the picture of some rows taken away: modality dropout."""
-    text, image = (inputs[name].there for name in ("text", "image"))
-    chance = torch.rand(len(text), device=text.device)
+    text = inputs["text"].present
+    image = inputs["image"].present
+    # One number decides of both, at its two ends: a row never loses text and picture.
+    draw = torch.rand(len(text), device=text.device)
+    lost_text = image & (draw < drop["text"])
+    lost_image = text & (draw >= 1 - drop["image"])
     return {
-        "text": inputs["text"]._replace(there=text & ~(image & (chance < drop["text"]))),
-        "image": inputs["image"]._replace(there=image & ~(text & (chance >= 1 - drop["image"]))),
+        "text": inputs["text"]._replace(present=text & ~lost_text),
+        "image": inputs["image"]._replace(present=image & ~lost_image),
     }
 
 
-class Stylist(Towers):
-    """Texts and photos, either of which may be missing → garment class, attributes, and features by which garments are found."""
+class FusionClassifier(Towers):
+    """Texts and photos, either of which may be missing → garment class, attributes and features.
+
+    By the features garments are found. ``temperatures`` calibrate the probabilities of each head.
+    """
 
     def __init__(
         self,
-        shape: Shape,
+        config: Config,
         networks: Networks,
         dropout: float = 0.0,
         temperatures: dict[str, float] | None = None,
     ) -> None:
-        super().__init__(*networks, shape.size, shape.max_tokens)
-        self.shape, self.temperatures = shape, temperatures or {}
-        self.sizes = [len(head["labels"]) for head in shape.heads]
-        self.norms = nn.ModuleDict(
-            {name: nn.LayerNorm(width) for name, width in self.widths.items()}
-        )
-        self.missing = nn.ParameterDict(
-            {name: nn.Parameter(torch.zeros(width)) for name, width in self.widths.items()}
-        )
-        both = list(FUSIONS) if len(self.widths) == 2 else []
-        wide = {ALONE[name]: width for name, width in self.widths.items()} | dict.fromkeys(
-            both, shape.width
-        )
-        self.fusions = nn.ModuleDict(
-            {
-                name: FUSIONS[name](
-                    self.widths["text"], self.widths["image"], shape.width, shape.attention_heads
+        super().__init__(*networks, config.size, config.max_tokens)
+        self.config = config
+        self.temperatures = temperatures or {}
+        self.label_counts = [len(head["labels"]) for head in config.heads]
+        # Names of the modules are those of saved weights; by their order the weights begin at random
+        # and the length of all gradients is summed (ParameterDict sorts a dict by its keys).
+        self.norms = nn.ModuleDict()
+        missing = {}
+        for name, width in self.widths.items():
+            self.norms[name] = nn.LayerNorm(width)
+            missing[name] = nn.Parameter(torch.zeros(width))
+        self.missing = nn.ParameterDict(missing)
+        branch_widths = {ALONE[name]: width for name, width in self.widths.items()}
+        self.fusions = nn.ModuleDict()
+        if len(self.widths) == 2:
+            for name, fusion in FUSIONS.items():
+                self.fusions[name] = fusion(
+                    self.widths["text"], self.widths["image"], config.width, config.attention_heads
                 )
-                for name in both
-            }
-        )
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear(width, sum(self.sizes)) for name, width in wide.items()}
-        )
+                branch_widths[name] = config.width
+        self.heads = nn.ModuleDict()
+        for branch, width in branch_widths.items():
+            self.heads[branch] = nn.Linear(width, sum(self.label_counts))
         self.dropout = nn.Dropout(dropout)
 
     @property
@@ -117,178 +132,195 @@ class Stylist(Towers):
         """The branches there are: each input alone and, with both, the fusions."""
         return list(self.heads)
 
-    def features(
-        self, inputs: dict[str, Places], drop: dict[str, float] | None = None
-    ) -> dict[str, torch.Tensor]:
-        """Return the features [n, width] of every branch. ``drop`` says how often each input is hidden from the fusions, never the only one."""
-        pooled = {
-            name: self.norms[name](bert.mean(places.values, places.mask))
-            for name, places in inputs.items()
-        }
-        found = {ALONE[name]: values for name, values in pooled.items()}
-        if self.fusions:
-            seen = _hidden(inputs, drop) if drop else inputs
-            text, image = (
-                torch.where(seen[name].there[:, None], pooled[name], self.missing[name])
-                for name in ("text", "image")
-            )
-            found |= {
-                name: fusion(text, image, seen["text"], seen["image"])
-                for name, fusion in self.fusions.items()
-            }
-        return found
+    @property
+    def served(self) -> str:
+        """The branch or mixture that serves; the only branch where there is but one input."""
+        return self.config.fusion if self.fusions else self.branches[0]
 
-    def classify(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def features(
+        self, inputs: dict[str, TokenFeatures], drop: dict[str, float] | None = None
+    ) -> ByBranch:
+        """Return the features [n, width] of every branch.
+
+        ``drop`` says how often each input is hidden from the fusions, never the only one.
+        """
+        pooled = {}
+        for name, tokens in inputs.items():
+            pooled[name] = self.norms[name](bert.mean(tokens.values, tokens.mask))
+        features = {ALONE[name]: values for name, values in pooled.items()}
+        if not self.fusions:
+            return features
+        seen = _modality_dropout(inputs, drop) if drop else inputs
+        either = {}
+        for name in ALONE:
+            present = seen[name].present[:, None]
+            either[name] = torch.where(present, pooled[name], self.missing[name])
+        for name, fusion in self.fusions.items():
+            features[name] = fusion(either["text"], either["image"], seen["text"], seen["image"])
+        return features
+
+    def classify(self, features: ByBranch) -> ByBranch:
         """Return the logits [n, labels of all heads] of every branch."""
         return {name: self.heads[name](self.dropout(values)) for name, values in features.items()}
 
     def by_head(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return ``logits`` [n, labels of all heads] cut into heads."""
-        return {
-            head["name"]: part
-            for head, part in zip(self.shape.heads, logits.split(self.sizes, -1), strict=True)
-        }
+        names = [head["name"] for head in self.config.heads]
+        return dict(zip(names, logits.split(self.label_counts, -1), strict=True))
 
-    @property
-    def served(self) -> str:
-        """The branch or mixture that serves; the only branch where there is but one input."""
-        return self.shape.fusion if self.fusions else self.branches[0]
-
-    def mix(
-        self, logits: dict[str, torch.Tensor], inputs: dict[str, Places]
-    ) -> dict[str, torch.Tensor]:
-        """Return ``logits`` [n, labels of all heads] of the branches, and those of the mixtures when there are both inputs.
+    def mix(self, logits: ByBranch, inputs: dict[str, TokenFeatures]) -> ByBranch:
+        """Return ``logits`` of the branches and, when there are both inputs, of the mixtures.
 
         Where one of the ``inputs`` is missing the late average is what the other one says.
         """
         if not self.fusions:
             return logits
-        there = torch.stack([inputs[name].there for name in ALONE]).float()
-        weights = there / there.sum(0).clamp(min=1)
+        present = torch.stack([inputs[name].present for name in ALONE]).float()
+        weights = present / present.sum(0).clamp(min=1)
         alone = torch.stack([logits[branch] for branch in ALONE.values()])
         late_average = (weights[..., None] * alone).sum(0)
         ensemble = torch.stack([logits[name] for name in FUSIONS]).mean(0)
         blend = (ensemble + late_average) / 2
         return logits | {"ensemble": ensemble, "late_average": late_average, "blend": blend}
 
-    def _embed(
-        self, features: dict[str, torch.Tensor], there: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        """Return the features [n, width], of length 1, by which garments are found: those of the branches that serve, side by side.
+    def _embed(self, features: ByBranch, present: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the features [n, width], of length 1, by which garments are found.
 
-        A blend is found by its fusions: they tell garments apart as the whole blend does, and are narrower.
+        They are those of the branches that serve, side by side.
         """
         if self.served == "late_average":
-            parts = [
-                nn.functional.normalize(features[branch], dim=-1) * there[name][:, None]
-                for name, branch in ALONE.items()
-            ]
+            parts = []
+            for name, branch in ALONE.items():
+                parts.append(normalize(features[branch], dim=-1) * present[name][:, None])
         else:
+            # A blend is found by its fusions: they tell garments apart as the whole blend does,
+            # and are narrower.
             fusions = list(FUSIONS) if self.served in MIXTURES else [self.served]
-            parts = [nn.functional.normalize(features[name], dim=-1) for name in fusions]
-        return nn.functional.normalize(torch.cat(parts, -1), dim=-1)
+            parts = [normalize(features[name], dim=-1) for name in fusions]
+        return normalize(torch.cat(parts, -1), dim=-1)
 
     @torch.no_grad()
-    def ask(
-        self, inputs: Inputs, count: int, wanted: str = "auto", title: str = ""
-    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Return the features of every branch, and the logits of every branch and mixture, for all ``count`` rows of ``inputs``.
+    def infer(
+        self, inputs: Inputs, count: int, wanted_precision: str = "auto", title: str = ""
+    ) -> tuple[ByBranch, ByBranch]:
+        """Return the features of every branch, and the logits of every branch and mixture.
 
-        They are computed with precision ``wanted``.
+        Args:
+            inputs: what they are computed for.
+            count: how many rows ``inputs`` has.
+            wanted_precision: of the computation: auto, float32 or bfloat16.
+            title: of the progress bar; "" shows none.
+
+        Raises:
+            NotFiniteError: a logit is NaN or infinite.
         """
         self.eval()
         if self.text is not None:
             self.text.set_attn_implementation(attention(training=False))
-        features, logits = dict[str, list[torch.Tensor]](), dict[str, list[torch.Tensor]]()
-        with progress.bar(title, count) if title else nullcontext() as bar, precision(wanted):
+        features: dict[str, list[torch.Tensor]] = defaultdict(list)
+        logits: dict[str, list[torch.Tensor]] = defaultdict(list)
+        shown = progress.bar(title, count) if title else nullcontext()
+        with shown as bar, precision(wanted_precision):
             for start in range(0, count, ROWS):
                 batch = np.arange(start, min(start + ROWS, count))
-                taken = inputs.take(batch)
-                made = self.features(taken)
-                for name, values in made.items():
-                    features.setdefault(name, []).append(values.float().cpu())
-                for name, values in self.mix(self.classify(made), taken).items():
-                    logits.setdefault(name, []).append(values.float().cpu())
+                encoded = inputs.encode_batch(batch)
+                batch_features = self.features(encoded)
+                for name, values in batch_features.items():
+                    features[name].append(values.float().cpu())
+                for name, values in self.mix(self.classify(batch_features), encoded).items():
+                    logits[name].append(values.float().cpu())
                 if bar:
                     bar.advance(len(batch))
-        joined = {name: torch.cat(parts) for name, parts in logits.items()}
-        for branch, said in joined.items():
-            require_finite(said, f"the logits of {branch}")
-        return {name: torch.cat(parts) for name, parts in features.items()}, joined
+        all_logits = {name: torch.cat(parts) for name, parts in logits.items()}
+        for branch, values in all_logits.items():
+            require_finite(values, f"the logits of {branch}")
+        return {name: torch.cat(parts) for name, parts in features.items()}, all_logits
 
     def predict(
         self, texts: Sequence[str], keys: Sequence[str], pictures: Pictures, title: str = "predict"
-    ) -> Answer:
-        """Return the answers to ``texts`` with the ``pictures`` called ``keys``; "" stands for what is missing."""
+    ) -> Predictions:
+        """Return the predictions for ``texts`` with the ``pictures`` called ``keys``.
+
+        "" stands for what is missing.
+        """
         self.to(device())
         inputs = Inputs(self, texts, keys, pictures)
-        features, logits = self.ask(inputs, len(texts), title=title)
-        told = {
-            name: {head: part.numpy() for head, part in self.by_head(values).items()}
-            for name, values in logits.items()
-        }
-        served = {
-            head: torch.softmax(part / self.temperatures[head], -1).numpy()
-            for head, part in self.by_head(logits[self.served]).items()
-        }
-        return Answer(served, told, self._embed(features, inputs.there).numpy())
+        features, logits = self.infer(inputs, len(texts), title=title)
+        logits_by_head = {}
+        for branch, values in logits.items():
+            by_head = self.by_head(values)
+            logits_by_head[branch] = {head: part.numpy() for head, part in by_head.items()}
+        probabilities = {}
+        for head, values in self.by_head(logits[self.served]).items():
+            calibrated = values / self.temperatures[head]
+            probabilities[head] = torch.softmax(calibrated, -1).numpy()
+        embedding = self._embed(features, inputs.present).numpy()
+        return Predictions(probabilities, logits_by_head, embedding)
 
 
-def save(stylist: Stylist, folder: Path) -> None:
-    """Write ``stylist`` into the existing ``folder``."""
-    stylist.save_networks(folder)
-    head = {
-        name: value.cpu().contiguous()
-        for name, value in stylist.state_dict().items()
-        if not name.startswith(("text.", "image."))
-    }
-    save_file(head, folder / "head.safetensors")
-    write_json(folder / "tryon.json", vars(stylist.shape) | {"temperatures": stylist.temperatures})
+def save(classifier: FusionClassifier, folder: Path) -> None:
+    """Write ``classifier`` into the existing ``folder``."""
+    classifier.save_networks(folder)
+    heads = {}
+    for name, value in classifier.state_dict().items():
+        if not name.startswith(NETWORKS):
+            heads[name] = value.cpu().contiguous()
+    save_file(heads, folder / "head.safetensors")
+    config = vars(classifier.config)
+    write_json(folder / "tryon.json", config | {"temperatures": classifier.temperatures})
 
 
-def load(folder: Path) -> Stylist:
-    """Return the stylist saved in ``folder``.
+def load(folder: Path) -> FusionClassifier:
+    """Return the classifier saved in ``folder``.
 
     Raises:
-        ValueError: the folder is not a saved stylist.
+        ValueError: the folder is not a saved classifier.
     """
-    stated = read_json(folder / "tryon.json")
-    temperatures = stated.pop("temperatures")
-    stylist = Stylist(Shape(**stated), load_networks(folder), temperatures=temperatures)
-    missing, unexpected = stylist.load_state_dict(
-        load_file(folder / "head.safetensors"), strict=False
+    config = read_json(folder / "tryon.json")
+    temperatures = config.pop("temperatures")
+    classifier = FusionClassifier(
+        Config(**config), load_networks(folder), temperatures=temperatures
     )
-    if unexpected or any(not name.startswith(("text.", "image.")) for name in missing):
+    weights = load_file(folder / "head.safetensors")
+    missing, unexpected = classifier.load_state_dict(weights, strict=False)
+    # Not strict: the two networks have files of their own.
+    if unexpected or any(not name.startswith(NETWORKS) for name in missing):
         raise ValueError(
-            f"{folder / 'head.safetensors'}: not the heads of this model; retrain or restore the folder"
+            f"{folder / 'head.safetensors'}: not the heads of this model; retrain or restore the "
+            "folder"
         )
-    return stylist
+    return classifier
 
 
-def write_gallery(stylist: Stylist, data: Path, folder: Path, settings: dict[str, int]) -> int:
-    """Write the garments on sale, with small pictures, and the index of their features into ``folder``; return how many they are.
+def write_gallery(
+    classifier: FusionClassifier, data: Path, folder: Path, settings: dict[str, int]
+) -> int:
+    """Write the garments on sale, with small pictures, and the index of their features.
 
-    ``settings`` are those of `index.build`.
+    Args:
+        classifier: makes the features.
+        data: what `ingest` wrote.
+        folder: where the two files go.
+        settings: those of `index.build`.
+
+    Returns:
+        How many garments there are; without any nothing is written.
     """
     frame = pd.concat([pd.read_parquet(data / f"{name}.parquet") for name in PARTS])
+    # By key, so that ties in the index are broken alike each time; each picture is offered once.
     frame = frame[frame["offered"]].sort_values("key").drop_duplicates("image")
     if frame.empty:
         return 0
     pictures = Pictures(data, *PARTS)
-    answer = stylist.predict(
+    predictions = classifier.predict(
         frame["text"].tolist(), frame["image"].tolist(), pictures, "garments on sale"
     )
-    index.write(index.build(answer.features, **settings), folder / "gallery.faiss")
-    small = [
-        images.encode(images.shrink(pictures.image(key), THUMBNAIL), 85) for key in frame["image"]
-    ]
-    columns = [
-        "key",
-        "id",
-        "product",
-        "name",
-        "text",
-        *(f"label.{head['name']}" for head in stylist.shape.heads),
-    ]
-    frame[columns].assign(thumbnail=small).to_parquet(folder / "gallery.parquet", index=False)
+    index.write(index.build(predictions.features, **settings), folder / "gallery.faiss")
+    thumbnails = []
+    for key in frame["image"]:
+        thumbnail = images.shrink(pictures.image(key), THUMBNAIL)
+        thumbnails.append(images.encode(thumbnail, 85))
+    labels = [label_column(head["name"]) for head in classifier.config.heads]
+    gallery = frame[["key", "id", "product", "name", "text", *labels]]
+    gallery.assign(thumbnail=thumbnails).to_parquet(folder / "gallery.parquet", index=False)
     return len(frame)

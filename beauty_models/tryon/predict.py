@@ -1,4 +1,7 @@
-"""What a saved model says to a text, a photo or both: the garment, its attributes, what decided, and garments on sale that suit."""
+"""What a saved model says to a text, a photo or both.
+
+It names the garment and its attributes, tells what decided, and finds garments on sale that suit.
+"""
 
 from __future__ import annotations
 
@@ -19,86 +22,89 @@ from beauty_models.intake.text import normalize
 from beauty_models.retrieval import index
 from beauty_models.serving.frames import picture
 from beauty_models.tryon.attribution import Reasons, explain
-from beauty_models.tryon.model import Answer, Stylist, load
+from beauty_models.tryon.heads import Head
+from beauty_models.tryon.model import FusionClassifier, load
 
 PHOTO = "photo"  # its key while it is asked about
 SIDE = 512  # pixels of the shorter side of a photo as it is looked at
-CLEAR = 0.02  # a word is told when the answer is this much less likely without it
+LEAST_EFFECT = 0.02  # a word is named when the answer is this much less likely without it
 COLUMNS = 5  # garments in a row of the board
 
 
-def recommended(answer: NDArray[np.float32], model: Path, count: int) -> pd.DataFrame:
-    """Return the ``count`` garments on sale that are nearest to the features ``answer`` [1, width], with their ``score``, best first."""
+def nearest_garments(features: NDArray[np.float32], model: Path, count: int) -> pd.DataFrame:
+    """Return the ``count`` garments on sale that are nearest to ``features`` [1, width].
+
+    Best first, with their ``score``, the cosine.
+    """
     if not (model / "gallery.parquet").exists():
         return pd.DataFrame(columns=["id", "score", "thumbnail"])
-    scores, rows = index.search(index.read(model / "gallery.faiss"), answer, count)
+    scores, rows = index.search(index.read(model / "gallery.faiss"), features, count)
     gallery: pd.DataFrame = pd.read_parquet(model / "gallery.parquet").iloc[rows[0]]
     return gallery.assign(score=scores[0]).reset_index(drop=True)
 
 
-def _labels(stylist: Stylist, answer: Answer) -> dict[str, dict[str, Any]]:
-    """Return for each head the likeliest label and the probabilities of all."""
-    found = {}
-    for head in stylist.shape.heads:
-        shares = answer.probabilities[head["name"]][0]
-        found[head["name"]] = {
-            "label": head["labels"][int(shares.argmax())],
-            "probabilities": {
-                name: round(float(p), 4) for name, p in zip(head["labels"], shares, strict=True)
-            },
-        }
-    return found
+def label_answer(head: Head, probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    """Return the likeliest label of ``head`` and the ``probabilities`` [labels] of all."""
+    rounded = {}
+    for name, probability in zip(head["labels"], probabilities.tolist(), strict=True):
+        rounded[name] = round(probability, 4)
+    return {"label": head["labels"][int(probabilities.argmax())], "probabilities": rounded}
 
 
-def _reasons(reasons: Reasons) -> dict[str, Any]:
-    """Return what decided: words with their effect, strongest first, and where in the photo its weight lies, as shares of its middle square."""
-    strong = sorted(
-        (one for one in reasons.words if abs(one[1]) >= CLEAR), key=lambda one: -abs(one[1])
-    )
-    told: dict[str, Any] = {
-        "words": [{"word": word, "effect": round(effect, 4)} for word, effect in strong]
-    }
-    if reasons.heat is not None and reasons.heat.sum() > 0:
-        side = (np.arange(len(reasons.heat)) + 0.5) / len(reasons.heat)
-        weight = reasons.heat / reasons.heat.sum()
-        told["photo"] = {
-            "across": round(float(weight.sum(0) @ side), 3),
-            "down": round(float(weight.sum(1) @ side), 3),
-        }
-    return told | {
-        f"{name}_alone": {"label": label, "probability": round(share, 4)}
-        for name, (label, share) in reasons.alone.items()
-    }
+def _reasons_answer(reasons: Reasons) -> dict[str, Any]:
+    """Return what decided: words with their effect, strongest first, and where in the photo.
 
-
-def _board(file: Path, photo: Image.Image | None, reasons: Reasons, garments: pd.DataFrame) -> None:
-    """Draw what decided and, below, the garments."""
-    # matplotlib: a second that no other answer needs
-    from beauty_models.tryon.board import Shown, explained, save_png, stacked, strip
-
-    shown = [
-        Shown(
-            Image.open(io.BytesIO(row["thumbnail"])),
-            [row["name"] or row["id"], f"{row['score']:.2f}"],
-        )
-        for row in garments.to_dict("records")
-    ]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_png(
-        stacked([explained(photo, reasons, ""), *([strip(shown, COLUMNS)] if shown else [])]), file
-    )
-
-
-def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the answer to ``--text T``, ``--image FILE`` or both; ``--top N`` garments, ``--board FILE.png`` draws it.
-
-    Returns:
-        ``answer`` (head → label and probabilities), ``because`` (words, place in the photo, what each input says alone),
-        ``garments`` (id, product, name, labels, score).
-
-    Raises:
-        ValueError: neither text nor photo is given, the model cannot use what is given, or the photo cannot be read.
+    Of the photo it is the center of the heat map, as shares of the square middle.
     """
+    strong = [(word, effect) for word, effect in reasons.words if abs(effect) >= LEAST_EFFECT]
+    strong.sort(key=lambda pair: -abs(pair[1]))
+    answer: dict[str, Any] = {}
+    answer["words"] = [{"word": word, "effect": round(effect, 4)} for word, effect in strong]
+    if reasons.heat is not None and reasons.heat.sum() > 0:
+        side = len(reasons.heat)
+        middles = (np.arange(side) + 0.5) / side
+        weight = reasons.heat / reasons.heat.sum()
+        answer["photo"] = {
+            "across": round(float(weight.sum(0) @ middles), 3),
+            "down": round(float(weight.sum(1) @ middles), 3),
+        }
+    for name, (label, probability) in reasons.alone.items():
+        answer[f"{name}_alone"] = {"label": label, "probability": round(probability, 4)}
+    return answer
+
+
+def _garment_answers(garments: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what is known of each of ``garments``, under the names of the heads."""
+    columns = [name for name in garments.columns if name not in ("key", "text", "thumbnail")]
+    rows = garments[columns].rename(columns=lambda name: name.removeprefix("label."))
+    answers = []
+    for row in rows.astype(object).to_dict("records"):
+        known = {str(name): value for name, value in row.items() if not pd.isna(value)}
+        known["score"] = round(known["score"], 4)
+        answers.append(known)
+    return answers
+
+
+def _draw_board(
+    file: Path, photo: Image.Image | None, reasons: Reasons, garments: pd.DataFrame
+) -> None:
+    """Draw what decided and, below, the garments."""
+    # Here, for it imports matplotlib: a second that no other answer needs.
+    from beauty_models.tryon.board import Tile, contact_sheet, explanation, save_png, stack
+
+    tiles = []
+    for garment in garments.to_dict("records"):
+        thumbnail = Image.open(io.BytesIO(garment["thumbnail"]))
+        lines = [garment["name"] or garment["id"], f"{garment['score']:.2f}"]
+        tiles.append(Tile(thumbnail, lines))
+    panels = [explanation(photo, reasons, "")]
+    if tiles:
+        panels.append(contact_sheet(tiles, COLUMNS))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_png(stack(panels), file)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="beauty predict tryon",
         description="Garment, attributes and garments on sale for a text and a photo.",
@@ -111,38 +117,60 @@ def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
         type=Path,
         help="a PNG file with what decided, drawn on the photo, and the garments",
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _load_for(model: Path, given: set[str]) -> FusionClassifier:
+    """Return the classifier in the folder ``model``, which must use one of the inputs ``given``."""
+    classifier = load(model)
+    if not given & set(classifier.widths):
+        raise ValueError(
+            f"this model has learned from {' and '.join(classifier.widths)} only: "
+            f"give --{next(iter(classifier.widths))}"
+        )
+    return classifier
+
+
+def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the answer to ``--text T``, ``--image FILE`` or both.
+
+    ``--top N`` says how many garments, ``--board FILE.png`` draws the answer.
+
+    Returns:
+        ``answer`` (head → label and probabilities), ``because`` (words, place in the photo, what
+        each input says alone), ``garments`` (id, product, name, labels, score).
+
+    Raises:
+        ValueError: neither text nor photo is given, the model cannot use what is given, or the
+            photo cannot be read.
+    """
+    options = _parser().parse_args(arguments)
     text = normalize(options.text)
     photo = images.shrink(picture(options.image), SIDE) if options.image else None
-    if not text and photo is None:
+    given = set()
+    if text:
+        given.add("text")
+    if photo:
+        given.add("image")
+    if not given:
         raise ValueError("give --text, --image or both")
-    stylist = load(model)
-    given = [name for name, there in (("text", text), ("image", photo)) if there]
-    if not set(given) & set(stylist.widths):
-        raise ValueError(
-            f"this model has learned from {' and '.join(stylist.widths)} only: give --{next(iter(stylist.widths))}"
-        )
+    classifier = _load_for(model, given)
+    key = PHOTO if photo else ""
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
-        shards.write(Path(folder), PHOTO, [(PHOTO, images.encode(photo, 95))] if photo else [])
-        pictures, key = shards.Pictures(Path(folder), PHOTO), PHOTO if photo else ""
-        answer, reasons = (
-            stylist.predict([text], [key], pictures, ""),
-            explain(stylist, text, key, pictures),
-        )
-        garments = recommended(answer.features, model, options.top)
+        # The photo takes the way of those that the model has learned from: JPEG, in a shard.
+        encoded = [(PHOTO, images.encode(photo, 95))] if photo else []
+        shards.write(Path(folder), PHOTO, encoded)
+        pictures = shards.Pictures(Path(folder), PHOTO)
+        predictions = classifier.predict([text], [key], pictures, "")
+        reasons = explain(classifier, text, key, pictures)
+        garments = nearest_garments(predictions.features, model, options.top)
     if options.board:
-        _board(options.board, photo, reasons, garments)
-    columns = [name for name in garments.columns if name not in ("key", "text", "thumbnail")]
-    rows = garments[columns].rename(columns=lambda name: name.removeprefix("label.")).astype(object)
+        _draw_board(options.board, photo, reasons, garments)
+    answer = {}
+    for head in classifier.config.heads:
+        answer[head["name"]] = label_answer(head, predictions.probabilities[head["name"]][0])
     return {
-        "answer": _labels(stylist, answer),
-        "because": _reasons(reasons),
-        "garments": [
-            {
-                name: round(value, 4) if name == "score" else value
-                for name, value in row.items()
-                if value is not None and value == value
-            }
-            for row in rows.to_dict("records")
-        ],
+        "answer": answer,
+        "because": _reasons_answer(reasons),
+        "garments": _garment_answers(garments),
     }

@@ -1,4 +1,4 @@
-"""Unsupervised pretraining on what the shop has: hidden patches of pictures are painted in, hidden words of texts guessed."""
+"""Unsupervised pretraining on what the shop has: masked pictures and masked words."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import nn
 
 from beauty_models import progress
 from beauty_models.backbones import text as text_backbones
-from beauty_models.backbones import vision
+from beauty_models.backbones import vision as vision_backbones
 from beauty_models.backbones.text import Backbone
-from beauty_models.backbones.vision import Vision
+from beauty_models.backbones.vision import VisionBackbone
 from beauty_models.backbones.vocabulary import trim
 from beauty_models.device import device, precision
 from beauty_models.families import Metrics
@@ -29,234 +29,288 @@ from beauty_models.training.splits import hold_out
 from beauty_models.tryon import Pretrain
 from beauty_models.tryon.towers import ROWS, full_precision_above
 
-HELD_OUT = (
-    0.05  # share of the pictures, and of the texts, on which the loss before and after is measured
-)
+HELD_OUT = 0.05  # share of pictures and of texts on which the loss before and after is measured
 PARTS = ("train", "unlabelled")
+
+History = list[dict[str, float]]
 
 
 class Loss(NamedTuple):
-    """What a network was worth before and after."""
+    """What a network was worth on the held-out examples, before and after."""
 
     before: float
     after: float
 
 
-def hide(pictures: torch.Tensor, share: float, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Make ``share`` of the patches of normalised ``pictures`` [n, 3, side, side] grey; return them and where [n, 1, side, side].
+class PretrainedImage(NamedTuple):
+    """What `_pretrain_image` made."""
 
-    The mask is drawn on squares of ``patch`` pixels; the same number of them is hidden in every picture (Xie et al. 2022).
+    backbone: VisionBackbone
+    loss: Loss  # mean absolute error of hidden pixels, in standard deviations
+    history: History
+
+
+class PretrainedText(NamedTuple):
+    """What `_pretrain_text` made."""
+
+    backbone: Backbone
+    loss: Loss  # nats per hidden word piece
+    history: History
+
+
+def hide(pictures: torch.Tensor, share: float, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make ``share`` of the patches grey, the same number in every picture (Xie et al. 2022).
+
+    Args:
+        pictures: normalized, [n, 3, side, side].
+        share: of the patches that is hidden.
+        patch: pixels a side of a patch.
+
+    Returns:
+        The covered pictures, and the mask [n, 1, side, side] of what is hidden.
     """
     n, _, side, _ = pictures.shape
     cells = -(-side // patch)
-    order = torch.rand(n, cells * cells).argsort(-1)
-    hidden = (order < round(share * cells * cells)).view(n, 1, cells, cells).to(pictures.device)
-    where = hidden.repeat_interleave(patch, 2).repeat_interleave(patch, 3)[..., :side, :side]
-    return pictures.masked_fill(where, 0.0), where
+    # Ranks of random numbers: exactly so many cells of each picture have a low one.
+    rank = torch.rand(n, cells * cells).argsort(-1)
+    hidden = (rank < round(share * cells * cells)).view(n, 1, cells, cells).to(pictures.device)
+    mask = hidden.repeat_interleave(patch, 2).repeat_interleave(patch, 3)[..., :side, :side]
+    return pictures.masked_fill(mask, 0.0), mask
 
 
-class Painter(nn.Module):
-    """An image network and the one layer that paints the pixels of each of its places."""
+class PixelReconstruction(nn.Module):
+    """An image network and the one layer that predicts the pixels of each of its places (SimMIM)."""
 
-    def __init__(self, eye: Vision, side: int) -> None:
+    def __init__(self, vision: VisionBackbone, side: int) -> None:
         super().__init__()
-        self.eye, self.network, self.side = eye, eye.model, side
+        self.vision = vision
+        self.network = vision.model
+        self.side = side
         with torch.no_grad():
-            places = vision.grid(eye.model, torch.zeros(1, 3, side, side, device=device()))
-        self.across = round(places.shape[1] ** 0.5)
+            black = torch.zeros(1, 3, side, side, device=device())
+            features = vision_backbones.spatial_features(vision.model, black)
+        _, places, width = features.shape
+        self.across = round(places**0.5)
         self.stride = -(-side // self.across)
-        self.paint = nn.Linear(places.shape[2], 3 * self.stride**2)
+        self.predictor = nn.Linear(width, 3 * self.stride**2)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the painted pictures [n, 3, side, side] for normalised ``pixels`` of the same shape."""
-        tiles = (
-            self.paint(vision.grid(self.network, pixels))
-            .transpose(1, 2)
-            .unflatten(2, (self.across, self.across))
-        )
-        painted: torch.Tensor = nn.functional.pixel_shuffle(tiles, self.stride)[
-            ..., : self.side, : self.side
-        ]
-        return painted
+        """Return the predicted pixels [n, 3, side, side] for normalized ``pixels`` of that shape."""
+        features = vision_backbones.spatial_features(self.network, pixels)
+        tiles = self.predictor(features).transpose(1, 2)
+        rows_and_columns = tiles.unflatten(2, (self.across, self.across))
+        pictures = nn.functional.pixel_shuffle(rows_and_columns, self.stride)
+        # A stride that does not divide the side was rounded up.
+        predicted: torch.Tensor = pictures[..., : self.side, : self.side]
+        return predicted
 
     def loss(self, pictures: torch.Tensor, params: Pretrain) -> torch.Tensor:
-        """Return the mean absolute error of the hidden pixels of uint8 ``pictures``, in standard deviations (SimMIM, eq. 1)."""
-        pixels = self.eye.pixels(pictures)
-        covered, where = hide(pixels, params.mask, params.patch)
-        error: torch.Tensor = (self(covered).float() - pixels).abs()[where.expand_as(pixels)].mean()
-        return error
+        """Return the mean absolute error of the hidden pixels of uint8 ``pictures`` [n, 3, …].
+
+        It is in standard deviations (SimMIM, eq. 1).
+        """
+        pixels = self.vision.pixels(pictures)
+        covered, mask = hide(pixels, params.mask, params.patch)
+        error = (self(covered).float() - pixels).abs()
+        mean_error: torch.Tensor = error[mask.expand_as(pixels)].mean()
+        return mean_error
 
 
 @torch.no_grad()
 def _held_out_loss(
-    painter: Painter, pictures: Pictures, keys: list[str], params: Pretrain
+    model: PixelReconstruction, pictures: Pictures, keys: list[str], params: Pretrain
 ) -> float:
-    """Return the mean loss of the middle of each picture, with the same patches hidden every time."""
-    painter.eval()
-    losses = []
+    """Return the mean loss on the middle of each picture."""
+    model.eval()
+    view = centre(params.size)
+    total = 0.0
     for start in range(0, len(keys), ROWS):
+        # The same patches are hidden before and after; steps of the training count from 0.
         seed_step(params.seed, -1 - start)
+        batch = keys[start : start + ROWS]
         with precision(params.precision):
-            some = keys[start : start + ROWS]
-            losses.append(
-                painter.loss(pictures.tensor(some, params.size, centre(params.size)), params).item()
-                * len(some)
-            )
-    return sum(losses) / len(keys)
+            loss = model.loss(pictures.tensor(batch, params.size, view), params)
+        total += loss.item() * len(batch)
+    return total / len(keys)
 
 
 def _train(
-    painter: Painter, pictures: Pictures, keys: list[str], params: Pretrain, checkpoint: Checkpoint
-) -> list[dict[str, float]]:
-    """Train in place, from the last checkpoint on; return the mean training loss of each tenth of the run."""
+    model: PixelReconstruction,
+    pictures: Pictures,
+    keys: list[str],
+    params: Pretrain,
+    checkpoint: Checkpoint,
+) -> History:
+    """Train in place, from the last checkpoint on.
+
+    Returns:
+        The mean training loss of each tenth of the run.
+    """
     per_epoch = -(-len(keys) // params.batch)
-    vision.freeze(painter.network, params.frozen_blocks)
+    vision_backbones.freeze(model.network, params.frozen_blocks)
+    learning = [p for p in model.network.parameters() if p.requires_grad]
     groups = [
-        {
-            "params": [p for p in painter.network.parameters() if p.requires_grad],
-            "lr": params.learning_rate,
-        },
-        {"params": list(painter.paint.parameters()), "lr": params.head_learning_rate},
+        {"params": learning, "lr": params.learning_rate},
+        {"params": list(model.predictor.parameters()), "lr": params.head_learning_rate},
     ]
-    painter.train()
-    vision.hold_statistics(painter.network)
+    model.train()
+    vision_backbones.hold_statistics(model.network)
 
     def loss(step: int) -> torch.Tensor:
-        order = np.random.default_rng((params.seed, step // per_epoch)).permutation(len(keys))
-        at = step % per_epoch * params.batch
-        view = augmented(params.size, params.seed, step, scale=params.crop, colour=0.0)
-        with precision(params.precision):
-            return painter.loss(
-                pictures.tensor(
-                    [keys[i] for i in order[at : at + params.batch]], params.size, view
-                ),
-                params,
-            )
-
-    with full_precision_above(painter.network, params.frozen_blocks):
-        return train_steps(
-            Optimization(painter, groups, round(per_epoch * params.epochs), params),
-            loss,
-            checkpoint,
-            "pretrain: pictures",
+        epoch, batch = divmod(step, per_epoch)
+        order = np.random.default_rng((params.seed, epoch)).permutation(len(keys))
+        rows = order[batch * params.batch : (batch + 1) * params.batch]
+        view = augmented(
+            params.size, params.seed, step, scale=params.random_resized_crop, colour=0.0
         )
+        with precision(params.precision):
+            seen = pictures.tensor([keys[i] for i in rows], params.size, view)
+            return model.loss(seen, params)
+
+    steps = round(per_epoch * params.epochs)
+    with full_precision_above(model.network, params.frozen_blocks):
+        optimization = Optimization(model, groups, steps, params)
+        return train_steps(optimization, loss, checkpoint, "pretrain: pictures")
 
 
-def _see(
+def _interpolate(model: nn.Module, former: dict[str, torch.Tensor], alpha: float) -> None:
+    """Move the weights of ``model`` back towards ``former``; ``alpha`` 1 leaves them as they are.
+
+    WiSE-FT (Wortsman et al. 2022): between both lie weights that have learned the new and kept more
+    of the old.
+    """
+    learned = model.state_dict()
+    for name, value in former.items():
+        # Counters of batch norms are whole numbers, and stay those of before.
+        if value.is_floating_point():
+            value = torch.lerp(value, learned[name], alpha)
+        learned[name] = value
+    model.load_state_dict(learned)
+
+
+def _pretrain_image(
     pictures: Pictures, keys: list[str], params: Pretrain, checkpoint: Checkpoint
-) -> tuple[Vision, Loss, list[dict[str, float]]]:
-    """Return the image network trained on masked pictures, with ``keep`` of what it learned, its loss, and the history."""
-    eye = (
-        vision.scratch(size=params.size, **params.scratch_image.model_dump())
-        if params.image == "scratch"
-        else vision.load(params.image)
-    )
+) -> PretrainedImage:
+    """Return the image network trained on masked pictures."""
+    if params.image == "scratch":
+        vision = vision_backbones.scratch(size=params.size, **params.scratch_image.model_dump())
+    else:
+        vision = vision_backbones.load(params.image)
     progress.log_line(
-        f"pretrain: {params.image}, {eye.model.num_parameters():,} parameters, {len(keys):,} pictures"
+        f"pretrain: {params.image}, {vision.model.num_parameters():,} parameters, "
+        f"{len(keys):,} pictures"
     )
-    learn, out = hold_out(keys, HELD_OUT, params.seed)
-    painter = Painter(eye, params.size).to(device())
-    former = {name: value.clone() for name, value in eye.model.state_dict().items()}
-    before = _held_out_loss(painter, pictures, out, params)
-    history = _train(painter, pictures, learn, params, checkpoint)
-    after = _held_out_loss(painter, pictures, out, params)
-    learned = eye.model.state_dict()
-    eye.model.load_state_dict(
-        {
-            name: torch.lerp(value, learned[name], params.keep)
-            if value.is_floating_point()
-            else value
-            for name, value in former.items()
-        }
-    )
-    return eye, Loss(before, after), history
+    train_keys, held_out = hold_out(keys, HELD_OUT, params.seed)
+    model = PixelReconstruction(vision, params.size).to(device())
+    former = {name: value.clone() for name, value in vision.model.state_dict().items()}
+    before = _held_out_loss(model, pictures, held_out, params)
+    history = _train(model, pictures, train_keys, params, checkpoint)
+    after = _held_out_loss(model, pictures, held_out, params)
+    _interpolate(vision.model, former, params.wiseft_alpha)
+    return PretrainedImage(vision, Loss(before, after), history)
 
 
-def _hear(
-    texts: list[str], params: Pretrain, checkpoint: Checkpoint
-) -> tuple[Backbone, Loss, list[dict[str, float]]]:
-    """Return the text network trained on masked words, its loss in nats per hidden word piece, and the history."""
+def _text_backbone(texts: list[str], params: Pretrain) -> Backbone:
     if params.text == "scratch":
-        backbone = text_backbones.scratch(
+        return text_backbones.scratch(
             texts, max_tokens=params.max_tokens, **params.scratch.model_dump()
         )
-    else:
-        backbone = text_backbones.load(params.text)
-        backbone = trim(backbone, texts) if params.trim_vocabulary else backbone
+    backbone = text_backbones.load(params.text)
+    return trim(backbone, texts) if params.trim_vocabulary else backbone
+
+
+def _pretrain_text(texts: list[str], params: Pretrain, checkpoint: Checkpoint) -> PretrainedText:
+    """Return the text network trained on masked words."""
+    backbone = _text_backbone(texts, params)
     backbone.model.to(device())
     progress.log_line(
-        f"pretrain: {params.text}, {backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens, {len(texts):,} texts"
+        f"pretrain: {params.text}, {backbone.model.num_parameters():,} parameters, "
+        f"{len(backbone.tokenizer):,} tokens, {len(texts):,} texts"
     )
-    if params.words.epochs == 0 or len(texts) < params.words.min_texts:
-        return backbone, Loss(0.0, 0.0), []
-    learn, out = (
-        masked_language.examples(backbone, some, params.max_tokens, whole_words=True)
-        for some in hold_out(texts, HELD_OUT, params.seed)
+    settings = params.masked_language_model
+    if settings.epochs == 0 or len(texts) < settings.min_texts:
+        return PretrainedText(backbone, Loss(0.0, 0.0), [])
+    train_texts, held_out_texts = hold_out(texts, HELD_OUT, params.seed)
+    train = masked_language.examples(backbone, train_texts, params.max_tokens, whole_words=True)
+    held_out = masked_language.examples(
+        backbone, held_out_texts, params.max_tokens, whole_words=True
     )
-    before = masked_language.held_out_loss(backbone, out, params.words)
-    history = masked_language.train(backbone, learn, params.words, checkpoint)
-    return (
-        backbone,
-        Loss(before, masked_language.held_out_loss(backbone, out, params.words)),
-        history,
-    )
+    before = masked_language.held_out_loss(backbone, held_out, settings)
+    history = masked_language.train(backbone, train, settings, checkpoint)
+    after = masked_language.held_out_loss(backbone, held_out, settings)
+    return PretrainedText(backbone, Loss(before, after), history)
+
+
+def _save(
+    folder: Path, image: PretrainedImage | None, text: PretrainedText | None, params: Pretrain
+) -> None:
+    """Write what was pretrained into ``folder``, as `towers.load_networks` reads it."""
+    if image:
+        vision_backbones.save(image.backbone, folder / "image")
+        write_json(folder / "image.json", image.backbone.card())
+    if text:
+        text.backbone.model.save_pretrained(folder / "text")
+        text.backbone.tokenizer.save_pretrained(folder / "text")
+        write_json(folder / "text.json", text.backbone.card())
+    settings = {"size": params.size, "max_tokens": params.max_tokens}
+    write_json(folder / "pretrained.json", settings)
+    history = {
+        "pictures": image.history if image else [],
+        "words": text.history if text else [],
+    }
+    write_json(folder / "history.json", history)
 
 
 def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
-    """Train the image and the text network on ``data``'s train and unlabelled parts without labels; save them to ``pretrained``.
+    """Train the image and the text network on ``data`` without labels; save to ``pretrained``.
 
-    A network for which there is nothing, no picture or no text, is left out. With ``epochs: 0`` one is saved as it came.
+    They learn from the train and the unlabelled part. A network for which there is nothing, no
+    picture or no text, is left out. With ``epochs: 0`` one is saved as it came.
 
     Returns:
-        ``loss_before`` and ``loss_after`` on held-out pictures and texts, the sum of ``image_loss…`` (mean absolute error of
-        hidden pixels, in standard deviations) and ``text_loss…`` (nats per hidden word piece); ``pictures``, ``texts``.
+        ``loss_before`` and ``loss_after`` on held-out pictures and texts, the sum of
+        ``image_loss…`` (mean absolute error of hidden pixels, in standard deviations) and
+        ``text_loss…`` (nats per hidden word piece); ``pictures``, ``texts``.
 
     Raises:
         ValueError: there is neither a picture nor a text, or a backbone cannot be loaded.
     """
-    frame = pd.concat(
-        [pd.read_parquet(data / f"{part}.parquet", columns=["text", "image"]) for part in PARTS]
-    )
-    keys, texts = sorted(set(frame["image"].dropna())), sorted(set(frame["text"]) - {""})
+    files = [data / f"{part}.parquet" for part in PARTS]
+    frame = pd.concat([pd.read_parquet(file, columns=["text", "image"]) for file in files])
+    keys = sorted(set(frame["image"].dropna()))
+    texts = sorted(set(frame["text"]) - {""})
+    # One is held out, so one alone leaves none to learn from.
     if len(keys) < 2 and len(texts) < 2:
         raise ValueError(
-            f"{data}: {len(keys)} pictures and {len(texts)} texts to learn from; pretraining needs two at least"
+            f"{data}: {len(keys)} pictures and {len(texts)} texts to learn from; "
+            "pretraining needs two at least"
         )
-    identity = fingerprint(__name__, params, *(data / f"{part}.parquet" for part in PARTS))
-    checkpoint, words = (
-        Checkpoint(pretrained, identity, params.checkpoint_minutes) for _ in range(2)
-    )
-    words.file = words.file.with_name("words.pt")
-    nothing = Loss(0.0, 0.0)
-    eye, seen, painted = (
-        _see(Pictures(data, *PARTS), keys, params, checkpoint)
-        if len(keys) > 1
-        else (None, nothing, [])
-    )
-    ear, heard, guessed = _hear(texts, params, words) if len(texts) > 1 else (None, nothing, [])
+    identity = fingerprint(__name__, params, *files)
+    image_checkpoint = Checkpoint(pretrained, identity, params.checkpoint_minutes)
+    text_checkpoint = Checkpoint(pretrained, identity, params.checkpoint_minutes)
+    text_checkpoint.file = image_checkpoint.file.with_name("words.pt")
+    image = None
+    text = None
+    if len(keys) > 1:
+        image = _pretrain_image(Pictures(data, *PARTS), keys, params, image_checkpoint)
+    if len(texts) > 1:
+        text = _pretrain_text(texts, params, text_checkpoint)
     with new_folder(pretrained) as folder:
-        if eye:
-            vision.save(eye, folder / "image")
-            write_json(folder / "image.json", eye.card())
-        if ear:
-            ear.model.save_pretrained(folder / "text")
-            ear.tokenizer.save_pretrained(folder / "text")
-            write_json(folder / "text.json", ear.card())
-        write_json(
-            folder / "pretrained.json", {"size": params.size, "max_tokens": params.max_tokens}
-        )
-        write_json(folder / "history.json", {"pictures": painted, "words": guessed})
-    checkpoint.clear()
+        _save(folder, image, text, params)
+    image_checkpoint.clear()
+    image_loss = image.loss if image else Loss(0.0, 0.0)
+    text_loss = text.loss if text else Loss(0.0, 0.0)
     progress.log_line(
-        f"pretrain: pictures {seen.before:.3f} → {seen.after:.3f}, words {heard.before:.3f} → {heard.after:.3f}, held out"
+        f"pretrain: pictures {image_loss.before:.3f} → {image_loss.after:.3f}, "
+        f"words {text_loss.before:.3f} → {text_loss.after:.3f}, held out"
     )
     return {
-        "loss_before": seen.before + heard.before,
-        "loss_after": seen.after + heard.after,
-        "image_loss_before": seen.before,
-        "image_loss_after": seen.after,
-        "text_loss_before": heard.before,
-        "text_loss_after": heard.after,
+        "loss_before": image_loss.before + text_loss.before,
+        "loss_after": image_loss.after + text_loss.after,
+        "image_loss_before": image_loss.before,
+        "image_loss_after": image_loss.after,
+        "text_loss_before": text_loss.before,
+        "text_loss_after": text_loss.after,
         "pictures": len(keys),
         "texts": len(texts),
     }

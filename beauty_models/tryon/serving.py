@@ -1,13 +1,15 @@
-"""A saved stylist as MLflow loads it: ``mlflow.pyfunc.load_model("models:/tryon@champion").predict(frame)``.
+"""A saved classifier as MLflow loads it.
 
-Nothing is unpickled: MLflow reads this module's name in the version's MLmodel file, and the weights are safetensors.
+``mlflow.pyfunc.load_model("models:/tryon@champion").predict(frame)``. Nothing is unpickled: MLflow
+reads this module's name in the version's MLmodel file, and the weights are safetensors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -15,19 +17,34 @@ from beauty_models.intake import images
 from beauty_models.intake.text import normalize
 from beauty_models.serving.frames import cells, picture
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from beauty_models.tryon.model import Predictions
+
+# The imports within functions are those that need torch, which registering a version does not.
+
 COLUMNS = {"text": False, "image": False}  # column of the frame → whether it must be there
 ANSWERS = ("answer", "garments")  # columns of what is answered, besides `error`
 PARAMS = {"top": 10}  # what `predict` takes besides the frame, with its value when not given
 
 
+class Query(NamedTuple):
+    """One row of a frame; "" and None stand for what is missing."""
+
+    text: str
+    photo: bytes | None  # JPEG, as the network looks at it
+
+
 class Served:
-    """A stylist that stays loaded, with its garments, and answers data frames."""
+    """A classifier that stays loaded, with its garments, and answers data frames."""
 
     def __init__(self, folder: Path) -> None:
         from beauty_models.retrieval import index
-        from beauty_models.tryon.model import load  # torch, which registering does not need
+        from beauty_models.tryon.model import load
 
-        self.stylist = load(folder)
+        self.classifier = load(folder)
         self.garments = pd.DataFrame()
         if (folder / "gallery.parquet").exists():
             gallery = pd.read_parquet(folder / "gallery.parquet")
@@ -37,9 +54,9 @@ class Served:
     def predict(self, frame: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return ``answer``, ``garments`` and ``error`` for each row of ``frame``, with its index.
 
-        A row has a ``text``, an ``image`` (a path, or a ``data:`` address), or both. ``answer`` is head → label and
-        probabilities; ``garments`` are those on sale that suit, ``params["top"]`` at most, best first. ``error`` is None,
-        or why the row has no answer.
+        A row has a ``text``, an ``image`` (a path, or a ``data:`` address), or both. ``answer`` is
+        head → label and probabilities; ``garments`` are those on sale that suit, ``params["top"]``
+        at most, best first. ``error`` is None, or why the row has no answer.
 
         Raises:
             ValueError: ``top`` is below 1.
@@ -47,83 +64,93 @@ class Served:
         top = int((params or {}).get("top", PARAMS["top"]))
         if top < 1:
             raise ValueError(f"top {top}: at least 1")
-        texts = [normalize(text) for text in cells(frame, "text")]
-        photos, errors = self._photos(frame)
-        for row, text in enumerate(texts):
-            given = {name for name, there in (("text", text), ("image", photos[row])) if there}
-            if errors[row] is None and not given & set(self.stylist.widths):
-                errors[row] = f"give {' or '.join(self.stylist.widths)}"
-        asked = [row for row, error in enumerate(errors) if error is None]
+        queries, errors = self._queries(frame)
+        rows = [row for row, error in enumerate(errors) if error is None]
         answers: list[list[Any]] = [[None, [], error] for error in errors]
-        found = self._answers([texts[row] for row in asked], [photos[row] for row in asked], top)
-        for row, (answer, garments) in zip(asked, found, strict=True):
-            answers[row] = [answer, garments, None]
+        if rows:
+            predictions = self._predictions([queries[row] for row in rows])
+            garments = self._nearest_garments(predictions.features, top)
+            for position, row in enumerate(rows):
+                answer = self._answer(predictions, position)
+                answers[row] = [answer, garments[position], None]
         return pd.DataFrame(answers, index=frame.index, columns=[*ANSWERS, "error"], dtype=object)
 
-    def _photos(self, frame: pd.DataFrame) -> tuple[list[bytes | None], list[str | None]]:
-        """Return each row's photo as the network looks at it, None without one, and what is wrong with the row."""
+    def _queries(self, frame: pd.DataFrame) -> tuple[list[Query], list[str | None]]:
+        """Return what each row asks, and what is wrong with it."""
         from beauty_models.tryon.predict import SIDE
 
-        photos: list[bytes | None] = [None] * len(frame)
-        errors: list[str | None] = [None] * len(frame)
-        for row, cell in enumerate(cells(frame, "image")):
-            if not cell:
-                continue
-            try:
-                photos[row] = images.encode(images.shrink(picture(cell), SIDE), 95)
-            except ValueError as error:
-                errors[row] = str(error)
-        return photos, errors
+        inputs = self.classifier.widths
+        queries = []
+        errors: list[str | None] = []
+        for raw_text, cell in zip(cells(frame, "text"), cells(frame, "image"), strict=True):
+            text = normalize(raw_text)
+            photo = None
+            error = None
+            if cell:
+                try:
+                    photo = images.encode(images.shrink(picture(cell), SIDE), 95)
+                except ValueError as problem:
+                    error = str(problem)
+            usable = (text and "text" in inputs) or (photo and "image" in inputs)
+            if error is None and not usable:
+                error = f"give {' or '.join(inputs)}"
+            queries.append(Query(text, photo))
+            errors.append(error)
+        return queries, errors
 
-    def _answers(
-        self, texts: list[str], photos: list[bytes | None], top: int
-    ) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-        """Return the labels of each head and the garments for texts and photos; "" and None stand for what is missing."""
+    def _predictions(self, queries: Sequence[Query]) -> Predictions:
+        """Return what the classifier says to ``queries``."""
         from beauty_models.intake import shards
+
+        texts = [query.text for query in queries]
+        keys = []
+        photos = []
+        for row, query in enumerate(queries):
+            keys.append("" if query.photo is None else str(row))
+            if query.photo is not None:
+                photos.append((str(row), query.photo))
+        # The photos take the way of those that the model has learned from: through a shard.
+        with TemporaryDirectory(prefix="beauty-") as folder:
+            shards.write(Path(folder), "asked", photos)
+            pictures = shards.Pictures(Path(folder), "asked")
+            return self.classifier.predict(texts, keys, pictures, "")
+
+    def _answer(self, predictions: Predictions, row: int) -> dict[str, Any]:
+        """Return for each head the likeliest label and the probabilities of all."""
+        from beauty_models.tryon.predict import label_answer
+
+        answer = {}
+        for head in self.classifier.config.heads:
+            name = head["name"]
+            answer[name] = label_answer(head, predictions.probabilities[name][row])
+        return answer
+
+    def _nearest_garments(
+        self, features: NDArray[np.float32], top: int
+    ) -> list[list[dict[str, Any]]]:
+        """Return for each row of ``features`` [n, width] the garments on sale nearest to it."""
         from beauty_models.retrieval import index
 
-        if not texts:
-            return []
-        keys = ["" if photo is None else str(row) for row, photo in enumerate(photos)]
-        kept = [(str(row), photo) for row, photo in enumerate(photos) if photo is not None]
-        with TemporaryDirectory(prefix="beauty-") as folder:
-            shards.write(Path(folder), "asked", kept)
-            pictures = shards.Pictures(Path(folder), "asked")
-            answer = self.stylist.predict(texts, keys, pictures, "")
-        labels = [self._labels(answer.probabilities, row) for row in range(len(texts))]
         if self.garments.empty:
-            return [(label, []) for label in labels]
-        scores, places = index.search(self.index, answer.features, top)
-        return [
-            (label, self._described(scores[row], places[row])) for row, label in enumerate(labels)
-        ]
+            return [[] for _ in features]
+        scores, positions = index.search(self.index, features, top)
+        return [self._described(*row) for row in zip(scores, positions, strict=True)]
 
-    def _labels(self, probabilities: dict[str, Any], row: int) -> dict[str, Any]:
-        """Return for each head the likeliest label and the probabilities of all."""
-        told = {}
-        for head in self.stylist.shape.heads:
-            shares = probabilities[head["name"]][row].tolist()
-            by_name = dict(zip(head["labels"], shares, strict=True))
-            told[head["name"]] = {
-                "label": max(by_name, key=by_name.__getitem__),
-                "probabilities": {name: round(share, 4) for name, share in by_name.items()},
-            }
-        return told
-
-    def _described(self, scores: Any, places: Any) -> list[dict[str, Any]]:
-        """Return the garments at ``places``, with what is known of each and its score."""
-        garments = self.garments.iloc[places].astype(object)
+    def _described(
+        self, scores: NDArray[np.float32], positions: NDArray[np.int64]
+    ) -> list[dict[str, Any]]:
+        """Return the garments at ``positions``, with what is known of each and its score."""
+        garments = self.garments.iloc[positions].astype(object)
         described = []
         for garment, score in zip(garments.to_dict("records"), scores.tolist(), strict=True):
-            known = {
-                str(name).removeprefix("label."): value
-                for name, value in garment.items()
-                if not pd.isna(value)
-            }
+            known = {}
+            for name, value in garment.items():
+                if not pd.isna(value):
+                    known[str(name).removeprefix("label.")] = value
             described.append(known | {"score": round(score, 4)})
         return described
 
 
 def _load_pyfunc(path: str) -> Served:
-    """Return the stylist in the folder ``path``; the name is MLflow's."""
+    """Return the classifier in the folder ``path``; the name is MLflow's."""
     return Served(Path(path))

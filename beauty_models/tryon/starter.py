@@ -1,4 +1,7 @@
-"""Raw data that needs no network: garments drawn by this project, as a shop's catalogue and as shoppers' photos with their words."""
+"""Raw data that needs no network: garments that this project draws.
+
+They come as a shop's catalogue and as shoppers' posts, photos with their words.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,14 @@ from beauty_models.intake.synthetic import COLORS, KINDS, PATTERNS, product
 LICENSE = {
     "license": "Apache-2.0",
     "commercial_use": True,
-    "attribution": "Pictures drawn by beauty_models/intake/synthetic.py, texts put together by beauty_models/tryon/starter.py.",
+    "attribution": (
+        "Pictures drawn by beauty_models/intake/synthetic.py, texts put together by "
+        "beauty_models/tryon/starter.py."
+    ),
 }
-SHOPPERS = {  # how many of a hundred shoppers' posts show each kind
+
+# How many of a hundred shoppers' posts show each kind. Real classes are as uneven.
+SHOPPERS = {
     "t-shirt": 22,
     "pants": 16,
     "long sleeve": 13,
@@ -34,7 +42,9 @@ SHOPPERS = {  # how many of a hundred shoppers' posts show each kind
 }
 TOY_SHOPPERS = {"t-shirt": 40, "pants": 25, "dress": 20, "hat": 15}
 HUES = ("red", "yellow", "green", "blue", "pink", "black", "white", "brown")
-FITS = {  # what a shopper says of the size, by language
+
+# What a shopper says of the size, by language.
+FITS = {
     "runs small": {
         "en": ["runs small, size up", "a bit too tight for me", "smaller than I thought"],
         "zh": ["偏小，建议买大一码", "有点紧", "尺码比想象的小"],
@@ -48,7 +58,9 @@ FITS = {  # what a shopper says of the size, by language
         "zh": ["偏大，可以买小一码", "太宽松了", "比想象的大"],
     },
 }
-CALLED = {  # other words for a kind
+
+# What shoppers call a kind.
+KIND_NAMES = {
     "t-shirt": {"en": ["T-shirt", "tee", "short-sleeved shirt"], "zh": ["T恤", "短袖"]},
     "long sleeve": {"en": ["long-sleeved shirt", "long sleeve"], "zh": ["长袖衫", "长袖"]},
     "hoodie": {"en": ["hoodie", "hooded sweatshirt"], "zh": ["连帽卫衣", "帽衫"]},
@@ -76,9 +88,7 @@ OPENINGS = {
         "打折时买的{thing}。",
     ],
 }
-ROOM = 64  # pixels a side; smaller photos show a garment on white and come with one word for it
-CLOSE = 0.25  # share of the photos that show the cloth only
-VAGUE = {"en": "piece", "zh": "宝贝"}  # what a shopper says who does not name the garment
+VAGUE_NAME = {"en": "piece", "zh": "宝贝"}  # what a shopper says who does not name the garment
 CLOSINGS = {
     "en": [
         "What goes with it?",
@@ -91,72 +101,122 @@ CLOSINGS = {
 }
 
 
+CATALOGUE_COLUMNS = (
+    "sku",
+    "product",
+    "name",
+    "description",
+    "name_zh",
+    "description_zh",
+    "image",
+    "class",
+    "color",
+)
+POST_COLUMNS = ("id", "product", "text", "photo", "class", "color", "fit")
+
+# Pixels a side from which a photo shows a garment in a room and may be called by several names. What
+# is smaller stands on white and has one name: the toy data must be learned in seconds.
+DETAILED = 64
+
+# Shares of the posts.
+CLOSE_UP = 0.25  # photos that show the cloth only
+NAMED_IN_CLOSE_UP = 0.9  # of those, texts that name the garment: text and photo complete each other
+COLOR_NAMED = 0.25
+NO_TEXT = 0.04
+NO_PHOTO = 0.05  # of the posts whose text names the garment
+
+
 class Garment(NamedTuple):
     """One product of the catalogue."""
 
     sku: str
     kind: str
     pattern: str
-    colour: str
+    color: str
 
 
-def _catalogue(shoppers: dict[str, int], count: int, chance: random.Random) -> list[Garment]:
-    """Return ``count`` garments, three of each kind at least, the others of the kinds that ``shoppers`` buy."""
-    kinds = [*shoppers] * 3 + chance.choices(
-        list(shoppers), list(shoppers.values()), k=count - 3 * len(shoppers)
+class Data(NamedTuple):
+    """How much is written, and how hard it is."""
+
+    shoppers: dict[str, int]  # kind → its share of the posts, in parts
+    products: int
+    posts: int
+    size: int  # pixels a side of a picture
+    named: float  # share of the texts that name the garment in the photo
+
+
+STARTER = Data(SHOPPERS, products=450, posts=1200, size=128, named=0.4)
+TOY = Data(TOY_SHOPPERS, products=80, posts=200, size=32, named=1.0)
+
+
+def _catalogue(data: Data, rng: random.Random) -> list[Garment]:
+    """Return the garments, three of each kind at least, the others of the kinds shoppers buy."""
+    kinds = [*data.shoppers] * 3
+    kinds += rng.choices(
+        list(data.shoppers), list(data.shoppers.values()), k=data.products - len(kinds)
     )
-    return [
-        Garment(f"G{number:03}", kind, chance.choice(list(PATTERNS)), chance.choice(HUES))
-        for number, kind in enumerate(kinds)
-    ]
+    garments = []
+    for number, kind in enumerate(kinds):
+        pattern = rng.choice(list(PATTERNS))
+        garments.append(Garment(f"G{number:03}", kind, pattern, rng.choice(HUES)))
+    return garments
 
 
-def _described(garment: Garment) -> list[str]:
+def _descriptions(garment: Garment) -> list[str]:
     """Return name and description in English and in Chinese, as a shop writes them."""
-    kind, hue = KINDS[garment.kind], COLORS[garment.colour][1]
-    pattern = {"plain": "plain", "striped": "striped", "dotted": "polka-dot", "checked": "checked"}[
-        garment.pattern
-    ]
+    kind = KINDS[garment.kind]
+    pattern = "polka-dot" if garment.pattern == "dotted" else garment.pattern
+    pattern_zh = PATTERNS[garment.pattern]
+    _, color_zh = COLORS[garment.color]
     return [
         f"{pattern.capitalize()} {kind.english}",
-        f"A {pattern} {kind.english} in {garment.colour}. Goes with everything.",
-        f"{PATTERNS[garment.pattern]}{kind.chinese}",
-        f"{hue}{PATTERNS[garment.pattern]}{kind.chinese}，日常百搭。",
+        f"A {pattern} {kind.english} in {garment.color}. Goes with everything.",
+        f"{pattern_zh}{kind.chinese}",
+        f"{color_zh}{pattern_zh}{kind.chinese}，日常百搭。",
     ]
 
 
-def _said(
-    garment: Garment, fit: str, named: bool, names: int, tongue: str, chance: random.Random
+def _post_text(
+    garment: Garment, fit: str, named: bool, names: int, language: str, rng: random.Random
 ) -> str:
-    """Return what a shopper writes; the garment is ``named``, by one of so many ``names``, or not, the colour now and then."""
-    thing = chance.choice(CALLED[garment.kind][tongue][:names]) if named else VAGUE[tongue]
-    if chance.random() < 0.25:
-        thing = f"{garment.colour} {thing}" if tongue == "en" else COLORS[garment.colour][1] + thing
-    parts = [
-        chance.choice(OPENINGS[tongue]).format(thing=thing),
-        chance.choice(FITS[fit][tongue]) + ("." if tongue == "en" else "。") if fit else "",
-        chance.choice(CLOSINGS[tongue]),
-    ]
-    return (" " if tongue == "en" else "").join(part for part in parts if part)
+    """Return what a shopper writes.
+
+    Args:
+        garment: what the photo shows.
+        fit: what is said of its size; "" says nothing.
+        named: whether the text says what kind of garment it is.
+        names: by one of how many names.
+        language: en or zh.
+        rng: the source of all choices.
+    """
+    is_english = language == "en"
+    thing = VAGUE_NAME[language]
+    if named:
+        thing = rng.choice(KIND_NAMES[garment.kind][language][:names])
+    if rng.random() < COLOR_NAMED:
+        thing = f"{garment.color} {thing}" if is_english else COLORS[garment.color][1] + thing
+    parts = [rng.choice(OPENINGS[language]).format(thing=thing)]
+    if fit:
+        parts.append(rng.choice(FITS[fit][language]) + ("." if is_english else "。"))
+    parts.append(rng.choice(CLOSINGS[language]))
+    return (" " if is_english else "").join(filter(None, parts))
 
 
-def _photo(garment: Garment, size: int, seed: int, close: bool) -> Image.Image:
-    """Return a shopper's photo; from ``close`` by it shows the cloth, not the garment. What is tiny stands on white."""
+def _photo(garment: Garment, size: int, seed: int, close_up: bool) -> Image.Image:
+    """Return a shopper's photo; a ``close_up`` shows the cloth, not the garment."""
     picture = product(
         garment.kind,
-        garment.colour,
+        garment.color,
         garment.pattern,
         size=size,
         seed=seed,
-        background="room" if size >= ROOM else "white",
+        background="room" if size >= DETAILED else "white",
     )
-    return (
-        picture.crop((size * 2 // 5, size * 2 // 5, size * 13 // 20, size * 13 // 20)).resize(
-            (size, size)
-        )
-        if close
-        else picture
-    )
+    if not close_up:
+        return picture
+    near = size * 2 // 5
+    far = size * 13 // 20
+    return picture.crop((near, near, far, far)).resize((size, size))
 
 
 def _write(file: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -173,55 +233,64 @@ def _save(raw: Path, name: str, content: bytes) -> str:
     return name
 
 
-def _posts(
-    raw: Path,
-    garments: list[Garment],
-    shoppers: dict[str, int],
-    count: int,
-    size: int,
-    hint: float,
-    chance: random.Random,
-) -> list[list[str]]:
-    """Write ``count`` photos and return the rows of the posts: id, product, text, photo, class, color, fit.
+class Post(NamedTuple):
+    """A row of posts.csv, under the names of its columns."""
 
-    A share ``hint`` of the texts names the garment that the photo shows.
-    """
-    rows = []
-    for number in range(count):
-        kind = chance.choices(list(shoppers), list(shoppers.values()))[0]
-        garment = chance.choice([one for one in garments if one.kind == kind])
-        fit = chance.choice([*FITS, ""])
-        close = size >= ROOM and chance.random() < CLOSE
-        named = chance.random() < (0.9 if close else hint)  # text and photo complete each other
-        text = _said(
-            garment, fit, named, 1 if size < ROOM else 3, chance.choice(["en", "zh"]), chance
+    id: str
+    product: str
+    text: str
+    photo: str
+    kind: str
+    color: str
+    fit: str
+
+
+def _posts(raw: Path, garments: list[Garment], data: Data, rng: random.Random) -> list[Post]:
+    """Write the photos of the shoppers' posts and return the posts."""
+    posts = []
+    for number in range(data.posts):
+        kind = rng.choices(list(data.shoppers), list(data.shoppers.values()))[0]
+        garment = rng.choice([garment for garment in garments if garment.kind == kind])
+        fit = rng.choice([*FITS, ""])
+        close_up = data.size >= DETAILED and rng.random() < CLOSE_UP
+        named = rng.random() < (NAMED_IN_CLOSE_UP if close_up else data.named)
+        names = 1 if data.size < DETAILED else 3
+        language = rng.choice(["en", "zh"])
+        text = _post_text(garment, fit, named, names, language, rng)
+        photo = encode(_photo(garment, data.size, 7000 + number, close_up))
+        if rng.random() < NO_TEXT:
+            text = ""
+        name = ""
+        # A post without a photo must name the garment, or nobody could tell what it is.
+        if not (text and named and rng.random() < NO_PHOTO):
+            name = _save(raw, f"photos/{number:04}.jpg", photo)
+        posts.append(
+            Post(
+                id=f"post{number:04}",
+                product=garment.sku,
+                text=text,
+                photo=name,
+                kind=kind,
+                color=garment.color,
+                fit=fit if text else "",
+            )
         )
-        photo = encode(_photo(garment, size, 7000 + number, close))
-        text = "" if chance.random() < 0.04 else text
-        name = (
-            ""
-            if text and named and chance.random() < 0.05
-            else _save(raw, f"photos/{number:04}.jpg", photo)
-        )
-        rows.append(
-            [f"post{number:04}", garment.sku, text, name, kind, garment.colour, fit if text else ""]
-        )
-    return rows
+    return posts
 
 
 def _shop(raw: Path, garments: list[Garment], size: int) -> list[list[str]]:
-    """Write the catalogue's pictures and return its rows: sku, product, four texts, image, class, color."""
+    """Write the catalogue's pictures and return its rows, see `CATALOGUE_COLUMNS`."""
     rows = []
     for number, garment in enumerate(garments):
-        picture = product(garment.kind, garment.colour, garment.pattern, size=size, seed=number)
-        name = _save(raw, f"catalogue/{garment.sku}.jpg", encode(picture))
-        rows.append(
-            [garment.sku, garment.sku, *_described(garment), name, garment.kind, garment.colour]
-        )
+        picture = product(garment.kind, garment.color, garment.pattern, size=size, seed=number)
+        image = _save(raw, f"catalogue/{garment.sku}.jpg", encode(picture))
+        # Each is a product of its own, so the sku stands as the product, too.
+        known = [garment.sku, garment.sku, *_descriptions(garment)]
+        rows.append([*known, image, garment.kind, garment.color])
     return rows
 
 
-def _dirt(raw: Path, size: int) -> list[list[str]]:
+def _dirt(raw: Path, size: int) -> list[Post]:
     """Write pictures as they should not be delivered, and return posts that name them."""
     picture = product("bag", "red", "plain", size=size, seed=1, background="room")
     stream = io.BytesIO()
@@ -230,49 +299,39 @@ def _dirt(raw: Path, size: int) -> list[list[str]]:
     _save(raw, "photos/cut.jpg", encode(picture)[:400])
     _save(raw, "photos/text.jpg", b"this is no picture")
     return [
-        ["dirt1", "", "", "photos/cut.jpg", "t-shirt", "red", ""],
-        ["dirt2", "", "", "photos/text.jpg", "t-shirt", "red", ""],
-        ["dirt3", "", "", "photos/gone.jpg", "t-shirt", "red", ""],
-        ["dirt4", "", "", "", "t-shirt", "red", ""],
-        ["dirt5", "", "A red bag.", "photos/cmyk.jpg", "bag", "red", ""],
+        Post("dirt1", "", "", "photos/cut.jpg", "t-shirt", "red", ""),
+        Post("dirt2", "", "", "photos/text.jpg", "t-shirt", "red", ""),
+        Post("dirt3", "", "", "photos/gone.jpg", "t-shirt", "red", ""),
+        Post("dirt4", "", "", "", "t-shirt", "red", ""),
+        # The picture is good, but too few examples are bags.
+        Post("dirt5", "", "A red bag.", "photos/cmyk.jpg", "bag", "red", ""),
     ]
 
 
-def _deliver(
-    raw: Path, shoppers: dict[str, int], products: int, posts: int, size: int, hint: float
-) -> None:
-    chance = random.Random(7)
+def _deliver(raw: Path, data: Data) -> None:
+    """Write catalogue, posts, pictures and licence into ``raw``, the same bytes every time."""
+    rng = random.Random(7)
     raw.mkdir(parents=True, exist_ok=True)
-    garments = _catalogue(shoppers, products, chance)
-    _write(
-        raw / "catalogue.csv",
-        [
-            "sku",
-            "product",
-            "name",
-            "description",
-            "name_zh",
-            "description_zh",
-            "image",
-            "class",
-            "color",
-        ],
-        _shop(raw, garments, size),
-    )
-    rows = _posts(raw, garments, shoppers, posts, size, hint, chance) + _dirt(raw, size)
-    _write(raw / "posts.csv", ["id", "product", "text", "photo", "class", "color", "fit"], rows)
+    garments = _catalogue(data, rng)
+    _write(raw / "catalogue.csv", CATALOGUE_COLUMNS, _shop(raw, garments, data.size))
+    posts = _posts(raw, garments, data, rng) + _dirt(raw, data.size)
+    _write(raw / "posts.csv", POST_COLUMNS, posts)
     write_json(raw / "LICENSE.json", LICENSE)
 
 
 def starter(*, raw: Path) -> None:
-    """Write 450 garments, ``catalogue.csv``, and 1,200 posts of shoppers, ``posts.csv``, with their pictures.
+    """Write 450 garments, ``catalogue.csv``, and 1,200 posts of shoppers, ``posts.csv``.
 
-    Posts are in English or Chinese; ten kinds, from 22 % T-shirts to 4 % hats. A quarter of the photos shows the cloth only,
-    six of ten of the other posts do not name the garment: neither text nor photo tells all. The fit stands in words only.
+    Posts are in English or Chinese; ten kinds, from 22 % T-shirts to 4 % hats. A quarter of the
+    photos shows the cloth only, six of ten of the other posts do not name the garment: neither text
+    nor photo tells all. The fit stands in words only.
     """
-    _deliver(raw, SHOPPERS, products=450, posts=1200, size=128, hint=0.4)
+    _deliver(raw, STARTER)
 
 
 def toy(*, raw: Path) -> None:
-    """Write 80 garments and 200 posts that name them, with pictures of 32 pixels a side: four kinds, always the same."""
-    _deliver(raw, TOY_SHOPPERS, products=80, posts=200, size=32, hint=1.0)
+    """Write 80 garments and 200 posts that name them, with pictures of 32 pixels a side.
+
+    There are four kinds, and the data are always the same.
+    """
+    _deliver(raw, TOY)

@@ -1,6 +1,7 @@
-"""A text and an image network side by side, either of which may be missing, and what they make of many examples.
+"""A text and an image network side by side, and what they make of many examples.
 
-What does not change in training, the output of frozen layers and blocks, is computed once and kept on the disk.
+Either of the two may be missing. What does not change in training, the output of frozen layers and
+blocks, is computed once and kept on the disk.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +17,9 @@ from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from beauty_models import progress
-from beauty_models.backbones import vision
+from beauty_models.backbones import vision as vision_backbones
 from beauty_models.backbones.loading import from_pretrained, network
-from beauty_models.backbones.vision import Vision
+from beauty_models.backbones.vision import VisionBackbone
 from beauty_models.device import device
 from beauty_models.files import read_json, write_json
 from beauty_models.intake.shards import Pictures, View
@@ -26,219 +27,249 @@ from beauty_models.training import bert
 from beauty_models.training.augmentation import centre
 from beauty_models.training.batches import Batch, by_length
 from beauty_models.training.frozen_features import Activations
-from beauty_models.tryon.fusion import Places
+from beauty_models.tryon.fusion import TokenFeatures
 
-NAMES = ("text", "image")
+INPUTS = ("text", "image")
 ROWS = 32  # per batch where nothing is learned
+
+Card = dict[str, Any]
+"""What the registry must know of a backbone: base, license, commercial_use."""
 
 
 def _width(model: PreTrainedModel) -> int:
-    """Return how many features ``model`` has for each place."""
-    return int(
-        model.config.hidden_size
-        if hasattr(model.config, "hidden_size")
-        else model.timm_model.num_features
-    )
+    """Return how many features ``model`` has for each token."""
+    if hasattr(model.config, "hidden_size"):
+        return int(model.config.hidden_size)
+    return int(model.timm_model.num_features)  # timm's configuration does not say
+
+
+class Networks(NamedTuple):
+    """What the towers are made of; None for an input that the data do not have."""
+
+    text: PreTrainedModel | None
+    tokenizer: PreTrainedTokenizerFast | None
+    vision: VisionBackbone | None
+    cards: dict[str, Card]  # by input
 
 
 class Towers(nn.Module):
-    """The two networks. ``cards`` has what the registry must know of each; ``size`` is in pixels a side."""
+    """The two networks. ``size`` is in pixels a side."""
 
     def __init__(
         self,
         text: PreTrainedModel | None,
         tokenizer: PreTrainedTokenizerFast | None,
-        eye: Vision | None,
-        cards: dict[str, dict[str, Any]],
+        vision: VisionBackbone | None,
+        cards: dict[str, Card],
         size: int,
         max_tokens: int,
     ) -> None:
         super().__init__()
-        self.text, self.image = text, eye.model if eye else None
-        self.tokenizer, self.eye, self.cards, self.size, self.max_tokens = (
-            tokenizer,
-            eye,
-            cards,
-            size,
-            max_tokens,
-        )
-        self.widths = {
-            name: _width(model)
-            for name, model in (("text", self.text), ("image", self.image))
-            if model is not None
-        }
+        # `text` and `image` are the names of the weights, too: a saved model depends on them.
+        self.text = text
+        self.image = vision.model if vision else None
+        self.tokenizer = tokenizer
+        self.vision = vision
+        self.cards = cards
+        self.size = size
+        self.max_tokens = max_tokens
+        self.widths = {}
+        if text is not None:
+            self.widths["text"] = _width(text)
+        if vision is not None:
+            self.widths["image"] = _width(vision.model)
 
-    def tokens(self, texts: Sequence[str]) -> list[torch.Tensor]:
+    def tokenize(self, texts: Sequence[str]) -> list[torch.Tensor]:
         """Return the token ids of each text."""
         return bert.tokenize(self.tokenizer, texts, self.max_tokens) if self.tokenizer else []
 
-    def read(self, rows: Sequence[torch.Tensor], stop: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the output [n, length, width] of the text network's first ``stop`` layers for token ids, and its mask."""
+    def text_features(
+        self, token_ids: Sequence[torch.Tensor], layers: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the output [n, length, width] of the text network's first ``layers``, its mask."""
         assert self.text is not None and self.tokenizer is not None
-        ids, mask = bert.pad(rows, self.tokenizer.pad_token_id)
-        return bert.encode(self.text, self.text.embeddings(input_ids=ids), mask, 0, stop), mask
+        ids, mask = bert.pad(token_ids, self.tokenizer.pad_token_id)
+        embeddings = self.text.embeddings(input_ids=ids)
+        return bert.encode(self.text, embeddings, mask, 0, layers), mask
 
-    def look(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return the features by place [n, places, width] of uint8 ``pictures`` [n, 3, size, size]."""
-        assert self.eye is not None
-        return vision.grid(self.eye.model, self.eye.pixels(pictures))
+    def image_features(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return the features [n, places, width] of uint8 ``pictures`` [n, 3, size, size]."""
+        assert self.vision is not None
+        return vision_backbones.spatial_features(self.vision.model, self.vision.pixels(pictures))
 
-    def look_twice(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return the mean of the features of the pictures and, place by place, of their mirror images."""
-        plain, mirrored = self.look(pictures), self.look(pictures.flip(-1))
+    def image_features_flip_tta(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return the mean of the features of the pictures and of their mirror images.
+
+        Test-time augmentation by a flip; the mirror image's places are flipped back before.
+        """
+        plain = self.image_features(pictures)
+        mirrored = self.image_features(pictures.flip(-1))
         side = round(plain.shape[1] ** 0.5)
-        mean: torch.Tensor = (plain + mirrored.unflatten(1, (side, side)).flip(2).flatten(1, 2)) / 2
+        rows_and_columns = mirrored.unflatten(1, (side, side))
+        mean: torch.Tensor = (plain + rows_and_columns.flip(2).flatten(1, 2)) / 2
         return mean
 
-    def blank(self, name: str, count: int) -> Places:
+    def absent_input(self, name: str, count: int) -> TokenFeatures:
         """Return ``count`` inputs of the kind ``name`` that are not there."""
-        nothing = torch.zeros(count, dtype=torch.bool, device=device())
-        return Places(
-            torch.zeros(count, 1, self.widths[name], device=device()), ~nothing[:, None], nothing
-        )
+        absent = torch.zeros(count, dtype=torch.bool, device=device())
+        # One token that counts as real: the mean over none would be NaN.
+        values = torch.zeros(count, 1, self.widths[name], device=device())
+        return TokenFeatures(values, ~absent[:, None], absent)
 
     def save_networks(self, folder: Path) -> None:
-        """Write the networks to ``text`` and ``image`` in ``folder``, as transformers reads them, and their cards beside."""
+        """Write the networks to ``text`` and ``image`` in ``folder``, and their cards beside.
+
+        transformers reads the networks.
+        """
         if self.text is not None and self.tokenizer is not None:
             self.text.save_pretrained(folder / "text")
             self.tokenizer.save_pretrained(folder / "text")
-        if self.eye is not None:
-            vision.save(self.eye, folder / "image")
+        if self.vision is not None:
+            vision_backbones.save(self.vision, folder / "image")
         for name, card in self.cards.items():
             write_json(folder / f"{name}.json", card)
 
 
-Networks = tuple[
-    PreTrainedModel | None, PreTrainedTokenizerFast | None, Vision | None, dict[str, dict[str, Any]]
-]
-
-
 def load_networks(folder: Path) -> Networks:
-    """Return text network, tokenizer, image network and the cards that `Towers.save_networks` wrote; None for what is not there."""
-    text = (
-        network(AutoModel, folder / "text", add_pooling_layer=False)
-        if (folder / "text").exists()
-        else None
-    )
-    tokenizer = from_pretrained(AutoTokenizer, folder / "text") if text is not None else None
-    image = vision.load(str(folder / "image")) if (folder / "image").exists() else None
-    return (
-        text,
-        tokenizer,
-        image,
-        {name: read_json(folder / f"{name}.json") for name in NAMES if (folder / name).exists()},
-    )
+    """Return what `Towers.save_networks` wrote to ``folder``."""
+    text = tokenizer = vision = None
+    cards = {}
+    if (folder / "text").exists():
+        text = network(AutoModel, folder / "text", add_pooling_layer=False)
+        tokenizer = from_pretrained(AutoTokenizer, folder / "text")
+    if (folder / "image").exists():
+        vision = vision_backbones.load(str(folder / "image"))
+    for name in INPUTS:
+        if (folder / name).exists():
+            cards[name] = read_json(folder / f"{name}.json")
+    return Networks(text, tokenizer, vision, cards)
 
 
 class Inputs:
-    """Examples as the networks see them; ``there`` [n] tells which have a text and which a picture ("" stands for none)."""
+    """Examples as the networks see them.
+
+    ``present`` tells of each input which examples [n] have it; "" stands for a text or a picture
+    that is not there.
+    """
 
     def __init__(
         self, towers: Towers, texts: Sequence[str], keys: Sequence[str], pictures: Pictures
     ) -> None:
-        self.towers, self.pictures, self.keys = towers, pictures, list(keys)
-        self.there = {
+        self.towers = towers
+        self.pictures = pictures
+        self.keys = list(keys)
+        self.present = {
             "text": torch.tensor([bool(text) for text in texts]),
             "image": torch.tensor([bool(key) for key in keys]),
         }
-        self.rows = towers.tokens(texts)
-        self.words: Activations | None = None
-        self.patches: Activations | None = None
-        self.depth = 0  # of the text network's layers that `words` holds the output of
+        self.token_ids = towers.tokenize(texts)
+        self.frozen_text: Activations | None = None
+        self.frozen_layers = 0  # of the text network, whose output `frozen_text` holds
+        self.frozen_image: Activations | None = None
 
-    def compute(self, folder: Path, layers: int, blocks: int) -> None:
-        """Compute once the output of the lowest text ``layers`` and, when ``blocks`` are all of the image network's, of that."""
+    def compute_frozen(self, folder: Path, layers: int, blocks: int) -> None:
+        """Compute once what does not change while training.
+
+        That is the output of the lowest ``layers`` of the text network, and, when ``blocks`` are
+        all of the image network's, of that.
+        """
         towers = self.towers.eval()
         if towers.text is not None:
-            self.words, self.depth = (
-                self._words(folder / "words.bin", layers) if layers else None,
-                layers,
-            )
+            self.frozen_text = None
+            if layers:
+                self.frozen_text = self._compute_text(folder / "words.bin", layers)
+            self.frozen_layers = layers
         if towers.image is not None:
-            still = blocks >= len(vision.blocks(towers.image))
-            self.patches = (
-                (self.patches or self._patches(folder / "patches.bin")) if still else None
-            )
+            all_frozen = blocks >= len(vision_backbones.blocks(towers.image))
+            if not all_frozen:
+                self.frozen_image = None
+            elif self.frozen_image is None:
+                self.frozen_image = self._compute_image(folder / "patches.bin")
 
     @torch.no_grad()
-    def _words(self, file: Path, layers: int) -> Activations:
-        lengths = np.array([len(row) for row in self.rows], np.int64)
-        kept = Activations(file, lengths, self.towers.widths["text"], torch.float32)
+    def _compute_text(self, file: Path, layers: int) -> Activations:
+        lengths = np.array([len(ids) for ids in self.token_ids], np.int64)
+        activations = Activations(file, lengths, self.towers.widths["text"], torch.float32)
         with progress.bar("texts, once", len(lengths)) as bar:
             for batch in by_length(lengths, ROWS):
-                kept.write(batch, self.towers.read([self.rows[i] for i in batch], layers)[0])
+                values, _ = self.towers.text_features([self.token_ids[i] for i in batch], layers)
+                activations.write(batch, values)
                 bar.advance(len(batch))
-        return kept
+        return activations
 
     @torch.no_grad()
-    def _patches(self, file: Path) -> Activations:
-        shown = np.flatnonzero(self.there["image"])
-        places = self.towers.look(
-            torch.zeros(1, 3, self.towers.size, self.towers.size, dtype=torch.uint8)
-        ).shape[1]
-        kept = Activations(
-            file,
-            np.where(self.there["image"], places, 1).astype(np.int64),
-            self.towers.widths["image"],
-            torch.bfloat16,
-        )
-        with progress.bar("pictures, once", len(shown)) as bar:
-            for start in range(0, len(shown), ROWS):
-                batch = shown[start : start + ROWS]
-                kept.write(batch, self.towers.look_twice(self._seen(batch, None)))
+    def _compute_image(self, file: Path) -> Activations:
+        size = self.towers.size
+        black = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+        places = self.towers.image_features(black).shape[1]
+        lengths = np.where(self.present["image"], places, 1).astype(np.int64)
+        # bfloat16 takes half the disk: EfficientNet-lite0 makes 49 × 1,280 numbers of a picture of
+        # 224 pixels.
+        activations = Activations(file, lengths, self.towers.widths["image"], torch.bfloat16)
+        rows = np.flatnonzero(self.present["image"])
+        with progress.bar("pictures, once", len(rows)) as bar:
+            for start in range(0, len(rows), ROWS):
+                batch = rows[start : start + ROWS]
+                pictures = self._pictures(batch, None)
+                activations.write(batch, self.towers.image_features_flip_tta(pictures))
                 bar.advance(len(batch))
-        return kept
+        return activations
 
-    def _seen(self, batch: Batch, view: View | None, size: int | None = None) -> torch.Tensor:
-        """Return the pictures of rows ``batch`` as uint8 [n, 3, size, size], black where none is there; the middle without a ``view``."""
-        size = size or self.towers.size
-        seen = torch.zeros(len(batch), 3, size, size, dtype=torch.uint8)
-        seen[self.there["image"][batch]] = self.pictures.tensor(
-            [self.keys[i] for i in batch if self.keys[i]], size, view or centre(size)
-        )
-        return seen
+    def _pictures(self, batch: Batch, view: View | None, size: int | None = None) -> torch.Tensor:
+        """Return the pictures of rows ``batch`` as uint8 [n, 3, size, size].
 
-    def take(
-        self, batch: Batch, view: View | None = None, size: int | None = None
-    ) -> dict[str, Places]:
-        """Return what the networks make of rows ``batch``; pictures as ``view``, ``size`` pixels a side, shows them.
-
-        Without a view: the middle of the picture and its mirror image.
+        Without a ``view`` their middle; black where there is none.
         """
-        return {
-            name: self._text(batch) if name == "text" else self._image(batch, view, size)
-            for name in self.towers.widths
-        }
+        size = size or self.towers.size
+        pictures = torch.zeros(len(batch), 3, size, size, dtype=torch.uint8)
+        keys = [self.keys[i] for i in batch if self.keys[i]]
+        pictures[self.present["image"][batch]] = self.pictures.tensor(
+            keys, size, view or centre(size)
+        )
+        return pictures
 
-    def _text(self, batch: Batch) -> Places:
-        there, text = self.there["text"][batch], self.towers.text
-        if not there.any() or text is None:
-            return self.towers.blank("text", len(batch))
-        hidden, mask = (
-            self.words.read(batch)
-            if self.words
-            else self.towers.read([self.rows[i] for i in batch], 0)
-        )
-        return Places(
-            bert.encode(text, hidden, mask, self.depth, len(bert.layers(text))).float(),
-            mask,
-            there.to(device()),
-        )
+    def encode_batch(
+        self, batch: Batch, view: View | None = None, size: int | None = None
+    ) -> dict[str, TokenFeatures]:
+        """Return what the networks make of rows ``batch``, by input.
 
-    def _image(self, batch: Batch, view: View | None, size: int | None) -> Places:
-        there = self.there["image"][batch]
-        if not there.any():
-            return self.towers.blank("image", len(batch))
-        if self.patches:
-            values, mask = self.patches.read(batch)
-            return Places(values.float(), mask, there.to(device()))
-        seen = self._seen(batch, view, size)
-        values = self.towers.look(seen) if view else self.towers.look_twice(seen)
-        return Places(
-            values,
-            torch.ones(values.shape[:2], dtype=torch.bool, device=device()),
-            there.to(device()),
-        )
+        Args:
+            batch: numbers of rows.
+            view: how pictures are seen; without one, their middle and its mirror image.
+            size: pixels a side of the ``view``.
+        """
+        encoded = {}
+        if self.towers.text is not None:
+            encoded["text"] = self._encode_text(batch)
+        if self.towers.image is not None:
+            encoded["image"] = self._encode_image(batch, view, size)
+        return encoded
+
+    def _encode_text(self, batch: Batch) -> TokenFeatures:
+        text = self.towers.text
+        present = self.present["text"][batch]
+        if text is None or not present.any():
+            return self.towers.absent_input("text", len(batch))
+        if self.frozen_text:
+            hidden, mask = self.frozen_text.read(batch)
+        else:
+            hidden, mask = self.towers.text_features([self.token_ids[i] for i in batch], 0)
+        values = bert.encode(text, hidden, mask, self.frozen_layers, len(bert.layers(text)))
+        return TokenFeatures(values.float(), mask, present.to(device()))
+
+    def _encode_image(self, batch: Batch, view: View | None, size: int | None) -> TokenFeatures:
+        present = self.present["image"][batch]
+        if not present.any():
+            return self.towers.absent_input("image", len(batch))
+        if self.frozen_image:
+            values, mask = self.frozen_image.read(batch)
+            return TokenFeatures(values.float(), mask, present.to(device()))
+        pictures = self._pictures(batch, view, size)
+        towers = self.towers
+        encode = towers.image_features if view else towers.image_features_flip_tta
+        values = encode(pictures)
+        mask = torch.ones(values.shape[:2], dtype=torch.bool, device=device())
+        return TokenFeatures(values, mask, present.to(device()))
 
 
 @contextmanager
@@ -250,30 +281,45 @@ def full_precision_above(model: PreTrainedModel | None, lowest: int) -> Iterator
     makes convolutions two to three times as fast forward, but depthwise ones four times as slow
     backward.
     """
-    found = vision.blocks(model)[lowest:] if model is not None else []
-    depthwise = model is not None and any(
-        isinstance(part, nn.Conv2d) and part.groups > 1 for part in model.modules()
-    )
-    if not found or not depthwise or device().type != "cpu":
+    if model is None or not _is_faster_in_full_precision(model, lowest):
         yield
         return
-    first = next(part for part in found[0].modules() if not isinstance(part, nn.ModuleList))
-    before: list[bool] = []
+    # Hooks, because transformers calls the blocks and offers no place between them.
+    lowest_block = vision_backbones.blocks(model)[lowest]
+    first = next(
+        module for module in lowest_block.modules() if not isinstance(module, nn.ModuleList)
+    )
+    before: list[bool] = []  # whether autocast was on, pushed here and popped behind
 
-    def rise(_: nn.Module, values: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    def autocast_off(_: nn.Module, values: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         if not torch.is_grad_enabled():
             return values
         before.append(torch.is_autocast_enabled("cpu"))
         torch.set_autocast_enabled("cpu", False)
         return tuple(value.float() for value in values)
 
-    def fall(_: nn.Module, values: Any, result: Any) -> None:
+    def autocast_back(_: nn.Module, values: Any, result: Any) -> None:
         if before:
             torch.set_autocast_enabled("cpu", before.pop())
 
-    hooks = [first.register_forward_pre_hook(rise), model.register_forward_hook(fall)]  # type: ignore[union-attr]
+    hooks = [
+        first.register_forward_pre_hook(autocast_off),
+        model.register_forward_hook(autocast_back),
+    ]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _is_faster_in_full_precision(model: PreTrainedModel, lowest: int) -> bool:
+    """Return whether training the blocks from ``lowest`` on means depthwise convolutions on a CPU.
+
+    Of 32 photos the learning blocks of EfficientNet-lite0 took 0.29 s backward in float32 and
+    1.15 s in bfloat16, on a CPU with AVX-512 BF16.
+    """
+    if device().type != "cpu" or not vision_backbones.blocks(model)[lowest:]:
+        return False
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    return any(convolution.groups > 1 for convolution in convolutions)

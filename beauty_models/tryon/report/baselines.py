@@ -24,7 +24,8 @@ from beauty_models.intake.shards import Pictures
 from beauty_models.progress import log_line
 from beauty_models.retrieval.features import colour_histogram, hog
 from beauty_models.training import bert
-from beauty_models.tryon.model import PARTS, Stylist
+from beauty_models.tryon.heads import Head
+from beauty_models.tryon.model import PARTS, FusionClassifier
 from beauty_models.tryon.report.scores import HeadProbabilities
 from beauty_models.tryon.towers import ROWS, Inputs, Towers
 
@@ -40,13 +41,14 @@ Photos alone have no n-grams, a network from scratch has no frozen features.
 """
 
 
-def label_numbers(frame: pd.DataFrame, head: dict[str, Any]) -> NDArray[np.int64]:
+def label_numbers(frame: pd.DataFrame, head: Head) -> NDArray[np.int64]:
     """Return the place of each row's label among those of ``head`` [n], −1 where it has none."""
     number = {name: i for i, name in enumerate(head["labels"])}
-    return frame[f"label.{head['name']}"].map(number).fillna(-1).to_numpy(np.int64)
+    numbers = frame[f"label.{head['name']}"].map(number).fillna(-1)
+    return np.asarray(numbers, np.int64)
 
 
-def majority(frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]) -> HeadProbabilities:
+def majority(frames: dict[str, pd.DataFrame], heads: Sequence[Head]) -> HeadProbabilities:
     """Predict the label that most training examples have; the probabilities are their shares."""
     probabilities = {}
     for head in heads:
@@ -60,7 +62,7 @@ def majority(frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]) -
 def regression(
     features: dict[str, Matrix],
     frames: dict[str, pd.DataFrame],
-    heads: Sequence[dict[str, Any]],
+    heads: Sequence[Head],
     strengths: Sequence[float],
 ) -> tuple[HeadProbabilities, str]:
     """Return what logistic regression predicts for every head, and its setting for the first.
@@ -85,7 +87,7 @@ def regression(
 
 
 def hog_logreg(
-    frames: dict[str, pd.DataFrame], pictures: Pictures, heads: Sequence[dict[str, Any]]
+    frames: dict[str, pd.DataFrame], pictures: Pictures, heads: Sequence[Head]
 ) -> tuple[HeadProbabilities, str]:
     """Return the predictions from gradients and colours; an example without a picture has zeros."""
 
@@ -104,7 +106,7 @@ def hog_logreg(
 
 
 def tfidf_logreg(
-    frames: dict[str, pd.DataFrame], heads: Sequence[dict[str, Any]]
+    frames: dict[str, pd.DataFrame], heads: Sequence[Head]
 ) -> tuple[HeadProbabilities, str]:
     """Return the predictions from character 1- to 3-grams of the texts."""
     features = classical.tfidf_features({split: frames[split]["text"].tolist() for split in PARTS})
@@ -112,10 +114,10 @@ def tfidf_logreg(
 
 
 def frozen_logreg(
-    frames: dict[str, pd.DataFrame], pictures: Pictures, stylist: Stylist
+    frames: dict[str, pd.DataFrame], pictures: Pictures, classifier: FusionClassifier
 ) -> tuple[HeadProbabilities, str]:
     """Return the predictions from what the backbones made of text and picture before training."""
-    cards = stylist.cards
+    cards = classifier.cards
     text = text_backbones.load(cards["text"]["base"]) if "text" in cards else None
     network = vision.load(cards["image"]["base"]) if "image" in cards else None
     towers = Towers(
@@ -123,12 +125,12 @@ def frozen_logreg(
         text.tokenizer if text else None,
         network,
         {},
-        stylist.size,
-        stylist.max_tokens,
+        classifier.size,
+        classifier.max_tokens,
     ).eval()
     features = {split: _frozen_features(towers, frames[split], pictures) for split in PARTS}
     dense = classical.standardize(features)
-    return regression(dense, frames, stylist.shape.heads, DENSE_STRENGTHS)
+    return regression(dense, frames, classifier.config.heads, DENSE_STRENGTHS)
 
 
 @torch.no_grad()
@@ -142,32 +144,32 @@ def _frozen_features(
         for start in range(0, len(frame), ROWS):
             rows = np.arange(start, min(start + ROWS, len(frame)))
             means = []
-            for places in inputs.take(rows).values():
-                means.append(bert.mean(places.values, places.mask) * places.there[:, None])
+            for places in inputs.encode_batch(rows).values():
+                means.append(bert.mean(places.values, places.mask) * places.present[:, None])
             batches.append(torch.cat(means, -1).cpu().numpy())
     return np.concatenate(batches)
 
 
 def baselines(
-    frames: dict[str, pd.DataFrame], pictures: Pictures, stylist: Stylist
+    frames: dict[str, pd.DataFrame], pictures: Pictures, classifier: FusionClassifier
 ) -> tuple[dict[str, HeadProbabilities], list[str]]:
     """Return the predictions of all baselines that the data allow, and a sentence on each."""
-    heads = stylist.shape.heads
+    heads = classifier.config.heads
     predictions = {"majority": majority(frames, heads)}
     notes = []
-    if "image" in stylist.widths:
+    if "image" in classifier.widths:
         log_line("evaluate: gradients and colours")
         predictions["hog_logreg"], note = hog_logreg(frames, pictures, heads)
         notes.append(f"HOG and colours + logistic regression: {note}.")
-    if "text" in stylist.widths:
+    if "text" in classifier.widths:
         log_line("evaluate: n-grams")
         predictions["tfidf_logreg"], note = tfidf_logreg(frames, heads)
         notes.append(f"TF-IDF of character 1- to 3-grams + logistic regression: {note}.")
-    bases = [card["base"] for card in stylist.cards.values()]
+    bases = [card["base"] for card in classifier.cards.values()]
     if "scratch" in bases:
         notes.append("No frozen backbone to compare with: a network was trained from scratch.")
     else:
         log_line("evaluate: frozen backbones")
-        predictions["frozen_logreg"], note = frozen_logreg(frames, pictures, stylist)
+        predictions["frozen_logreg"], note = frozen_logreg(frames, pictures, classifier)
         notes.append(f"{' and '.join(bases)}, untouched, + logistic regression: {note}.")
     return predictions, notes

@@ -42,8 +42,9 @@ from beauty_models.intake.shards import Pictures
 from beauty_models.progress import log_line
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.attribution import Reasons, explain
-from beauty_models.tryon.board import Shown, explained, save_png, stacked, strip
-from beauty_models.tryon.model import Stylist
+from beauty_models.tryon.board import Tile, contact_sheet, explanation, save_png, stack
+from beauty_models.tryon.heads import Head
+from beauty_models.tryon.model import FusionClassifier
 from beauty_models.tryon.report import declared
 from beauty_models.tryon.report.scores import HeadProbabilities, Scores
 
@@ -227,7 +228,7 @@ def quality_page(scores: Scores, folder: Path, reasons: Sequence[Html]) -> str:
 
 
 def _prediction_table(
-    test: pd.DataFrame, model: HeadProbabilities, heads: Sequence[dict[str, Any]]
+    test: pd.DataFrame, model: HeadProbabilities, heads: Sequence[Head]
 ) -> pd.DataFrame:
     """Return id, key, product and, for each head, label, prediction and its probability."""
     predictions = test[["id", "key", "product"]].copy()
@@ -242,7 +243,7 @@ def _prediction_table(
 
 def _worst_errors(
     predictions: pd.DataFrame, test: pd.DataFrame, pictures: Pictures, head: str, count: int
-) -> list[Shown]:
+) -> list[Tile]:
     """Return the ``count`` errors the model was most sure of, with their photos."""
     labelled = predictions[head].notna()
     wrong = labelled & (predictions[head] != predictions[f"{head}.predicted"])
@@ -252,7 +253,7 @@ def _worst_errors(
         key = str(test.at[i, "image"])
         photo = pictures.image(key) if key else None
         answer = f"{row[f'{head}.predicted']} {row[f'{head}.probability']:.0%}"
-        tiles.append(Shown(photo, [answer, f"labelled {row[head]}"], False))
+        tiles.append(Tile(photo, [answer, f"labelled {row[head]}"], False))
     return tiles
 
 
@@ -293,7 +294,7 @@ def _explain_rows(
     rows: Sequence[int],
     test: pd.DataFrame,
     labels: Sequence[Any],
-    stylist: Stylist,
+    classifier: FusionClassifier,
     pictures: Pictures,
 ) -> list[Html]:
     """Draw why the model answers as it does to ``rows`` of ``test``; return their texts.
@@ -305,13 +306,13 @@ def _explain_rows(
     for number, row in enumerate(rows, 1):
         text = str(test.at[row, "text"])
         key = str(test.at[row, "image"])
-        reasons = explain(stylist, text, key, pictures)
+        reasons = explain(classifier, text, key, pictures)
         photo = pictures.image(key) if key else None
         right = reasons.label == labels[row]
-        panels.append(explained(photo, reasons, f"labelled {labels[row]}", right))
+        panels.append(explanation(photo, reasons, f"labelled {labels[row]}", right))
         texts.append(_word_effects(number, reasons))
     if panels:
-        save_png(stacked(panels), file)
+        save_png(stack(panels), file)
     return texts
 
 
@@ -320,23 +321,23 @@ def write_report(
     scores: Scores,
     test: pd.DataFrame,
     model: HeadProbabilities,
-    stylist: Stylist,
+    classifier: FusionClassifier,
     pictures: Pictures,
     params: Evaluate,
 ) -> None:
     """Write predictions.parquet, confusion.png, errors.png, reasons.png and index.html."""
-    heads = stylist.shape.heads
+    heads = classifier.config.heads
     first = heads[0]["name"]
     test = test.reset_index(drop=True)
     predictions = _prediction_table(test, model, heads)
     predictions.to_parquet(folder / "predictions.parquet", index=False)
     counts = np.array(scores["confusion"])
     confusion_png(folder / "confusion.png", counts, scores["classes"], with_shares=False)
-    errors = _worst_errors(predictions, test, pictures, first, params.worst)
+    errors = _worst_errors(predictions, test, pictures, first, params.listed_errors)
     if errors:
-        save_png(strip(errors, COLUMNS), folder / "errors.png")
+        save_png(contact_sheet(errors, COLUMNS), folder / "errors.png")
     rows = _rows_to_explain(predictions, test, first, params.examples)
     labels = predictions[first].tolist()
-    texts = _explain_rows(folder / "reasons.png", rows, test, labels, stylist, pictures)
+    texts = _explain_rows(folder / "reasons.png", rows, test, labels, classifier, pictures)
     (folder / "index.html").write_text(quality_page(scores, folder, texts), encoding="utf-8")
     log_line(f"evaluate: {folder.name} written")

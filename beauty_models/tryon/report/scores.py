@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beauty_models.evaluation.comparison import ClassMetrics
+from beauty_models.tryon.heads import Head
 
 HeadProbabilities = dict[str, NDArray[np.float64]]
 """Head → probabilities [test rows, labels]: what a method, the model or a baseline, predicts."""
@@ -18,7 +19,7 @@ class Scores(TypedDict):
 
     n: int  # examples with a class that the model knows
     classes: list[str]
-    heads: list[dict[str, Any]]  # name, labels
+    heads: list[Head]
     grouped: bool  # whether intervals resample products, not examples
     confidence: float  # of the intervals
     baselines: list[str]
