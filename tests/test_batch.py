@@ -1,4 +1,4 @@
-"""A whole file answered: its own columns as they were, answers beside them, failed rows kept, resumed after a kill."""
+"""A whole file answered: its columns as they were, answers beside them, resumed after a kill."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from mini import wait_for
 
-from beauty_models.serving import batch, rows
+from beauty_models.serving import answers, batch
+from beauty_models.serving.readers import open_source
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,11 +42,12 @@ class Lengths:
 def answer(
     place: Path, out: Path, served: Any = None, names: tuple[str, ...] = ("length", "all")
 ) -> dict[str, Any]:
-    source = rows.source(place, out)
+    source = open_source(place, out)
     columns = {} if place.is_dir() else {"text": "text"}
-    asking = batch.Asking(served or Lengths(), names, columns, {}, place)
-    identity = {"input": batch._digest(place)}
-    return batch.answer_file(asking, source, out, prefix="prediction_", identity=identity)
+    predictor = answers.RowPredictor(served or Lengths(), names, columns, {}, place)
+    identity = {"input": batch.digest(place)}
+    summary = answers.answer_file(predictor, source, out, prefix="prediction_", identity=identity)
+    return dict(summary)
 
 
 def test_csv_keeps_every_cell_as_it_was(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ TRICKY = [
 def test_rows_of_text_stand_in_the_answer_character_by_character(
     tmp_path: Path, encoding: str, ending: str, mark: str
 ) -> None:
-    """Quotes, empty and missing cells, spaces, numbers and line ends are what they were, in UTF-8."""
+    """Quotes, empty and missing cells, spaces, numbers and line ends stay, in UTF-8."""
     lines = [line.replace(",", ".").replace(";", mark) for line in TRICKY]
     lines += [f"{number}{mark}这个口红颜色很好看，推荐购买{mark}{mark}" for number in range(40)]
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
@@ -199,7 +201,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str) -> None:
-    """Twenty thousand rows of 80 MB take about what a hundred take; once the file was in memory several times."""
+    """Twenty thousand rows of 80 MB take about what a hundred take."""
 
     def peak(count: int) -> int:
         table = pd.DataFrame(
@@ -252,8 +254,8 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, "TESTS")
 import test_batch
-from beauty_models.serving import batch
-batch.ROWS = 10
+from beauty_models.serving import answers
+answers.CHUNK_ROWS = 10
 class Slow(test_batch.Lengths):
     def predict(self, frame, params=None):
         if Path("parts-done").exists():
@@ -267,7 +269,7 @@ test_batch.answer(Path("in.csv"), Path("out.csv"), Slow())
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(batch, "ROWS", 10)
+    monkeypatch.setattr(answers, "CHUNK_ROWS", 10)
     Path("in.csv").write_text("text\n" + "".join(f"t{number}\n" for number in range(200)))
     run = subprocess.Popen(
         [sys.executable, "-c", SLOW.replace("TESTS", str(ROOT / "tests"))],
@@ -293,9 +295,9 @@ def test_answers_of_another_input_are_not_taken(
 ) -> None:
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("text\nabc\n")
-    yesterday = batch._Parts(out, {"input": "of yesterday"})
+    yesterday = answers.PartFiles(out, {"input": "of yesterday"})
     yesterday.file(0).write_text("xyz,99,{},\n")
-    yesterday.keep(0, [{"error": None}])
+    yesterday.note(0, [{"error": None}])
     answer(source, out)
     assert "beginning anew" in capsys.readouterr().out
     assert out.read_text().splitlines()[1].split(",")[:2] == ["abc", "3"]

@@ -1,4 +1,4 @@
-"""Registered versions answer: in MLflow itself, asked by a program outside the project, and whole files by the command."""
+"""Registered versions answer: in MLflow itself, to a program outside, and whole files by command."""
 
 from __future__ import annotations
 
@@ -280,13 +280,19 @@ def printed_by(code: str) -> str:
 def test_a_family_says_what_can_be_asked_without_loading_torch(family: str) -> None:
     served = import_module(f"beauty_models.{family}.serving")
     assert served.COLUMNS and all(isinstance(needed, bool) for needed in served.COLUMNS.values())
-    code = f"import sys; from tasks.registry import flavor; flavor.files({family!r}); print('torch' in sys.modules)"
+    code = (
+        f"import sys; from tasks.registry import flavor; flavor.files({family!r}); "
+        "print('torch' in sys.modules)"
+    )
     assert printed_by(code) == "False\n"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_answer_loads_nothing_that_only_training_and_pages_need(family: str) -> None:
-    code = f"import sys, beauty_models.{family}.predict, beauty_models.{family}.serving; print([*sys.modules])"
+    code = (
+        f"import sys, beauty_models.{family}.predict, beauty_models.{family}.serving; "
+        "print([*sys.modules])"
+    )
     needless = {"mlflow", "prefect", "dvc", "sklearn", "matplotlib", "jieba", "diffusers"}
     assert not needless & set(ast.literal_eval(printed_by(code)))
 
