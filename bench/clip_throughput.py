@@ -37,16 +37,16 @@ from beauty_models.device import device, fast_bfloat16
 from beauty_models.intake.shards import Pictures
 from beauty_models.recommend import Finetune, Pretrain
 from beauty_models.recommend.finetune import Trainer
-from beauty_models.recommend.model import build
-from beauty_models.recommend.openclip import Dual
-from beauty_models.recommend.pairs import Pairs, Rules
+from beauty_models.recommend.model import build_encoder
+from beauty_models.recommend.openclip import DualEncoder
+from beauty_models.recommend.pairs import ImageTextPairs, PairParams
 from beauty_models.training.checkpoint import Checkpoint
 from bench import needs
 
 
-def _dual(section: Pretrain, texts: list[str]) -> Dual:
+def _encoder(section: Pretrain, texts: list[str]) -> DualEncoder:
     torch.manual_seed(section.seed)
-    return build(
+    return build_encoder(
         image=section.image,
         text=section.text,
         scratch=section.scratch.model_dump(),
@@ -78,10 +78,10 @@ class _Loose(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 
 def theirs(
-    dual: Dual, items: pd.DataFrame, place: Path, section: Finetune, workers: int
+    encoder: DualEncoder, items: pd.DataFrame, place: Path, section: Finetune, workers: int
 ) -> list[float]:
     """Return the seconds of each epoch of open_clip's training."""
-    clip, pictures = dual.clip.to(device()), Pictures(place, "train")
+    clip, pictures = encoder.clip.to(device()), Pictures(place, "train")
     clip.output_dict = True
     if section.locked:
         clip.lock_image_tower(unlocked_groups=0, freeze_bn_stats=True)
@@ -98,14 +98,14 @@ def theirs(
         files = [Path(folder) / f"{row}.jpg" for row in range(len(items))]
         for file, key in zip(files, items["image"], strict=True):
             file.write_bytes(pictures.jpeg(key))
-        preprocess = dual.config["preprocess_cfg"]
+        preprocess = encoder.config["preprocess_cfg"]
         view = image_transform(
             preprocess["size"],
             is_train=True,
             mean=tuple(preprocess["mean"]),
             std=tuple(preprocess["std"]),
         )
-        pairs = _Loose(files, items["caption"].tolist(), view, dual.tokenizer)
+        pairs = _Loose(files, items["caption"].tolist(), view, encoder.tokenizer)
         loader = DataLoader(pairs, section.batch, shuffle=True, num_workers=workers, drop_last=True)
         loader.num_samples, loader.num_batches = len(items), len(loader)
         arguments = SimpleNamespace(
@@ -134,34 +134,27 @@ def theirs(
     return seconds
 
 
-def ours(dual: Dual, items: pd.DataFrame, place: Path, section: Finetune) -> list[float]:
+def ours(encoder: DualEncoder, items: pd.DataFrame, place: Path, section: Finetune) -> list[float]:
     """Return the seconds of each epoch, the first with the filling of the cache."""
-    part, seconds = _pairs(dual, items, place, section), []
-    dual.clip.to(device()).eval()
+    part, seconds = _pairs(encoder, items, place, section), []
+    encoder.clip.to(device()).eval()
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(part, part, section, Checkpoint(Path(folder) / "none", "", 1e9))
         for epoch in range(section.epochs):
             start = time.perf_counter()
             if epoch == 0:
-                part.freeze(Path(folder), "train")
+                part.cache_frozen_features(Path(folder), "train")
             trainer.loop.train_epoch(progress.Bar("ours", 10**9, 0, None))
             trainer.loop.epoch, trainer.loop.batch = epoch + 1, 0
             seconds.append(time.perf_counter() - start)
     return seconds
 
 
-def _pairs(dual: Dual, items: pd.DataFrame, place: Path, section: Finetune) -> Pairs:
-    rules = Rules(
-        section.seed,
-        section.captions.model_dump(),
-        section.locked,
-        section.views,
-        section.crop,
-        section.colour,
-        section.frozen_layers,
-        section.precision,
-    )
-    return Pairs(items, Pictures(place, "train", "validation"), dual, rules)
+def _pairs(
+    encoder: DualEncoder, items: pd.DataFrame, place: Path, section: Finetune
+) -> ImageTextPairs:
+    pictures = Pictures(place, "train", "validation")
+    return ImageTextPairs(items, pictures, encoder, PairParams.from_section(section))
 
 
 def main() -> None:
@@ -186,7 +179,7 @@ def main() -> None:
     changes = {
         "epochs": options.epochs,
         "batch": options.batch,
-        "chunk": options.batch,
+        "grad_cache_chunk": options.batch,
         "min_steps": 0,
         "loss": "clip",
     }
@@ -206,15 +199,15 @@ def main() -> None:
     }.items():
         section, speeds = base.model_copy(update=update), []
         for name, run in (("open_clip", partial(theirs, workers=options.workers)), ("ours", ours)):
-            dual = _dual(block.pretrain, items["caption"].tolist())
-            speeds.append([len(items) / s for s in run(dual, items, options.data, section)])
-            dual.clip.eval()
+            encoder = _encoder(block.pretrain, items["caption"].tolist())
+            speeds.append([len(items) / s for s in run(encoder, items, options.data, section)])
+            encoder.clip.eval()
             score = _pairs(
-                dual,
+                encoder,
                 validation,
                 options.data,
                 section.model_copy(update={"locked": False, "frozen_layers": 0}),
-            ).score()
+            ).retrieval_score()
             table.add_row(
                 case, name, f"{speeds[-1][0]:.1f}", f"{np.mean(speeds[-1][1:]):.1f}", f"{score:.3f}"
             )

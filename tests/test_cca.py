@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.linalg import eigh
 
-from beauty_models.recommend.cca import Moments, canonical
+from beauty_models.recommend.cca import FeatureMoments, canonical_correlation
 
 
 def test_canonical_variates_are_those_of_the_generalised_eigenproblem() -> None:
@@ -19,7 +19,9 @@ def test_canonical_variates_are_those_of_the_generalised_eigenproblem() -> None:
     )
     seen, said = seen - seen.mean(0), said - said.mean(0)
     covariances = [a.T @ b / 200 for a, b in ((seen, seen), (seen, said), (said, said))]
-    image, text, correlations = canonical(*(torch.from_numpy(one) for one in covariances), 0.4)
+    image, text, correlations = canonical_correlation(
+        *(torch.from_numpy(one) for one in covariances), 0.4
+    )
     xx, xy, yy = covariances
     both = np.block([[np.zeros((7, 7)), xy], [xy.T, np.zeros((5, 5))]])
     scale = np.block(
@@ -41,7 +43,7 @@ def test_own_dimensions_are_those_that_views_of_a_picture_share() -> None:
     features = np.stack(
         [signal.repeat(views, 1) + 0.1 * random.normal(size=noise.shape), 2 * noise], 2
     )  # the second differs between views only
-    moments = Moments(2, 1)
+    moments = FeatureMoments(2, 1)
     for rows in np.split(np.arange(pictures), 4):
         moments.add(
             torch.from_numpy(features[rows]), torch.zeros(len(rows), 1, dtype=torch.float64)
@@ -52,7 +54,7 @@ def test_own_dimensions_are_those_that_views_of_a_picture_share() -> None:
     ours = moments.discriminant(2, 1)[:, 0].numpy()
     assert abs(ours @ theirs) == pytest.approx(np.linalg.norm(ours) * np.linalg.norm(theirs))
     assert abs(np.corrcoef(means @ ours, signal[:, 0])[0, 1]) > 0.95
-    alone = Moments(2, 1)
+    alone = FeatureMoments(2, 1)
     alone.add(torch.from_numpy(features[:, :1]), torch.zeros(pictures, 1, dtype=torch.float64))
     assert (
         abs(alone.discriminant(2, 1)[1, 0]) > 0.9

@@ -79,7 +79,7 @@ def clip_folder(folder: Path) -> Path:
     text = text_backbones.scratch(
         TEXTS, layers=1, hidden=16, heads=2, vocabulary=100, max_tokens=16
     )
-    dual = openclip.towers("timm:test_convnext", text, size=32, dimension=8, max_tokens=16)
+    dual = openclip.from_towers("timm:test_convnext", text, size=32, dimension=8, max_tokens=16)
     openclip.save(dual, folder)
     return folder
 
@@ -133,16 +133,16 @@ LOADS: dict[str, tuple[Callable[[Path], Path], Spring, Callable[[Path], object]]
     "text tokenizer": (text_folder, spring_tokenizer, lambda f: text_backbones.load(str(f))),
     "image network": (image_folder, spring_config, lambda f: vision.load(str(f))),
     "image processor": (image_folder, spring_processor, lambda f: vision.load(str(f))),
-    "open_clip network": (clip_folder, spring_config, lambda f: openclip.pretrained(f"local-dir:{f}")),
+    "open_clip network": (clip_folder, spring_config, lambda f: openclip.load_pretrained(f"local-dir:{f}")),
     "open_clip tokenizer": (
         clip_folder,
         spring_tokenizer,
-        lambda f: openclip.pretrained(f"local-dir:{f}"),
+        lambda f: openclip.load_pretrained(f"local-dir:{f}"),
     ),
     "open_clip kwargs": (
         clip_folder,
         spring_open_clip,
-        lambda f: openclip.pretrained(f"local-dir:{f}"),
+        lambda f: openclip.load_pretrained(f"local-dir:{f}"),
     ),
     "recommend's own folder": (clip_folder, spring_config, openclip.load),
     "tryon's own folder": (
@@ -276,14 +276,14 @@ def test_a_pickle_beside_safetensors_is_not_preferred(tmp_path: Path) -> None:
     (folder / openclip.WEIGHTS).rename(folder / "model.safetensors")
     torch.save({}, folder / "open_clip_pytorch_model.bin")  # open_clip would take this one
     with pytest.raises(ValueError, match=r"open_clip_pytorch_model\.bin, a pickle"):
-        openclip.pretrained(f"local-dir:{folder}")
+        openclip.load_pretrained(f"local-dir:{folder}")
 
 
 def test_open_clip_without_weights_is_refused_and_not_begun_at_random(tmp_path: Path) -> None:
     folder = clip_folder(tmp_path / "model")
     (folder / openclip.WEIGHTS).unlink()
     with pytest.raises(ValueError, match=f"has no {openclip.WEIGHTS}"):
-        openclip.pretrained(f"local-dir:{folder}")
+        openclip.load_pretrained(f"local-dir:{folder}")
 
 
 @pytest.mark.parametrize("case", ["text network", "image network", "open_clip network"])

@@ -58,8 +58,10 @@ def test_what_no_generator_and_no_schedule_can_take_is_refused(
 @pytest.mark.parametrize("crop", [[0.9, 0.5], [0.0, 1.0]])
 def test_a_crop_rises(crop: list[float]) -> None:
     block = params.read(ROOT / "params.yaml")["recommend"]
-    with pytest.raises(ValueError, match=r"families\.recommend\.pretrain\.crop: .*comes first"):
-        params.check("recommend", params.merge(block, {"pretrain": {"crop": crop}}))
+    with pytest.raises(
+        ValueError, match=r"families\.recommend\.pretrain\.random_resized_crop: .*comes first"
+    ):
+        params.check("recommend", params.merge(block, {"pretrain": {"random_resized_crop": crop}}))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from beauty_models.recommend import Evaluate, evaluate
 from beauty_models.recommend.report import baselines, ranking, tasks
 from beauty_models.serving import png
 
-PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, board=6, shown=4)
+PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, board_queries=6, results_per_query=4)
 COLOURS, KINDS = ["red", "yellow", "green", "blue"], ["dress", "hoodie", "bag"]
 RELATED, SIZES = 2, {"train": 24, "validation": 12, "test": 12}
 DRAWN: dict[tuple[str, str], bytes] = {}

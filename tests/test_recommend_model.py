@@ -21,27 +21,34 @@ from beauty_models.intake import shards
 from beauty_models.intake.images import content_key, encode
 from beauty_models.intake.synthetic import COLORS, product
 from beauty_models.recommend import openclip
-from beauty_models.recommend.cca import best_penalty, prepare, solve
+from beauty_models.recommend.cca import best_penalty, collect_statistics, fit_cca
 from beauty_models.recommend.contrastive import (
-    alike,
-    backward_in_chunks,
     clip_loss,
+    false_negative_mask,
+    grad_cache_backward,
     nt_xent,
     siglip_loss,
 )
-from beauty_models.recommend.model import Recommender, build, gallery, load, save, untuned
-from beauty_models.recommend.openclip import Dual
-from beauty_models.recommend.pairs import Pairs, Rules, mrr
-from beauty_models.recommend.pretrain import palettes
+from beauty_models.recommend.model import (
+    Recommender,
+    build_encoder,
+    build_gallery,
+    load,
+    save,
+    untuned,
+)
+from beauty_models.recommend.openclip import DualEncoder
+from beauty_models.recommend.pairs import ImageTextPairs, PairParams, mean_reciprocal_rank
+from beauty_models.recommend.pretrain import color_shares
 from beauty_models.training import augmentation
 
 SCRATCH = {"layers": 2, "hidden": 32, "heads": 2, "vocabulary": 200}
 KINDS = ("dress", "hat", "bag", "shoes")
-RULES = {
+PAIR_PARAMS = {
     "seed": 3,
-    "weights": {"name": 1.0, "category": 0.5},
-    "crop": (0.6, 1.0),
-    "colour": 0.1,
+    "caption_weights": {"name": 1.0, "category": 0.5},
+    "random_resized_crop": (0.6, 1.0),
+    "color_jitter": 0.1,
     "precision": "float32",
 }
 INDEX = params.load("recommend", Path(__file__).parent.parent / "params.yaml").finetune.index
@@ -85,10 +92,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, shards
 
 
 @pytest.fixture
-def dual(shop: tuple[pd.DataFrame, shards.Pictures]) -> Dual:
+def encoder(shop: tuple[pd.DataFrame, shards.Pictures]) -> DualEncoder:
     torch.manual_seed(0)
     texts = sorted({one["text"] for captions in shop[0]["captions"] for one in captions})
-    return build(
+    return build_encoder(
         image="timm:test_convnext",
         text="scratch",
         scratch=SCRATCH,
@@ -100,10 +107,14 @@ def dual(shop: tuple[pd.DataFrame, shards.Pictures]) -> Dual:
     )
 
 
-def pairs(shop: tuple[pd.DataFrame, shards.Pictures], dual: Dual, **changes: Any) -> Pairs:
-    dual.clip.eval()
-    return Pairs(
-        *shop, dual, Rules(**RULES | {"locked": False, "views": 1, "frozen_layers": 0} | changes)
+def pairs(
+    shop: tuple[pd.DataFrame, shards.Pictures], encoder: DualEncoder, **changes: Any
+) -> ImageTextPairs:
+    encoder.clip.eval()
+    return ImageTextPairs(
+        *shop,
+        encoder,
+        PairParams(**PAIR_PARAMS | {"locked": False, "views": 1, "frozen_layers": 0} | changes),
     )
 
 
@@ -112,7 +123,7 @@ def test_losses_leave_out_what_is_no_negative() -> None:
     image, text, same = (
         unit(6, 8),
         unit(6, 8),
-        alike(torch.tensor([0, 0, 1, 2, 3, 4]), torch.tensor([5, 6, 7, 8, 8, 9])),
+        false_negative_mask(torch.tensor([0, 0, 1, 2, 3, 4]), torch.tensor([5, 6, 7, 8, 8, 9])),
     )
     assert same.nonzero().tolist() == [
         [0, 0],
@@ -167,30 +178,30 @@ def test_nt_xent_knows_its_partner() -> None:
     torch.manual_seed(3)
     one, strangers = torch.randn(8, 16), torch.arange(8)
     near, far = (
-        nt_xent(one, one + spread * torch.randn(8, 16), 0.2, alike(strangers))
+        nt_xent(one, one + spread * torch.randn(8, 16), 0.2, false_negative_mask(strangers))
         for spread in (0.01, 2.0)
     )
     assert near < 0.2 < far
-    assert nt_xent(one, torch.randn(8, 16), 0.2, alike(torch.zeros(8))).item() == pytest.approx(
-        0.0, abs=1e-6
-    )  # nothing to mistake it for
+    assert nt_xent(
+        one, torch.randn(8, 16), 0.2, false_negative_mask(torch.zeros(8))
+    ).item() == pytest.approx(0.0, abs=1e-6)  # nothing to mistake it for
 
 
 @pytest.mark.parametrize("loss", ["clip", "siglip"])
 def test_gradients_in_chunks_are_those_of_the_whole_batch(
-    shop: tuple[pd.DataFrame, shards.Pictures], dual: Dual, loss: str
+    shop: tuple[pd.DataFrame, shards.Pictures], encoder: DualEncoder, loss: str
 ) -> None:
-    part = pairs(shop, dual, views=2)
-    dual.clip.train()
-    for module in dual.clip.modules():
+    part = pairs(shop, encoder, views=2)
+    encoder.clip.train()
+    for module in encoder.clip.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     items = np.random.default_rng(0).permutation(len(part.keys))
-    texts = part.drawn(items, 5)
-    same = alike(part.products[items], torch.from_numpy(texts))
+    texts = part.sample_captions(items, 5)
+    same = false_negative_mask(part.products[items], torch.from_numpy(texts))
 
     def value(image: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        scale = dual.clip.logit_scale.exp()
+        scale = encoder.clip.logit_scale.exp()
         return (
             clip_loss(image, text, scale, same)
             if loss == "clip"
@@ -202,8 +213,8 @@ def test_gradients_in_chunks_are_those_of_the_whole_batch(
         chunks = [
             np.arange(start, min(start + size, len(items))) for start in range(0, len(items), size)
         ]
-        dual.clip.zero_grad()
-        number = backward_in_chunks(
+        encoder.clip.zero_grad()
+        number = grad_cache_backward(
             lambda rows: (part.embed_images(items[rows], 5), part.embed_texts(texts[rows])),
             chunks,
             value,
@@ -214,7 +225,7 @@ def test_gradients_in_chunks_are_those_of_the_whole_batch(
                 number,
                 {
                     name: p.grad.clone()
-                    for name, p in dual.clip.named_parameters()
+                    for name, p in encoder.clip.named_parameters()
                     if p.grad is not None
                 },
             )
@@ -237,60 +248,63 @@ def test_dropout_repeats_itself_in_the_second_pass() -> None:
         seen[chunk].append(drop(layer(rows[3 * chunk : 3 * chunk + 3])))
         return (seen[chunk][-1],)
 
-    backward_in_chunks(encode_, [0, 1], lambda x: (x**2).sum(), 11)
+    grad_cache_backward(encode_, [0, 1], lambda x: (x**2).sum(), 11)
     assert all(
         torch.equal(first, second.detach()) for first, second in seen.values()
     ) and not torch.equal(seen[0][0] == 0, seen[1][0] == 0)
 
 
 def test_frozen_parts_are_computed_once_and_give_the_same(
-    shop: tuple[pd.DataFrame, shards.Pictures], dual: Dual, tmp_path: Path
+    shop: tuple[pd.DataFrame, shards.Pictures], encoder: DualEncoder, tmp_path: Path
 ) -> None:
-    plain, frozen = pairs(shop, dual), pairs(shop, dual, locked=True, views=3, frozen_layers=1)
-    frozen.freeze(tmp_path, "train")
+    plain, frozen = (
+        pairs(shop, encoder),
+        pairs(shop, encoder, locked=True, views=3, frozen_layers=1),
+    )
+    frozen.cache_frozen_features(tmp_path, "train")
     assert not list(tmp_path.iterdir())  # the files are gone as soon as they are mapped
     rows, texts = np.array([5, 0, 9]), np.arange(len(plain.texts))
     with torch.no_grad():
         torch.testing.assert_close(frozen.embed_images(rows), plain.embed_images(rows))
         torch.testing.assert_close(frozen.embed_texts(texts), plain.embed_texts(texts))
-        views = [frozen.features(rows, view=view) for view in range(3)]
-        drawn = frozen.features(rows, step=4)
+        views = [frozen.image_features(rows, view=view) for view in range(3)]
+        drawn = frozen.image_features(rows, step=4)
     assert not torch.allclose(views[0], views[1]) and all(
         any(torch.equal(one, view[row]) for view in views) for row, one in enumerate(drawn)
     )
     calls: list[int] = []
-    dual.clip.visual.trunk.register_forward_hook(lambda *_: calls.append(1))
+    encoder.clip.visual.trunk.register_forward_hook(lambda *_: calls.append(1))
     frozen.embed_images(rows, step=1)
     assert not calls
-    dual.clip.visual.trunk._forward_hooks.clear()
+    encoder.clip.visual.trunk._forward_hooks.clear()
 
 
 def test_captions_are_drawn_by_their_weights(
-    shop: tuple[pd.DataFrame, shards.Pictures], dual: Dual
+    shop: tuple[pd.DataFrame, shards.Pictures], encoder: DualEncoder
 ) -> None:
-    part = pairs(shop, dual)
+    part = pairs(shop, encoder)
     items = np.tile([3, 4], 1)
-    drawn = np.stack([part.drawn(items, step) for step in range(3000)])
+    drawn = np.stack([part.sample_captions(items, step) for step in range(3000)])
     named = np.array([" " in part.texts[text] for text in drawn[:, 0]])
     assert named.mean() == pytest.approx(1 / 1.5, abs=0.03)
     own = {one["text"] for one in shop[0]["captions"][3]}
     assert {part.texts[text] for text in drawn[:, 0]} == own and (
-        part.drawn(items, 7) == part.drawn(items, 7)
+        part.sample_captions(items, 7) == part.sample_captions(items, 7)
     ).all()
 
 
 def test_closed_form_start_finds_captions_and_keeps_dimensions_for_pictures(
-    shop: tuple[pd.DataFrame, shards.Pictures], dual: Dual
+    shop: tuple[pd.DataFrame, shards.Pictures], encoder: DualEncoder
 ) -> None:
-    part = pairs(shop, dual)
-    before = part.score()
-    start = prepare(part, 4, 0.0)
+    part = pairs(shop, encoder)
+    before = part.retrieval_score()
+    start = collect_statistics(part, 4, 0.0)
     assert best_penalty(part, start, [1000.0, 0.01]) == 0.01
-    solve(dual, start, 0.01)
-    assert part.score() > max(0.7, before)
+    fit_cca(encoder, start, 0.01)
+    assert part.retrieval_score() > max(0.7, before)
     with torch.no_grad():
-        texts = dual.clip.text.proj(part.means(np.arange(len(part.texts))))
-        seen = dual.head(part.features(np.arange(len(part.keys))))
+        texts = encoder.clip.text.proj(part.text_features(np.arange(len(part.texts))))
+        seen = encoder.head(part.image_features(np.arange(len(part.keys))))
     assert texts[:, 20:].abs().max() == 0 and seen[:, 20:].abs().max() > 0
     torch.testing.assert_close(seen.mean(0), torch.zeros(seen.shape[1]), atol=1e-4, rtol=0)
     assert (
@@ -304,18 +318,18 @@ def test_mrr_ranks_everything() -> None:
     asked = torch.tensor([[0.0] * 12, [0.0] * 12])
     asked[0, :3] = torch.tensor([0.9, 0.8, 0.7])
     asked[1] = torch.arange(12, 0, -1) / 12
-    assert mrr(asked, gallery_, torch.tensor([0, 0, 1]), torch.tensor([2, 1, 11])) == pytest.approx(
-        (1 / 2 + 0) / 2
-    )
+    assert mean_reciprocal_rank(
+        asked, gallery_, torch.tensor([0, 0, 1]), torch.tensor([2, 1, 11])
+    ) == pytest.approx((1 / 2 + 0) / 2)
 
 
 def test_saved_recommender_is_the_same_after_loading(
-    shop: tuple[pd.DataFrame, shards.Pictures], dual: Dual, tmp_path: Path
+    shop: tuple[pd.DataFrame, shards.Pictures], encoder: DualEncoder, tmp_path: Path
 ) -> None:
-    reader = Recommender(dual, 0.9)
-    save(reader, tmp_path / "one", gallery(reader, *shop), [{"epoch": 0.0}], INDEX)
+    reader = Recommender(encoder, 0.9)
+    save(reader, tmp_path / "one", build_gallery(reader, *shop), [{"epoch": 0.0}], INDEX)
     again = load(tmp_path / "one")
-    save(again, tmp_path / "two", gallery(again, *shop), [{"epoch": 0.0}], INDEX)
+    save(again, tmp_path / "two", build_gallery(again, *shop), [{"epoch": 0.0}], INDEX)
     for file in (tmp_path / "one").iterdir():
         first, second = ((tmp_path / place / file.name).read_bytes() for place in ("one", "two"))
         assert first == second or file.name == "tokenizer_config.json", (
@@ -345,11 +359,11 @@ print(json.dumps({"text": text.tolist(), "image": image.tolist(), "modules": sor
 
 
 def test_open_clip_alone_loads_the_exported_folder(
-    shop: tuple[pd.DataFrame, shards.Pictures], dual: Dual, tmp_path: Path
+    shop: tuple[pd.DataFrame, shards.Pictures], encoder: DualEncoder, tmp_path: Path
 ) -> None:
     items, pictures = shop
-    reader = Recommender(dual, 0.9)
-    save(reader, tmp_path / "model", gallery(reader, *shop), [], INDEX)
+    reader = Recommender(encoder, 0.9)
+    save(reader, tmp_path / "model", build_gallery(reader, *shop), [], INDEX)
     openclip.export(tmp_path / "model", tmp_path / "out" / "exported")
     (tmp_path / "photo.jpg").write_bytes(pictures.jpeg(items["image"][0]))
     done = subprocess.run(
@@ -377,17 +391,17 @@ def test_open_clip_alone_loads_the_exported_folder(
     from transformers import AutoModel, AutoTokenizer
 
     assert AutoTokenizer.from_pretrained(tmp_path / "out/exported")("red dress")["input_ids"]
-    assert type(AutoModel.from_config(dual.clip.text.config)).__name__ == "BertModel"
+    assert type(AutoModel.from_config(encoder.clip.text.config)).__name__ == "BertModel"
 
 
-def test_untuned_towers_keep_their_own_features(dual: Dual) -> None:
-    base = untuned(dual.card)
-    assert base.dual.dimension == max(base.clip.visual.head.proj.in_features, 32)
+def test_untuned_towers_keep_their_own_features(encoder: DualEncoder) -> None:
+    base = untuned(encoder.card)
+    assert base.encoder.dimension == max(base.clip.visual.head.proj.in_features, 32)
     pixels = torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8)
     with torch.no_grad():
-        features = base.dual.trunk(base.dual.pixels(pixels))
+        features = base.encoder.trunk(base.encoder.pixels(pixels))
         torch.testing.assert_close(
-            base.clip.eval().encode_image(base.dual.pixels(pixels))[:, : features.shape[1]],
+            base.clip.eval().encode_image(base.encoder.pixels(pixels))[:, : features.shape[1]],
             features,
         )
 
@@ -397,7 +411,7 @@ def test_a_palette_leaves_out_the_backdrop() -> None:
     red = white.clone()
     red[0, :, 4:12, 4:8] = torch.tensor([200, 10, 10])[:, None, None]
     red[0, :, 4:12, 8:12] = torch.tensor([10, 10, 200])[:, None, None]
-    shares = palettes(torch.cat([white, red]))
+    shares = color_shares(torch.cat([white, red]))
     assert shares[0, 63] == 1 and shares[1, 63] == 0
     assert shares[1, 3 * 16].item() == shares[1, 3].item() == pytest.approx(0.5)
 
@@ -429,10 +443,10 @@ def test_bases_that_cannot_be_had() -> None:
         "texts": ["a"],
     }
     with pytest.raises(ValueError, match="timm has no model 'nothing'"):
-        build(image="timm:nothing", **towers)  # type: ignore[arg-type]
+        build_encoder(image="timm:nothing", **towers)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no wheel called"):
-        build(image="wheel:nothing", **towers)  # type: ignore[arg-type]
+        build_encoder(image="wheel:nothing", **towers)  # type: ignore[arg-type]
     with pytest.raises(
         ValueError, match=r"pretrain.open_clip: ViT-B-32/nothing could not be loaded"
     ):
-        openclip.pretrained("ViT-B-32/nothing")
+        openclip.load_pretrained("ViT-B-32/nothing")

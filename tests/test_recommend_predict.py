@@ -59,7 +59,7 @@ def saved(tmp_path_factory, photos):
     items = pd.DataFrame(rows)
     shards.write(folder, "train", [(images.content_key(jpeg), jpeg) for jpeg in photos.values()])
     torch.manual_seed(1)
-    dual = model.build(
+    dual = model.build_encoder(
         image="timm:test_efficientnet",
         text="scratch",
         scratch={"layers": 1, "hidden": 32, "heads": 2, "vocabulary": 100},
@@ -70,7 +70,7 @@ def saved(tmp_path_factory, photos):
         vocabulary=0,
     )
     recommender = model.Recommender(dual, 1.0)
-    shown = model.gallery(recommender, items, shards.Pictures(folder, "train"))
+    shown = model.build_gallery(recommender, items, shards.Pictures(folder, "train"))
     model.save(
         recommender,
         folder / "model",
@@ -262,9 +262,9 @@ def test_answers_come_at_once_when_loaded(saved):
 def test_board_frames_what_is_right_and_stays_small(tmp_path):
     random = np.random.default_rng(0)
     noise = [Image.fromarray(random.integers(0, 256, (200, 150, 3), np.uint8)) for _ in range(8)]
-    found = [board.Found(photo, "a name", place == 2) for place, photo in enumerate(noise)]
+    found = [board.Hit(photo, "a name", place == 2) for place, photo in enumerate(noise)]
     rows = [
-        board.Asked("search", ("红色的 dress", "a red dress " * 20)[line % 2], None, found)
+        board.Query("search", ("红色的 dress", "a red dress " * 20)[line % 2], None, found)
         for line in range(12)
     ]
     board.board_png(tmp_path / "board.png", rows)

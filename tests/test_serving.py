@@ -68,7 +68,7 @@ def _recommend(model: Path) -> None:
         )
     folder = model.parent
     shards.write(folder, "train", [(images.content_key(jpeg), jpeg) for jpeg in _photos().values()])
-    dual = recommend.build(
+    dual = recommend.build_encoder(
         image="timm:test_efficientnet",
         text="scratch",
         scratch=SHAPE,
@@ -79,7 +79,9 @@ def _recommend(model: Path) -> None:
         vocabulary=0,
     )
     recommender = recommend.Recommender(dual, 1.0)
-    shown = recommend.gallery(recommender, pd.DataFrame(rows), shards.Pictures(folder, "train"))
+    shown = recommend.build_gallery(
+        recommender, pd.DataFrame(rows), shards.Pictures(folder, "train")
+    )
     rules = Index(exact_below=100, links=8, build_width=40, search_width=40)
     recommend.save(recommender, model, shown, [], rules)
 

@@ -1,8 +1,11 @@
-"""recommend: which products go with this picture or this sentence? A CLIP of a shop's own photos and texts."""
+"""recommend: which products go with this picture or this sentence?
+
+A CLIP of a shop's own photos and texts.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,12 +26,16 @@ from beauty_models.params import (
     Split,
 )
 
+Count = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0)]  # beside other weights; 0 leaves the thing out
+Pixels = Annotated[int, Field(ge=16)]
+
 
 class Columns(Section):
     """For each field the column names it may have in a file; capitals do not count.
 
-    The first one that is there is taken. Of name, description, category, color and material all are: a table may have them
-    in several languages, such as name and name_zh.
+    The first one that is there is taken. Of name, description, category, color and material all
+    are: a table may have them in several languages, such as name and name_zh.
     """
 
     sku: Names
@@ -54,113 +61,126 @@ class Ingest(Section):
     seed: Seed
     columns: Columns
     pictures: Pictures
-    sentences: Annotated[
-        int, Field(ge=0)
-    ]  # of a description, each becomes a caption; the rest is left out
+    sentences: Count  # of a description, each becomes a caption; the rest is left out
     max_characters: Annotated[int, Field(ge=10)]  # of a caption
     max_rejected: Share  # the stage fails when more of the rows than this are rejected
-    limit: Annotated[int, Field(ge=0)]  # products at most, the same ones every time; 0 takes all
+    limit: Count  # products at most, the same ones every time; 0 takes all
     split: Split
 
 
 class Pretrain(Section):
-    """Learning on the pictures alone: finding the other view (SimCLR: Chen et al. 2020) and telling colours; only upper blocks learn."""
+    """Learning on the pictures alone: finding the other view (SimCLR: Chen et al. 2020) and colors.
+
+    Only the upper blocks of the image tower learn.
+    """
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "crop": "random_resized_crop",
+        "colour": "color_jitter",
+        "dye": "hue_shift_probability",
+        "colour_weight": "color_prediction_weight",
+        "view": "view_size",
+        "keep": "wiseft_alpha",
+    }
 
     seed: Seed
-    open_clip: str  # NAME/TAG, hf-hub:OWNER/NAME or local-dir:FOLDER of a whole dual encoder; "" builds one of the two towers below
+    # of a whole dual encoder: NAME/TAG, hf-hub:OWNER/NAME or local-dir:FOLDER;
+    # "" builds one of the two towers below
+    open_clip: str
     image: str  # wheel:efficientnet-lite0, or timm:NAME for an untrained tower
     text: str  # hub id, folder, wheel:NAME or scratch
     scratch: Scratch
-    size: Annotated[
-        int, Field(ge=16)
-    ]  # pixels, of the square the image tower of the two towers sees
+    size: Pixels  # a side of the square that the image tower of the two towers sees
     dimension: Annotated[int, Field(ge=2)]  # of the space the two towers share
     max_tokens: Annotated[int, Field(ge=8, le=512)]
-    vocabulary: Annotated[
-        int, Field(ge=0)
-    ]  # the text tower keeps its most frequent tokens, this many, and those of the texts; 0 keeps all
+    # the text tower keeps its most frequent tokens, this many, and those of the texts; 0 keeps all
+    vocabulary: Count
     epochs: Annotated[float, Field(ge=0)]  # 0 leaves the image tower as it is
     batch: Annotated[int, Field(ge=2)]  # pictures; each is seen in two views
-    frozen_blocks: Annotated[
-        int, Field(ge=0)
-    ]  # the lowest blocks of the image tower stay as they are
+    frozen_blocks: Count  # the lowest blocks of the image tower stay as they are
     learning_rate: Rate  # of the tower
-    head_learning_rate: Rate  # of what the losses are taken from and that is thrown away
+    head_learning_rate: Rate  # of the two heads that the losses need and that are thrown away
     warmup: Share  # share of the steps
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Weight
     temperature: Rate
-    projector: Positive  # width of the network behind the tower that the loss is taken from and that is thrown away
-    crop: Crop  # least and largest share of the picture's area in a view
-    colour: Share  # by which brightness, contrast and saturation differ between the views; the hue never does
-    dye: (
-        Share  # of the pictures that get another hue before their views are taken, the same in both
-    )
-    colour_weight: Annotated[
-        float, Field(ge=0)
-    ]  # of telling a view's colours, beside finding the other view
-    view: Annotated[
-        int, Field(ge=16)
-    ]  # pixels of a view; fewer than `size` is faster, where the tower takes any size
-    keep: Share  # of what was learned: 1 takes it whole, less goes back towards the weights before (WiSE-FT: Wortsman et al. 2022)
+    projector: Positive  # width of the head that the contrastive loss is taken from
+    random_resized_crop: Crop  # least and largest share of the picture's area in a view
+    # by which brightness, contrast and saturation differ between the views; the hue never does
+    color_jitter: Share
+    # of the pictures that get another hue before their views are taken, the same in both
+    hue_shift_probability: Share
+    color_prediction_weight: Weight  # of telling a view's colors, beside finding the other view
+    # a side of a view; fewer than `size` is faster, where the tower takes any size
+    view_size: Pixels
+    # how much of what was learned stays: 1 takes it whole, less goes back towards the weights
+    # before (WiSE-FT: Wortsman et al. 2022)
+    wiseft_alpha: Share
     precision: Precision
     checkpoint_minutes: Rate
 
 
 class Captions(Section):
-    """How often each kind of caption is drawn, in proportion to the others; the name comes with the colour or without."""
+    """How often each kind of caption is drawn, in proportion to the others.
 
-    name: Annotated[float, Field(ge=0)]
-    description: Annotated[float, Field(ge=0)]
-    attributes: Annotated[float, Field(ge=0)]
-    category: Annotated[float, Field(ge=0)]
+    A name comes with the color or without.
+    """
+
+    name: Weight
+    description: Weight
+    attributes: Weight
+    category: Weight
 
 
 class Finetune(Section):
-    """Both towers learn one space from pairs of picture and caption (CLIP: Radford et al. 2021; SigLIP: Zhai et al. 2023)."""
+    """Both towers learn one space from pairs of picture and caption.
+
+    CLIP: Radford et al. 2021; SigLIP: Zhai et al. 2023.
+    """
+
+    RENAMED: ClassVar[dict[str, str]] = {
+        "crop": "random_resized_crop",
+        "colour": "color_jitter",
+        "canonical": "cca_penalties",
+        "own": "image_only_dimensions",
+        "palette": "color_histogram_weight",
+        "chunk": "grad_cache_chunk",
+    }
 
     seed: Seed
-    locked: bool  # the image tower stays as it is and is computed once (LiT: Zhai et al. 2022); its projection learns
-    frozen_blocks: Annotated[
-        int, Field(ge=0)
-    ]  # when it is not locked: the lowest blocks of the image tower that stay as they are
-    views: (
-        Positive  # of each picture, computed once when locked: the whole one, then augmented ones
-    )
-    crop: Crop
-    colour: Share
-    frozen_layers: Annotated[
-        int, Field(ge=0)
-    ]  # the lowest layers of the text tower stay as they are; their output is computed once
-    canonical: list[
-        Rate
-    ]  # the projections start from a canonical correlation analysis with the best of these penalties; [] from chance
-    own: Annotated[
-        int, Field(ge=0)
-    ]  # dimensions that only pictures use at that start: what no caption says
-    palette: Annotated[
-        float, Field(ge=0)
-    ]  # weight of a picture's colours beside the tower's features at that start; 0 leaves colours to the tower
+    # the image tower stays as it is and is computed once (LiT: Zhai et al. 2022);
+    # its projection learns
+    locked: bool
+    frozen_blocks: Count  # when it is not locked: its lowest blocks that stay as they are
+    views: Positive  # of each picture, computed once when locked: the whole one, then augmented
+    random_resized_crop: Crop
+    color_jitter: Share
+    # the lowest layers of the text tower stay as they are; their output is computed once
+    frozen_layers: Count
+    # the projections start from a canonical correlation analysis with the best of these penalties;
+    # [] from chance
+    cca_penalties: list[Rate]
+    image_only_dimensions: Count  # at that start only pictures use them: for what no caption says
+    # of a picture's color histogram beside the tower's features at that start;
+    # 0 leaves colors to the tower
+    color_histogram_weight: Weight
     captions: Captions
     loss: Literal["clip", "siglip"]
-    temperature: Annotated[
-        float, Field(ge=0)
-    ]  # at the start, it is learned; 0 takes that of the dual encoder
-    epochs: Annotated[int, Field(ge=0)]  # at most; 0 stops after the ridge regression
-    min_products: Annotated[int, Field(ge=0)]  # with fewer to train on there are no epochs
-    min_steps: Annotated[
-        int, Field(ge=0)
-    ]  # of all epochs; an epoch passes several times over data too small for that
+    temperature: Weight  # at the start, it is learned; 0 takes that of the dual encoder
+    epochs: Count  # at most; 0 stops after the closed-form start
+    min_products: Count  # with fewer to train on there are no epochs
+    min_steps: Count  # of all epochs; an epoch passes several times over data too small for that
     patience: Positive  # epochs without better retrieval on the validation split before it stops
     batch: Annotated[int, Field(ge=2)]
-    chunk: Positive  # pairs that go through the towers at once; a larger batch is cut into chunks (GradCache: Gao et al. 2021)
+    # pairs that go through the towers at once; a larger batch is cut into chunks
+    # (GradCache: Gao et al. 2021)
+    grad_cache_chunk: Positive
     learning_rate: Rate  # of the towers
     head_learning_rate: Rate  # of the projections and the temperature
     warmup: Share
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Weight
     dropout: Share
-    ema: Annotated[
-        float, Field(ge=0, lt=1)
-    ]  # decay per step of the running mean of the weights that is kept; 0 is off
+    # decay per step of the running mean of the weights that is kept; 0 is off
+    ema: Annotated[float, Field(ge=0, lt=1)]
     image_share: Share  # of the picture in a product's embedding, the rest is its text's
     index: Index
     precision: Precision
@@ -170,11 +190,13 @@ class Finetune(Section):
 class Evaluate(Section):
     """The model and its baselines on the frozen test split."""
 
+    RENAMED: ClassVar[dict[str, str]] = {"board": "board_queries", "shown": "results_per_query"}
+
     seed: Seed
     bootstrap: Annotated[int, Field(ge=100)]  # resamples
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    board: Annotated[int, Field(ge=0)]  # queries on each retrieval board
-    shown: Positive  # results of each query on a board
+    board_queries: Count  # lines of the retrieval board
+    results_per_query: Positive  # photos on each line
 
 
 class Params(Section):

@@ -28,7 +28,7 @@ COLOURS = 160  # of the palette
 
 
 @dataclass(frozen=True)
-class Found:
+class Hit:
     """A photo that was found; ``right`` is None where nobody knows."""
 
     photo: Image.Image
@@ -37,13 +37,13 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Query:
     """One line of a board: ``note`` says what kind of query it is, "" that the line goes on; a text, a photo or both were asked."""
 
     note: str
     text: str
     photo: Image.Image | None
-    found: Sequence[Found]
+    found: Sequence[Hit]
 
 
 def drawable(text: str) -> bool:
@@ -62,7 +62,7 @@ def _cut(draw: ImageDraw.ImageDraw, text: str, width: int, face: ImageFont.FreeT
 
 
 def _ask(
-    draw: ImageDraw.ImageDraw, canvas: Image.Image, asked: Asked, number: int, top: int, side: int
+    draw: ImageDraw.ImageDraw, canvas: Image.Image, asked: Query, number: int, top: int, side: int
 ) -> None:
     left = GAP
     if asked.photo is not None:
@@ -86,7 +86,7 @@ def _ask(
     )
 
 
-def _paint(rows: Sequence[Asked], side: int) -> Image.Image:
+def _paint(rows: Sequence[Query], side: int) -> Image.Image:
     columns, height = max(len(row.found) for row in rows), side + UNDER + GAP
     canvas = Image.new(
         "RGB", (2 * GAP + ASKED + columns * (side + GAP), GAP + len(rows) * height), "white"
@@ -119,7 +119,7 @@ def _paint(rows: Sequence[Asked], side: int) -> Image.Image:
     return canvas
 
 
-def board_png(file: Path, rows: Sequence[Asked]) -> None:
+def board_png(file: Path, rows: Sequence[Query]) -> None:
     """Draw ``rows`` to ``file``; what is known to be right has a green frame.
 
     The photos shrink until the file has at most `png.LIMIT` bytes.

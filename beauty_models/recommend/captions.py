@@ -1,162 +1,178 @@
-"""What may be said of a product: captions from its name, its attributes, its category and its description."""
+"""What may be said of a product: captions from its name, attributes, category and description."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypedDict
 
 from beauty_models.intake.products import MARKS, Texts, clean
 from beauty_models.intake.text import language, normalize
 
-EMPTY = {
-    "",
-    "yes",
-    "no",
-    "true",
-    "false",
-    "none",
-    "null",
-    "n/a",
-}  # values that describe nothing one can see
+
+class Caption(TypedDict):
+    """A text that describes a product."""
+
+    kind: str  # name, description, attributes or category
+    language: str  # ISO 639-1, or und
+    text: str
 
 
-SHORTEST = (
-    8  # characters of a sentence worth a caption, half as many for Chinese, Japanese and Korean
-)
+# values that describe nothing one can see
+EMPTY = {"", "yes", "no", "true", "false", "none", "null", "n/a"}
+MIN_SENTENCE = 8  # characters of a sentence that is worth a caption
+MIN_SENTENCE_DENSE = 4  # the same in a language that says more with a character
+DENSE = ("zh", "ja", "ko", "th")
+UNSPACED = ("zh", "ja")  # written without spaces between words
+LATIN = "latin"
 
-
+# what ends a sentence besides a full stop: line breaks, ends of blocks, bullets
 _BREAK = re.compile(
     r"<\s*(?:br|/p|/li|/div|/h\d|/tr|/td)\b[^<>]*>|[•·▪‣●■◦]|[\r\n]+", re.IGNORECASE
 )
-
-
 _SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
-
-
 _END = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[。！？；])")
-
-
-_DENSE = ("zh", "ja", "ko", "th")
-
-
-_LATIN = "latin"
+_WORD = re.compile(r"[^\W\d_]{3}|[\u4e00-\u9fff]")  # three letters, or a Chinese character
+_NEVER = "(?!)"  # the pattern that matches nowhere; an empty one would match everywhere
 
 
 def sentences(description: str) -> list[str]:
-    """Return the distinct sentences of an HTML description: line breaks, paragraphs and bullets end one as full stops do."""
-    found: dict[str, None] = {}
-    for piece in _BREAK.split(MARKS.sub("", html.unescape(_SCRIPT.sub(" ", description)))):
+    """Return the distinct sentences of an HTML description, those long enough to say something."""
+    visible = MARKS.sub("", html.unescape(_SCRIPT.sub(" ", description)))
+    found: dict[str, None] = {}  # a set that keeps its order
+    for piece in _BREAK.split(visible):
         for part in _END.split(piece):
             sentence = normalize(part).strip(" *-–—")
-            if len(sentence) >= SHORTEST / (2 if language(sentence) in _DENSE else 1):
+            dense = language(sentence) in DENSE
+            if len(sentence) >= (MIN_SENTENCE_DENSE if dense else MIN_SENTENCE):
                 found[sentence] = None
     return list(found)
 
 
-def visible(values: dict[str, str]) -> list[str]:
-    """Return the values of attributes that can be seen or felt: words, neither numbers nor yes and no."""
+def visible_values(attributes: dict[str, str]) -> list[str]:
+    """Return the values that can be seen or felt: words, neither numbers nor yes and no."""
     return [
         value
-        for value in values.values()
-        if value.casefold() not in EMPTY and re.search(r"[^\W\d_]{3}|[\u4e00-\u9fff]", value)
+        for value in attributes.values()
+        if value.casefold() not in EMPTY and _WORD.search(value)
     ]
 
 
-def _tongue(text: str) -> str:
-    found = language(text)
-    return found if found in _DENSE else _LATIN
+def _script(text: str) -> str:
+    """Return the language of ``text`` where its script gives it away, else `LATIN`."""
+    detected = language(text)
+    return detected if detected in DENSE else LATIN
 
 
-def _of(values: Sequence[str], tongue: str) -> str:
-    """Return the first of ``values`` in ``tongue``, or ""."""
-    return next((value for value in values if _tongue(value) == tongue), "")
+def _first_in(values: Sequence[str], script: str) -> str:
+    """Return the first of ``values`` in ``script``, or ""."""
+    return next((value for value in values if _script(value) == script), "")
 
 
-def _phrase(words: Sequence[str], tongue: str) -> str:
-    said = [word for word in words if word]
-    return "".join(said) if tongue in ("zh", "ja") else " ".join(said).lower()
+def _phrase(words: Sequence[str], script: str) -> str:
+    words = [word for word in words if word]
+    if script in UNSPACED:
+        return "".join(words)
+    return " ".join(words).lower()
 
 
 def _names(texts: Texts) -> list[str]:
-    """Return each name, and each name with the colour in its own language."""
-    found = []
+    """Return each name, and each name with the color in its own language."""
+    names = []
     for name in texts["name"]:
-        colour = _of(texts["color"], _tongue(name))
-        parts = [colour, name] if _tongue(name) in ("zh", "ja") else [name, colour]
-        found += (
-            [name]
-            if not colour or colour.casefold() in name.casefold()
-            else [name, ("" if parts[0] == colour else " ").join(parts)]
-        )
-    return found
+        names.append(name)
+        color = _first_in(texts["color"], _script(name))
+        if not color or color.casefold() in name.casefold():
+            continue
+        names.append(f"{color}{name}" if _script(name) in UNSPACED else f"{name} {color}")
+    return names
 
 
-def _attributes(texts: Texts, values: dict[str, str]) -> list[str]:
-    """Return "green wool hoodie" in each language that says at least two of colour, material and category, and the other attributes."""
-    found = []
-    for tongue in dict.fromkeys(map(_tongue, [*texts["category"], *texts["name"]])):
-        words = [
-            _of(texts[field], tongue).split(", ")[0] for field in ("color", "material", "category")
-        ]
-        if sum(map(bool, words)) >= 2:
-            found.append(_phrase(words, tongue))
-    told = {value.casefold() for field in ("color", "material") for value in texts[field]}
-    others = [value for value in visible(values) if value.casefold() not in told]
-    return [*found, ", ".join(others).lower()] if others else found
+def _attributes(texts: Texts, attributes: dict[str, str]) -> list[str]:
+    """Return "green wool hoodie" in each language that says at least two of its three words.
 
-
-def _descriptions(texts: Texts, colours: Sequence[str], count: int) -> list[str]:
-    """Return the first ``count`` sentences, without those that name another of the shop's ``colours`` than this product's own.
-
-    Variants share a description that was written for one of them: "light green heathered hoodie" stands below the orange one, too.
+    The three are color, material and category. The other attributes follow in one caption.
     """
-    own = {word for colour in texts["color"] for word in re.findall(r"\w+", colour.casefold())}
-    strange = re.compile(
-        "|".join(_word(colour) for colour in colours if colour.casefold() not in own) or "(?!)",
-        re.IGNORECASE,
-    )
-    mine = re.compile("|".join(map(_word, sorted(own))) or "(?!)", re.IGNORECASE)
-    found = [sentence for text in texts["description"] for sentence in sentences(text)]
-    return [s for s in found if not own or not strange.search(s) or mine.search(s)][:count]
+    captions = []
+    for script in dict.fromkeys(map(_script, [*texts["category"], *texts["name"]])):
+        words = []
+        for field in ("color", "material", "category"):
+            words.append(_first_in(texts[field], script).split(", ")[0])
+        if sum(map(bool, words)) >= 2:
+            captions.append(_phrase(words, script))
+    named = {value.casefold() for field in ("color", "material") for value in texts[field]}
+    others = [value for value in visible_values(attributes) if value.casefold() not in named]
+    if others:
+        captions.append(", ".join(others).lower())
+    return captions
 
 
-def _word(text: str) -> str:
-    return re.escape(text) if _tongue(text) in _DENSE else rf"\b{re.escape(text)}\b"
+def _descriptions(texts: Texts, colors: Sequence[str], count: int) -> list[str]:
+    """Return the first ``count`` sentences that name no other of the shop's ``colors``.
+
+    Variants share a description that was written for one of them: "light green heathered hoodie"
+    stands below the orange one, too. A sentence that names the product's own color stays.
+    """
+    found: list[str] = []
+    for description in texts["description"]:
+        found += sentences(description)
+    own = set(re.findall(r"\w+", " ".join(texts["color"]).casefold()))
+    if not own:
+        return found[:count]
+    own_color = _any_of(sorted(own))
+    other_color = _any_of([color for color in colors if color.casefold() not in own])
+    kept = [text for text in found if not other_color.search(text) or own_color.search(text)]
+    return kept[:count]
+
+
+def _any_of(words: Sequence[str]) -> re.Pattern[str]:
+    """Return the pattern of any of ``words``; none of them match anywhere when there are none."""
+    patterns = []
+    for word in words:
+        escaped = re.escape(word)
+        # there are no word boundaries where words are not spaced
+        patterns.append(escaped if _script(word) in DENSE else rf"\b{escaped}\b")
+    return re.compile("|".join(patterns) or _NEVER, re.IGNORECASE)
+
+
+def _texts_by_kind(
+    texts: Texts, attributes: dict[str, str], colors: Sequence[str], count: int
+) -> Iterator[tuple[str, str]]:
+    """Yield kind and text of all captions, repeated ones, too."""
+    for text in _names(texts):
+        yield "name", text
+    for text in _descriptions(texts, colors, count):
+        yield "description", text
+    for text in _attributes(texts, attributes):
+        yield "attributes", text
+    for text in texts["category"]:
+        yield "category", _phrase([text], _script(text))
 
 
 def captions(
-    texts: Texts, values: dict[str, str], colours: Sequence[str], count: int, longest: int
-) -> list[dict[str, str]]:
-    """Return what may be said of a product: dicts of kind (name, description, attributes, category), language and text, each text once.
+    texts: Texts, attributes: dict[str, str], colors: Sequence[str], count: int, longest: int
+) -> list[Caption]:
+    """Return what may be said of a product, each text once.
 
     Args:
-        values: its attributes.
-        colours: all colours the shop knows.
+        colors: all colors the shop knows.
         count: sentences of a description at most.
         longest: characters of a caption at most; the rest is cut off.
     """
-    said = {
-        "name": _names(texts),
-        "description": _descriptions(texts, colours, count),
-        "attributes": _attributes(texts, values),
-        "category": [_phrase([name], _tongue(name)) for name in texts["category"]],
-    }
-    latin = language(
-        clean(
-            " ".join(
-                text for text in [*texts["description"], *texts["name"]] if _tongue(text) == _LATIN
-            )
-        )
-    )
+    # "green wool shirt" is too short to tell its language by, the whole description is not
+    long_texts = [*texts["description"], *texts["name"]]
+    latin_text = " ".join(text for text in long_texts if _script(text) == LATIN)
+    latin_language = language(clean(latin_text))
     seen: set[str] = set()
-    kept = []
-    for kind, texts_of_kind in said.items():
-        for text in (text[:longest].strip() for text in texts_of_kind):
-            if text and text.casefold() not in seen:
-                seen.add(text.casefold())
-                own = language(text)
-                kept.append(
-                    {"kind": kind, "language": latin if own == "und" else own, "text": text}
-                )
+    kept: list[Caption] = []
+    for kind, whole in _texts_by_kind(texts, attributes, colors, count):
+        text = whole[:longest].strip()
+        if not text or text.casefold() in seen:
+            continue
+        seen.add(text.casefold())
+        own_language = language(text)
+        if own_language == "und":
+            own_language = latin_language
+        kept.append({"kind": kind, "language": own_language, "text": text})
     return kept

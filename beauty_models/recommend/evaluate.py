@@ -31,11 +31,11 @@ from beauty_models.recommend.report.baselines import (
 from beauty_models.recommend.report.ranking import Scores, Task, figures, ranks
 from beauty_models.recommend.report.show import show
 from beauty_models.recommend.report.tasks import Catalogue, Photos, read, tasks
-from beauty_models.retrieval.features import colour_histogram, hog
+from beauty_models.retrieval.features import color_histogram, hog
 
 Floats = NDArray[np.float32]
 CURVE = 50  # the longest list in the recall curves
-FEATURES = {"colour_histogram": colour_histogram, "hog": hog}
+FEATURES = {"colour_histogram": color_histogram, "hog": hog}
 
 
 class Reader(Protocol):

@@ -1,7 +1,8 @@
-"""The network: an open_clip dual encoder, what embeds a catalogue with it, and the saved folder with its index.
+"""The network: an open_clip dual encoder, what embeds a catalogue with it, and the saved folder.
 
-A saved model is a folder in the layout of open_clip's ``local-dir:`` (see `recommend.openclip`) with ``recommender.json``,
-``gallery.parquet`` (the items and small pictures of them) and ``products.faiss`` (their embeddings, row by row).
+A saved model is a folder in the layout of open_clip's ``local-dir:`` (see `recommend.openclip`)
+with ``recommender.json``, ``gallery.parquet`` (the items and small pictures of them) and
+``products.faiss`` (their embeddings, row by row).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import string
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,15 +28,15 @@ from beauty_models.intake.images import encode
 from beauty_models.intake.shards import Pictures
 from beauty_models.params import Index
 from beauty_models.recommend import openclip
-from beauty_models.recommend.openclip import Dual
-from beauty_models.recommend.pairs import colours
+from beauty_models.recommend.openclip import DualEncoder
+from beauty_models.recommend.pairs import INFERENCE_BATCH, color_histograms
 from beauty_models.retrieval import index
 from beauty_models.training.finite import require_finite
 
-ROWS = 64  # pictures or texts at once where nothing is learned
-RECENCY = 0.8  # weight of a purchase beside that of the next one
+RECENCY_DECAY = 0.8  # weight of a purchase beside that of the next one
 THUMBNAIL = 160  # pixels, the longer side of the gallery's pictures
-SHOWN = [
+THUMBNAIL_QUALITY = 85  # of a JPEG, 0 to 100
+GALLERY_COLUMNS = [
     "key",
     "product",
     "skus",
@@ -45,136 +46,159 @@ SHOWN = [
     "material",
     "price",
     "attributes",
-]  # columns of the gallery
+]
 Floats = NDArray[np.float32]
 
 
-def normalise(vectors: NDArray[Any]) -> Floats:
+def normalize(vectors: NDArray[Any]) -> Floats:
     """Return ``vectors`` [n, d] with length 1; zero stays zero."""
-    return np.asarray(
-        vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12), np.float32
-    )
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
 
 
-def recency(length: int) -> NDArray[np.float64]:
-    """Return the weights of a shopper's products, the latest last: each counts `RECENCY` of the next."""
-    return np.asarray(RECENCY ** np.arange(length - 1, -1, -1))
+def recency_weights(length: int) -> NDArray[np.float64]:
+    """Return the weights [length] of a shopper's products, the latest last.
+
+    Each counts `RECENCY_DECAY` of the next.
+    """
+    return np.asarray(RECENCY_DECAY ** np.arange(length - 1, -1, -1))
 
 
 class Recommender:
-    """Pictures and texts → one space. ``image_share`` of a product's embedding is its picture's, the rest its text's."""
+    """Pictures and texts → one space.
 
-    def __init__(self, dual: Dual, image_share: float) -> None:
-        self.dual, self.image_share = dual, image_share
+    ``image_share`` of a product's embedding is its picture's, the rest its text's.
+    """
+
+    def __init__(self, encoder: DualEncoder, image_share: float) -> None:
+        self.encoder = encoder
+        self.image_share = image_share
 
     @property
     def clip(self) -> Any:
         """The open_clip model."""
-        return self.dual.clip
+        return self.encoder.clip
 
     @property
     def card(self) -> dict[str, Any]:
         """What the model stands on, with its licence."""
-        return self.dual.card
+        return self.encoder.card
+
+    def _encode_images(self, pictures: Pictures, keys: Sequence[str]) -> torch.Tensor:
+        encoder = self.encoder
+        batch = pictures.tensor(keys, encoder.size, encoder.inference_view)
+        embeddings: torch.Tensor = self.clip.encode_image(encoder.pixels(batch)).float()
+        if encoder.color_projection is not None:
+            colors = color_histograms(pictures, keys).to(device())
+            embeddings = embeddings + encoder.color_projection(colors).float()
+        return embeddings
 
     @torch.inference_mode()
     def embed_images(self, pictures: Pictures, keys: Sequence[str], title: str = "") -> Floats:
-        """Return the normalised embeddings [n, d] of the pictures ``keys``; ``title`` shows a bar."""
+        """Return the normalised embeddings [n, d] of the pictures ``keys``.
+
+        ``title`` shows a bar.
+        """
         self.clip.eval().to(device())
-        found = np.zeros((len(keys), self.dual.dimension), np.float32)
+        embeddings = np.zeros((len(keys), self.encoder.dimension), np.float32)
         with progress.bar(title, len(keys)) if title else nullcontext() as bar, precision("auto"):
-            for start in range(0, len(keys), ROWS):
-                some = keys[start : start + ROWS]
-                seen = self.clip.encode_image(
-                    self.dual.pixels(pictures.tensor(some, self.dual.size, self.dual.view))
-                ).float()
-                if self.dual.palette is not None:
-                    seen = seen + self.dual.palette(colours(pictures, some).to(device())).float()
-                found[start : start + ROWS] = seen.cpu().numpy()
+            for start in range(0, len(keys), INFERENCE_BATCH):
+                batch = keys[start : start + INFERENCE_BATCH]
+                encoded = self._encode_images(pictures, batch)
+                embeddings[start : start + INFERENCE_BATCH] = encoded.cpu().numpy()
                 if bar:
-                    bar.advance(len(some))
-        require_finite(torch.from_numpy(found), "the embeddings of pictures")
-        return normalise(found)
+                    bar.advance(len(batch))
+        require_finite(torch.from_numpy(embeddings), "the embeddings of pictures")
+        return normalize(embeddings)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], title: str = "") -> Floats:
-        """Return the normalised embeddings [n, d] of ``texts``; those of like length go through the tower together."""
+        """Return the normalised embeddings [n, d] of ``texts``; ``title`` shows a bar."""
         self.clip.eval().to(device())
-        found = np.zeros((len(texts), self.dual.dimension), np.float32)
+        embeddings = np.zeros((len(texts), self.encoder.dimension), np.float32)
+        # texts of like length go through the tower together: little is spent on padding
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
         with progress.bar(title, len(texts)) if title else nullcontext() as bar, precision("auto"):
-            for start in range(0, len(order), ROWS):
-                some = order[start : start + ROWS]
-                found[some] = (
-                    self.clip.encode_text(
-                        self.dual.tokens([texts[row] for row in some]).to(device())
-                    )
-                    .float()
-                    .cpu()
-                    .numpy()
-                )
+            for start in range(0, len(order), INFERENCE_BATCH):
+                rows = order[start : start + INFERENCE_BATCH]
+                tokens = self.encoder.tokens([texts[row] for row in rows])
+                encoded = self.clip.encode_text(tokens.to(device()))
+                embeddings[rows] = encoded.float().cpu().numpy()
                 if bar:
-                    bar.advance(len(some))
-        require_finite(torch.from_numpy(found), "the embeddings of texts")
-        return normalise(found)
+                    bar.advance(len(rows))
+        require_finite(torch.from_numpy(embeddings), "the embeddings of texts")
+        return normalize(embeddings)
 
     def embed_items(
         self, items: pd.DataFrame, pictures: Pictures, title: str = ""
     ) -> tuple[Floats, Floats]:
-        """Return the embeddings [n, d] of the pictures of ``items`` and of their captions (the mean over an item's captions)."""
-        texts = sorted({caption["text"] for captions in items["captions"] for caption in captions})
-        place = {text: row for row, text in enumerate(texts)}
+        """Return the embeddings [n, d] of the pictures of ``items`` and of their captions.
+
+        Those of captions are the mean over an item's captions.
+        """
+        captions = [[caption["text"] for caption in row] for row in items["captions"]]
+        # many items share a caption, which is embedded once
+        texts = sorted(set().union(*captions))
         embedded = self.embed_texts(texts, f"{title} texts" if title else "")
-        means = [
-            embedded[[place[caption["text"]] for caption in captions]].mean(0)
-            for captions in items["captions"]
-        ]
-        return self.embed_images(
-            pictures, items["image"].tolist(), f"{title} pictures" if title else ""
-        ), normalise(np.stack(means))
+        row_of = {text: row for row, text in enumerate(texts)}
+        means = []
+        for item_captions in captions:
+            rows = [row_of[text] for text in item_captions]
+            means.append(embedded[rows].mean(0))
+        keys = items["image"].tolist()
+        images = self.embed_images(pictures, keys, f"{title} pictures" if title else "")
+        return images, normalize(np.stack(means))
 
     def fuse(self, image: NDArray[Any], text: NDArray[Any]) -> Floats:
-        """Return product embeddings [n, d] from those of pictures and texts (Marqo's weighted mean)."""
-        return normalise(self.image_share * image + (1 - self.image_share) * text)
+        """Return product embeddings [n, d] from those of pictures and texts: a weighted mean.
+
+        As in Marqo's multimodal combination fields.
+        """
+        return normalize(self.image_share * image + (1 - self.image_share) * text)
 
 
-def gallery(
-    recommender: Recommender, items: pd.DataFrame, pictures: Pictures
-) -> tuple[pd.DataFrame, Floats]:
-    """Return the table of what can be recommended, with a thumbnail each, and the product embeddings [n, d]."""
+class Gallery(NamedTuple):
+    """What can be recommended, row by row."""
 
-    def small(key: str) -> bytes:
-        return encode(
-            ImageOps.contain(pictures.image(key), (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS),
-            85,
-        )
+    table: pd.DataFrame  # `GALLERY_COLUMNS` and thumbnail, the bytes of a JPEG
+    embeddings: Floats  # [n, d], of products
+
+
+def build_gallery(recommender: Recommender, items: pd.DataFrame, pictures: Pictures) -> Gallery:
+    """Return the gallery of ``items``."""
+
+    def thumbnail(key: str) -> bytes:
+        image = pictures.image(key)
+        small = ImageOps.contain(image, (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        return encode(small, THUMBNAIL_QUALITY)
 
     image, text = recommender.embed_items(items, pictures, "finetune: gallery,")
-    table = (
-        items[SHOWN].assign(thumbnail=[small(key) for key in items["image"]]).reset_index(drop=True)
-    )
-    return table, recommender.fuse(image, text)
+    thumbnails = [thumbnail(key) for key in items["image"]]
+    table = items[GALLERY_COLUMNS].assign(thumbnail=thumbnails).reset_index(drop=True)
+    return Gallery(table, recommender.fuse(image, text))
 
 
 def save(
     recommender: Recommender,
     folder: Path,
-    shown: tuple[pd.DataFrame, Floats],
+    gallery: Gallery,
     history: list[dict[str, float]],
-    rules: Index,
+    params: Index,
 ) -> None:
-    """Write ``recommender``, what `gallery` made, its faiss index and the ``history`` of the training, whole or not at all.
+    """Write ``recommender``, ``gallery`` with its faiss index, and the ``history`` of the training.
+
+    All of it is written, or nothing.
 
     Raises:
         OSError: the disk is full; what was in ``folder`` before is untouched.
     """
-    table, embeddings = shown
     with new_folder(folder) as temporary:
-        openclip.save(recommender.dual, temporary)
+        openclip.save(recommender.encoder, temporary)
         write_json(temporary / "recommender.json", {"image_share": recommender.image_share})
         write_json(temporary / "history.json", history)
-        table.to_parquet(temporary / "gallery.parquet", index=False)
-        index.write(index.build(embeddings, **rules.model_dump()), temporary / "products.faiss")
+        gallery.table.to_parquet(temporary / "gallery.parquet", index=False)
+        built = index.build(gallery.embeddings, **params.model_dump())
+        index.write(built, temporary / "products.faiss")
 
 
 def load(folder: Path) -> Recommender:
@@ -183,11 +207,11 @@ def load(folder: Path) -> Recommender:
     Raises:
         ValueError: the folder is not a saved recommender.
     """
-    stated = read_json(folder / "recommender.json")
-    return Recommender(openclip.load(folder), stated["image_share"])
+    saved = read_json(folder / "recommender.json")
+    return Recommender(openclip.load(folder), saved["image_share"])
 
 
-def build(
+def build_encoder(
     *,
     image: str,
     text: str,
@@ -197,8 +221,10 @@ def build(
     max_tokens: int,
     vocabulary: int,
     texts: Sequence[str],
-) -> Dual:
-    """Return the dual encoder of two towers that `Pretrain` describes; the text tower keeps the tokens that ``texts`` use.
+) -> DualEncoder:
+    """Return the dual encoder of two towers that `Pretrain` describes.
+
+    The text tower keeps the tokens that ``texts`` use, and its ``vocabulary`` most frequent ones.
 
     Raises:
         ValueError: a base cannot be loaded.
@@ -208,15 +234,16 @@ def build(
     else:
         backbone = text_backbones.load(text)
         if vocabulary:
-            frequent = backbone.tokenizer.convert_ids_to_tokens(
-                range(min(vocabulary, len(backbone.tokenizer)))
-            )
-            backbone = trim(
-                backbone,
-                [*texts, *(piece.replace("▁", " ").removeprefix("##") for piece in frequent)],
-            )
-    dual = openclip.towers(image, backbone, size=size, dimension=dimension, max_tokens=max_tokens)
-    towers = {
+            # a tokenizer's ids fall with frequency; ▁ and ## mark where its pieces join
+            frequent = range(min(vocabulary, len(backbone.tokenizer)))
+            pieces = backbone.tokenizer.convert_ids_to_tokens(frequent)
+            words = [piece.replace("▁", " ").removeprefix("##") for piece in pieces]
+            backbone = trim(backbone, [*texts, *words])
+    encoder = openclip.from_towers(
+        image, backbone, size=size, dimension=dimension, max_tokens=max_tokens
+    )
+    # `untuned` builds the same towers again from what the card says
+    encoder.card["towers"] = {
         "image": image,
         "text": text,
         "scratch": dict(scratch),
@@ -224,21 +251,21 @@ def build(
         "dimension": dimension,
         "max_tokens": max_tokens,
     }
-    dual.card |= {"towers": towers}
-    return dual
+    return encoder
 
 
 def untuned(card: dict[str, Any]) -> Recommender:
-    """Return what the recommender with this ``card`` was before any training: the pretrained dual encoder, or two towers as they came.
+    """Return what the recommender with this ``card`` was before any training.
 
-    Two towers that never met share no space. Their features stand side by side in the first dimensions of one: pictures
-    compare with pictures and texts with texts as well as they can, pictures with texts by chance.
+    That is the pretrained dual encoder, or two towers as they came. Two towers that never met share
+    no space. Their features stand side by side in the first dimensions of one: pictures compare
+    with pictures and texts with texts as well as they can, pictures with texts by chance.
 
     Raises:
         ValueError: the base cannot be loaded.
     """
     if "towers" not in card:
-        return Recommender(openclip.pretrained(card["base"]), 1.0)
-    dual = build(**card["towers"], texts=[string.printable], vocabulary=0)
-    openclip.side_by_side(dual)
-    return Recommender(dual, 1.0)
+        return Recommender(openclip.load_pretrained(card["base"]), 1.0)
+    encoder = build_encoder(**card["towers"], texts=[string.printable], vocabulary=0)
+    openclip.set_identity_projections(encoder)
+    return Recommender(encoder, 1.0)

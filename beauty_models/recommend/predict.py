@@ -1,4 +1,7 @@
-"""What a saved recommender finds for a picture, a sentence or a shopper's history: products with their scores, and a board."""
+"""What a saved recommender finds for a picture, a sentence or a shopper's history.
+
+Products with their scores, and a board that shows them.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,20 @@ from PIL import Image
 
 from beauty_models.intake import images, shards
 from beauty_models.recommend import openclip
-from beauty_models.recommend.model import load, recency
+from beauty_models.recommend.model import load, recency_weights
 from beauty_models.retrieval import index
 from beauty_models.serving.frames import picture
 
-MOST = 1000  # products listed
+Floats = NDArray[np.float32]
+Hits = list[tuple[int, float]]
+"""Rows of the gallery and their cosines, best first."""
+
+MAX_TOP = 1000  # products listed
 SIDE = 256  # pixels a picture is shrunk to, as in the catalogue
-NAMES = {"colour": "color", "sku": "skus"}  # what people write → the gallery's column
+ALIASES = {"colour": "color", "sku": "skus"}  # what people write → the gallery's column
 COLUMNS = ("product", "skus", "name", "category", "color", "price")
 PER_LINE = 10  # products on one line of a board
-SHOWN = 20  # values named in an error
+LISTED_VALUES = 20  # in an error
 
 
 class Gallery:
@@ -46,100 +53,112 @@ class Gallery:
         Raises:
             ValueError: the catalogue has no such SKU; the message names those that are nearest.
         """
-        found = np.flatnonzero([sku in skus for skus in self.rows["skus"]])
-        found = found if len(found) else np.flatnonzero(self.rows["product"] == sku)
-        if len(found):
-            return found
-        known = list(
-            dict.fromkeys(
-                [*self.rows["product"], *(one for skus in self.rows["skus"] for one in skus)]
-            )
-        )
+        variants = np.flatnonzero([sku in skus for skus in self.rows["skus"]])
+        if len(variants):
+            return variants
+        items = np.flatnonzero(self.rows["product"] == sku)
+        if len(items):
+            return items
+        known = pd.concat([self.rows["product"], self.rows["skus"].explode()]).unique().tolist()
         near = get_close_matches(sku, known, n=5, cutoff=0.5)
-        raise ValueError(
-            f"--history: no product has the SKU {sku!r}"
-            + (f"; did you mean {', '.join(near)}?" if near else "")
-        )
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise ValueError(f"--history: no product has the SKU {sku!r}{hint}")
 
-    def taste(self, skus: Sequence[str]) -> tuple[NDArray[np.float32], set[str]]:
-        """Return the embedding [1, width] of a shopper who had ``skus``, the latest last, and the products these are."""
-        rows = [self.items(sku) for sku in skus]
-        vectors = np.stack(
-            [np.mean([self.index.reconstruct(int(row)) for row in one], axis=0) for one in rows]
-        )
-        return np.average(vectors, axis=0, weights=recency(len(vectors)))[None], {
-            str(self.rows["product"].iat[row]) for one in rows for row in one
-        }
+    def taste(self, skus: Sequence[str]) -> tuple[Floats, set[str]]:
+        """Return the embedding [1, width] of a shopper, and the products that they had.
+
+        Args:
+            skus: what the shopper had, the latest last.
+        """
+        vectors = []
+        products: set[str] = set()
+        for sku in skus:
+            rows = self.items(sku).tolist()
+            vectors.append(np.mean([self.index.reconstruct(row) for row in rows], axis=0))
+            products.update(self.rows["product"].iloc[rows])
+        weights = recency_weights(len(vectors))
+        return np.average(np.stack(vectors), axis=0, weights=weights)[None], products
+
+    def _cells(self, column: str) -> list[str]:
+        """Return what each row has in a column, or under the name of an attribute, as text."""
+        if column not in COLUMNS:
+            cells = []
+            for pairs in self.rows["attributes"]:
+                attributes = {name.casefold(): value for name, value in pairs}
+                cells.append(attributes.get(column, ""))
+            return cells
+        values = self.rows[column]
+        if column == "skus":
+            return [" ".join(skus) for skus in values]
+        if column == "price":
+            return ["" if pd.isna(price) else f"{price:g}" for price in values]
+        return ["" if value is None else str(value) for value in values]
 
     def values(self, key: str) -> list[list[str]]:
-        """Return what each row has under ``key``, a column or an attribute; a cell may name several values.
+        """Return what each row has under ``key``, a column or an attribute.
+
+        A cell may name several values: the whole of it comes first, its parts follow.
 
         Raises:
-            ValueError: there is no such column or attribute; the message names those that there are.
+            ValueError: there is no such column or attribute; the message names those there are.
         """
-        column = NAMES.get(key.casefold(), key.casefold())
-        if column in COLUMNS:
-            cells = [
-                " ".join(cell)
-                if column == "skus"
-                else ""
-                if cell is None
-                else f"{cell:g}"
-                if column == "price"
-                else str(cell)
-                for cell in self.rows[column]
-            ]
-        else:
-            cells = [
-                {name.casefold(): value for name, value in pairs}.get(column, "")
-                for pairs in self.rows["attributes"]
-            ]
+        cells = self._cells(_column(key))
         if not any(cells):
-            names = [
-                *COLUMNS,
-                *sorted(
-                    {name for pairs in self.rows["attributes"] for name, _ in pairs} - set(COLUMNS)
-                ),
-            ]
+            attributes: set[str] = set()
+            for pairs in self.rows["attributes"]:
+                attributes.update(name for name, _ in pairs)
+            names = [*COLUMNS, *sorted(attributes - set(COLUMNS))]
             raise ValueError(f"--filter: the catalogue has no {key!r}; it has {', '.join(names)}")
-        return [[cell, *(part.strip() for part in re.split(r"[/>|,;]", cell))] for cell in cells]
+        values = []
+        for cell in cells:
+            parts = [part.strip() for part in re.split(r"[/>|,;]", cell)]
+            values.append([cell, *parts])
+        return values
 
     def allowed(self, filters: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which rows pass every filter KEY=VALUE; of several with one key, one is enough. Capitals do not count.
+        """Return which rows [n] pass every filter KEY=VALUE.
+
+        Of several filters with one key, one is enough. Capitals do not count.
 
         Raises:
             ValueError: a filter has no "=", its key is unknown, or nothing has its value.
         """
         passed: dict[str, NDArray[np.bool_]] = {}
-        for one in filters:
-            key, equals, value = one.partition("=")
+        for filter_ in filters:
+            key, equals, value = filter_.partition("=")
             if not equals or not value.strip():
-                raise ValueError(f"--filter {one}: write KEY=VALUE, such as colour=red")
-            cells = self.values(key.strip())
-            fits = np.array(
-                [value.strip().casefold() in [part.casefold() for part in parts] for parts in cells]
-            )
-            if not fits.any():
-                there = sorted({part for parts in cells for part in parts[1:] if part})
-                raise ValueError(
-                    f"--filter: no product has {key}={value}; there are {', '.join(there[:SHOWN])}{' …' if len(there) > SHOWN else ''}"
-                )
-            column = NAMES.get(key.strip().casefold(), key.strip().casefold())
+                raise ValueError(f"--filter {filter_}: write KEY=VALUE, such as colour=red")
+            fits = self._fits(key.strip(), value)
+            column = _column(key.strip())
             passed[column] = passed.get(column, np.zeros(len(fits), bool)) | fits
-        return np.asarray(np.all([np.ones(len(self.rows), bool), *passed.values()], axis=0))
+        everything = np.ones(len(self.rows), bool)
+        return np.asarray(np.logical_and.reduce([everything, *passed.values()]))
 
-    def best(
-        self, query: NDArray[np.float32], count: int, allowed: NDArray[np.bool_]
-    ) -> list[tuple[int, float]]:
-        """Return the ``count`` nearest products, each by its nearest item: row and cosine."""
-        most = int(self.rows["product"].value_counts().iloc[0])
+    def _fits(self, key: str, value: str) -> NDArray[np.bool_]:
+        """Return which rows [n] have ``value`` under ``key``; ValueError as `allowed`."""
+        values = self.values(key)
+        wanted = value.strip().casefold()
+        fits = np.array([wanted in map(str.casefold, row) for row in values])
+        if not fits.any():
+            parts: set[str] = set()
+            for row in values:
+                parts.update(part for part in row[1:] if part)
+            listed = ", ".join(sorted(parts)[:LISTED_VALUES])
+            more = " …" if len(parts) > LISTED_VALUES else ""
+            raise ValueError(f"--filter: no product has {key}={value}; there are {listed}{more}")
+        return fits
+
+    def best(self, query: Floats, count: int, allowed: NDArray[np.bool_]) -> Hits:
+        """Return the ``count`` products nearest to ``query`` [1, width], each by its best item."""
+        # enough, even if the nearest items are all of the product that has most of them
+        items_of_a_product = int(self.rows["product"].value_counts().iloc[0])
         scores, rows = index.search(
-            self.index, query, count * most, None if allowed.all() else allowed
+            self.index, query, count * items_of_a_product, None if allowed.all() else allowed
         )
-        found: dict[str, tuple[int, float]] = {}
+        nearest: dict[str, tuple[int, float]] = {}
         for row, score in zip(rows[0].tolist(), scores[0].tolist(), strict=True):
-            found.setdefault(str(self.rows["product"].iat[row]), (row, score))
-        return list(found.values())[:count]
+            nearest.setdefault(str(self.rows["product"].iat[row]), (row, score))
+        return list(nearest.values())[:count]
 
     def describe(self, row: int, score: float) -> dict[str, Any]:
         """Return a row of the answer."""
@@ -156,29 +175,33 @@ class Gallery:
         }
 
     def photos(self, rows: Sequence[int]) -> list[Image.Image]:
-        """Return the thumbnails of rows."""
-        kept = pd.read_parquet(self.file, columns=["thumbnail"])["thumbnail"].to_numpy()
-        return [Image.open(io.BytesIO(kept[row])).convert("RGB") for row in rows]
+        """Return the thumbnails of rows, which are read from the file for this only."""
+        thumbnails = pd.read_parquet(self.file, columns=["thumbnail"])["thumbnail"].iloc[list(rows)]
+        return [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in thumbnails]
 
 
-def _embedded(
-    model: Path, image: Image.Image | None, text: str | None
-) -> list[NDArray[np.float32]]:
-    """Return the embeddings, [1, width] each, of a picture and of a text, where given."""
+def _column(key: str) -> str:
+    """Return the gallery's column, or the attribute, that people mean by ``key``."""
+    return ALIASES.get(key.casefold(), key.casefold())
+
+
+def _embedded(model: Path, image: Image.Image | None, text: str | None) -> list[Floats]:
+    """Return the embeddings, [1, width] each, of a text and of a picture, where given."""
     recommender = load(model)
-    found = [] if text is None else [recommender.embed_texts([text])]
+    embeddings = []
+    if text is not None:
+        embeddings.append(recommender.embed_texts([text]))
     if image is not None:
         with TemporaryDirectory() as folder:
-            shards.write(
-                Path(folder), "asked", [("photo", images.encode(images.shrink(image, SIDE)))]
-            )
-            found.append(
-                recommender.embed_images(shards.Pictures(Path(folder), "asked"), ["photo"])
-            )
-    return found
+            # shrunk and encoded as ingest does it, so that a catalogue's own photo finds itself
+            jpeg = images.encode(images.shrink(image, SIDE))
+            shards.write(Path(folder), "query", [("photo", jpeg)])
+            pictures = shards.Pictures(Path(folder), "query")
+            embeddings.append(recommender.embed_images(pictures, ["photo"]))
+    return embeddings
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="beauty predict recommend",
         description="Products for a picture, a sentence or a shopper's history.",
@@ -199,17 +222,20 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--export", type=Path, help="instead: write the dual encoder to this folder, for open_clip"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options, with ``skus`` of the history; "" of a text is None."""
+    options = _parser().parse_args(arguments)
     options.skus = [sku.strip() for sku in (options.history or "").split(",") if sku.strip()]
-    if (
-        options.export is None
-        and options.image is None
-        and not (options.text or "").strip()
-        and not options.skus
-    ):
+    if not (options.text or "").strip():
+        options.text = None
+    asks = options.image is not None or options.text is not None or options.skus
+    if options.export is None and not asks:
         raise ValueError("nothing to go by; give --image FILE, --text TEXT or --history SKU,SKU")
-    if not 1 <= options.top <= MOST:
-        raise ValueError(f"--top {options.top}: from 1 to {MOST}")
+    if not 1 <= options.top <= MAX_TOP:
+        raise ValueError(f"--top {options.top}: from 1 to {MAX_TOP}")
     return options
 
 
@@ -218,69 +244,60 @@ def _board(
     options: argparse.Namespace,
     image: Image.Image | None,
     gallery: Gallery,
-    found: list[tuple[int, float]],
+    hits: Hits,
 ) -> None:
-    from beauty_models.recommend.board import Asked, Found, board_png, drawable
+    # only a board needs fonts
+    from beauty_models.recommend.board import Hit, Query, board_png, drawable
 
-    answers = [
-        Found(photo, f"{score:.2f} {gallery.rows['name'].iat[row]}")
-        for (row, score), photo in zip(
-            found, gallery.photos([row for row, _ in found]), strict=True
-        )
-    ]
-    text = ", ".join(
-        part if drawable(part) else "(your text)"
-        for part in (options.text, options.history)
-        if part
-    )
-    lines = [answers[start : start + PER_LINE] for start in range(0, len(answers), PER_LINE)]
-    board_png(
-        file,
-        [Asked("asked for", text, image, lines[0])]
-        + [Asked("", "", None, line) for line in lines[1:]],
-    )
+    photos = gallery.photos([row for row, _ in hits])
+    answers = []
+    for (row, score), photo in zip(hits, photos, strict=True):
+        answers.append(Hit(photo, f"{score:.2f} {gallery.rows['name'].iat[row]}"))
+    given = [text for text in (options.text, options.history) if text]
+    label = ", ".join(text if drawable(text) else "(your text)" for text in given)
+    lines = [Query("asked for", label, image, answers[:PER_LINE])]
+    for start in range(PER_LINE, len(answers), PER_LINE):
+        lines.append(Query("", "", None, answers[start : start + PER_LINE]))
+    board_png(file, lines)
+
+
+def _export(model: Path, folder: Path) -> list[dict[str, Any]]:
+    openclip.export(model, folder)
+    call = f'open_clip.create_model_and_transforms("local-dir:{folder.resolve()}")'
+    return [{"exported": str(folder), "load": call}]
 
 
 def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the products nearest to ``--image P``, ``--text T``, ``--history SKU,SKU`` or the mean of those given, best first.
+    """Return the products nearest to a picture, a text, a history or the mean of those, best first.
 
-    ``--top 10``, ``--filter KEY=VALUE`` (may be repeated), ``--board FILE.png``; products of the history are not listed. With
-    ``--export DIR`` nothing is looked for: the dual encoder is written to DIR as open_clip loads it.
+    ``--image P``, ``--text T``, ``--history SKU,SKU``; ``--top 10``, ``--filter KEY=VALUE`` (may be
+    repeated), ``--board FILE.png``; products of the history are not listed. With ``--export DIR``
+    nothing is looked for: the dual encoder is written to DIR as open_clip loads it.
 
     Raises:
-        ValueError: nothing is given, the picture cannot be read, a SKU or a filter is unknown, or nothing passes the filters.
+        ValueError: nothing is given, the picture cannot be read, a SKU or a filter is unknown, or
+            nothing passes the filters.
     """
     options = _options(arguments)
     if options.export is not None:
-        openclip.export(model, options.export)
-        return [
-            {
-                "exported": str(options.export),
-                "load": f'open_clip.create_model_and_transforms("local-dir:{options.export.resolve()}")',
-            }
-        ]
+        return _export(model, options.export)
     gallery = Gallery(model)
     allowed = gallery.allowed(options.filter)
     image = picture(str(options.image)) if options.image else None
-    asked, bought = [], set[str]()
+    embeddings: list[Floats] = []
+    bought: set[str] = set()
     if options.skus:
         taste, bought = gallery.taste(options.skus)
-        asked.append(taste)
-    text = options.text if (options.text or "").strip() else None
-    if image is not None or text is not None:
-        asked += _embedded(model, image, text)
-    query = np.mean([one / np.linalg.norm(one) for one in asked], axis=0)
-    found = gallery.best(
-        query / np.linalg.norm(query),
-        options.top,
-        allowed & ~gallery.rows["product"].isin(bought).to_numpy(),
-    )
-    if not found:
-        raise ValueError(
-            "no product passes all filters"
-            + (" that the shopper does not have" if bought else "")
-            + "; give fewer of them"
-        )
+        embeddings.append(taste)
+        allowed &= ~gallery.rows["product"].isin(bought).to_numpy()
+    if image is not None or options.text is not None:
+        embeddings += _embedded(model, image, options.text)
+    # normalised first: what is longer would count for more in the mean
+    query = np.mean([vector / np.linalg.norm(vector) for vector in embeddings], axis=0)
+    hits = gallery.best(query / np.linalg.norm(query), options.top, allowed)
+    if not hits:
+        whose = " that the shopper does not have" if bought else ""
+        raise ValueError(f"no product passes all filters{whose}; give fewer of them")
     if options.board is not None:
-        _board(options.board, options, image, gallery, found)
-    return [gallery.describe(row, score) for row, score in found]
+        _board(options.board, options, image, gallery, hits)
+    return [gallery.describe(row, score) for row, score in hits]

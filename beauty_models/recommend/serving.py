@@ -1,6 +1,7 @@
-"""A saved recommender as MLflow loads it: ``mlflow.pyfunc.load_model("models:/recommend@champion").predict(frame)``.
+"""A saved recommender as MLflow loads it.
 
-Nothing is unpickled: MLflow reads this module's name in the version's MLmodel file, and the weights are safetensors.
+``mlflow.pyfunc.load_model("models:/recommend@champion").predict(frame)``. Nothing is unpickled:
+MLflow reads this module's name in the version's MLmodel file, and the weights are safetensors.
 """
 
 from __future__ import annotations
@@ -34,17 +35,18 @@ class Served:
     def predict(self, frame: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return ``products``, best first, and ``error`` for each row of ``frame``, with its index.
 
-        A row has a ``text``, an ``image`` (a path, or a ``data:`` address), or both: then the mean of the two is looked
-        for. ``params["top"]`` products are listed. ``error`` is None, or why the row has no answer.
+        A row has a ``text``, an ``image`` (a path, or a ``data:`` address), or both: then the mean
+        of the two is looked for. ``params["top"]`` products are listed. ``error`` is None, or why
+        the row has no answer.
 
         Raises:
             ValueError: ``top`` is out of range.
         """
-        from beauty_models.recommend.predict import MOST
+        from beauty_models.recommend.predict import MAX_TOP
 
         top = int((params or {}).get("top", PARAMS["top"]))
-        if not 1 <= top <= MOST:
-            raise ValueError(f"top {top}: from 1 to {MOST}")
+        if not 1 <= top <= MAX_TOP:
+            raise ValueError(f"top {top}: from 1 to {MAX_TOP}")
         queries, errors = self._queries(frame)
         everything = np.ones(len(self.gallery.rows), bool)
         answers: list[list[Any]] = []
@@ -54,37 +56,53 @@ class Served:
             if error is not None:
                 answers.append([[], error])
                 continue
-            found = self.gallery.best(query[None], top, everything)
-            answers.append([[self.gallery.describe(row, score) for row, score in found], None])
+            hits = self.gallery.best(query[None], top, everything)
+            answers.append([[self.gallery.describe(row, score) for row, score in hits], None])
         return pd.DataFrame(answers, index=frame.index, columns=[*ANSWERS, "error"], dtype=object)
 
     def _queries(self, frame: pd.DataFrame) -> tuple[NDArray[np.float32], list[str | None]]:
-        """Return a query [n, width] of length 1 for each row, zero where there is none, and what is wrong with the row."""
-        from beauty_models.intake import shards
-        from beauty_models.recommend.model import normalise
-        from beauty_models.recommend.predict import SIDE
+        """Return a query [n, width] for each row, and what is wrong with the row.
 
-        queries = np.zeros((len(frame), self.recommender.dual.dimension), np.float32)
-        errors: list[str | None] = [None] * len(frame)
+        Queries have length 1, or 0 where there is nothing to look for.
+        """
+        from beauty_models.recommend.model import normalize
+
+        queries = np.zeros((len(frame), self.recommender.encoder.dimension), np.float32)
         texts = cells(frame, "text")
-        asked = [row for row, text in enumerate(texts) if text.strip()]
-        if asked:
-            queries[asked] += self.recommender.embed_texts([texts[row] for row in asked])
-        photos: list[tuple[str, bytes]] = []
-        for row, cell in enumerate(cells(frame, "image")):
-            if not cell:
-                continue
-            try:
-                photos.append((str(row), images.encode(images.shrink(picture(cell), SIDE))))
-            except ValueError as error:
-                errors[row] = str(error)
+        with_text = [row for row, text in enumerate(texts) if text.strip()]
+        if with_text:
+            queries[with_text] += self.recommender.embed_texts([texts[row] for row in with_text])
+        photos, errors = _read_photos(cells(frame, "image"))
         if photos:
-            with TemporaryDirectory(prefix="beauty-") as folder:
-                shards.write(Path(folder), "asked", photos)
-                keys = [key for key, _ in photos]
-                seen = self.recommender.embed_images(shards.Pictures(Path(folder), "asked"), keys)
-            queries[[int(key) for key in keys]] += seen
-        return normalise(queries), errors
+            queries[list(photos)] += self._embed_photos(photos)
+        # both embeddings have length 1: the sum points where their mean does
+        return normalize(queries), errors
+
+    def _embed_photos(self, photos: dict[int, bytes]) -> NDArray[np.float32]:
+        """Return the embeddings [n, width] of JPEGs."""
+        from beauty_models.intake import shards
+
+        named = {str(row): jpeg for row, jpeg in photos.items()}
+        with TemporaryDirectory(prefix="beauty-") as folder:
+            shards.write(Path(folder), "query", named.items())
+            pictures = shards.Pictures(Path(folder), "query")
+            return self.recommender.embed_images(pictures, list(named))
+
+
+def _read_photos(column: list[str]) -> tuple[dict[int, bytes], list[str | None]]:
+    """Return row → JPEG for the rows with a picture, and what is wrong with each row."""
+    from beauty_models.recommend.predict import SIDE
+
+    photos: dict[int, bytes] = {}
+    errors: list[str | None] = [None] * len(column)
+    for row, cell in enumerate(column):
+        if not cell:
+            continue
+        try:
+            photos[row] = images.encode(images.shrink(picture(cell), SIDE))
+        except ValueError as error:
+            errors[row] = str(error)
+    return photos, errors
 
 
 def _load_pyfunc(path: str) -> Served:

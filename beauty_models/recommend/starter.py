@@ -1,12 +1,17 @@
-"""Raw catalogues that need no network: the starter, a shop of drawn products in English and Chinese, and the toy set for tests."""
+"""Raw catalogues that need no network.
+
+The starter is a shop of drawn products in English and Chinese; the toy set serves tests.
+"""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -17,7 +22,8 @@ from beauty_models.intake.images import encode
 ABOUT = {
     "license": "Apache-2.0",
     "commercial_use": True,
-    "attribution": "Products drawn and described by beauty_models/recommend/starter.py and beauty_models/intake/synthetic.py.",
+    "attribution": "Products drawn and described by beauty_models/recommend/starter.py and "
+    "beauty_models/intake/synthetic.py.",
 }
 HEADER = [
     "sku",
@@ -36,7 +42,7 @@ HEADER = [
     "image",
 ]
 SIZES = ("S", "M", "L")
-WORN = {"tops", "outerwear", "dresses", "bottoms"}  # departments whose products have sizes
+DEPARTMENTS_WITH_SIZES = {"tops", "outerwear", "dresses", "bottoms"}
 GOES_WITH = {
     "tops": "bottoms",
     "bottoms": "tops",
@@ -84,78 +90,84 @@ MOODS = [
 
 @dataclass(frozen=True)
 class Product:
-    """A product of the drawn shop and the colours it comes in."""
+    """A product of the drawn shop and the colors it comes in."""
 
     sku: str
     kind: str
     pattern: str
-    line: tuple[str, str]
+    line: tuple[str, str]  # here and below: in English and in Chinese
     material: tuple[str, str]
     mood: tuple[str, str]
-    colours: tuple[str, ...]
+    colors: tuple[str, ...]
 
     @property
     def department(self) -> str:
+        """The part of the shop that it stands in."""
         return synthetic.KINDS[self.kind].department
 
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The sizes it comes in; ("",) where it has none."""
+        return SIZES if self.department in DEPARTMENTS_WITH_SIZES else ("",)
 
-def _rows(product: Product, chance: random.Random) -> list[list[str]]:
-    """Return the rows of a product: one for each colour, and for clothes one for each size of it; sizes share the picture."""
-    kind, (material, material_zh), (line, line_zh) = (
-        synthetic.KINDS[product.kind],
-        product.material,
-        product.line,
-    )
-    pattern, pattern_zh = (
-        ("", "")
-        if product.pattern == "plain"
-        else (product.pattern, synthetic.PATTERNS[product.pattern])
-    )
-    name, name_zh = (
-        " ".join(word for word in (line, pattern, kind.english) if word),
-        f"{line_zh}{pattern_zh}{kind.chinese}",
-    )
+    @property
+    def pattern_words(self) -> tuple[str, str]:
+        """What people call its pattern; nobody says that something is plain."""
+        if self.pattern == "plain":
+            return "", ""
+        return self.pattern, synthetic.PATTERNS[self.pattern]
+
+    def picture(self, color: str) -> str:
+        """Return the path of its picture in ``color`` in the raw folder."""
+        return f"images/{self.sku.lower()}-{color}.jpg"
+
+
+def _rows(product: Product, rng: random.Random) -> list[list[str]]:
+    """Return the rows of a product: one for each color and size; sizes share the picture."""
+    kind = synthetic.KINDS[product.kind]
+    material, material_zh = product.material
+    line, line_zh = product.line
+    mood, mood_zh = product.mood
+    pattern, pattern_zh = product.pattern_words
+    name = " ".join(word for word in (line, pattern, kind.english) if word)
+    name_zh = f"{line_zh}{pattern_zh}{kind.chinese}"
+    # HTML, as shops deliver it
     description = (
-        f"<p>{name.capitalize()} {product.mood[0]}.</p><ul><li>{material.capitalize()}, made to last</li>"
+        f"<p>{name.capitalize()} {mood}.</p>"
+        f"<ul><li>{material.capitalize()}, made to last</li>"
         f"<li>{product.pattern.capitalize()} finish &amp; clean lines</li></ul>"
     )
-    description_zh = f"<p>{name_zh},{product.mood[1]}。</p><ul><li>{material_zh},经久耐用</li></ul>"
-    price = f"{chance.randint(9, 120)}.{chance.choice(['00', '50', '90'])}"
-    found = []
-    for colour in product.colours:
-        for size in SIZES if product.department in WORN else ("",):
-            sku = "-".join(part for part in (product.sku, colour, size) if part)
-            path = f"Shop/{product.department.capitalize()}/{kind.english.capitalize()}"
-            found.append(
-                [
-                    sku,
-                    product.sku,
-                    name,
-                    name_zh,
-                    description,
-                    description_zh,
-                    path,
-                    kind.chinese,
-                    colour,
-                    synthetic.COLORS[colour][1],
-                    material,
-                    material_zh,
-                    price,
-                    _file(product, colour),
-                ]
-            )
-    return found
+    description_zh = f"<p>{name_zh},{mood_zh}。</p><ul><li>{material_zh},经久耐用</li></ul>"
+    category = f"Shop/{product.department.capitalize()}/{kind.english.capitalize()}"
+    price = f"{rng.randint(9, 120)}.{rng.choice(['00', '50', '90'])}"
+    rows = []
+    for color in product.colors:
+        for size in product.sizes:
+            values = {
+                "sku": "-".join(part for part in (product.sku, color, size) if part),
+                "parent": product.sku,
+                "name": name,
+                "name_zh": name_zh,
+                "description": description,
+                "description_zh": description_zh,
+                "category": category,
+                "category_zh": kind.chinese,
+                "color": color,
+                "color_zh": synthetic.COLORS[color][1],
+                "material": material,
+                "material_zh": material_zh,
+                "price": price,
+                "image": product.picture(color),
+            }
+            rows.append([values[field] for field in HEADER])
+    return rows
 
 
-def _file(product: Product, colour: str) -> str:
-    return f"images/{product.sku.lower()}-{colour}.jpg"
-
-
-def _draw(raw: Path, product: Product, colour: str, size: int, seed: int) -> None:
-    with new_file(raw / _file(product, colour)) as file:
-        file.write_bytes(
-            encode(synthetic.product(product.kind, colour, product.pattern, size=size, seed=seed))
-        )
+def _draw(file: Path, kind: str, color: str, pattern: str, **options: Any) -> None:
+    """Draw a product to ``file``; ``options`` as of `synthetic.product`."""
+    picture = synthetic.product(kind, color, pattern, **options)
+    with new_file(file) as temporary:
+        temporary.write_bytes(encode(picture))
 
 
 def _write(file: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -165,165 +177,153 @@ def _write(file: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> 
         writer.writerows(rows)
 
 
+def _go_together(product: Product, other: Product) -> bool:
+    """Return whether the departments do, the pattern is the same and a color is in common."""
+    return (
+        other.department == GOES_WITH[product.department]
+        and product.pattern == other.pattern
+        and not set(product.colors).isdisjoint(other.colors)
+    )
+
+
 def _relations(products: Sequence[Product]) -> list[list[str]]:
-    """Return pairs that go together: of departments that do, in the same pattern and with a colour in common."""
-    return [
-        [one.sku, other.sku]
-        for one in products
-        for other in products
-        if other.department == GOES_WITH[one.department]
-        and one.pattern == other.pattern
-        and set(one.colours) & set(other.colours)
-    ]
+    """Return pairs that go together."""
+    pairs = itertools.product(products, repeat=2)
+    return [[product.sku, other.sku] for product, other in pairs if _go_together(product, other)]
 
 
-def _histories(
-    products: Sequence[Product], shoppers: int, chance: random.Random
-) -> list[list[str]]:
-    """Return purchases of shoppers who have a favourite colour and a favourite pattern, and now and then something else."""
-    found = []
+def _histories(products: Sequence[Product], shoppers: int, rng: random.Random) -> list[list[str]]:
+    """Return purchases of shoppers: shopper, SKU, date.
+
+    A shopper has a favourite color and a favourite pattern, and now and then something else.
+    """
+    rows = []
     for number in range(1, shoppers + 1):
-        colour, pattern = (
-            chance.choice(list(synthetic.COLORS)),
-            chance.choice(list(synthetic.PATTERNS)),
-        )
-        liked = [
-            product
-            for product in products
-            if colour in product.colours and product.pattern == pattern
-        ]
-        chosen = chance.sample(liked, min(len(liked), chance.randint(3, 6))) + chance.sample(
-            list(products), 1
-        )
-        chance.shuffle(chosen)
+        color = rng.choice(list(synthetic.COLORS))
+        pattern = rng.choice(list(synthetic.PATTERNS))
+        liked = [p for p in products if color in p.colors and p.pattern == pattern]
+        chosen = rng.sample(liked, min(len(liked), rng.randint(3, 6)))
+        chosen += rng.sample(list(products), 1)
+        rng.shuffle(chosen)
         for day, product in enumerate(chosen, 1):
-            sku = (
-                f"{product.sku}-{colour}"
-                if colour in product.colours and product.department not in WORN
-                else product.sku
-            )
-            found.append([f"shopper-{number}", sku, f"2025-{1 + day // 28:02}-{day % 28 + 1:02}"])
-    return found
+            sku = product.sku
+            if color in product.colors and product.department not in DEPARTMENTS_WITH_SIZES:
+                sku += f"-{color}"
+            date = f"2025-{1 + day // 28:02}-{day % 28 + 1:02}"
+            rows.append([f"shopper-{number}", sku, date])
+    return rows
 
 
 def _queries(products: Sequence[Product]) -> list[list[str]]:
     """Return what people type, in English and Chinese, with every variant that it should find."""
-    found = []
+    rows = []
     for product in products:
         kind = synthetic.KINDS[product.kind]
-        for colour in product.colours:
-            sku = f"{product.sku}-{colour}" + ("-S" if product.department in WORN else "")
-            pattern, pattern_zh = (
-                ("", "")
-                if product.pattern == "plain"
-                else (f"{product.pattern} ", synthetic.PATTERNS[product.pattern])
-            )
-            found += [
-                [f"{colour} {pattern}{kind.english}", sku],
-                [f"{synthetic.COLORS[colour][1]}{pattern_zh}{kind.chinese}", sku],
-            ]
-    return found
+        pattern, pattern_zh = product.pattern_words
+        for color in product.colors:
+            sku = "-".join(part for part in (product.sku, color, product.sizes[0]) if part)
+            english = " ".join(word for word in (color, pattern, kind.english) if word)
+            chinese = f"{synthetic.COLORS[color][1]}{pattern_zh}{kind.chinese}"
+            rows += [[english, sku], [chinese, sku]]
+    return rows
 
 
-def _dirt(raw: Path, rows: list[list[str]]) -> None:
-    """Add what real deliveries bring: a picture missing, one cut off, one in CMYK, a product without text, a SKU that is there twice."""
+def _add_faults(raw: Path, rows: list[list[str]]) -> None:
+    """Add what real deliveries bring: broken rows to ``rows`` and broken pictures to ``raw``."""
     first = dict(zip(HEADER, rows[0], strict=True))
-    bad = {
-        "LOST-1": {"image": "images/lost.jpg"},
-        "CUT-1": {"image": "images/cut.jpg"},
-        "MUTE-1": dict.fromkeys(HEADER[2:12], ""),
-        rows[3][0]: {"price": "1.00"},
+    faults = {
+        "LOST-1": {"image": "images/lost.jpg"},  # a picture that is missing
+        "CUT-1": {"image": "images/cut.jpg"},  # one that is cut off
+        "MUTE-1": dict.fromkeys(HEADER[2:12], ""),  # a product without text
+        rows[3][0]: {"price": "1.00"},  # a SKU that is there twice
     }
-    rows += [
-        list((first | {"sku": sku, "parent": ""} | change).values()) for sku, change in bad.items()
-    ]
+    for sku, changes in faults.items():
+        row = first | {"sku": sku, "parent": ""} | changes
+        rows.append(list(row.values()))
     whole = (raw / first["image"]).read_bytes()
     (raw / "images/cut.jpg").write_bytes(whole[: len(whole) // 2])
+    # and a picture in CMYK, as printers want it, which is no fault
     target = raw / rows[10][HEADER.index("image")]
     with Image.open(target) as picture:
         cmyk = picture.convert("CMYK")
     cmyk.save(target, "JPEG", quality=95)
 
 
-def _shop(raw: Path, products: Sequence[Product], size: int, chance: random.Random) -> None:
-    rows = [row for product in products for row in _rows(product, chance)]
+def _write_shop(raw: Path, products: Sequence[Product], size: int, rng: random.Random) -> None:
+    """Write all but the histories; pictures have ``size`` pixels a side."""
+    rows = []
+    for product in products:
+        rows += _rows(product, rng)
     (raw / "images").mkdir(parents=True, exist_ok=True)
     for number, product in enumerate(products):
-        for place, colour in enumerate(product.colours):
-            _draw(raw, product, colour, size, 100 * number + place)
-    _dirt(raw, rows)
+        for place, color in enumerate(product.colors):
+            file = raw / product.picture(color)
+            seed = 100 * number + place  # a product has fewer than 100 colors
+            _draw(file, product.kind, color, product.pattern, size=size, seed=seed)
+    _add_faults(raw, rows)
     _write(raw / "products.csv", HEADER, rows)
     _write(raw / "related.csv", ["sku", "linked_sku"], _relations(products))
     _write(raw / "queries.csv", ["query", "sku"], _queries(products))
     write_json(raw / "LICENSE.json", ABOUT)
 
 
-def starter(*, raw: Path) -> None:
-    """Write a shop of 120 products in one to three colours into the folder ``raw``, always the same one.
-
-    ``products.csv`` has names, descriptions, categories, colours and materials in English and Chinese; ``related.csv``,
-    ``histories.csv`` (200 shoppers) and ``queries.csv`` serve evaluation; ``images/`` has a picture for each colour and 60
-    more that no product names. A few rows and pictures are broken, as in real deliveries.
-    """
-    chance = random.Random(7)
-    combinations = [(kind, pattern) for kind in synthetic.KINDS for pattern in synthetic.PATTERNS]
-    chance.shuffle(combinations)
+def _starter_products(count: int, rng: random.Random) -> list[Product]:
+    """Return products in one to three colors; no two of one kind and pattern share a color."""
+    combinations = list(itertools.product(synthetic.KINDS, synthetic.PATTERNS))
+    rng.shuffle(combinations)
+    free = {}
+    for combination in combinations:
+        free[combination] = rng.sample(list(synthetic.COLORS), len(synthetic.COLORS))
     products = []
-    free = {
-        combination: chance.sample(list(synthetic.COLORS), len(synthetic.COLORS))
-        for combination in combinations
-    }
-    for number in range(120):
+    for number in range(count):
         kind, pattern = combinations[number % len(combinations)]
-        colours = tuple(sorted(free[kind, pattern].pop() for _ in range(chance.randint(1, 3))))
-        material = chance.choice(MATERIALS[synthetic.KINDS[kind].department])
-        products.append(
-            Product(
-                f"P{number + 1:03}",
-                kind,
-                pattern,
-                chance.choice(LINES),
-                material,
-                chance.choice(MOODS),
-                colours,
-            )
-        )
-    _shop(raw, products, 224, chance)
-    _write(raw / "histories.csv", ["shopper", "sku", "date"], _histories(products, 200, chance))
+        colors = sorted(free[kind, pattern].pop() for _ in range(rng.randint(1, 3)))
+        material = rng.choice(MATERIALS[synthetic.KINDS[kind].department])
+        line = rng.choice(LINES)
+        mood = rng.choice(MOODS)
+        sku = f"P{number + 1:03}"
+        products.append(Product(sku, kind, pattern, line, material, mood, tuple(colors)))
+    return products
+
+
+def starter(*, raw: Path) -> None:
+    """Write a shop of 120 products in one to three colors into the folder ``raw``, always the same.
+
+    ``products.csv`` has names, descriptions, categories, colors and materials in English and
+    Chinese; ``related.csv``, ``histories.csv`` (200 shoppers) and ``queries.csv`` serve evaluation;
+    ``images/`` has a picture for each color and 60 more that no product names. A few rows and
+    pictures are broken, as in real deliveries.
+    """
+    rng = random.Random(7)
+    products = _starter_products(120, rng)
+    _write_shop(raw, products, 224, rng)
+    _write(raw / "histories.csv", ["shopper", "sku", "date"], _histories(products, 200, rng))
     for number in range(60):
-        picture = synthetic.product(
-            chance.choice(list(synthetic.KINDS)),
-            chance.choice(list(synthetic.COLORS)),
-            chance.choice(list(synthetic.PATTERNS)),
-            size=224,
-            seed=10_000 + number,
-            background="room",
-        )
-        with new_file(raw / f"images/shopper-{number + 1:02}.jpg") as file:
-            file.write_bytes(encode(picture))
+        kind = rng.choice(list(synthetic.KINDS))
+        color = rng.choice(list(synthetic.COLORS))
+        pattern = rng.choice(list(synthetic.PATTERNS))
+        file = raw / f"images/shopper-{number + 1:02}.jpg"
+        _draw(file, kind, color, pattern, size=224, seed=10_000 + number, background="room")
 
 
 def toy(*, raw: Path) -> None:
-    """Write 60 products at 48 pixels into the folder ``raw``, always the same ones: five kinds, six colours, plain or striped."""
-    chance = random.Random(7)
-    every = [
-        (kind, colour, pattern)
-        for kind in ("dress", "pants", "hat", "shoes", "bag")
-        for pattern in ("plain", "striped")
-        for colour in ("red", "yellow", "green", "blue", "black", "pink")
-    ]
-    chance.shuffle(every)
-    products = [
-        Product(
-            f"T{number + 1:02}",
-            kind,
-            pattern,
-            ("", ""),
-            MATERIALS[synthetic.KINDS[kind].department][0],
-            MOODS[0],
-            (colour,),
+    """Write 60 products at 48 pixels into the folder ``raw``, always the same ones.
+
+    They are of five kinds, in six colors, plain or striped.
+    """
+    rng = random.Random(7)
+    combinations = list(
+        itertools.product(
+            ("dress", "pants", "hat", "shoes", "bag"),
+            ("plain", "striped"),
+            ("red", "yellow", "green", "blue", "black", "pink"),
         )
-        for number, (kind, colour, pattern) in enumerate(every)
-    ]
-    _shop(raw, products, 48, chance)
-    _write(raw / "histories.csv", ["shopper", "sku", "date"], _histories(products, 30, chance))
+    )
+    rng.shuffle(combinations)
+    products = []
+    for number, (kind, pattern, color) in enumerate(combinations, 1):
+        material = MATERIALS[synthetic.KINDS[kind].department][0]
+        sku = f"T{number:02}"
+        products.append(Product(sku, kind, pattern, ("", ""), material, MOODS[0], (color,)))
+    _write_shop(raw, products, 48, rng)
+    _write(raw / "histories.csv", ["shopper", "sku", "date"], _histories(products, 30, rng))

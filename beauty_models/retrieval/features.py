@@ -1,16 +1,24 @@
-"""Features of a picture that nobody trained: gradients (HOG) and colours."""
+"""Features of a picture that nobody trained: gradients (HOG) and colors."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+Floats = NDArray[np.float32]
+
 SIDE = 64  # pixels, of the square that a picture is fitted into
-CELL, BLOCK, DIRECTIONS = 8, 2, 9  # pixels a cell, cells a block, bins over 180°
+CELL = 8  # pixels a side
+CELLS = SIDE // CELL
+BLOCK = 2  # cells a side
+DIRECTIONS = 9  # bins over 180°
 CLIP = 0.2  # of a block's values after the first normalisation, which is then repeated (L2-Hys)
-HUES, SHADES = 12, 4  # bins of hue, and of saturation and of value
-COLOURS = HUES * SHADES * SHADES  # numbers in a colour histogram
+HUES = 12  # bins
+SHADES = 4  # bins of saturation, and of value
+COLORS = HUES * SHADES * SHADES  # numbers in a color histogram
 
 
 def _fitted(image: Image.Image) -> Image.Image:
@@ -18,48 +26,61 @@ def _fitted(image: Image.Image) -> Image.Image:
     return ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.BILINEAR, color="white")
 
 
-def _normalised(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(blocks / np.sqrt((blocks**2).sum(-1, keepdims=True) + 1e-6), np.float32)
+def _normalized(blocks: Floats) -> Floats:
+    # inside the root, so that a block without any edge stays zero
+    norms = np.sqrt((blocks**2).sum(-1, keepdims=True) + 1e-6)
+    return np.asarray(blocks / norms, np.float32)
 
 
-def hog(image: Image.Image) -> NDArray[np.float32]:
+def _steepest_gradients(pixels: Floats) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return strength and direction [side, side] of the steepest channel of ``pixels``.
+
+    Directions are unsigned, from 0 to 1 over 180°.
+    """
+    down = np.gradient(pixels, axis=0)
+    right = np.gradient(pixels, axis=1)
+    steepest = np.argmax(down**2 + right**2, axis=-1)[..., None]
+    down = np.take_along_axis(down, steepest, -1)[..., 0]
+    right = np.take_along_axis(right, steepest, -1)[..., 0]
+    return np.hypot(down, right), np.arctan2(down, right) / np.pi % 1
+
+
+def hog(image: Image.Image) -> Floats:
     """Return the histograms of oriented gradients [1764] of an RGB picture (Dalal & Triggs 2005).
 
-    At each pixel the channel with the steepest gradient votes for its direction, unsigned, shared between the two nearest
-    bins; blocks of 2 × 2 cells of 8 × 8 pixels overlap by one cell and are normalised by L2-Hys.
+    At each pixel the channel with the steepest gradient votes for its direction, unsigned, shared
+    between the two nearest bins; blocks of 2 × 2 cells of 8 × 8 pixels overlap by one cell and are
+    normalised by L2-Hys.
     """
     pixels = np.sqrt(np.asarray(_fitted(image), np.float32) / 255)  # gamma, as in the paper
-    down, right = (np.gradient(pixels, axis=axis) for axis in (0, 1))
-    steepest = np.argmax(down**2 + right**2, axis=-1)[..., None]
-    down, right = (np.take_along_axis(part, steepest, -1)[..., 0] for part in (down, right))
-    strength, place = np.hypot(down, right), (np.arctan2(down, right) / np.pi % 1) * DIRECTIONS
+    strength, direction = _steepest_gradients(pixels)
+    place = direction * DIRECTIONS
     low = np.floor(place).astype(np.int64) % DIRECTIONS
+    high = (low + 1) % DIRECTIONS  # the bins are a circle: 180° is 0°
     share = (place - np.floor(place)).astype(np.float32)
-    cells = SIDE // CELL
     rows, columns = np.indices((SIDE, SIDE)) // CELL
-    votes = np.zeros((cells, cells, DIRECTIONS), np.float32)
+    votes = np.zeros((CELLS, CELLS, DIRECTIONS), np.float32)
     np.add.at(votes, (rows, columns, low), strength * (1 - share))
-    np.add.at(votes, (rows, columns, (low + 1) % DIRECTIONS), strength * share)
-    blocks = np.lib.stride_tricks.sliding_window_view(votes, (BLOCK, BLOCK), axis=(0, 1)).reshape(
-        cells - BLOCK + 1, cells - BLOCK + 1, -1
-    )
-    return _normalised(np.minimum(_normalised(blocks), CLIP)).reshape(-1)
+    np.add.at(votes, (rows, columns, high), strength * share)
+    windows = np.lib.stride_tricks.sliding_window_view(votes, (BLOCK, BLOCK), axis=(0, 1))
+    positions = CELLS - BLOCK + 1
+    blocks = windows.reshape(positions, positions, -1)
+    return _normalized(np.minimum(_normalized(blocks), CLIP)).reshape(-1)
 
 
-def colour_histogram(image: Image.Image) -> NDArray[np.float32]:
-    """Return how often each colour occurs [192] in the middle half of an RGB picture: hue × saturation × value, square roots.
+def color_histogram(image: Image.Image) -> Floats:
+    """Return how often each color occurs [192] in an RGB picture: hue × saturation × value.
 
-    Square roots make the inner product of two histograms their Bhattacharyya coefficient, and the features have length 1.
+    The numbers are square roots of shares: the inner product of two histograms is then their
+    Bhattacharyya coefficient, and the features have length 1.
     """
     width, height = image.size
-    middle = image.resize(
-        (SIDE, SIDE),
-        Image.Resampling.BILINEAR,
-        box=(width / 4, height / 4, width * 3 / 4, height * 3 / 4),
-    )
-    hue, saturation, value = np.moveaxis(np.asarray(middle.convert("HSV"), np.int64), -1, 0)
-    places = (
-        hue * HUES // 256 * SHADES + saturation * SHADES // 256
-    ) * SHADES + value * SHADES // 256
-    counts = np.bincount(places.ravel(), minlength=COLOURS)
+    # the middle half: what stands around a product is the backdrop
+    box = (width / 4, height / 4, width * 3 / 4, height * 3 / 4)
+    middle = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box).convert("HSV")
+    hue, saturation, value = np.moveaxis(np.asarray(middle, np.int64), -1, 0)
+    bins = hue * HUES // 256
+    bins = bins * SHADES + saturation * SHADES // 256
+    bins = bins * SHADES + value * SHADES // 256
+    counts = np.bincount(bins.ravel(), minlength=COLORS)
     return np.asarray(np.sqrt(counts / counts.sum()), np.float32)

@@ -1,9 +1,8 @@
-"""Nearest neighbours by inner product: a faiss index, exact for few vectors and a graph (HNSW) for many.
+"""Nearest neighbours by inner product: a faiss index, exact for few vectors, HNSW for many.
 
-Vectors are normalised by whoever makes them, so that the inner product is the cosine. HNSW walks a graph of near
-neighbours (Malkov & Yashunin 2018): its answer is nearly always the exact one at a fraction of the time; `recall` says
-how nearly. A filtered search scans the allowed rows and is exact for both kinds, because a graph with most of its nodes
-forbidden finds too few.
+Vectors are normalised by whoever makes them, so that the inner product is the cosine. HNSW walks a
+graph of near neighbours (Malkov & Yashunin 2018): its answer is nearly always the exact one at a
+fraction of the time; `recall` says how nearly.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
 TIE = 1e-6  # scores closer than this are equal
 
 
@@ -37,9 +37,11 @@ def _checked(vectors: NDArray[Any], what: str) -> Floats:
         raise ValueError(
             f"{what} of shape {vectors.shape}: there is nothing to index or to look up"
         )
-    if len(bad := np.flatnonzero(~np.isfinite(vectors).all(1))):
+    bad = np.flatnonzero(~np.isfinite(vectors).all(1))
+    if len(bad):
         raise ValueError(
-            f"{what}: {len(bad)} of {len(vectors)} are not finite (NaN or infinity), the first is row {bad[0]}"
+            f"{what}: {len(bad)} of {len(vectors)} are not finite (NaN or infinity), "
+            f"the first is row {bad[0]}"
         )
     return np.ascontiguousarray(vectors, np.float32)
 
@@ -49,17 +51,20 @@ def build(
 ) -> faiss.Index:
     """Return the index of ``vectors`` [n, width]: exact when n is below ``exact_below``, else HNSW.
 
-    ``links`` is the paper's M, ``build_width`` its efConstruction and ``search_width`` its ef. The same vectors always
-    give the same index.
+    ``links`` is the paper's M, ``build_width`` its efConstruction and ``search_width`` its ef. The
+    same vectors always give the same index.
 
     Raises:
         ValueError: there are no vectors, or some are not finite.
     """
     vectors = _checked(vectors, "vectors")
-    index: faiss.Index = faiss.IndexFlatIP(vectors.shape[1])
+    width = vectors.shape[1]
+    index: faiss.Index = faiss.IndexFlatIP(width)
     if len(vectors) >= exact_below:
-        index = graph = faiss.IndexHNSWFlat(vectors.shape[1], links, faiss.METRIC_INNER_PRODUCT)
-        graph.hnsw.efConstruction, graph.hnsw.efSearch = build_width, search_width
+        graph = faiss.IndexHNSWFlat(width, links, faiss.METRIC_INNER_PRODUCT)
+        graph.hnsw.efConstruction = build_width
+        graph.hnsw.efSearch = search_width
+        index = graph
     with _one_thread():
         index.add(vectors)
     return index
@@ -67,42 +72,57 @@ def build(
 
 def _exact(index: faiss.Index) -> faiss.Index:
     """Return the plain vectors that ``index`` stands on; they answer exactly."""
-    return faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
+    if isinstance(index, faiss.IndexHNSW):
+        # faiss returns the base class, which cannot search
+        return faiss.downcast_index(index.storage)
+    return index
 
 
 def search(
     index: faiss.Index, queries: NDArray[Any], count: int, allowed: NDArray[np.bool_] | None = None
-) -> tuple[Floats, NDArray[np.int64]]:
+) -> tuple[Floats, Rows]:
     """Return the scores and the row numbers [queries, count] of the nearest rows, best first.
 
-    ``allowed`` [rows] tells which rows may be found. Fewer than ``count`` columns come back when there are fewer rows.
+    ``allowed`` [rows] tells which rows may be found. Fewer than ``count`` columns come back when
+    there are fewer rows.
 
     Raises:
-        ValueError: the queries are empty or not finite, have another width than the index, or ``allowed`` another length.
+        ValueError: the queries are empty or not finite, have another width than the index, or
+            ``allowed`` another length.
     """
     queries = _checked(queries, "queries")
     if queries.shape[1] != index.d:
         raise ValueError(
-            f"queries have {queries.shape[1]} numbers each, the index has {index.d}: they come from different models"
+            f"queries have {queries.shape[1]} numbers each, the index has {index.d}: "
+            "they come from different models"
         )
     if allowed is None:
-        found: tuple[Floats, NDArray[np.int64]] = index.search(queries, min(count, index.ntotal))
-        return found
+        scores, rows = index.search(queries, min(count, index.ntotal))
+        return scores, rows
     if allowed.shape != (index.ntotal,):
         raise ValueError(f"the filter speaks of {len(allowed)} rows, the index has {index.ntotal}")
-    bits = np.packbits(allowed, bitorder="little")
-    chosen = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg, arg-type]  # typed as in C++
-    if not (count := min(count, int(allowed.sum()))):
-        return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
-    scores, rows = _exact(index).search(queries, count, params=chosen)
+    count = min(count, int(allowed.sum()))
+    if not count:  # faiss refuses to look for nothing
+        empty = (len(queries), 0)
+        return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
+    # faiss types its Python arguments as those of C++
+    selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))  # type: ignore
+    parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+    # Exact for both kinds: a graph with most of its nodes forbidden finds too few.
+    scores, rows = _exact(index).search(queries, count, params=parameters)
     return scores, rows
 
 
 def recall(index: faiss.Index, queries: NDArray[Any], count: int) -> float:
-    """Return the share of the ``count`` exact neighbours of ``queries`` that the index finds; equal scores count as found."""
+    """Return the share of the ``count`` exact neighbours of ``queries`` that the index finds.
+
+    Equal scores count as found.
+    """
     exact, _ = search(_exact(index), queries, count)
-    found, _ = search(index, queries, count)
-    return float((found >= exact[:, -1:] - TIE).mean())
+    scores, _ = search(index, queries, count)
+    # compared by score, not by row: of two equal vectors either is the nearest
+    worst_exact = exact[:, -1:]
+    return float((scores >= worst_exact - TIE).mean())
 
 
 def kind(index: faiss.Index) -> str:

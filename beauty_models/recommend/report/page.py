@@ -22,7 +22,7 @@ from beauty_models.evaluation.page import (
     tag,
 )
 from beauty_models.evaluation.sections import interval_text, slice_row
-from beauty_models.recommend.board import Asked
+from beauty_models.recommend.board import Query
 from beauty_models.recommend.report import declared
 
 SIDE = 128  # pixels of a photo on a page
@@ -77,7 +77,7 @@ def photo(picture: Image.Image, description: str) -> Html:
     return image(stream.getvalue(), description, "jpeg")
 
 
-def _line(number: int, asked: Asked) -> Html:
+def _line(number: int, asked: Query) -> Html:
     ask = [
         tag("div", f"{number}  {asked.note}", _class="soft small"),
         tag("div", tag("strong", asked.text)),
@@ -95,10 +95,10 @@ def _line(number: int, asked: Asked) -> Html:
     return tag("div", tag("div", *ask, *seen, _class="ask"), *answers, _class="board")
 
 
-def board_page(board: Sequence[Asked]) -> str:
+def board_page(board: Sequence[Query]) -> str:
     """Return the page of the board: queries drawn at random, texts in full, and what was found for them."""
     lines = [_line(number, asked) for number, asked in enumerate(board, 1)] or [
-        tag("p", "None: evaluate.board is 0.", _class="soft")
+        tag("p", "None: evaluate.board_queries is 0.", _class="soft")
     ]
     lead = "Best answers first; what is right has a green frame. The queries were drawn at random from the test part, not chosen."
     return page(
@@ -162,7 +162,7 @@ def _slices(scores: dict[str, Any]) -> Html:
     return table(head, rows, {3, 4, 5, 7})
 
 
-def _worst(name: str, rows: Sequence[tuple[Asked, int, Image.Image]], opened: bool) -> Html:
+def _worst(name: str, rows: Sequence[tuple[Query, int, Image.Image]], opened: bool) -> Html:
     lines = []
     for asked, rank, right in rows:
         query, found = (
@@ -218,7 +218,7 @@ def _cards(scores: dict[str, Any]) -> list[Html]:
 
 def quality_page(
     scores: dict[str, Any],
-    worst: Mapping[str, Sequence[tuple[Asked, int, Image.Image]]],
+    worst: Mapping[str, Sequence[tuple[Query, int, Image.Image]]],
     curves: bytes,
 ) -> str:
     """Return the page for what ``evaluate.examine`` measured; ``curves`` is recall.png."""

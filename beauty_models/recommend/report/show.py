@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from beauty_models.recommend import Evaluate
-from beauty_models.recommend.board import Asked, Found, board_png
+from beauty_models.recommend.board import Hit, Query, board_png
 from beauty_models.recommend.report import declared
 from beauty_models.recommend.report.page import board_page, quality_page, title
 from beauty_models.recommend.report.ranking import Scores, Task, first
@@ -46,12 +46,12 @@ class Views:
         row = int(task.gallery[place])
         return self.first_item[self.catalogue.products[row]] if task.kind == "listing" else row
 
-    def asked(self, task: Task, scores: Scores, query: int, count: int) -> Asked:
+    def asked(self, task: Task, scores: Scores, query: int, count: int) -> Query:
         """Return one line of a board: a query and the first ``count`` answers to it."""
         right = set(task.relevance[query].indices)
         listing = task.kind == "listing"
         found = [
-            Found(self.photo(item), self.name(item, not listing), place in right)
+            Hit(self.photo(item), self.name(item, not listing), place in right)
             for place in first(task, scores, self.seed, query, count)
             for item in [self.item(task, int(place))]
         ]
@@ -59,7 +59,7 @@ class Views:
             weights = task.queries[[query]]
             latest = weights.indices[np.argsort(-weights.data, kind="stable")]
             given = [self.first_item[self.catalogue.products[product]] for product in latest]
-            return Asked(
+            return Query(
                 title(task.name),
                 ", ".join(self.name(item, False) for item in given),
                 self.photo(given[0]),
@@ -69,14 +69,14 @@ class Views:
             exact = self.item(
                 task, int(task.relevance[query].indices[task.relevance[query].data.argmax()])
             )
-            return Asked(
+            return Query(
                 "distorted photo",
                 self.name(exact),
                 self.photos.distorted.image(self.photos.distorted_keys[query]),
                 found,
             )
         kind = f", {task.about['kind'].iat[query]}" if "kind" in task.about else ""
-        return Asked(
+        return Query(
             f"{title(task.name)}{kind}", self.catalogue.texts[int(task.queries[query])], None, found
         )
 
@@ -111,7 +111,7 @@ def _chosen(answered: Answered, count: int, seed: int) -> list[tuple[Task, Score
 
 def _worst(
     views: Views, answered: Answered, scores: dict[str, Any]
-) -> Iterator[tuple[str, list[tuple[Asked, int, Image.Image]]]]:
+) -> Iterator[tuple[str, list[tuple[Query, int, Image.Image]]]]:
     """Yield, for each task that finds items, the queries whose right answer came last: the query, its rank, the right photo."""
     for (task, answer), measured in zip(answered, scores["tasks"], strict=True):
         if task.kind in ("image_text", "listing"):
@@ -191,7 +191,8 @@ def show(
     """Write the pages and pictures for what ``evaluate.examine`` measured to ``folder``."""
     views = Views(catalogue, photos, params.seed)
     board = [
-        views.asked(*one, params.shown) for one in _chosen(answered, params.board, params.seed)
+        views.asked(*one, params.results_per_query)
+        for one in _chosen(answered, params.board_queries, params.seed)
     ]
     recall_png(folder / "recall.png", scores)
     if board:

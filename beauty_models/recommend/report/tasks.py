@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 from sklearn.preprocessing import normalize
 
 from beauty_models.intake.shards import Pictures
-from beauty_models.recommend.model import recency
+from beauty_models.recommend.model import recency_weights
 from beauty_models.recommend.report.ranking import Task
 from beauty_models.training.augmentation import augmented
 
@@ -276,7 +276,10 @@ def history(catalogue: Catalogue) -> Task | None:
         for products in shoppers["products"]
     ]
     kept = [row for row, products in enumerate(known) if len(products) > 1]
-    given = [dict(zip(known[row][:-1], recency(len(known[row]) - 1), strict=True)) for row in kept]
+    given = [
+        dict(zip(known[row][:-1], recency_weights(len(known[row]) - 1), strict=True))
+        for row in kept
+    ]
     about = pd.DataFrame({"product": shoppers["shopper"].iloc[kept].astype(str).to_numpy()})
     return _listing(catalogue, "history", given, [{known[row][-1]} for row in kept], about)
 

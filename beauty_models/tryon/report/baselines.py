@@ -22,7 +22,7 @@ from beauty_models.evaluation import baselines as classical
 from beauty_models.evaluation.baselines import Matrix
 from beauty_models.intake.shards import Pictures
 from beauty_models.progress import log_line
-from beauty_models.retrieval.features import colour_histogram, hog
+from beauty_models.retrieval.features import color_histogram, hog
 from beauty_models.training import bert
 from beauty_models.tryon.heads import Head
 from beauty_models.tryon.model import PARTS, FusionClassifier
@@ -96,7 +96,7 @@ def hog_logreg(
         for key in keys:
             if key and key not in by_key:  # several examples may show one picture
                 photo = pictures.image(key)
-                by_key[key] = np.concatenate([hog(photo), colour_histogram(photo)])
+                by_key[key] = np.concatenate([hog(photo), color_histogram(photo)])
         width = len(next(iter(by_key.values())))
         missing = np.zeros(width, np.float32)
         return np.stack([by_key.get(key, missing) for key in keys])

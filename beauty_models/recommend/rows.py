@@ -1,0 +1,187 @@
+"""The rows of a shop's tables: read, told apart by their kind, and joined to products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from beauty_models.intake import products, tables
+from beauty_models.intake.products import Texts
+from beauty_models.intake.provenance import ABOUT
+from beauty_models.progress import bar, log_line
+from beauty_models.recommend import Columns
+
+# Fields of which all columns are taken, one per language
+MULTIPLE = ("name", "description", "category", "color", "material")
+# What tells a table's kind; any other must be of products
+REQUIRED_FIELDS = {
+    "relations": {"sku", "linked"},
+    "histories": {"sku", "shopper"},
+    "queries": {"sku", "query"},
+}
+DESCRIBING_FIELDS = {"name", "description", "image"}  # a table of products has one of these
+# Text field → the keys of the attribute list that stand in for it
+FROM_ATTRIBUTES = {"color": ("color", "colour"), "material": ("material", "fabric")}
+
+
+@dataclass
+class Row:
+    """A row of a table, good or bad."""
+
+    file: str
+    row: int
+    cells: dict[str, str]  # field → value, of fields that have one column
+    texts: Texts = field(default_factory=dict)  # of those in `MULTIPLE`
+    attributes: dict[str, str] = field(default_factory=dict)
+    product: str = ""
+    picture: Path | None = None
+    reason: str = ""  # why it is rejected
+    excerpt: str = ""  # what shows people which row it is
+
+    @property
+    def sku(self) -> str:
+        """The row's SKU, "" where it has none."""
+        return self.cells.get("sku", "")
+
+
+Tables = dict[str, list[Row]]
+"""Kind (products, relations, histories, queries) → the rows of all tables of that kind."""
+
+
+def _readable_files(raw: Path) -> list[Path]:
+    files = []
+    for path in raw.rglob("*"):
+        hidden = path.name.startswith(".") or path.name in ABOUT
+        if path.is_file() and not hidden and path.suffix.lower() in tables.SUFFIXES:
+            files.append(path)
+    return sorted(files)
+
+
+def _kind(fields: set[str], description: str) -> str:
+    """Return the kind of a table that has ``fields``.
+
+    Raises:
+        ValueError: it is of none; the message begins with ``description`` of the table.
+    """
+    for kind, required in REQUIRED_FIELDS.items():
+        if required <= fields:
+            return kind
+    if "sku" in fields and fields & DESCRIBING_FIELDS:
+        return "products"
+    raise ValueError(
+        f"{description}; a table of products needs sku and name, description or image, one of "
+        "relations sku and linked, of histories shopper and sku, of queries query and sku: "
+        "add the names with --map sku=COLUMN or to ingest.columns"
+    )
+
+
+def read_tables(raw: Path, columns: Columns) -> Tables:
+    """Return the rows of all tables in ``raw``.
+
+    Raises:
+        ValueError: a table cannot be read or is of no kind, or there is none of products.
+    """
+    rows: Tables = {kind: [] for kind in ("products", *REQUIRED_FIELDS)}
+    descriptions = []
+    files = _readable_files(raw)
+    with bar("ingest: read", len(files)) as progress:
+        for file in files:
+            progress.advance(note=file.name)
+            try:
+                table = tables.read(file)
+            except tables.EmptyTableError:
+                # a shop without cross-sells exports the header all the same
+                log_line(f"{file}: left aside, no rows below the header")
+                continue
+            fields = tables.pick(list(table.rows.columns), columns.model_dump())
+            descriptions.append(f"{file} has the columns {', '.join(table.rows.columns)}")
+            kind = _kind(set(fields), descriptions[-1])
+            rows[kind] += _rows(table, file.relative_to(raw).as_posix(), fields, columns)
+    if not rows["products"]:
+        raise ValueError(
+            f"{raw}: no table of products in it, one with sku and name, description or image; "
+            f"{'; '.join(descriptions) or 'no table at all'}"
+        )
+    return rows
+
+
+def _rows(
+    table: tables.Table, file: str, fields: dict[str, str], columns: Columns
+) -> Iterator[Row]:
+    """Yield the good rows, then those that could not be read."""
+    single = {name: column for name, column in fields.items() if name not in MULTIPLE}
+    header = list(table.rows.columns)
+    multiple = {name: products.columns(header, getattr(columns, name)) for name in MULTIPLE}
+    records = table.rows.to_dict("records")
+    for number, record in zip(table.rows.index.tolist(), records, strict=True):
+        cells = {name: record[column] for name, column in single.items()}
+        texts: Texts = {}
+        for name, known in multiple.items():
+            texts[name] = [record[column] for column in known if record[column]]
+        attributes = products.attributes(cells.get("attributes", ""))
+        yield Row(file, number, cells, texts, attributes, excerpt=_excerpt(cells, texts))
+    for number, reason, excerpt in table.rejected.to_numpy().tolist():
+        empty: Texts = {name: [] for name in MULTIPLE}
+        yield Row(file, number, {}, empty, reason=reason, excerpt=excerpt)
+
+
+def _excerpt(cells: dict[str, str], texts: Texts) -> str:
+    others = [cells.get(name, "") for name in ("linked", "shopper", "query")]
+    return " ".join([cells.get("sku", ""), *texts["name"], *others]).strip()
+
+
+def join_variants(rows: list[Row]) -> list[Row]:
+    """Return ``rows`` without repeated ones, each with its product and the product's texts.
+
+    What has no SKU, the SKU of another row, or no text is rejected.
+    """
+    kept, by_sku = _without_repeats(rows)
+    parent_of = {}
+    for row in by_sku.values():
+        for variant in products.variations(row.cells.get("variations", "")):
+            if "sku" in variant:
+                parent_of[variant["sku"]] = row.sku
+    # what the shop says of a product itself, before its variants change anything
+    own = {sku: (row.texts, row.attributes, row.cells) for sku, row in by_sku.items()}
+    for row in kept:
+        row.product = row.cells.get("parent", "") or parent_of.get(row.sku, "") or row.sku
+        inherited = own.get(row.product, (row.texts, row.attributes, row.cells))
+        _inherit(row, *inherited)
+        if not row.texts["name"] and not row.texts["description"]:
+            row.reason = row.reason or "neither a name nor a description"
+    return kept
+
+
+def _without_repeats(rows: list[Row]) -> tuple[list[Row], dict[str, Row]]:
+    """Return ``rows`` without those that say the same twice, and SKU → its first row.
+
+    A row whose SKU another one has, with something else in it, is rejected.
+    """
+    kept = []
+    by_sku: dict[str, Row] = {}
+    for row in rows:
+        if not row.sku:
+            row.reason = row.reason or "no SKU"
+        first = row if row.reason else by_sku.setdefault(row.sku, row)
+        if first is not row:
+            if (first.cells, first.texts) == (row.cells, row.texts):
+                continue
+            row.reason = f"{first.file}, row {first.row} has this SKU, too"
+        kept.append(row)
+    return kept, by_sku
+
+
+def _inherit(row: Row, texts: Texts, attributes: dict[str, str], cells: dict[str, str]) -> None:
+    """Give ``row`` what its product says where the row itself says nothing."""
+    inherited: Texts = {name: row.texts[name] or texts[name] for name in MULTIPLE}
+    # a variant's own name is often the product's with size and color: "Mona Hoodie-S-Green"
+    inherited["name"] = texts["name"] or row.texts["name"]
+    row.attributes = attributes | row.attributes
+    for name, keys in FROM_ATTRIBUTES.items():
+        if not inherited[name]:
+            inherited[name] = [row.attributes[key] for key in keys if key in row.attributes]
+    row.texts = inherited
+    row.cells = dict(row.cells)
+    for name in ("image", "price"):
+        row.cells[name] = row.cells.get(name) or cells.get(name, "")
