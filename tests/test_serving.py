@@ -68,7 +68,7 @@ def _recommend(model: Path) -> None:
         )
     folder = model.parent
     shards.write(folder, "train", [(images.content_key(jpeg), jpeg) for jpeg in _photos().values()])
-    dual = recommend.build_encoder(
+    encoder = recommend.build_encoder(
         image="timm:test_efficientnet",
         text="scratch",
         scratch=SHAPE,
@@ -78,7 +78,7 @@ def _recommend(model: Path) -> None:
         texts=[row["name"] for row in rows],
         vocabulary=0,
     )
-    recommender = recommend.Recommender(dual, 1.0)
+    recommender = recommend.Recommender(encoder, 1.0)
     shown = recommend.build_gallery(
         recommender, pd.DataFrame(rows), shards.Pictures(folder, "train")
     )
