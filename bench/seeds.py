@@ -125,12 +125,12 @@ def run_stage(stage: str, family: str, places: dict[str, Path], settings: Path |
 def deliver(family: str, block: dict[str, Any], places: dict[str, Path]) -> None:
     """Put the raw data of the block's source into ``places["raw"]``, which is made anew."""
     shutil.rmtree(places["raw"], ignore_errors=True)
-    if fetch.kind_of(block["source"]) != "local":
+    if fetch.source_kind(block["source"]) != "local":
         run_stage(block["source"], family, places, None)
         return
     places["raw"].mkdir(parents=True)
     downloads = places["raw"].parent / "downloads"
-    fetch.take(family, block["source"], block["license"], places["raw"], downloads, print)
+    fetch.take_snapshot(family, block["source"], block["license"], places["raw"], downloads, print)
 
 
 def on_own_data(family: str, block: dict[str, Any], source: str) -> dict[str, Any]:

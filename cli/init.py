@@ -18,7 +18,8 @@ from beauty_models.intake import images, tables
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.sentiment import POLARITY_WORDS
 from cli import edit
-from tasks.sources import fetch, s3
+from tasks.sources import fetch, local, s3
+from tasks.sources.manifest import is_data_file
 from tasks.state import STATE, OnLine
 
 IGNORE = "ignore"  # as a class: rows with this value are not wanted
@@ -81,15 +82,15 @@ def look(source: str, say: OnLine) -> Delivery:
     Raises:
         ValueError: nothing is there, or a table cannot be read.
     """
-    if fetch.kind_of(source) in edit.DRAWN:
+    if fetch.source_kind(source) in edit.DRAWN:
         raise ValueError(f"{source}: needs no settings; `beauty retrain` runs it")
     found = Delivery(source)
-    if fetch.kind_of(source) == "local":
-        for path, file in fetch.expand(source):
+    if fetch.source_kind(source) == "local":
+        for path, file in local.find_files(source):
             _sort(found, path, file)
         return found
     connection = s3.client()
-    objects = [item for item in s3.list_objects(connection, source) if fetch.wanted(item.path)]
+    objects = [item for item in s3.list_objects(connection, source) if is_data_file(item.path)]
     wanted = [item for item in objects if _suffix(item.path) in tables.SUFFIXES]
     STATE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STATE, prefix="init-") as temporary:

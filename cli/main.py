@@ -131,12 +131,12 @@ def retrain(
 ) -> None:
     """Fetch, bring every stale stage up to date, compare with the champion, register."""
     from cli import edit
-    from tasks.sources.fetch import check
+    from tasks.sources.fetch import check_source
 
     with _answer(as_json) as answer:
         wanted = _families(families)
         if source is not None:
-            check(source)
+            check_source(source)
         changes = edit.from_source(families or [], source, edit.mapping(maps or []), profile)
         changes |= edit.from_sets(sets or [])
         if told := edit.apply(changes):
@@ -268,12 +268,12 @@ def _agreed(question: str) -> bool:
 @app.command()
 def fetch(families: Families = None, as_json: Json = False) -> None:
     """Bring in new raw data and do nothing with it."""
-    from tasks.sources.fetch import bring_in
+    from tasks.sources.fetch import fetch as fetch_family
 
     with _answer(as_json) as answer:
         answer.append(
             [
-                {"family": family, "changed": bring_in(family, _log)}
+                {"family": family, "changed": fetch_family(family, _log)}
                 for family in _families(families)
             ]
         )
@@ -284,12 +284,13 @@ def fetch(families: Families = None, as_json: Json = False) -> None:
 @app.command()
 def why(families: Families = None, as_json: Json = False) -> None:
     """Say of each stage whether it must run, and because of what."""
-    from tasks.pipeline import stage
+    from tasks.pipeline.graph import graph
+    from tasks.pipeline.staleness import stale_reasons
 
     with _answer(as_json) as answer:
-        graph = stage.graph(_families(families))
-        reasons = stage.stale(graph)
-        shown = [node for node in graph.values() if reasons[node.name] or not node.source]
+        stages = graph(_families(families))
+        reasons = stale_reasons(stages)
+        shown = [node for node in stages.values() if reasons[node.name] or not node.source]
         answer.append(
             [
                 {

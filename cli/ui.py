@@ -43,7 +43,7 @@ def _serve(name: str, command: list[str], stop: threading.Event) -> None:
             ended = child.run(
                 command, os.environ, lambda line: print(line, file=lines), math.inf, stop
             )
-            print(f"error: {name} {child.how(ended)}; see {log}", file=sys.stderr)
+            print(f"error: {name} {child.describe_exit(ended)}; see {log}", file=sys.stderr)
         except child.StoppedError:
             return
         finally:

@@ -34,7 +34,9 @@ from flows.work import (
     stage_task,
     watcher,
 )
-from tasks.pipeline import child, remote, stage
+from tasks.pipeline import child, remote
+from tasks.pipeline.graph import Stage
+from tasks.pipeline.staleness import survey
 from tasks.registry import registry
 from tasks.state import STATE
 
@@ -56,7 +58,7 @@ from prefect.settings import (
 
 Future = PrefectConcurrentFuture[Any]
 
-STOP_S = child.GRACE + 10.0  # the longest that a stopped run waits for the end of its stages
+STOP_S = child.GRACE_S + 10.0  # the longest that a stopped run waits for the end of its stages
 CANCEL_EVERY = 5.0  # seconds between two looks whether the run was cancelled in the UI
 LOOK_EVERY = 0.5  # seconds between two looks whether somebody, anybody, ended the run
 LIMITS_S = 30.0  # seconds that the server has to tell which tags it limits
@@ -147,9 +149,7 @@ def _limited_tags() -> set[str]:
     return tags
 
 
-def _submit_stages(
-    stages: dict[str, stage.Stage], reasons: dict[str, list[str]]
-) -> dict[str, Future]:
+def _submit_stages(stages: dict[str, Stage], reasons: dict[str, list[str]]) -> dict[str, Future]:
     futures: dict[str, Future] = {}
     limited = _limited_tags() if any(reasons.values()) else set()
     for name, what in stages.items():
@@ -162,7 +162,7 @@ def _submit_stages(
     return futures
 
 
-def _row(what: stage.Stage, future: Future) -> dict[str, Any]:
+def _row(what: Stage, future: Future) -> dict[str, Any]:
     state = future.state
     result = future.result() if state.is_completed() else None
     name = result.state if result else "NotRun" if state.is_pending() else "Failed"
@@ -260,7 +260,7 @@ def _carry(run: Run, families: list[str], only_stages: bool, only_changed: bool)
     fetched = {family: _submit(fetch_task, family) for family in families if not only_stages}
     _wait(fetched.values())
     ready = families if only_stages else _to_go_on_with(fetched, only_changed)
-    stages, reasons = stage.survey(ready) if ready else ({}, {})
+    stages, reasons = survey(ready) if ready else ({}, {})
     run.stages.update(stages)
     run.turns.expect(
         [what.family for n, what in stages.items() if reasons[n] and "gpu" in what.tags]

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from urllib.request import ProxyHandler, build_opener
 
 from flows.settings import UI_FILE, configure, free_port
-from tasks import reach
+from tasks import health
 from tasks.pipeline import child
 from tasks.secrets import redact
 from tasks.state import STATE
@@ -84,14 +84,14 @@ def _in_profile() -> Address | None:
 
 def why_not_well(url: str) -> str | None:
     """Return what is wrong with the Prefect API ``url``, or None when it answers within `ANSWER_S` seconds."""
-    return reach.why_not(f"{url.rstrip('/')}/health")
+    return health.http_problem(f"{url.rstrip('/')}/health")
 
 
 def check_api(address: Address) -> None:
     """Ask the Prefect server whether it is well.
 
     Raises:
-        ValueError: it does not answer within `reach.ANSWER_S` seconds; the message says where its address comes from.
+        ValueError: it does not answer within `health.ANSWER_S` seconds; the message says where its address comes from.
     """
     if why := why_not_well(address.url):
         raise ValueError(
@@ -130,18 +130,18 @@ def temporary_server() -> Iterator[str]:
     command = [sys.executable, "-m", "flows.server", "--port", str(port)]
     with log.open("w", encoding="utf-8") as output:
         leashed = child.start(
-            command, os.environ, grace=5.0, stdout=output, stderr=subprocess.STDOUT, text=True
+            command, os.environ, grace_s=5.0, stdout=output, stderr=subprocess.STDOUT, text=True
         )
     try:
         url = f"http://127.0.0.1:{port}/api"
         _wait_until_well(url, leashed, log)
         yield url
     finally:
-        leashed.end(5.0)
-        leashed.line.close()
+        leashed.terminate(5.0)
+        leashed.leash.close()
 
 
-def _wait_until_well(url: str, leashed: child.Leashed, log: Path) -> None:
+def _wait_until_well(url: str, leashed: child.LeashedProcess, log: Path) -> None:
     ask = build_opener(ProxyHandler({})).open  # never through a proxy: it is this machine
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and leashed.process.poll() is None:

@@ -16,7 +16,10 @@ from uuid import UUID
 from flows.events import OnEvent
 from flows.settings import configure
 from flows.turns import Turns
-from tasks.pipeline import child, stage
+from tasks.pipeline import child
+from tasks.pipeline.graph import Stage
+from tasks.pipeline.locks import machine_lock
+from tasks.pipeline.update import Result, sync_remote, update_stage
 
 configure()  # before Prefect is imported: it reads the environment once
 gc.disable()  # no looking for garbage among what the import makes: that is a fifth of a run with nothing to do
@@ -46,7 +49,7 @@ class Record(NamedTuple):
 class Run(NamedTuple):
     """What the tasks of one flow run share."""
 
-    stages: dict[str, stage.Stage]
+    stages: dict[str, Stage]
     logs: Path
     stop: threading.Event  # the stages that run end
     tell: OnEvent
@@ -130,20 +133,20 @@ def fetch_task(family: str) -> State[bool]:
     """Bring in the family's raw data; the result is whether it changed."""
 
     def action() -> tuple[str, bool]:
-        from tasks.sources.fetch import bring_in
+        from tasks.sources.fetch import fetch
 
-        changed = bring_in(family, _listener("fetch", family))
+        changed = fetch(family, _listener("fetch", family))
         return "Completed" if changed else "Skipped", changed
 
     return _carry_out("fetch", family, action)
 
 
 @contextmanager
-def _slot(what: stage.Stage, on_line: Callable[[str], None]) -> Iterator[None]:
+def _slot(what: Stage, on_line: Callable[[str], None]) -> Iterator[None]:
     """Hold the machine's GPU, or one of its CPU slots, while the block runs."""
     stop = current.get().stop
     if "gpu" in what.tags:
-        with current.get().turns.turn(what.family, stop), stage.hold("gpu", stop, on_line):
+        with current.get().turns.turn(what.family, stop), machine_lock("gpu", stop, on_line):
             yield
         return
     while not CPU_SLOTS.acquire(timeout=0.5):
@@ -161,21 +164,19 @@ def _slot(what: stage.Stage, on_line: Callable[[str], None]) -> Iterator[None]:
     retry_delay_seconds=10,
     retry_condition_fn=_may_retry,
 )
-def stage_task(name: str, because: list[str]) -> State[stage.Result]:
+def stage_task(name: str, because: list[str]) -> State[Result]:
     """Bring the stage ``name`` up to date; ``because`` are the reasons why it may be stale, none if it is not."""
     run = current.get()
     what = run.stages[name]
 
-    def action() -> tuple[str, stage.Result]:
+    def action() -> tuple[str, Result]:
         if not because:
-            return "Skipped", stage.Result(name, what.family, "Skipped", 0.0)
+            return "Skipped", Result(name, what.family, "Skipped", 0.0)
         on_line = _listener(what.verb, what.family)
         for reason in because:
             on_line(f"because {reason}")
         with _slot(what, on_line):
-            result = stage.bring_up_to_date(
-                what, what.timeout_hours * 3600, on_line, run.stop, run.pull
-            )
+            result = update_stage(what, what.timeout_hours * 3600, on_line, run.stop, run.pull)
         return result.state, result
 
     return _carry_out(what.verb, what.family, action)
@@ -215,7 +216,7 @@ def share_task(verb: str) -> State[None]:
     """``pull`` what other machines made, or ``push`` what this one made."""
 
     def action() -> tuple[str, None]:
-        stage.share(verb, _listener(verb, "all"), current.get().stop)
+        sync_remote(verb, _listener(verb, "all"), current.get().stop)
         return "Completed", None
 
     return _carry_out(verb, "all", action)

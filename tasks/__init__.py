@@ -1,1 +1,1 @@
-"""Single actions that Prefect can retry: bring a stage up to date, fetch raw data, register a model."""
+"""Single actions that Prefect can retry: fetch raw data, update a stage, register a model."""

@@ -1,4 +1,7 @@
-"""Ask the champion of a family, or another version: download its model once, then let the family's own ``predict`` answer in a child process."""
+"""Ask the champion of a family, or another version.
+
+Its model is downloaded once; then the family's own ``predict`` answers in a child process.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,20 @@ from tasks.registry import registry
 from tasks.registry.lineage import folder_hashes
 from tasks.state import STATE
 
+VERDICTS = {True: "passed the gate", False: "did not pass the gate"}
 
-def _askable(family: str) -> list[str]:
-    """Return a line per registered version, newest first: its number, what the gate said, and how to ask it."""
-    told = []
-    for known in registry.versions(family):
-        passed = known["gate"].get("passed")
-        verdict = {True: "passed the gate", False: "did not pass the gate"}.get(
-            passed, "no verdict"
+
+def _version_lines(family: str) -> list[str]:
+    """Return a line per registered version, newest first: number, verdict, how to ask it."""
+    lines = []
+    for version in registry.versions(family):
+        verdict = VERDICTS.get(version["gate"].get("passed"), "no verdict")
+        aliases = "".join(f", {alias}" for alias in version["aliases"])
+        number = version["version"]
+        lines.append(
+            f"  version {number}{aliases}: {verdict}; beauty predict {family} --version {number} …"
         )
-        names = "".join(f", {alias}" for alias in known["aliases"])
-        number = known["version"]
-        told.append(
-            f"  version {number}{names}: {verdict}; beauty predict {family} --version {number} …"
-        )
-    return told
+    return lines
 
 
 def resolve(family: str, wanted: str) -> int:
@@ -38,35 +40,37 @@ def resolve(family: str, wanted: str) -> int:
     """
     if wanted.isdecimal():
         number = int(wanted)
-        if any(known["version"] == number for known in registry.versions(family)):
+        if any(version["version"] == number for version in registry.versions(family)):
             return number
         problem = f"version {number} is not registered"
     elif wanted in ("champion", "challenger"):
-        found = registry.aliases(registry.client(), family).get(wanted)
-        if found is not None:
-            return found
+        aliased = registry.aliases(registry.client(), family).get(wanted)
+        if aliased is not None:
+            return aliased
         problem = f"there is no {wanted}"
     else:
         raise ValueError(f"--version {wanted}: give a number, champion or challenger")
-    told = _askable(family)
-    if not told:
+    lines = _version_lines(family)
+    if not lines:
         raise ValueError(
             f"{family}: {problem}, and no version at all; run `beauty retrain {family}`"
         )
-    raise ValueError("\n".join([f"{family}: {problem}; these can be asked:", *told]))
+    raise ValueError("\n".join([f"{family}: {problem}; these can be asked:", *lines]))
 
 
 def model_folder(family: str, wanted: str = "champion") -> Path:
-    """Return the folder of a version's model in `.beauty/models`, downloaded when it is not there whole.
+    """Return the folder of a version's model in `.beauty/models`.
+
+    It is downloaded when it is not there whole.
 
     Raises:
         ValueError: there is no such version, see `resolve`.
     """
     version = resolve(family, wanted)
-    place = STATE / "models" / family / str(version)
-    if folder_hashes(place / "model") != registry.lineage(family, version)["files"]:
-        registry.champion(family, version, into=place)
-    return place / "model"
+    folder = STATE / "models" / family / str(version)
+    if folder_hashes(folder / "model") != registry.lineage(family, version)["files"]:
+        registry.download_model(family, version, into=folder)
+    return folder / "model"
 
 
 def predict(
@@ -74,13 +78,16 @@ def predict(
     arguments: Sequence[str],
     version: str = "champion",
 ) -> Any:
-    """Return what ``python -m beauty_models predict`` answers to ``arguments``; its standard error, with bars and their time left, is ours.
+    """Return what ``python -m beauty_models predict`` answers to ``arguments``.
+
+    Its standard error, with bars and their time left, is ours.
 
     Raises:
         ValueError: there is no such version, see `resolve`.
         SystemExit: the child failed, and has said why.
     """
-    # the child loads torch while MLflow is loaded here: seconds of each; it is told the folder when that is known
+    # The child loads torch while MLflow is loaded here: seconds of each. So it starts with "-" for
+    # the model's folder, and reads that from standard input when it is known.
     command = [sys.executable, "-m", "beauty_models", "predict", family, "--model", "-", *arguments]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, text=True, encoding="utf-8", **pipes) as child:
@@ -88,13 +95,15 @@ def predict(
         try:
             child.stdin.write(f"{model_folder(family, version)}\n")
             child.stdin.flush()
-            said = child.stdout.read()  # standard input stays open: its end would end the child
+            # Standard input stays open, as a leash: the child ends with it.
+            answer = child.stdout.read()
             child.wait()
-        except BrokenPipeError:  # it has ended, and has said why
+        except BrokenPipeError:
+            # It has ended before it read the folder, and has said why.
             raise SystemExit(1) from None
         except BaseException:
             child.kill()
             raise
     if child.returncode:
         raise SystemExit(1)
-    return json.loads(said)
+    return json.loads(answer)

@@ -1,11 +1,12 @@
-"""What must never stand in a file, a log or on a page: passwords, keys and tokens inside addresses."""
+"""What must never stand in a file, a log or on a page: passwords, keys, tokens in addresses."""
 
 from __future__ import annotations
 
 import re
 
 HIDDEN = "***"
-# user:password@ of any address: what stands between // and the last @ before the path
+# user:password@ of any address: what stands between // and the last @ before the path. The last,
+# since a password may hold an @ that nobody has written as %40.
 USERINFO = re.compile(r"(?<=://)[^/?#\s'\"]*@")
 # tokens in a query, such as those of presigned S3 addresses and of object stores
 QUERY = re.compile(
@@ -21,13 +22,14 @@ def redact(text: str) -> str:
 
 
 def refuse_secret(address: str, what: str) -> None:
-    """Refuse an address that carries a secret: it would be written to params.yaml, to git and to the registry.
+    """Refuse an address with a secret: it would be written to params.yaml, git and the registry.
 
     Raises:
         ValueError: it has a user, a password or a token in it; the message says where they belong.
     """
     if redact(address) != address:
         raise ValueError(
-            f"{what} {redact(address)}: an address with a key or a password in it would be written to params.yaml; "
-            "put credentials into AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials"
+            f"{what} {redact(address)}: an address with a key or a password in it would be written "
+            "to params.yaml; put credentials into AWS_PROFILE, AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials"
         )

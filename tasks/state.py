@@ -1,4 +1,4 @@
-"""What all actions share: the folder of this machine's memory, and the kind of function that hears their lines."""
+"""What all actions share: the folder of this machine's memory, and the type of line callbacks."""
 
 from __future__ import annotations
 

@@ -14,14 +14,17 @@ import yaml
 from mini import dvc, runs, set_param
 
 from tasks import evaluate
-from tasks.pipeline import cache, stage
+from tasks.pipeline import cache
+from tasks.pipeline.graph import graph
+from tasks.pipeline.staleness import stale_reasons
+from tasks.pipeline.update import sync_remote, update_stage
 
 FAMILIES = ["lips", "nails"]
 OBJECTS = Path(".dvc/cache/files/md5")
 
 
 def bring(name: str, lines: list[str], pull: bool = False) -> str:
-    return stage.bring_up_to_date(stage.graph(FAMILIES)[name], 600, lines.append, pull=pull).state
+    return update_stage(graph(FAMILIES)[name], 600, lines.append, pull=pull).state
 
 
 def locked(name: str) -> str:
@@ -117,7 +120,7 @@ def test_an_input_that_was_restored_damaged_is_made_anew_before_it_is_used(
     shutil.rmtree("build/lips")
     dvc("checkout", "ingest@lips")  # DVC by itself restores it as good
     assert Path("build/lips/data/x").read_text() != "lipsa"
-    assert stage.stale(["ingest@lips"]) == {"ingest@lips": []}
+    assert stale_reasons(["ingest@lips"]) == {"ingest@lips": []}
     lines: list[str] = []
     assert bring("pretrain@lips", lines) == "Completed"
     assert Path("build/lips/pretrained/x").read_text() == "lipsaa"
@@ -128,7 +131,7 @@ def test_an_input_that_was_restored_damaged_is_made_anew_before_it_is_used(
 
 def test_an_input_damaged_in_the_workspace_is_restored_from_the_whole_cache(project: Path) -> None:
     bring("ingest@lips", [])
-    assert stage.stale(["ingest@lips"]) == {"ingest@lips": []}  # DVC has looked at its time
+    assert stale_reasons(["ingest@lips"]) == {"ingest@lips": []}  # DVC has looked at its time
     hurt(Path("build/lips/data/x"), flip)
     lines: list[str] = []
     assert bring("pretrain@lips", lines) == "Completed"
@@ -138,7 +141,7 @@ def test_an_input_damaged_in_the_workspace_is_restored_from_the_whole_cache(proj
 
 
 def test_delivered_data_that_were_damaged_stop_the_stage_and_stay(project: Path) -> None:
-    stage.stale(["ingest@lips"])
+    stale_reasons(["ingest@lips"])
     hurt(Path("data/raw/lips/x"), flip)
     damaged = Path("data/raw/lips/x").read_bytes()
     for _ in range(2):  # a retry does not take them either
@@ -180,9 +183,9 @@ def test_a_copy_that_was_damaged_in_the_remote_is_made_here(
 def test_same_folder_reads_every_file(project: Path) -> None:
     bring("ingest@lips", [])
     oid = locked("ingest@lips")
-    assert cache.same_folder(Path("build/lips/data"), oid)
+    assert cache.folder_has_hash(Path("build/lips/data"), oid)
     hurt(Path("build/lips/data/x"), flip)
-    assert not cache.same_folder(Path("build/lips/data"), oid)
+    assert not cache.folder_has_hash(Path("build/lips/data"), oid)
 
 
 @pytest.fixture
@@ -204,7 +207,7 @@ def test_a_pull_leaves_nothing_damaged_in_the_workspace(shared: Path, where: str
     shutil.rmtree("build")
     shutil.rmtree("data/raw/nails")
     lines: list[str] = []
-    stage.share("pull", lines.append, threading.Event())
+    sync_remote("pull", lines.append, threading.Event())
     assert any("is damaged" in line for line in lines)
     assert Path("build/lips/data/x").exists() == (where == "cache"), "the remote's copy was whole"
     if where == "cache":

@@ -16,7 +16,9 @@ import psutil
 import pytest
 from mini import gone, set_param, wait_for
 
-from tasks.pipeline import child, stage
+from tasks.pipeline import child, command
+from tasks.pipeline.graph import graph
+from tasks.pipeline.update import update_stage
 
 ROOT = Path(__file__).parents[1]
 LONG = 120.0  # seconds; a loaded machine is slow, and a test that works does not wait
@@ -31,7 +33,7 @@ time.sleep(600)
 PARENT = f"""
 import math, os, sys, threading
 from tasks.pipeline import child
-child.GRACE = 1.0
+child.GRACE_S = 1.0
 child.run([sys.executable, "-c", {FAMILY!r}], os.environ, print, math.inf, threading.Event())
 """
 
@@ -71,7 +73,7 @@ def test_a_killed_leash_leaves_nothing_either(parent: subprocess.Popen[bytes]) -
     assert all(gone(member.pid, LONG) for member in family)
 
 
-def run(code: str) -> child.Ended:
+def run(code: str) -> child.ExitStatus:
     lines: list[str] = []
     command = [sys.executable, "-c", code]
     return child.run(command, os.environ, lines.append, LONG, threading.Event())
@@ -81,22 +83,54 @@ def run(code: str) -> child.Ended:
 def test_a_killed_child_names_the_signal(name: str) -> None:
     ended = run(f"import os, signal; os.kill(os.getpid(), signal.{name})")
     assert ended.code == -signal.Signals[name].value
-    assert child.how(ended).startswith(f"was killed ({name}): ")
+    assert child.describe_exit(ended).startswith(f"was killed ({name}): ")
 
 
 def test_a_limit_of_processor_time_is_told_as_such() -> None:
     ended = run(
         "import resource; resource.setrlimit(resource.RLIMIT_CPU, (1, 5))\nwhile True: pass"
     )
-    assert child.how(ended).startswith("was killed (SIGXCPU): it reached its limit of processor")
+    assert child.describe_exit(ended).startswith(
+        "was killed (SIGXCPU): it reached its limit of processor"
+    )
 
 
 def test_an_exit_code_stays_one_and_nothing_is_on_standard_input() -> None:
     ended = run("import sys; assert sys.stdin.read() == ''; sys.exit(3)")
-    assert child.how(ended) == "failed with exit code 3"
+    assert child.describe_exit(ended) == "failed with exit code 3"
     assert run("pass").code == 0
     missing = child.run(["no-such-program"], os.environ, print, LONG, threading.Event())
-    assert child.how(missing) == "failed with exit code 127"
+    assert child.describe_exit(missing) == "failed with exit code 127"
+
+
+@pytest.mark.parametrize(
+    ("line", "parsed"),
+    [
+        ("error: no such file", ("no such file", False)),
+        ("error: a: error: b", ("a: error: b", False)),
+        ("ERROR: failed to pull", ("failed to pull", True)),
+        ("error:glued", None),
+        ("an error: within", None),
+        ("ValueError: of Python", None),
+        ("", None),
+    ],
+)
+def test_error_lines_of_stages_and_of_dvc_are_told_from_others(
+    line: str, parsed: tuple[str, bool] | None
+) -> None:
+    assert child.parse_error(line) == parsed
+
+
+def test_a_failed_program_is_quoted_from_its_error_line_on() -> None:
+    lines: list[str] = []
+    said = "print('begun'); print('error: no such column'); print('try another'); "
+    with pytest.raises(ValueError, match="^no such column\ntry another$"):
+        command.run_python("-c", f"{said} raise SystemExit(1)", on_line=lines.append)
+    assert lines == ["begun"], "the error is the exception's, not a line of the log"
+    command.run_python("-c", said, on_line=lines.append)
+    assert lines[1:] == ["begun", "error: no such column", "try another"], "all was well"
+    with pytest.raises(RuntimeError, match="failed with exit code 3; it said last:\nbegun$"):
+        command.run_python("-c", "print('begun'); raise SystemExit(3)", on_line=lines.append)
 
 
 def test_memory_of_the_command_and_not_of_its_parent_is_told() -> None:
@@ -127,7 +161,7 @@ def test_the_kernel_s_kill_for_memory_is_recognised(tmp_path: Path) -> None:
         assert ended.code == -signal.SIGKILL
         if not ended.out_of_memory:
             pytest.skip("this kernel does not count its kills for memory where they can be read")
-        assert "the system ran out of memory" in child.how(ended)
+        assert "the system ran out of memory" in child.describe_exit(ended)
     finally:
         group.rmdir()
 
@@ -138,7 +172,7 @@ def test_a_killed_stage_says_so_through_dvc(project: Path) -> None:
 
     def bring() -> None:
         try:
-            stage.bring_up_to_date(stage.graph(["lips"])["ingest@lips"], LONG, lambda line: None)
+            update_stage(graph(["lips"])["ingest@lips"], LONG, lambda line: None)
         except BaseException as error:
             errors.append(error)
 

@@ -22,7 +22,9 @@ import yaml
 from mini import PATIENCE_S, dvc, kill_all_in, runs, set_param, started, wait_for
 
 from beauty_models import code, families
-from tasks.pipeline import stage
+from tasks.pipeline.graph import graph
+from tasks.pipeline.staleness import stale_reasons, survey
+from tasks.pipeline.update import update_stage
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -130,10 +132,10 @@ def recorded_by(module: str) -> set[str]:
 
 def bring_all() -> dict[str, str]:
     """Bring every stage up to date as the flow does; return the state of each."""
-    graph = stage.graph(FAMILIES)
+    stages = graph(FAMILIES)
     return {
-        name: stage.bring_up_to_date(what, PATIENCE_S, lambda line: None).state
-        for name, what in graph.items()
+        name: update_stage(what, PATIENCE_S, lambda line: None).state
+        for name, what in stages.items()
     }
 
 
@@ -141,7 +143,7 @@ def test_an_edit_of_the_dual_encoder_names_recommend_and_nobody_else(project: Pa
     file = dual_encoder(project)
     module = module_of(project, file)
     edit_a_function(file)
-    stages, reasons = stage.survey(FAMILIES)
+    stages, reasons = survey(FAMILIES)
     assert sorted(stages) == sorted(reasons) == sorted(ALL)  # no word of the stages `code`
     direct = {name for name, why in reasons.items() if f"{module} changed" in why}
     assert direct == recorded_by(module)
@@ -180,7 +182,7 @@ def test_a_comment_a_docstring_and_the_formatting_make_nothing_stale(project: Pa
         assert isinstance(tree.body[0], ast.Expr)
         tree.body[0] = ast.Expr(ast.Constant("Another first line."))
         file.write_text("# A comment.\n" + ast.unparse(tree), encoding="utf-8")
-    reasons = stage.survey(FAMILIES)[1]
+    reasons = survey(FAMILIES)[1]
     assert reasons == {name: [] for name in ALL}
     assert dvc("status").strip() == UP_TO_DATE
     assert len(runs()) == len(ALL)
@@ -192,19 +194,19 @@ def test_why_names_the_module_or_says_that_the_code_changed_where_its_old_text_i
     file = package_file(project, r"^class Checkpoint")
     edit_a_function(file)
     name = "finetune@sentiment"
-    because = stage.stale([name])[name]
+    because = stale_reasons([name])[name]
     assert because == [f"{module_of(project, file)} changed", "pretrain@sentiment is stale"]
     recorded = yaml.safe_load(Path("dvc.lock").read_text())["stages"][name]["deps"]
     (oid,) = [dep["md5"] for dep in recorded if dep["path"].endswith("finetune.txt")]
     (project / ".dvc/cache/files/md5" / oid[:2] / oid[2:]).unlink()
-    assert stage.stale([name])[name] == ["its code changed", "pretrain@sentiment is stale"]
+    assert stale_reasons([name])[name] == ["its code changed", "pretrain@sentiment is stale"]
 
 
 def test_a_module_that_does_not_parse_concerns_the_stages_that_run_it(project: Path) -> None:
     file = dual_encoder(project)
     module = module_of(project, file)
     file.write_text("def broken(:\n", encoding="utf-8")
-    reasons = stage.survey(FAMILIES)[1]
+    reasons = survey(FAMILIES)[1]
     assert reasons["pretrain@recommend"] == [f"{module} changed"]
     assert {name.partition("@")[2] for name in ALL if reasons[name]} == {"recommend"}
 
@@ -222,7 +224,7 @@ def test_nothing_is_started_for_code_that_did_not_change(
     from tasks.pipeline import child
 
     monkeypatch.setattr(child, "run", None)
-    assert not any(stage.survey(FAMILIES)[1].values())
+    assert not any(survey(FAMILIES)[1].values())
     assert set(bring_all().values()) == {"Skipped"}
 
 
@@ -264,9 +266,10 @@ def test_code_that_changes_while_its_stage_runs_is_noticed(project: Path) -> Non
         set_param("recommend", "pretrain", until=edited.name)
         Path("runs.txt").unlink()
         script = (
-            "from tasks.pipeline import stage\n"
-            f"what = stage.graph(['recommend'])['{name}']\n"
-            f"stage.bring_up_to_date(what, {PATIENCE_S}, print)\n"
+            "from tasks.pipeline.graph import graph\n"
+            "from tasks.pipeline.update import update_stage\n"
+            f"what = graph(['recommend'])['{name}']\n"
+            f"update_stage(what, {PATIENCE_S}, print)\n"
         )
         environment = {**os.environ, "PYTHONPATH": f"{project}:{ROOT}"}
         with started([sys.executable, "-c", script], environment) as process:
@@ -280,10 +283,10 @@ def test_code_that_changes_while_its_stage_runs_is_noticed(project: Path) -> Non
         if edited == other:
             assert process.returncode == 0, errors
     assert f"{name}: {module} changed while the stage ran; its result was not recorded" in errors
-    assert stage.stale([name])[name][0] == "never run"
+    assert stale_reasons([name])[name][0] == "never run"
     file.write_text(before, encoding="utf-8")
-    what = stage.graph(["recommend"])[name]
-    assert stage.bring_up_to_date(what, PATIENCE_S, lambda line: None).state == "Completed"
+    what = graph(["recommend"])[name]
+    assert update_stage(what, PATIENCE_S, lambda line: None).state == "Completed"
 
 
 def test_why_does_not_wait_for_a_stage_that_runs(project: Path) -> None:
@@ -293,14 +296,14 @@ def test_why_does_not_wait_for_a_stage_that_runs(project: Path) -> None:
         wait_for("runs.txt")
         file = dual_encoder(project)
         file.write_text(file.read_text() + "# a comment\n")
-        reasons = stage.survey(FAMILIES)[1]
+        reasons = survey(FAMILIES)[1]
         assert training.poll() is None
         Path("go").touch()
         errors = training.communicate(timeout=PATIENCE_S)[1]
     assert training.returncode == 0, errors
     assert reasons["ingest@recommend"] == ["code@recommend is stale"]  # nobody can say more yet
     assert reasons["ingest@tryon"] == []
-    reasons = stage.survey(FAMILIES)[1]
+    reasons = survey(FAMILIES)[1]
     assert reasons["ingest@recommend"] == reasons["pretrain@recommend"] == []
 
 

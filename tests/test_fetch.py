@@ -48,7 +48,7 @@ def manifest() -> dict[str, Any]:
 
 def test_file_comes_in_read_only_and_versioned(project: Path) -> None:
     source("../reviews.csv", "CC0")
-    assert fetch.bring_in("sentiment") is True
+    assert fetch.fetch("sentiment") is True
     assert (RAW / "reviews.csv").read_text() == (project.parent / "reviews.csv").read_text()
     assert {stat.S_IMODE(file.stat().st_mode) for file in RAW.iterdir()} == {0o444}
     assert manifest()["license"] == "CC0" and [entry["bytes"] for entry in manifest()["files"]] == [
@@ -56,21 +56,21 @@ def test_file_comes_in_read_only_and_versioned(project: Path) -> None:
     ]
     before = dvc_hash()
     start = time.monotonic()
-    assert fetch.bring_in("sentiment") is False
+    assert fetch.fetch("sentiment") is False
     assert time.monotonic() - start < 0.3, "asking again must not start a process"
     (project.parent / "reviews.csv").write_text("text,label\ngood,0\nbad,1\n")  # of the same size
-    assert fetch.bring_in("sentiment") is True
+    assert fetch.fetch("sentiment") is True
     assert dvc_hash() != before
 
 
 def test_same_delivery_has_the_same_hash(project: Path) -> None:
     source("../reviews.csv")
-    fetch.bring_in("sentiment")
+    fetch.fetch("sentiment")
     first = dvc_hash()
     os.utime("../reviews.csv", (1, 1))
-    assert fetch.bring_in("sentiment") is False
+    assert fetch.fetch("sentiment") is False
     (RAW / "reviews.csv").unlink()  # a damaged snapshot is made again
-    assert fetch.bring_in("sentiment") is True
+    assert fetch.fetch("sentiment") is True
     assert dvc_hash() == first
 
 
@@ -95,21 +95,21 @@ def test_a_source_that_gives_nothing_is_explained_and_the_snapshot_stays(
     (RAW / "old.csv").write_text("old")
     source(value)
     with pytest.raises(ValueError, match=message):
-        fetch.bring_in("sentiment")
+        fetch.fetch("sentiment")
     assert (RAW / "old.csv").read_text() == "old"
     assert not list(RAW.parent.glob(".*.tmp"))
 
 
 def test_a_fetch_that_fails_in_the_middle_leaves_the_snapshot(project: Path) -> None:
     source("../reviews.csv")
-    fetch.bring_in("sentiment")
+    fetch.fetch("sentiment")
     first = dvc_hash()
     source("../pair")
     (project.parent / "pair").mkdir()
     (project.parent / "pair/a.csv").write_text("text\nnew\n")
     (project.parent / "pair/LICENSE.json").write_text("[]")
     with pytest.raises(ValueError, match="LICENSE.json"):
-        fetch.bring_in("sentiment")
+        fetch.fetch("sentiment")
     assert [entry["path"] for entry in manifest()["files"]] == [
         "reviews.csv"
     ] and dvc_hash() == first
@@ -124,16 +124,16 @@ def test_an_interrupted_dvc_add_is_made_up_for(
     source("../reviews.csv")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(repro, "add", killed)
-        fetch.bring_in("sentiment")
+        fetch.fetch("sentiment")
     assert (RAW / "reviews.csv").exists() and not RAW.with_name("sentiment.dvc").exists()
-    assert fetch.bring_in("sentiment") is True
+    assert fetch.fetch("sentiment") is True
     assert dvc_hash()
-    assert fetch.bring_in("sentiment") is False
+    assert fetch.fetch("sentiment") is False
 
 
 def take(value: str, folder: Path, lines: list[str] | None = None) -> list[str]:
     folder.mkdir()
-    made = fetch.take(
+    made = fetch.take_snapshot(
         "sentiment",
         value,
         "",
@@ -195,7 +195,7 @@ def test_the_toy_set_is_made_once_until_its_code_changes(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     source("toy")
-    assert fetch.bring_in("sentiment") is True
+    assert fetch.fetch("sentiment") is True
     first = dvc_hash()
     assert (
         manifest()["kind"] == "toy"
@@ -206,7 +206,7 @@ def test_the_toy_set_is_made_once_until_its_code_changes(
         patch.setattr(
             child, "run", lambda *a, **k: pytest.fail("a process was started for nothing")
         )
-        assert fetch.bring_in("sentiment") is False
+        assert fetch.fetch("sentiment") is False
     file = RAW / "manifest.json"
     file.chmod(0o644)
     file.write_text(
@@ -214,19 +214,19 @@ def test_the_toy_set_is_made_once_until_its_code_changes(
             '"starter_sha256": "[0-9a-f]+"', '"starter_sha256": "of older code"', file.read_text()
         )
     )
-    assert fetch.bring_in("sentiment") is True
+    assert fetch.fetch("sentiment") is True
     assert dvc_hash() == first
 
 
 def test_a_clone_keeps_the_snapshot_of_a_source_it_does_not_have(project: Path) -> None:
     source("../reviews.csv")
-    fetch.bring_in("sentiment")
+    fetch.fetch("sentiment")
     Path("../reviews.csv").unlink()
     with pytest.raises(ValueError, match="no such file"):
-        fetch.bring_in("sentiment")
+        fetch.fetch("sentiment")
     (project / ".beauty/fetched/sentiment.json").unlink()  # as on another machine
     lines: list[str] = []
-    assert fetch.bring_in("sentiment", lines.append) is False
+    assert fetch.fetch("sentiment", lines.append) is False
     assert "not on this machine" in lines[0]
 
 
@@ -234,8 +234,7 @@ def test_two_at_once_fetch_once(project: Path) -> None:
     source("../reviews.csv")
     results: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: results.append(fetch.bring_in("sentiment")))
-        for _ in range(3)
+        threading.Thread(target=lambda: results.append(fetch.fetch("sentiment"))) for _ in range(3)
     ]
     for thread in threads:
         thread.start()

@@ -16,7 +16,7 @@ from PIL import Image
 
 from beauty_models import params
 from cli import init
-from tasks.sources import fetch
+from tasks.sources import fetch, local
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -172,20 +172,20 @@ def test_links_out_of_a_delivery_are_left_out_and_told(project: Path) -> None:
     (raw / "inside.csv").symlink_to("a.csv")
     (raw / "out.csv").symlink_to(Path("secret.csv").resolve())
     (raw / "folder").symlink_to(Path("elsewhere").resolve())
-    assert [path for path, _ in fetch.expand("raw")] == ["a.csv", "inside.csv"]
-    assert [path for path, _ in fetch.expand("raw/*.csv")] == ["a.csv", "inside.csv"]
+    assert [path for path, _ in local.find_files("raw")] == ["a.csv", "inside.csv"]
+    assert [path for path, _ in local.find_files("raw/*.csv")] == ["a.csv", "inside.csv"]
     for source in ("raw", "raw/*.csv"):
         said: list[str] = []
         target = Path("taken") / str(len(source))
         target.mkdir(parents=True)
-        fetch.take("sentiment", source, "", target, Path("downloads"), said.append)
+        fetch.take_snapshot("sentiment", source, "", target, Path("downloads"), said.append)
         assert [line.split(" ")[1] for line in said] == ["raw/folder", "raw/out.csv"]
         assert not (target / "out.csv").exists() and (target / "inside.csv").exists()
     (raw / "only").mkdir()
     (raw / "only/x.csv").symlink_to(Path("secret.csv").resolve())
     with pytest.raises(ValueError, match="no file is there"):
-        fetch.expand("raw/only")
-    assert [path for path, _ in fetch.expand("raw/out.csv")] == ["out.csv"], "named by the user"
+        local.find_files("raw/only")
+    assert [path for path, _ in local.find_files("raw/out.csv")] == ["out.csv"], "named by the user"
 
 
 def test_version_completion_and_help_are_quick_to_come(project: Path) -> None:

@@ -249,7 +249,7 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
     assert "beauty predict sentiment --version 1 --text" in page and "# sentiment" in page
     assert "majority/macro_f1.margin_low" not in page, "hundreds of figures are the run's"
     assert (
-        registry.champion("sentiment", into=project / "served")
+        registry.download_model("sentiment", into=project / "served")
         .joinpath("model.safetensors")
         .read_text()
         == "one"
@@ -442,10 +442,10 @@ def test_damaged_files_are_not_served(project: Path) -> None:
     [stored] = Path(".beauty/mlartifacts").rglob("model.safetensors")
     stored.write_text("tampered")
     with pytest.raises(ValueError, match="its files are not those that were registered"):
-        registry.champion("sentiment", into=project / "served")
+        registry.download_model("sentiment", into=project / "served")
     assert not (project / "served").exists()
     with pytest.raises(ValueError, match="version 8"):
-        registry.champion("sentiment", 8, into=project / "served")
+        registry.download_model("sentiment", 8, into=project / "served")
 
 
 def test_a_version_with_damaged_files_does_not_become_champion_again(project: Path) -> None:

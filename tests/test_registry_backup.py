@@ -87,7 +87,9 @@ def test_the_champion_answers_the_same_in_an_empty_checkout(
     assert json.loads(answered.stdout) == json.loads(expected.stdout)
     [version] = registry.versions("sentiment")
     assert version["aliases"] == ["champion"] and version["gate"]["passed"] is True
-    registry.champion("sentiment", into=tmp_path / "served")  # refuses files that are not the same
+    registry.download_model(
+        "sentiment", into=tmp_path / "served"
+    )  # refuses files that are not the same
     assert not [path.name for path in Path(".beauty").iterdir() if path.name.startswith("re")]
 
 

@@ -42,7 +42,7 @@ def bucket(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(s3, "PART", 256 * 1024)
     monkeypatch.setattr(s3, "THREADS", 1)
-    monkeypatch.setattr(s3, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(s3, "LINE_EVERY_S", 0.0)
     made = (
         boto3.session.Session()
         .resource("s3")
@@ -56,7 +56,9 @@ def take(
     url: str, folder: Path, say: Any = print, former: Any = None, raw: Path | None = None
 ) -> dict[str, Any]:
     folder.mkdir()
-    return fetch.take("sentiment", url, "", folder, folder.with_name("downloads"), say, former, raw)
+    return fetch.take_snapshot(
+        "sentiment", url, "", folder, folder.with_name("downloads"), say, former, raw
+    )
 
 
 def upload(bucket: Any, key: str, parts: list[bytes]) -> None:
@@ -200,7 +202,7 @@ def test_names_that_lead_outside_are_refused(bucket: Any) -> None:
 )
 def test_strange_names_are_refused(key: str) -> None:
     with pytest.raises(ValueError, match="outside the data folder"):
-        s3._relative(key, "in")
+        s3._relative_path(key, "in")
 
 
 def test_an_object_that_is_also_a_folder_is_refused(bucket: Any) -> None:

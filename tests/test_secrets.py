@@ -45,7 +45,7 @@ def test_addresses_are_shown_without_their_secrets(address: str, shown: str) -> 
 
 def test_a_source_with_a_key_in_it_is_refused_unwritten() -> None:
     with pytest.raises(ValueError, match="AWS_ACCESS_KEY_ID") as error:
-        fetch.check("s3://AKIAEXAMPLE:abcdef@bucket/reviews")
+        fetch.check_source("s3://AKIAEXAMPLE:abcdef@bucket/reviews")
     assert "abcdef" not in str(error.value) and "AKIAEXAMPLE" not in str(error.value)
 
 

@@ -24,7 +24,7 @@ from processes import clean_environment, until
 
 from flows import servers, settings
 from flows.settings import free_port
-from tasks import pending, reach
+from tasks import pending, health
 from tasks.pipeline import child
 from tasks.registry import registry
 
@@ -123,7 +123,7 @@ def test_a_dead_or_deaf_server_stops_a_run_at_once(project: Path, how: str) -> N
         began = time.monotonic()
         with pytest.raises(ValueError, match=r"environment variable PREFECT_API_URL") as error:
             servers.check_api(servers.Address(url, "the environment variable PREFECT_API_URL"))
-        assert time.monotonic() - began < 2 * reach.ANSWER_S
+        assert time.monotonic() - began < 2 * health.ANSWER_S
         assert "hidden" not in str(error.value)
         done = subprocess.run(
             [sys.executable, "-c", STAGES_ONLY], env=environment, capture_output=True, text=True
@@ -341,7 +341,7 @@ def test_nothing_to_do_is_answered_without_prefect_and_mlflow(project: Path) -> 
     code = (
         "import sys, json\n"
         "from tasks import pending\nfrom tasks.registry import register\nfrom tasks.sources import fetch\n"
-        "fetch.unchanged = register.is_registered = lambda family: True\n"
+        "fetch.is_up_to_date = register.is_registered = lambda family: True\n"
         "rows = pending.all_done(['lips', 'nails'])\n"
         "print(json.dumps([rows, [m for m in ('prefect', 'mlflow', 'torch') if m in sys.modules]]))"
     )
@@ -369,4 +369,4 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     leashed.process.wait()
     with pytest.raises(RuntimeError, match="did not come up: OSError: no such port; its log is"):
         servers._wait_until_well("http://127.0.0.1:9/api", leashed, log)
-    leashed.line.close()
+    leashed.leash.close()

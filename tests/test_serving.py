@@ -241,7 +241,7 @@ def test_a_version_that_mlflow_loaded_is_still_the_one_that_was_registered(
 ) -> None:
     monkeypatch.chdir(project)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    model = registry.champion(family, into=tmp_path / "served")
+    model = registry.download_model(family, into=tmp_path / "served")
     stated = registry.lineage(family, 1)["files"]
     assert {"MLmodel", "requirements.txt"} < set(stated)
     assert {file.name for file in model.iterdir() if file.is_file()} <= {
@@ -262,7 +262,7 @@ def test_an_mlmodel_file_that_names_another_program_is_refused(
     whole = stored.read_text()
     stored.write_text(whole.replace("beauty_models.sentiment.serving", "antigravity"))
     with pytest.raises(ValueError, match="its files are not those that were registered"):
-        registry.champion("sentiment", into=tmp_path / "served")
+        registry.download_model("sentiment", into=tmp_path / "served")
     stored.write_text(whole)
 
 

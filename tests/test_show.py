@@ -260,7 +260,7 @@ def test_evaluation_has_every_figure_of_the_model(
     metrics = figures(family)
     metric = params.read(ROOT / "params.yaml")[family]["gate"]["metric"]
     result = {"family": family, "version": 3, "rejected": 4, "seen_in_training": 5}
-    result |= evaluate._shaped(metrics)
+    result |= evaluate._sort_metrics(metrics)
     text = screen(width, show.evaluation, result)
     narrow = "".join(line[: text.index("this model")] for line in text.splitlines())
     for name, value in result["metrics"].items():

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from mini import PATIENCE_S, dvc, gone, runs, set_param, started, wait_for
 
-from tasks.pipeline import child, repro, stage
+from tasks.pipeline import child, repro
+from tasks.pipeline.graph import graph
+from tasks.pipeline.staleness import stale_reasons
+from tasks.pipeline.update import update_stage
 
 FAMILIES = ["lips", "nails"]
 ALL = ["ingest@lips", "pretrain@lips", "ingest@nails", "pretrain@nails"]
@@ -26,11 +29,11 @@ def bring(
     stop: threading.Event | None = None,
 ) -> str:
     said = lines if lines is not None else []
-    return stage.bring_up_to_date(stage.graph(FAMILIES)[name], timeout_s, said.append, stop).state
+    return update_stage(graph(FAMILIES)[name], timeout_s, said.append, stop).state
 
 
 def test_graph_has_real_edges_meta_and_order(project: Path) -> None:
-    found = stage.graph(["lips"])
+    found = graph(["lips"])
     assert [name for name in found if not found[name].source] == ["ingest@lips", "pretrain@lips"]
     last = found["pretrain@lips"]
     assert (last.verb, last.family, last.tags, last.retries, last.timeout_hours) == (
@@ -45,13 +48,13 @@ def test_graph_has_real_edges_meta_and_order(project: Path) -> None:
 
 
 def test_reasons_name_the_key_the_path_and_the_stage_before(project: Path) -> None:
-    assert stage.stale(["pretrain@lips"]) == {
+    assert stale_reasons(["pretrain@lips"]) == {
         "pretrain@lips": ["never run", "ingest@lips is stale"]
     }
     dvc("repro", "-q")
-    assert stage.stale(ALL) == {name: [] for name in ALL}
+    assert stale_reasons(ALL) == {name: [] for name in ALL}
     set_param("lips", "ingest", n=3, extra={"deep": 0.5})
-    assert stage.stale(["ingest@lips", "pretrain@lips", "ingest@nails"]) == {
+    assert stale_reasons(["ingest@lips", "pretrain@lips", "ingest@nails"]) == {
         "ingest@lips": [
             "params.yaml families.lips.ingest.extra.deep: nothing → 0.5",
             "params.yaml families.lips.ingest.n: 1 → 3",
@@ -62,7 +65,7 @@ def test_reasons_name_the_key_the_path_and_the_stage_before(project: Path) -> No
     (project / "build/nails/data/x").write_text("scribble")
     (project / "build/nails/pretrained/x").unlink()
     (project / "build/nails/pretrained").rmdir()
-    reasons = stage.stale(["ingest@nails", "pretrain@nails"])
+    reasons = stale_reasons(["ingest@nails", "pretrain@nails"])
     assert reasons["ingest@nails"] == ["build/nails/data is not what this stage made"]
     assert reasons["pretrain@nails"] == [
         "build/nails/data changed",
@@ -70,7 +73,7 @@ def test_reasons_name_the_key_the_path_and_the_stage_before(project: Path) -> No
         "ingest@nails is stale",
     ]
     with pytest.raises(ValueError, match="no stage finetune@lips; there are: .*ingest@lips"):
-        stage.stale(["finetune@lips"])
+        stale_reasons(["finetune@lips"])
 
 
 def test_runs_skips_and_restores_as_dvc_does(
@@ -99,14 +102,14 @@ def test_a_mistake_of_the_user_comes_first_and_a_crash_shows_its_last_lines(proj
     with pytest.raises(RuntimeError, match="^ingest@lips: failed with exit code") as failed:
         bring("ingest@lips")
     assert "line 29" in str(failed.value)
-    assert len(str(failed.value).splitlines()) == 1 + repro.TAIL
+    assert len(str(failed.value).splitlines()) == 1 + repro.TAIL_LINES
 
 
 @pytest.mark.parametrize("how", ["timeout", "stop", "exception"])
 def test_an_early_end_leaves_no_process_and_no_lock(
     project: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(child, "GRACE", 0.3)  # the grandchild ignores TERM
+    monkeypatch.setattr(child, "GRACE_S", 0.3)  # the grandchild ignores TERM
     set_param("lips", "ingest", sleep=600, grandchild=True)
     stop = threading.Event()
 
@@ -122,7 +125,7 @@ def test_an_early_end_leaves_no_process_and_no_lock(
     limit = 3.0 if how == "timeout" else PATIENCE_S
     while True:
         with pytest.raises(kind):
-            stage.bring_up_to_date(stage.graph(FAMILIES)["ingest@lips"], limit, hear, stop)
+            update_stage(graph(FAMILIES)["ingest@lips"], limit, hear, stop)
         if Path("grandchild.pid").exists():
             break
         limit *= 2  # a busy machine had not even started the stage
@@ -134,7 +137,11 @@ def test_an_early_end_leaves_no_process_and_no_lock(
 
 def test_a_killed_dvc_blocks_nothing(project: Path) -> None:
     set_param("lips", "ingest", sleep=600)
-    script = "from tasks.pipeline import stage; stage.bring_up_to_date(stage.graph(['lips'])['ingest@lips'], 600, print)"
+    script = (
+        "from tasks.pipeline.graph import graph\n"
+        "from tasks.pipeline.update import update_stage\n"
+        "update_stage(graph(['lips'])['ingest@lips'], 600, print)"
+    )
     with started([sys.executable, "-c", script]) as flow:
         wait_for("runs.txt")
         holder = json.loads(Path(".dvc/tmp/rwlock").read_text())["write"][
@@ -162,8 +169,8 @@ def test_waits_for_a_dvc_of_somebody_else(project: Path) -> None:
 
     with started([sys.executable, "-m", "dvc", "repro", "ingest@lips"]) as other:
         wait_for("runs.txt")
-        node = stage.graph(FAMILIES)["ingest@lips"]
-        assert stage.bring_up_to_date(node, PATIENCE_S, hear).state == "Skipped"
+        node = graph(FAMILIES)["ingest@lips"]
+        assert update_stage(node, PATIENCE_S, hear).state == "Skipped"
         errors = other.communicate(timeout=PATIENCE_S)[1]
     assert other.returncode == 0, errors
     assert "waiting: another DVC process uses the same paths" in heard
@@ -193,7 +200,7 @@ def test_an_input_that_changes_while_the_stage_runs_is_noticed(project: Path, wh
             bring("ingest@lips")
     finally:
         editor.join()
-    assert stage.stale(["ingest@lips"])["ingest@lips"][0] == "never run"
+    assert stale_reasons(["ingest@lips"])["ingest@lips"][0] == "never run"
     assert bring("ingest@lips") == "Completed"  # and not the wrong result out of the run cache
     files[what].write_text(before)
     assert bring("ingest@lips") == "Completed"

@@ -1,1 +1,1 @@
-"""The bridge to DVC and to processes: whether a stage is stale, and running it as a child that cannot outlive us."""
+"""The bridge to DVC and to processes: which stages are stale, and running one as a child."""

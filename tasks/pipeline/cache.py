@@ -1,8 +1,12 @@
 """Whether DVC's files are what their hashes say: read anew, nothing remembered.
 
-DVC trusts an object of its cache because it is read-only, and a file of the workspace because its time and size are those
-that it remembers; it never reads them again. A disk that lost half an object would thus be restored as good, and trained
-on. So before a result is restored its objects are hashed here, and before a stage runs its inputs are.
+DVC trusts an object of its cache because it is read-only, and a file of the workspace because its
+time and size are those that it remembers; it never reads them again. A disk that lost half an
+object would thus be restored as good, and trained on. So before a result is restored its objects
+are hashed here, and before a stage runs its inputs are (docs/decisions/2026-11-26-resilience.md).
+
+``repo``, ``node``, ``out`` and ``dependency`` are DVC's own objects: `Repo`, `Stage`, `Output`, and
+`Dependency`, which is an `Output` as well.
 """
 
 from __future__ import annotations
@@ -25,152 +29,189 @@ def _md5(file: Path) -> str:
 
 
 def _object(root: Path, oid: str) -> Path:
+    """Return where the cache folder ``root`` has the object with the hash ``oid``."""
     return root / oid[:2] / oid[2:]
 
 
-def _whole(root: Path, oid: str) -> bool:
-    """Return whether the object ``oid`` is what its hash says; one that is not there is not damaged."""
+def _is_intact(root: Path, oid: str) -> bool:
+    """Return whether the object ``oid`` is what its hash says; one that is missing is intact."""
     file = _object(root, oid)
     return not file.exists() or _md5(file) == oid.removesuffix(FOLDER)
 
 
-def damaged(root: Path, oids: Iterable[str]) -> Iterator[Path]:
-    """Yield the objects of the cache folder ``root`` (``…/files/md5``) that are not what their hash says.
+def damaged_objects(root: Path, oids: Iterable[str]) -> Iterator[Path]:
+    """Yield the objects of the cache folder ``root`` (``…/files/md5``) that their hash belies.
 
     Of a folder, its list and all its files are looked at, as far as they are there.
     """
     for oid in dict.fromkeys(oids):
-        if not _whole(root, oid):
+        if not _is_intact(root, oid):
             yield _object(root, oid)
         elif oid.endswith(FOLDER) and _object(root, oid).exists():
             entries = json.loads(_object(root, oid).read_text(encoding="utf-8"))
-            yield from damaged(root, [entry["md5"] for entry in entries])
+            yield from damaged_objects(root, [entry["md5"] for entry in entries])
 
 
-def drop_damaged(root: Path, oids: Iterable[str], on_line: OnLine) -> bool:
-    """Delete the `damaged` objects, with a line for each; return whether there were any."""
-    found = list(damaged(root, oids))
-    for file in found:
+def delete_damaged(root: Path, oids: Iterable[str], on_line: OnLine) -> bool:
+    """Delete the `damaged_objects`, with a line for each; return whether there were any."""
+    damaged = list(damaged_objects(root, oids))
+    for file in damaged:
         file.unlink(missing_ok=True)
         on_line(f"cache: {file} is damaged (its content is not what its hash says); deleted")
-    return bool(found)
+    return bool(damaged)
 
 
 def _hashes(outs: Iterable[Any]) -> list[str]:
     return [out.hash_info.value for out in outs if out.hash_info and out.hash_info.name == "md5"]
 
 
-def _restorable(repo: Any, node: Any) -> Iterator[str]:
-    """Yield the hashes of what DVC may restore of the stage ``node``: of dvc.lock, and of the run cache for today's inputs."""
+def _restorable_hashes(repo: Any, node: Any) -> Iterator[str]:
+    """Yield the hashes of what DVC may restore of the stage ``node``.
+
+    They are those of dvc.lock, and those that the run cache has for today's inputs.
+    """
+    # Private API of DVC: the key under which its run cache keeps a stage's results, and whether it
+    # keeps any. The public `StageCache.restore` would check them out before we have hashed them.
     from dvc.stage.cache import _can_hash, _get_stage_hash
 
     yield from _hashes(node.outs)
     if not all(dependency.exists for dependency in node.deps):
         return
+    # The key is made of the inputs' hashes of today.
     node.save_deps()
     if not _can_hash(node):
         return
-    runs = repo.stage_cache
+    run_cache = repo.stage_cache
     key = _get_stage_hash(node)
-    with suppress(FileNotFoundError):
-        for run in sorted(Path(runs._get_cache_dir(key)).iterdir()):
-            cached = runs._load_cache(key, run.name) or {}
-            yield from (out["md5"] for out in cached.get("outs", []) if "md5" in out)
+    with suppress(FileNotFoundError):  # no run with these inputs yet
+        # Private as well: the folder of a key, and a run's entry in it.
+        for run in sorted(Path(run_cache._get_cache_dir(key)).iterdir()):
+            cached = run_cache._load_cache(key, run.name) or {}
+            for out in cached.get("outs", []):
+                if "md5" in out:
+                    yield out["md5"]
 
 
-def check_restorable(repo: Any, node: Any, on_line: OnLine) -> bool:
-    """Delete what is damaged of what DVC may restore for ``node``, so that it runs anew or is pulled; return whether any was."""
-    return drop_damaged(Path(repo.cache.local.path), _restorable(repo, node), on_line)
+def delete_damaged_results(repo: Any, node: Any, on_line: OnLine) -> bool:
+    """Delete what is damaged of what DVC may restore for ``node``; return whether any was.
+
+    The stage then runs anew or is pulled.
+    """
+    return delete_damaged(Path(repo.cache.local.path), _restorable_hashes(repo, node), on_line)
 
 
-def old_text(dependency: Any) -> str | None:
-    """Return the text of a file that a stage read when it last ran, or None where DVC's cache does not have it whole."""
-    root, oid = Path(dependency.repo.cache.local.path), dependency.hash_info.value
-    if not oid or not _object(root, oid).exists() or not _whole(root, oid):
+def cached_text(dependency: Any) -> str | None:
+    """Return the text of a file that a stage read when it last ran.
+
+    None where DVC's cache does not have it, or has it damaged.
+    """
+    root = Path(dependency.repo.cache.local.path)
+    oid = dependency.hash_info.value
+    if not oid or not _object(root, oid).exists() or not _is_intact(root, oid):
         return None
     return _object(root, oid).read_text(encoding="utf-8")
 
 
-def holds(out: Any, dependency: Any) -> bool:
+def contains(out: Any, dependency: Any) -> bool:
     """Return whether ``dependency`` is the output ``out``, or lies in it."""
     return Path(dependency.fs_path).is_relative_to(out.fs_path)
 
 
-def content(output: Any) -> str:
-    """Return the hash of DVC's output or dependency as its files are now, read without DVC's memory of times and sizes."""
+def content_hash(output: Any) -> str:
+    """Return the hash of DVC's output or dependency as its files are now, all of them read."""
     from dvc_data.hashfile.build import build
     from dvc_data.hashfile.db import HashFileDB
 
     local = output.repo.cache.local
+    # `output.get_hash()` would ask DVC's memory of times and sizes; a database without `state` has
+    # none. dvc_data is DVC's own layer of storage, and promises nothing to others.
     forgetful = HashFileDB(local.fs, local.path, tmp_dir=local.tmp_dir)
-    made = build(forgetful, output.fs_path, output.fs, "md5", ignore=output.dvcignore, dry_run=True)
-    return str(made[2].hash_info.value)
+    _, _, tree = build(
+        forgetful, output.fs_path, output.fs, "md5", ignore=output.dvcignore, dry_run=True
+    )
+    return str(tree.hash_info.value)
 
 
-class Damage(NamedTuple):
-    """An input that is not what DVC takes it for, and the output that it is or lies in, with the node that made it."""
+class DamagedInput(NamedTuple):
+    """An input that is not what DVC takes it for."""
 
     path: str
-    out: Any
-    maker: Any
+    out: Any  # the output that it is or lies in; None: no stage has it
+    producer: Any  # the node that made it, or None
 
 
-def damaged_inputs(repo: Any, node: Any) -> list[Damage]:
-    """Return the inputs of the stage ``node`` that changed on the disk without a change of their times.
+def damaged_inputs(repo: Any, node: Any) -> list[DamagedInput]:
+    """Return the inputs of the stage ``node`` that changed on the disk without a change of time.
 
     One that DVC itself sees as changed is none: that is what its being stale is about.
     """
-    found = []
+    damaged = []
     for dependency in node.deps:
+        # Parameters and remote files have no bytes on this disk; a missing input is DVC's to tell.
         if dependency.protocol != "local" or not dependency.def_path or not dependency.exists:
             continue
-        believed = dependency.get_hash()
-        if believed.name != "md5" or content(dependency) == believed.value:
+        remembered = dependency.get_hash()
+        if remembered.name != "md5" or content_hash(dependency) == remembered.value:
             continue
-        made = [
-            (out, maker)
-            for maker in repo.index.stages
-            for out in maker.outs
-            if holds(out, dependency)
-        ]
-        found.append(Damage(str(dependency), *(made[0] if made else (None, None))))
-    return found
+        out, producer = _origin(repo, dependency)
+        damaged.append(DamagedInput(str(dependency), out, producer))
+    return damaged
 
 
-def remove_output(repo: Any, damage: Damage, on_line: OnLine) -> None:
-    """Take a damaged input out of the workspace, and its damaged objects out of the cache, so that its maker is stale."""
-    drop_damaged(Path(repo.cache.local.path), _hashes([damage.out]), on_line)
-    damage.out.remove()
-    on_line(f"{damage.path} is damaged (its content changed, its time did not); removed")
+def _origin(repo: Any, dependency: Any) -> tuple[Any, Any]:
+    """Return the output that ``dependency`` is or lies in, and the node that makes it."""
+    for producer in repo.index.stages:
+        for out in producer.outs:
+            if contains(out, dependency):
+                return out, producer
+    return None, None
+
+
+def remove_output(repo: Any, damaged: DamagedInput, on_line: OnLine) -> None:
+    """Take a damaged input out of the workspace, and its damaged objects out of the cache.
+
+    Its producer is then stale.
+    """
+    delete_damaged(Path(repo.cache.local.path), _hashes([damaged.out]), on_line)
+    damaged.out.remove()
+    on_line(f"{damaged.path} is damaged (its content changed, its time did not); removed")
+
+
+def _outs(repo: Any) -> Iterator[Any]:
+    for node in repo.index.stages:
+        yield from node.outs
 
 
 def before_pull(repo: Any, on_line: OnLine) -> set[str]:
-    """Return the paths that a pull may check out, after deleting what is damaged of them in the cache."""
-    awaited = [out for node in repo.index.stages for out in node.outs if out.status()]
-    drop_damaged(Path(repo.cache.local.path), _hashes(awaited), on_line)
+    """Return the paths that a pull may check out; delete what is damaged of them in the cache."""
+    awaited = [out for out in _outs(repo) if out.status()]
+    delete_damaged(Path(repo.cache.local.path), _hashes(awaited), on_line)
     return {out.fs_path for out in awaited}
 
 
 def after_pull(repo: Any, awaited: set[str], on_line: OnLine) -> None:
-    """Remove those of ``awaited`` that a pull checked out damaged, so that they are stale and made here.
+    """Remove those of ``awaited`` that a pull checked out damaged: stale, they are made here.
 
     What DVC itself sees as changed was there before, and is left alone.
     """
-    for out in [out for node in repo.index.stages for out in node.outs]:
+    # out.status(): what differs by time and size too was there before, see above.
+    for out in list(_outs(repo)):
         if out.fs_path not in awaited or not _hashes([out]) or not out.exists or out.status():
             continue
-        if content(out) != out.hash_info.value:
-            drop_damaged(Path(repo.cache.local.path), _hashes([out]), on_line)
+        if content_hash(out) != out.hash_info.value:
+            delete_damaged(Path(repo.cache.local.path), _hashes([out]), on_line)
             out.remove()
             on_line(f"{out} came damaged from the remote; removed")
 
 
-def same_folder(folder: Path, oid: str) -> bool:
+def folder_has_hash(folder: Path, oid: str) -> bool:
     """Return whether ``folder``, an output of a stage, has the hash ``oid``; every file is read."""
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    entries = [
-        {"md5": _md5(file), "relpath": file.relative_to(folder).as_posix()} for file in files
-    ]
+    entries = []
+    for file in folder.rglob("*"):
+        if file.is_file():
+            path = file.relative_to(folder).as_posix()
+            entries.append({"md5": _md5(file), "relpath": path})
     entries.sort(key=lambda entry: entry["relpath"])
-    listed = json.dumps(entries, sort_keys=True).encode()
-    return hashlib.md5(listed, usedforsecurity=False).hexdigest() + FOLDER == oid
+    # DVC hashes the list of a folder as JSON with sorted keys (dvc_data.hashfile.tree.Tree)
+    listing = json.dumps(entries, sort_keys=True).encode()
+    return hashlib.md5(listing, usedforsecurity=False).hexdigest() + FOLDER == oid

@@ -1,4 +1,4 @@
-"""Is the DVC remote there? One look before the first stage, since results are only pushed after the last."""
+"""Is the DVC remote there? One look before the first stage: results are pushed after the last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks.pipeline import stage
+from tasks.pipeline.graph import open_repo
 from tasks.secrets import redact
 
 if TYPE_CHECKING:
@@ -29,32 +29,44 @@ def check() -> None:
     """Look whether results can be exchanged with other machines.
 
     Raises:
-        ValueError: there is no default remote, or it does not answer within `ANSWER_S` seconds, or refuses; the message has
-            its address without secrets, where that comes from, and what to do.
+        ValueError: there is no default remote, or it does not answer within `ANSWER_S` seconds, or
+            refuses; the message has its address without secrets, where that comes from, and what
+            to do.
     """
-    with stage.open_repo() as repo:
-        remote = _default(repo)
-        odb = repo.cloud.get_remote_odb(remote.name)
+    with open_repo() as repo:
+        remote = _default_remote(repo)
+        store = repo.cloud.get_remote_odb(remote.name)
     answer: SimpleQueue[str | None] = SimpleQueue()
 
     def look() -> None:
         try:
-            answer.put(_why_not(odb.fs, odb.path))
+            answer.put(_store_problem(store.fs, store.path))
         except Exception as error:  # each kind of store has its own
             answer.put(f"does not answer ({_first_line(error)})")
 
-    looking = threading.Thread(target=look, daemon=True, name="remote")
-    looking.start()
-    looking.join(ANSWER_S)
-    late = looking.is_alive()
-    if why := f"does not answer within {ANSWER_S:g} s" if late else answer.get():
+    # A thread, because not every store's client has a timeout; one that hangs is left behind.
+    thread = threading.Thread(target=look, daemon=True, name="remote")
+    thread.start()
+    thread.join(ANSWER_S)
+    if thread.is_alive():
+        problem: str | None = f"does not answer within {ANSWER_S:g} s"
+    else:
+        problem = answer.get()
+    if problem:
         raise ValueError(
-            f"the DVC remote {remote.name!r} at {redact(remote.url)} {redact(why)}. Its address comes from {remote.file}: "
-            f"mend it there (`dvc remote modify {remote.name} url URL`) or its credentials, or run without `share`"
+            f"the DVC remote {remote.name!r} at {redact(remote.url)} {redact(problem)}. Its "
+            f"address comes from {remote.file}: mend it there "
+            f"(`dvc remote modify {remote.name} url URL`) or its credentials, or run without "
+            "`share`"
         )
 
 
-def _default(repo: Repo) -> Remote:
+def _default_remote(repo: Repo) -> Remote:
+    """Return the default remote.
+
+    Raises:
+        ValueError: there is none.
+    """
     name = repo.config["core"].get("remote")
     if not name:
         raise ValueError(
@@ -63,25 +75,32 @@ def _default(repo: Repo) -> Remote:
     if name not in repo.config["remote"]:
         raise ValueError(f"share: DVC knows no remote {name!r}; see `dvc remote list`")
     url = str(repo.config["remote"][name]["url"])
-    for level in ("local", "repo", "global", "system"):  # the nearer overrides the farther
-        said = repo.config.load_one(level).get("remote", {}).get(name, {})
-        if "url" in said:
-            file = Path(repo.config.files[level])
-            inside = file.is_relative_to(repo.root_dir)
-            return Remote(name, url, str(file.relative_to(repo.root_dir) if inside else file))
+    # Which file says so? DVC merges its four levels, the nearer over the farther.
+    for level in ("local", "repo", "global", "system"):
+        settings = repo.config.load_one(level).get("remote", {}).get(name, {})
+        if "url" not in settings:
+            continue
+        file = Path(repo.config.files[level])
+        if file.is_relative_to(repo.root_dir):
+            file = file.relative_to(repo.root_dir)
+        return Remote(name, url, str(file))
     return Remote(name, url, "DVC's configuration")
 
 
-def _why_not(store: Any, path: str) -> str | None:
-    """Return what is wrong with the folder ``path`` of ``store``, a file system of DVC's; it may not be there yet."""
+def _store_problem(store: Any, path: str) -> str | None:
+    """Return what is wrong with the folder ``path`` of ``store``, a file system of DVC's.
+
+    The folder may not be there yet: the first push makes it.
+    """
     if store.protocol == "local":
-        return _why_not_here(Path(path))
+        return _folder_problem(Path(path))
     if store.protocol != "s3":
         store.exists(path)  # yes or no, it has answered
         return None
     try:
         store.fs.ls(path)
-    except FileNotFoundError:  # nothing was pushed yet, or there is no such bucket
+    except FileNotFoundError:
+        # Nothing was pushed yet, which is well, or there is no such bucket.
         bucket = path.removeprefix("s3://").partition("/")[0]
         if not store.fs.exists(bucket):
             return (
@@ -90,13 +109,13 @@ def _why_not(store: Any, path: str) -> str | None:
     return None
 
 
-def _why_not_here(folder: Path) -> str | None:
+def _folder_problem(folder: Path) -> str | None:
     """Return what is wrong with a folder of this machine, or of one whose disk is mounted here."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    if not there.is_dir():
-        return f"cannot be used: {there} is no folder"
-    if not os.access(there, os.W_OK | os.X_OK):
-        return f"cannot be written: {there} is read-only or belongs to somebody else"
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if not nearest.is_dir():
+        return f"cannot be used: {nearest} is no folder"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"cannot be written: {nearest} is read-only or belongs to somebody else"
     return None
 
 

@@ -6,108 +6,144 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.pipeline import child
-from tasks.pipeline.command import TAIL, environment
+from tasks.pipeline.command import TAIL_LINES, environment
 from tasks.state import OnLine
 
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock"]
-BUSY = "is busy, it is being blocked by"  # DVC's words for a path that another DVC process uses
-CHATTER = re.compile(
-    r"\s*$|To track the changes with git|\tgit add|To enable auto staging|\tdvc config core.autostage|Use `dvc push`"
-    r"|Having any troubles\?"
+# DVC's advice to a person at a terminal; nothing of it concerns a run
+ADVICE = re.compile(
+    r"\s*$|To track the changes with git|\tgit add|To enable auto staging"
+    r"|\tdvc config core.autostage|Use `dvc push`|Having any troubles\?"
 )
-STAGE_CODE = re.compile(r"^ERROR: .*failed to run: .*, exited with (-?\d+)$", re.M)
-SHARE = {"pull": ["--run-cache", "--allow-missing"], "push": ["--run-cache"]}
-SHARE_S = 24 * 3600.0
+STAGE_EXIT_CODE = re.compile(r"^ERROR: .*failed to run: .*, exited with (-?\d+)$", re.M)
+SYNC_OPTIONS = {"pull": ["--run-cache", "--allow-missing"], "push": ["--run-cache"]}
+SYNC_TIMEOUT_S = 24 * 3600.0
 
 
-def _failure(name: str, ended: child.Ended, tail: Iterable[str]) -> Exception:
-    """Return the error of a failed child; a `ValueError` when it said ``error:``, so that a retry would not help."""
-    lines = list(tail)
-    said = [line for line in lines if line.startswith("error: ")]
-    dvc_said = [line for line in lines if line.startswith("ERROR: ")]
-    others = [line for line in lines if line not in dvc_said]
-    stage = STAGE_CODE.search("\n".join(lines))  # DVC itself ends with 255 whatever the stage did
-    how = child.how(ended, int(stage[1]) if stage else None)
-    last = (others if stage else dvc_said) or lines or ["it said nothing"]
-    first = said[-1] if said else f"{how}: {last[-1].removeprefix('ERROR: ')}"
-    return (ValueError if said else RuntimeError)("\n".join([f"{name}: {first}", *lines]))
+class Output:
+    """What ``dvc repro`` or another command of DVC prints: its last lines, and what they mean.
+
+    DVC tells by these sentences alone whether a stage ran, was restored or was up to date; they
+    are those of DVC 3.67, and tests run a real DVC.
+    """
+
+    def __init__(self, on_line: OnLine, stage: str = "") -> None:
+        self._on_line = on_line
+        self._stage = stage
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.restored = False
+        self.unchanged = False
+        self.ran = False
+        self.busy = False  # another DVC process uses a path of the stage
+
+    def on_output(self, line: str) -> None:
+        """Take the next line, and pass it on unless it is DVC's advice."""
+        if ADVICE.match(line):
+            return
+        self.tail.append(line)
+        cached = f"Stage '{self._stage}' is cached - skipping run, checking out outputs"
+        # "Pulling data" comes with `--pull`: the run cache named the result, the remote has it
+        if line == cached or line.startswith("Pulling data for"):
+            self.restored = True
+        elif line == f"Stage '{self._stage}' didn't change, skipping":
+            self.unchanged = True
+        elif line == f"Running stage '{self._stage}':":
+            self.ran = True
+        if "is busy, it is being blocked by" in line:
+            self.busy = True
+        self._on_line(line)
+
+
+def _child_error(name: str, status: child.ExitStatus, output: Output) -> Exception:
+    """Return the error of a failed child.
+
+    It is a `ValueError` when the stage said ``error:``, so that a retry would not help.
+    """
+    lines = list(output.tail)
+    stage_errors: list[str] = []
+    dvc_errors: list[str] = []
+    others: list[str] = []
+    for line in lines:
+        error = child.parse_error(line)
+        if error and error.from_dvc:
+            dvc_errors.append(line)
+            continue
+        others.append(line)
+        if error:
+            stage_errors.append(line)
+    if stage_errors:
+        return ValueError("\n".join([f"{name}: {stage_errors[-1]}", *lines]))
+    # DVC itself ends with 255 whatever the stage did, and names the stage's code in a line
+    stage_exit = STAGE_EXIT_CODE.search("\n".join(lines))
+    exit_words = child.describe_exit(status, int(stage_exit[1]) if stage_exit else None)
+    last_words = (others if stage_exit else dvc_errors) or lines or ["it said nothing"]
+    last = last_words[-1].removeprefix(child.DVC_ERROR)
+    return RuntimeError("\n".join([f"{name}: {exit_words}: {last}", *lines]))
 
 
 def reproduce(
     name: str, timeout_s: float, on_line: OnLine, stop: threading.Event, pull: bool
 ) -> str | None:
-    """Let DVC run the stage ``name``, if it finds it stale, within ``timeout_s`` seconds; setting ``stop`` ends it.
+    """Let DVC run the stage ``name``, if it finds it stale; setting ``stop`` ends it.
 
-    ``pull`` looks in the DVC remote for a result that another machine made (`share` brings its list, not its files).
+    ``pull`` looks in the DVC remote for a result that another machine made (`sync_remote` brings
+    its list, not its files).
 
     Returns:
-        Skipped, Restored (from the run cache), Completed, or None when another DVC process is using the same paths.
+        Skipped, Restored (from the run cache), Completed, or None when another DVC process is
+        using the same paths.
 
     Raises:
-        ValueError, RuntimeError, TimeoutError, child.StoppedError: as `tasks.pipeline.stage.bring_up_to_date`.
+        ValueError, RuntimeError, TimeoutError, child.StoppedError: as
+            `tasks.pipeline.update.update_stage`.
     """
-    tail: deque[str] = deque(maxlen=TAIL)
-    heard = {"cached": False, "unchanged": False, "ran": False, "busy": False}
-
-    def hear(line: str) -> None:
-        if CHATTER.match(line):
-            return
-        tail.append(line)
-        heard["cached"] |= (
-            line == f"Stage '{name}' is cached - skipping run, checking out outputs"
-            or line.startswith("Pulling data for")
-        )
-        heard["unchanged"] |= line == f"Stage '{name}' didn't change, skipping"
-        heard["ran"] |= line == f"Running stage '{name}':"
-        heard["busy"] |= BUSY in line
-        on_line(line)
-
-    command = [*DVC, "repro", "--single-item", *(["--pull"] if pull else []), name]
+    output = Output(on_line, name)
+    command = [*DVC, "repro", "--single-item"]
+    if pull:
+        command.append("--pull")
+    command.append(name)
     try:
-        ended = child.run(command, environment(), hear, timeout_s, stop)
+        status = child.run(command, environment(), output.on_output, timeout_s, stop)
     except (TimeoutError, child.StoppedError) as error:
         raise type(error)(f"{name}: {error}") from None
-    if ended.code and heard["busy"] and not heard["ran"]:
+    # Busy before it began: nothing is lost, and asking again later is all it takes.
+    if status.code and output.busy and not output.ran:
         return None
-    if ended.code:
-        raise _failure(name, ended, tail)
-    if heard["ran"]:
+    if status.code:
+        raise _child_error(name, status, output)
+    if output.ran:
         return "Completed"
-    return "Restored" if heard["cached"] else "Skipped" if heard["unchanged"] else "Completed"
+    if output.restored:
+        return "Restored"
+    # Neither ran nor restored nor skipped in words that are known: taken for the costliest.
+    return "Skipped" if output.unchanged else "Completed"
 
 
-def share(verb: str, on_line: OnLine, stop: threading.Event) -> None:
-    """``pull`` what other machines made from the DVC remote, run cache included, or ``push`` what this one made.
+def sync_remote(direction: str, on_line: OnLine, stop: threading.Event) -> None:
+    """``pull`` what other machines made, run cache included, or ``push`` what this one made.
 
     Raises:
         RuntimeError: DVC failed; its last lines say why.
         child.StoppedError: ``stop`` was set.
     """
-    _run([verb, *SHARE[verb]], on_line, stop)
+    _run([direction, *SYNC_OPTIONS[direction]], on_line, stop)
 
 
 def add(folder: Path, on_line: OnLine, stop: threading.Event) -> None:
     """Put ``folder`` under DVC's care.
 
     Raises:
-        RuntimeError, child.StoppedError: as `share`.
+        RuntimeError, child.StoppedError: as `sync_remote`.
     """
     _run(["add", str(folder)], on_line, stop)
 
 
 def _run(arguments: list[str], on_line: OnLine, stop: threading.Event) -> None:
-    tail: deque[str] = deque(maxlen=TAIL)
-
-    def hear(line: str) -> None:
-        if CHATTER.match(line):
-            return
-        tail.append(line)
-        on_line(line)
-
-    ended = child.run([*DVC, *arguments], environment(), hear, SHARE_S, stop)
-    if ended.code:
-        raise _failure(f"dvc {arguments[0]}", ended, tail)
+    output = Output(on_line)
+    command = [*DVC, *arguments]
+    status = child.run(command, environment(), output.on_output, SYNC_TIMEOUT_S, stop)
+    if status.code:
+        raise _child_error(f"dvc {arguments[0]}", status, output)

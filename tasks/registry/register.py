@@ -24,7 +24,8 @@ import yaml
 
 from beauty_models import families, params
 from beauty_models.files import read_json, write_json
-from tasks.pipeline import command, stage
+from tasks.pipeline import command
+from tasks.pipeline.staleness import survey
 from tasks.registry import flavor, gate, registry
 from tasks.registry import lineage as origin
 from tasks.secrets import redact
@@ -75,7 +76,7 @@ def _check_build(family: str) -> None:
     Raises:
         ValueError: data, params, code or an output of the family have changed since its stages ran.
     """
-    stages, reasons = stage.survey([family])
+    stages, reasons = survey([family])
     if changed := [f"{name}: {why[0]}" for name, why in reasons.items() if why and name in stages]:
         raise ValueError(
             f"{family} is not registered: build/{family} is not what its data, code and params make "
@@ -139,7 +140,7 @@ def evaluate_version(family: str, version: int, on_line: OnLine) -> Metrics:
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
         scratch = Path(folder)
         model, figures = (
-            registry.champion(family, version, into=scratch / "version"),
+            registry.download_model(family, version, into=scratch / "version"),
             scratch / "metrics.json",
         )
         places: list[str | Path] = [
@@ -153,7 +154,7 @@ def evaluate_version(family: str, version: int, on_line: OnLine) -> Metrics:
             figures,
         ]
         try:
-            command.python("-m", "beauty_models", "evaluate", family, *places, on_line=on_line)
+            command.run_python("-m", "beauty_models", "evaluate", family, *places, on_line=on_line)
         except ValueError as error:
             way_out = f"`beauty rollback {family} --to N` makes another version champion"
             raise ValueError(

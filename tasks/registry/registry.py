@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from beauty_models import families
 from beauty_models.files import new_folder, private_folder, read_json
-from tasks import reach
+from tasks import health
 from tasks.registry import database, succession
 from tasks.registry.lineage import folder_hashes
 from tasks.registry.succession import CHALLENGER, SINCE, Standing
@@ -53,7 +53,7 @@ def check_reachable() -> None:
     """Look whether the registry's server or database is there and can be used, before anything is trained for it.
 
     Raises:
-        ValueError: it does not answer within `reach.ANSWER_S` seconds, or cannot be used; the message says where its
+        ValueError: it does not answer within `health.ANSWER_S` seconds, or cannot be used; the message says where its
             address comes from, and what to do.
     """
     uri = tracking_uri()
@@ -62,7 +62,7 @@ def check_reachable() -> None:
         return
     address = urlsplit(uri)
     if address.scheme in ("http", "https"):
-        why = reach.why_not(f"{uri.rstrip('/')}/health", page_must_exist=False)
+        why = health.http_problem(f"{uri.rstrip('/')}/health", page_must_exist=False)
     elif _is_database(address):
         database.check_driver(uri)
         why = _why_no_connection(address)
@@ -84,7 +84,7 @@ def _why_no_connection(address: SplitResult) -> str | None:
     try:
         port = address.port or PORTS.get(address.scheme.partition("+")[0], 0)
         if address.hostname:
-            socket.create_connection((address.hostname, port), reach.ANSWER_S).close()
+            socket.create_connection((address.hostname, port), health.ANSWER_S).close()
     except (OSError, ValueError) as error:
         return f"does not answer ({error})"
     return None
@@ -379,7 +379,7 @@ def rollback(family: str, to: int | None = None) -> dict[str, Any]:
             what = "is the champion" if target == present.champion else "is not registered"
             raise ValueError(f"{family}: version {target} {what}; see `beauty models`")
         with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
-            champion(family, target, into=Path(folder) / "version")  # refuses damaged files
+            download_model(family, target, into=Path(folder) / "version")  # refuses damaged files
         if not promote(registry, family, target, present):
             raise ValueError(
                 f"{family}: another process has just changed the champion; look at `beauty models` and try again"
@@ -422,7 +422,7 @@ def champion_version(family: str, version: int | None = None) -> int:
     return found
 
 
-def champion(family: str, version: int | None = None, *, into: Path) -> Path:
+def download_model(family: str, version: int | None = None, *, into: Path) -> Path:
     """Download the model of a version, the champion without one, below ``into``; return the model's folder.
 
     Raises:

@@ -1,4 +1,7 @@
-"""Does a web server answer? One short look before hours of work, which refuses no server that its own client could use."""
+"""Does a web server answer? One short look before hours of work.
+
+It refuses no server that its own client could use.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from urllib.request import Request, urlopen
 
 ANSWER_S = 8.0  # a server that is well answers in milliseconds
 
-
 GUARDED = (401, 403, 407)  # it lives, and its own client knows how to log in
 
 
-def why_not(url: str, page_must_exist: bool = True) -> str | None:
-    """Return in a few words what is wrong with the server of the page ``url``; None when it is well.
+def http_problem(url: str, page_must_exist: bool = True) -> str | None:
+    """Return in a few words what is wrong with the server of the page ``url``; None: it is well.
 
-    Well is also one that wants to know who asks, and one whose certificate is not known here: its own client may have been
-    told of it. Without ``page_must_exist`` so is one that does not have the page, as behind a proxy. An answer of 500 or
-    above is never well, and no answer within `ANSWER_S` seconds is not either.
+    Well is also one that wants to know who asks, and one whose certificate is not known here: its
+    own client may have been told of it. Without ``page_must_exist`` so is one that does not have
+    the page, as behind a proxy. An answer of 500 or above is never well, and no answer within
+    `ANSWER_S` seconds is not either.
     """
     try:
         urlopen(_request(url), timeout=ANSWER_S).close()
@@ -39,11 +42,14 @@ def why_not(url: str, page_must_exist: bool = True) -> str | None:
 
 
 def _request(url: str) -> Request:
-    """Return a request for ``url``; a login in it goes into a header, urllib would take it for a part of the host's name."""
+    """Return a request for ``url``, with a login in it as a header.
+
+    urllib takes a login for a part of the host's name, and a living server for a dead one.
+    """
     parts = urlsplit(url)
     if parts.username is None:
         return Request(url)
     login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    place = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     token = base64.b64encode(login.encode()).decode()
-    return Request(place, headers={"Authorization": f"Basic {token}"})
+    return Request(address, headers={"Authorization": f"Basic {token}"})

@@ -1,0 +1,187 @@
+"""Raw data on this machine: which files a name, folder or glob stands for, and their copies."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import hashlib
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from beauty_models.files import read_json, write_json
+from tasks.sources.manifest import is_data_file
+from tasks.state import OnLine
+
+
+class LocalFile(NamedTuple):
+    """A file of a delivery."""
+
+    path: str  # where it goes, relative to the data folder, with /
+    file: Path
+
+
+def files_below(folder: Path) -> list[LocalFile]:
+    """Return each visible file of ``folder`` but our manifest, sorted by path."""
+    files = []
+    for file in folder.rglob("*"):
+        path = file.relative_to(folder).as_posix()
+        if file.is_file() and is_data_file(path) and _is_inside(folder, file):
+            files.append(LocalFile(path, file))
+    # The order of a directory differs from disk to disk, and the manifest's hash with it.
+    return sorted(files)
+
+
+def _is_inside(folder: Path, file: Path) -> bool:
+    """Return whether ``file`` really lies below ``folder``, and is no link out of it.
+
+    A delivery must not reach for other files of this machine.
+    """
+    return file.resolve().is_relative_to(folder.resolve())
+
+
+def find_files(source: str) -> list[LocalFile]:
+    """Return each file with content that a file name, folder or glob stands for.
+
+    Raises:
+        ValueError: nothing is there, or nothing but empty files.
+    """
+    place = Path(source).expanduser()
+    if place.is_file():
+        files = [LocalFile(place.name, place)]
+    elif place.is_dir():
+        files = files_below(place)
+    elif glob.has_magic(source):
+        files = _matching_files(place)
+    else:
+        raise ValueError(f"{source}: no such file or folder{_did_you_mean(place)}")
+    with_content = [entry for entry in files if entry.file.stat().st_size]
+    if with_content:
+        return with_content
+    if place.is_file():
+        problem = "the file is empty"
+    elif files:
+        problem = "every file there is empty"
+    else:
+        problem = "no file is there"
+    raise ValueError(
+        f"{source}: {problem}; give a file with data, a folder of them, or a glob such as "
+        "'reviews/*.csv'"
+    )
+
+
+def _matching_files(pattern: Path) -> list[LocalFile]:
+    """Return the visible files that a glob matches.
+
+    Their paths begin below the first folder without a wildcard, so that ``a/*/x.csv`` keeps them
+    apart.
+    """
+    root = next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
+    files = []
+    for file in sorted(root.glob(str(pattern.relative_to(root)))):
+        path = file.relative_to(root).as_posix()
+        if file.is_file() and is_data_file(path) and _is_inside(root, file):
+            files.append(LocalFile(path, file))
+    return files
+
+
+def _did_you_mean(place: Path) -> str:
+    """Return names that are like the first part of ``place`` that does not exist, as a question."""
+    # Of a/b/c.csv where a has no b, the mistake is b.
+    while not place.parent.exists():
+        place = place.parent
+    names = sorted(file.name for file in place.parent.iterdir())
+    similar = difflib.get_close_matches(place.name, names, n=3, cutoff=0.5)
+    if not similar:
+        return f"; {place.parent} has nothing like it"
+    return f"; did you mean {' or '.join(str(place.parent / name) for name in similar)}?"
+
+
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def content_hashes(files: list[LocalFile], cache: Path) -> dict[str, str]:
+    """Return path → SHA-256 of ``files``.
+
+    The JSON file ``cache`` remembers the hashes of files whose size and time have not changed:
+    a source of gigabytes is looked at in each run, and read only when it is new.
+    """
+    known = read_json(cache) if cache.exists() else {}
+    current = {}  # real path → [size, time, hash]
+    for _, file in files:
+        status = file.stat()
+        stamp = [status.st_size, status.st_mtime_ns]
+        # By its real place: a glob and a folder may name the same file.
+        name = str(file.resolve())
+        remembered = known.get(name)
+        if remembered and remembered[:2] == stamp:
+            current[name] = remembered
+        else:
+            current[name] = [*stamp, sha256(file)]
+    if current != known:
+        write_json(cache, current)
+    return {path: str(current[str(file.resolve())][2]) for path, file in files}
+
+
+def copy(files: list[LocalFile], folder: Path) -> None:
+    """Copy ``files`` to their paths below ``folder``.
+
+    Raises:
+        ValueError: a file changed meanwhile.
+    """
+    for path, file in files:
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        before = file.stat()
+        shutil.copyfile(file, target)
+        after = file.stat()
+        # An upload that still runs grows; half a table would parse, and be trained on.
+        unchanged = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+        if not unchanged or target.stat().st_size != after.st_size:
+            raise ValueError(
+                f"{file}: it changed while it was copied; fetch again when its delivery is complete"
+            )
+
+
+def report_skipped_links(source: Path, on_line: OnLine) -> None:
+    """Say which links of a delivered folder, or of a glob's, are left out."""
+    folder = source
+    while glob.has_magic(str(folder)):
+        folder = folder.parent
+    if not folder.is_dir():
+        return
+    for path in _skipped_links(folder):
+        on_line(
+            f"fetch: {folder / path} is a link to a folder or out of the delivery: left out; "
+            "put the files there"
+        )
+
+
+def _skipped_links(folder: Path) -> list[str]:
+    """Return the visible links below ``folder`` that lead to folders, or to files out of it."""
+    skipped = []
+    for link in folder.rglob("*"):
+        path = link.relative_to(folder).as_posix()
+        followed = link.is_file() and _is_inside(folder, link)
+        if link.is_symlink() and is_data_file(path) and not followed:
+            skipped.append(path)
+    return sorted(skipped)
+
+
+def suggest_glob(source: Path, on_line: OnLine) -> None:
+    """Say which files lie beside a single source file that look like parts of it.
+
+    Such are ``X_aspects.csv`` beside ``X.csv``.
+    """
+    if not source.is_file():
+        return
+    pattern = f"{glob.escape(source.stem)}_*{source.suffix}"
+    siblings = sorted(file.name for file in source.parent.glob(pattern))
+    if siblings:
+        on_line(
+            f"fetch: beside {source} lies {', '.join(siblings)}; to bring in all of them give the "
+            f"glob '{source.with_suffix('')}*{source.suffix}'"
+        )

@@ -1,0 +1,69 @@
+"""What stands beside raw data: manifest.json, ours, and LICENSE.json, which a delivery may bring.
+
+The manifest names source, licence, and size and SHA-256 of each file. It has no time stamps, so the
+same delivery gives the same DVC hash.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+from beauty_models.files import read_json
+
+MANIFEST = "manifest.json"
+LICENSE = "LICENSE.json"
+
+
+class Entry(TypedDict):
+    """A file of the manifest."""
+
+    path: str  # below the folder, with /
+    bytes: int
+    sha256: str
+    etag: NotRequired[str]  # of the S3 object that it was
+
+
+class License(TypedDict):
+    """A licence in its own words, and whether it allows commercial use (None: not known)."""
+
+    license: str
+    commercial_use: bool | None
+
+
+class Manifest(License):
+    """All of manifest.json."""
+
+    source: str
+    kind: str  # starter, toy, local or s3
+    files: list[Entry]
+    starter_sha256: NotRequired[str]  # of the code that drew a starter or toy set
+
+
+def is_data_file(path: str) -> bool:
+    """Return whether the file at ``path`` below the source is data.
+
+    It is not when it is hidden, in a hidden folder, or a manifest of ours.
+    """
+    return path != MANIFEST and not any(part.startswith(".") for part in path.split("/"))
+
+
+def stated_license(from_params: str, folder: Path) -> License:
+    """Return the licence of the data in ``folder``.
+
+    What params.yaml says goes before LICENSE.json; where neither says anything it is empty.
+
+    Raises:
+        ValueError: LICENSE.json is not a JSON object.
+    """
+    if from_params or not (folder / LICENSE).exists():
+        return {"license": from_params, "commercial_use": None}
+    content = read_json(folder / LICENSE)
+    if not isinstance(content, dict):
+        raise ValueError(
+            f'{folder / LICENSE}: needs {{"license": "...", "commercial_use": true or false}}'
+        )
+    return {
+        "license": str(content.get("license", "")),
+        "commercial_use": content.get("commercial_use"),
+    }
