@@ -24,7 +24,7 @@ from processes import clean_environment, until
 
 from flows import servers, settings
 from flows.settings import free_port
-from tasks import pending, health
+from tasks import health, pending
 from tasks.pipeline import child
 from tasks.registry import registry
 
