@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, ParamSpec, cast
+from typing import ParamSpec, cast
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -22,6 +22,7 @@ from prefect.artifacts import (
 from prefect.logging import get_logger
 
 from flows.outbox import outbox
+from tasks.registry.register import Registration
 
 PROGRESS = re.compile(r"progress: (\d+(?:\.\d+)?) (.*)")
 EVERY = 5.0  # seconds between two movements of a progress bar
@@ -88,7 +89,7 @@ def progress_bar(verb: str, family: str, bars: dict[str, UUID]) -> Callable[[flo
 
 
 @decoration
-def publish_registration(registered: dict[str, Any]) -> None:
+def publish_registration(registered: Registration) -> None:
     """Show the gate's verdict of a new version, criterion by criterion, with all its plain figures."""
     family, version = registered["family"], registered["version"]
     create_markdown_artifact(

@@ -37,7 +37,7 @@ from flows.work import (
 from tasks.pipeline import child, remote
 from tasks.pipeline.graph import Stage
 from tasks.pipeline.staleness import survey
-from tasks.registry import registry
+from tasks.registry import connection
 from tasks.state import STATE
 
 # isort: split
@@ -251,7 +251,7 @@ def _told(run: Run, families: list[str], only_stages: bool, only_changed: bool) 
 def _carry(run: Run, families: list[str], only_stages: bool, only_changed: bool) -> dict[str, Any]:
     """Do what `carry_through` promises."""
     if not only_stages:
-        registry.check_reachable()  # now, and not after hours of training
+        connection.check_reachable()  # now, and not after hours of training
     if run.pull:
         remote.check()
         pulled = _submit(share_task, "pull")

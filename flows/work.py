@@ -20,6 +20,7 @@ from tasks.pipeline import child
 from tasks.pipeline.graph import Stage
 from tasks.pipeline.locks import machine_lock
 from tasks.pipeline.update import Result, sync_remote, update_stage
+from tasks.registry.register import Registration
 
 configure()  # before Prefect is imported: it reads the environment once
 gc.disable()  # no looking for garbage among what the import makes: that is a fifth of a run with nothing to do
@@ -189,10 +190,10 @@ def stage_task(name: str, because: list[str]) -> State[Result]:
     retry_delay_seconds=10,
     retry_condition_fn=_may_retry,
 )
-def register_task(family: str) -> State[dict[str, Any] | None]:
+def register_task(family: str) -> State[Registration | None]:
     """Register the family's model unless it is registered; the result is what `tasks.registry.register.register` returns."""
 
-    def action() -> tuple[str, dict[str, Any] | None]:
+    def action() -> tuple[str, Registration | None]:
         from tasks.registry.register import register
 
         registered = register(family, flow_run=str(flow_run.id))

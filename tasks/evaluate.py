@@ -64,7 +64,9 @@ def evaluate_on(
         settings = _write_settings(family, block, source, mapping, scratch)
         new = _ingest(family, source, settings, mapping, scratch, on_line)
         data = scratch / "data"
-        _training_data(family, registry.lineage(family, number)["dvc"]["data"], data, on_line)
+        _training_data(
+            family, registry.version_lineage(family, number)["dvc"]["data"], data, on_line
+        )
         seen = _keep_unseen(data, new)
         report = STATE / "evaluations" / family
         report.parent.mkdir(exist_ok=True)

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.registry import registry
+from tasks.registry import connection, registry
 from tasks.registry.lineage import folder_hashes
 from tasks.state import STATE
 
-VERDICTS = {True: "passed the gate", False: "did not pass the gate"}
+VERDICTS: dict[bool | None, str] = {True: "passed the gate", False: "did not pass the gate"}
 
 
 def _version_lines(family: str) -> list[str]:
@@ -44,7 +44,7 @@ def resolve(family: str, wanted: str) -> int:
             return number
         problem = f"version {number} is not registered"
     elif wanted in ("champion", "challenger"):
-        aliased = registry.aliases(registry.client(), family).get(wanted)
+        aliased = registry.aliases(connection.client(), family).get(wanted)
         if aliased is not None:
             return aliased
         problem = f"there is no {wanted}"
@@ -68,7 +68,7 @@ def model_folder(family: str, wanted: str = "champion") -> Path:
     """
     version = resolve(family, wanted)
     folder = STATE / "models" / family / str(version)
-    if folder_hashes(folder / "model") != registry.lineage(family, version)["files"]:
+    if folder_hashes(folder / "model") != registry.version_lineage(family, version)["files"]:
         registry.download_model(family, version, into=folder)
     return folder / "model"
 

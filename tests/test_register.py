@@ -16,7 +16,7 @@ import yaml
 
 from beauty_models.params import Gate
 from cli import show
-from tasks.registry import gate, lineage, register, registry
+from tasks.registry import card, connection, gate, lineage, register, registry
 
 ROOT = Path(__file__).parents[1]
 GATE = Gate(
@@ -56,7 +56,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        registry.client()
+        connection.client()
     return folder / ".beauty/mlflow.db"
 
 
@@ -113,7 +113,7 @@ def registered(what: str, metrics: dict[str, float], champion: float = 0.8) -> d
 
 
 def champion() -> int | None:
-    return registry.aliases(registry.client(), "sentiment").get("champion")
+    return registry.aliases(connection.client(), "sentiment").get("champion")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_gate(
     assert [
         criterion["name"] for criterion in verdict["criteria"] if not criterion["passed"]
     ] == failed
-    assert verdict["passed"] is not failed or not failed
+    assert verdict["passed"] is (not failed)
     text = gate.markdown("sentiment", verdict, GOOD | metrics, ["Careful."])
     assert (
         ("**Passed**" in text) is (not failed)
@@ -179,7 +179,7 @@ def test_gate_where_smaller_is_better(
     verdict = gate.judge(LOSS, metrics, champion, 3 if champion else None)
     said = [criterion for criterion in verdict["criteria"] if not criterion["passed"]]
     assert [criterion["name"] for criterion in said] == failed
-    assert verdict["passed"] is not failed or not failed
+    assert verdict["passed"] is (not failed)
     assert "-0.0000" not in gate.markdown("sentiment", verdict, metrics, [])
     assert gate.strongest_baseline(verdict, metrics) == "tfidf"
     rows = gate.rows(verdict, metrics)
@@ -241,7 +241,7 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
         "dvc.lock": "model-one",
     }.items():
         assert expected in registry.download("sentiment", 1, name, project).read_text()
-    page = registry.client().get_model_version("sentiment", "1").description
+    page = connection.client().get_model_version("sentiment", "1").description
     assert page.startswith("**Passed the gate.**\n\n| | macro-F1 | interval | lead at least | |")
     assert "| this model | 0.8000 | 0.7500 – 0.8500 |  |  |" in page
     assert "| always the commonest class | 0.4000 |  | +0.3000 | ✓ |" in page
@@ -259,7 +259,7 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
 def test_the_page_of_a_version_has_no_line_breaks_but_where_they_mean_something() -> None:
     card = "# a\n\n**B.** one\ntwo\n\n- x\n- y\n\n| a |\n|---|\n\n```\nq\nr\n```\nthree\nfour"
     joined = card.replace("one\ntwo", "one two").replace("three\nfour", "three four")
-    assert register._unwrapped(card) == joined
+    assert card.join_paragraphs(card) == joined
 
 
 def test_the_curves_of_the_trainings_are_in_mlflow_and_are_no_figures_of_the_version(
@@ -271,7 +271,7 @@ def test_the_curves_of_the_trainings_are_in_mlflow_and_are_no_figures_of_the_ver
     both = {"words": [{"step": 50, "loss": 3.5}, {"step": 100, "loss": 2.5}], "pictures": []}
     Path("build/sentiment/pretrained/history.json").write_text(json.dumps(both))
     registered("one", GOOD)
-    client = registry.client()
+    client = connection.client()
     run = client.get_model_version("sentiment", "1").run_id
 
     def curve(name: str) -> list[tuple[int, float]]:
@@ -347,7 +347,7 @@ def test_a_version_from_before_the_gate_listed_baselines_stays_champion_and_is_h
     """Its metrics have other keys, its stored verdict has no direction; only its metric is asked."""
     old = {"macro_f1": 0.8, "image_only/macro_f1": 0.7, "image_only/macro_f1.lead_low": 0.05}
     registered("one", GOOD)
-    client = registry.client()
+    client = connection.client()
     verdict = json.loads(client.get_model_version("sentiment", "1").tags["gate"])
     del verdict["larger_is_better"]
     client.set_model_version_tag("sentiment", "1", "gate", json.dumps(verdict))
@@ -383,7 +383,7 @@ def test_a_promotion_elsewhere_meanwhile_is_seen(project: Path) -> None:
     def evaluate(family: str, version: int, say: Any) -> dict[str, float]:
         asked.append(version)
         if version == 2:  # another machine moves the alias while we evaluate
-            registry.client().set_registered_model_alias("sentiment", "champion", "1")
+            connection.client().set_registered_model_alias("sentiment", "champion", "1")
         return GOOD
 
     result = register.register("sentiment", evaluate=evaluate)
@@ -460,7 +460,10 @@ def test_a_version_with_damaged_files_does_not_become_champion_again(project: Pa
 
 
 def test_a_held_lock_and_a_locked_database_are_explained(project: Path) -> None:
-    code = "import time; from tasks.registry import registry\nwith registry.locked('sentiment'): print('held', flush=True); time.sleep(60)"
+    code = (
+        "import time; from tasks.registry.connection import registration_lock\n"
+        "with registration_lock('sentiment'): print('held', flush=True); time.sleep(60)"
+    )
     holder = subprocess.Popen(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(ROOT)},
@@ -470,12 +473,12 @@ def test_a_held_lock_and_a_locked_database_are_explained(project: Path) -> None:
     assert holder.stdout and holder.stdout.readline() == "held\n"
     with (
         pytest.raises(ValueError, match=rf"registry locked by process {holder.pid} on "),
-        registry.locked("sentiment", 0.2),
+        connection.registration_lock("sentiment", 0.2),
     ):
         pass
     holder.kill()
     holder.communicate()
-    with registry.locked("sentiment", 5):
+    with connection.registration_lock("sentiment", 5):
         pass
     with sqlite3.connect(".beauty/mlflow.db") as database:
         database.execute("BEGIN EXCLUSIVE")
@@ -513,3 +516,31 @@ def test_licence_warnings(license: str, commercial: bool | None, told: str) -> N
         }
     )
     assert (told in found[0]) if told else not found
+
+
+def test_each_backbone_licence_is_told_once(project: Path) -> None:
+    """sentiment's classifier.json repeats backbone.json; tryon has two backbones."""
+    model = Path("build/sentiment/model")
+    stated = {"base": "a/b", "license": "CC-BY-NC-4.0", "commercial_use": False}
+    for name, content in {
+        "backbone.json": stated,
+        "classifier.json": {"classes": ["x"], **stated},
+        "config.json": {"hidden_size": 32},
+        "image.json": stated | {"base": "c/d"},
+        "text.json": stated | {"license": "MIT", "commercial_use": True},
+    }.items():
+        (model / name).write_text(json.dumps(content))
+    found = lineage.lineage("sentiment", None)
+    refused = {"license": "CC-BY-NC-4.0", "commercial_use": False}
+    assert found["backbone_licenses"] == {
+        "backbone.json, classifier.json": refused,
+        "image.json": refused,
+        "text.json": {"license": "MIT", "commercial_use": True},
+    }
+    page = card.model_card("sentiment", GOOD, found)
+    assert page.count("classifier.json: CC-BY-NC-4.0") == 1
+    told = [warning for warning in lineage.warnings(found) if "backbone" in warning]
+    assert [warning.partition(" may not")[0] for warning in told] == [
+        "The backbone (backbone.json, classifier.json)",
+        "The backbone (image.json)",
+    ]

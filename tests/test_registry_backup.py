@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import registered
 
-from tasks.registry import registry
+from tasks.registry import connection, registry, runs
 from tasks.registry.backup import backup, restore
 
 ROOT = Path(__file__).parents[1]
@@ -99,8 +99,8 @@ def test_what_is_registered_after_a_restore_lies_in_the_new_checkout(
     restore(origin / "saved.zip", False, silent)
     Path("artifacts").mkdir()
     Path("artifacts/card.md").write_text("card")
-    client = registry.client()
-    run = registry.log_run(client, "sentiment", {}, {"macro_f1": 0.5}, Path("artifacts"), {})
+    client = connection.client()
+    run = runs.log_run(client, "sentiment", {}, {"macro_f1": 0.5}, Path("artifacts"), {})
     assert registry.add_version(client, "sentiment", run, "a card") == 2
     assert client.get_run(run).info.artifact_uri.startswith(empty.as_uri())
     [stored] = Path(".beauty/mlartifacts/sentiment").glob(f"{run}/artifacts/card.md")

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from beauty_models.files import new_folder, write_json
 from cli import edit
-from tasks.registry import registry
+from tasks.registry import connection, registry
 from tasks.secrets import redact
 from tasks.sources import fetch
 from tasks.state import STATE
@@ -87,6 +87,6 @@ def test_state_is_private_and_saved_files_share_the_umask(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     STATE.mkdir()
     STATE.chmod(0o755)  # as an earlier version made it: what lies in it is closed as well
-    with registry.locked("lips"):  # any first command that touches the state
+    with connection.registration_lock("lips"):  # any first command that touches the state
         pass
     assert stat.S_IMODE(STATE.stat().st_mode) == 0o700

@@ -26,7 +26,7 @@ from flows import servers, settings
 from flows.settings import free_port
 from tasks import health, pending
 from tasks.pipeline import child
-from tasks.registry import registry
+from tasks.registry import connection
 
 ROOT = Path(__file__).parents[1]
 LONG = 600.0
@@ -139,7 +139,7 @@ def test_a_dead_registry_is_told_before_anything_is_trained(
     uri = f"{scheme}://me:hidden@127.0.0.1:{free_port()}/mlflow"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(ValueError, match="environment variable MLFLOW_TRACKING_URI") as error:
-        registry.check_reachable()
+        connection.check_reachable()
     assert "hidden" not in str(error.value)
 
 
@@ -177,8 +177,8 @@ def test_only_a_server_that_is_well_or_guarded_is_taken(
         address = f"http://me:p%40ss@{place}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         api = servers.Address(f"{address}/api", "the environment variable PREFECT_API_URL")
-        for look in (registry.check_reachable, lambda: servers.check_api(api)):
-            well = code in (200, 401, 403) or (code == 404 and look is registry.check_reachable)
+        for look in (connection.check_reachable, lambda: servers.check_api(api)):
+            well = code in (200, 401, 403) or (code == 404 and look is connection.check_reachable)
             if well:
                 look()
                 continue
@@ -197,12 +197,12 @@ def test_a_database_that_mlflow_cannot_use_is_told_before_anything_is_trained(
     def told(uri: str) -> str:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         with pytest.raises(ValueError) as error:
-            registry.check_reachable()
+            connection.check_reachable()
         return str(error.value)
 
     def look(uri: str = f"sqlite:///{file}") -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        registry.check_reachable()
+        connection.check_reachable()
 
     look()  # not there yet: the first registration makes it
     assert not file.exists()
@@ -215,7 +215,7 @@ def test_a_database_that_mlflow_cannot_use_is_told_before_anything_is_trained(
     file.rmdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
     monkeypatch.chdir(tmp_path)
-    registry.client()
+    connection.client()
     look()  # of this very MLflow
     with closing(sqlite3.connect(file, isolation_level=None)) as base:
         base.execute("BEGIN IMMEDIATE")
@@ -235,7 +235,7 @@ def test_a_database_is_made_whole_or_not_at_all(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     file = tmp_path / ".beauty/mlflow.db"
     unfinished = file.with_name("mlflow.db.unfinished")
-    program = "from tasks.registry import registry; registry.client()"
+    program = "from tasks.registry import connection; connection.client()"
     for kilobytes in (8, 100):
         making = subprocess.Popen([sys.executable, "-c", program])
         while making.poll() is None:
@@ -244,9 +244,9 @@ def test_a_database_is_made_whole_or_not_at_all(
         making.kill()
         assert making.wait() == -signal.SIGKILL, sorted(tmp_path.rglob("*"))
         assert unfinished.exists() and not file.exists()
-    registry.check_reachable()
-    assert registry.client().search_registered_models() == []
-    registry.check_reachable()
+    connection.check_reachable()
+    assert connection.client().search_registered_models() == []
+    connection.check_reachable()
     assert file.exists() and not unfinished.exists()
 
 
@@ -263,7 +263,7 @@ def test_a_missing_driver_is_told_with_its_remedy(
     uri: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    for look in (registry.check_reachable, registry.client):
+    for look in (connection.check_reachable, connection.client):
         with pytest.raises(ValueError, match="MLFLOW_TRACKING_URI") as told:
             look()
         assert words in str(told.value) and "hidden" not in str(told.value)
@@ -284,15 +284,17 @@ def test_a_version_s_page_is_named_only_where_something_serves_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert registry.url("lips", 3) is None
+    assert connection.version_url("lips", 3) is None
     ui = tmp_path / ".beauty/ui.json"
     ui.parent.mkdir()
     with answering(200) as (place, _):
         ui.write_text(json.dumps({"mlflow": f"http://{place}"}))
-        assert registry.url("lips", 3) == f"http://{place}/#/models/lips/versions/3"
-    assert registry.url("lips", 3) is None, "its process was killed, the file stayed"
+        assert connection.version_url("lips", 3) == f"http://{place}/#/models/lips/versions/3"
+    assert connection.version_url("lips", 3) is None, "its process was killed, the file stayed"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:hidden@mlflow.example/")
-    assert registry.url("lips", 3) == "https://***@mlflow.example/#/models/lips/versions/3"
+    assert (
+        connection.version_url("lips", 3) == "https://***@mlflow.example/#/models/lips/versions/3"
+    )
 
 
 def test_a_proxy_does_not_come_between_this_machine_and_itself(project: Path) -> None:

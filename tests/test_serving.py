@@ -242,7 +242,7 @@ def test_a_version_that_mlflow_loaded_is_still_the_one_that_was_registered(
     monkeypatch.chdir(project)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     model = registry.download_model(family, into=tmp_path / "served")
-    stated = registry.lineage(family, 1)["files"]
+    stated = registry.version_lineage(family, 1)["files"]
     assert {"MLmodel", "requirements.txt"} < set(stated)
     assert {file.name for file in model.iterdir() if file.is_file()} <= {
         name.split("/")[0] for name in stated

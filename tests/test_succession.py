@@ -19,7 +19,7 @@ import pytest
 from processes import running, until
 
 from flows.settings import free_port
-from tasks.registry import registry, succession
+from tasks.registry import connection, registry, runs, succession
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,17 +27,17 @@ ROOT = Path(__file__).parents[1]
 MACHINE = """
 import json, random, sys
 from pathlib import Path
-from tasks.registry import registry
+from tasks.registry import connection, registry, runs
 
 name, rounds = sys.argv[1], int(sys.argv[2])
 chance = random.Random(name)
-client = registry.client()
+client = connection.client()
 artifacts = Path("artifacts-" + name)
 artifacts.mkdir(exist_ok=True)
 (artifacts / "card.md").write_text(name)
 for number in range(rounds):
     figure = chance.random()
-    run = registry.log_run(client, "lips", {}, {"figure": figure}, artifacts, {})
+    run = runs.log_run(client, "lips", {}, {"figure": figure}, artifacts, {})
     version = registry.add_version(client, "lips", run, "a card")
     while True:
         standing = registry.standing(client, "lips")
@@ -82,7 +82,7 @@ def shared(
         pytest.importorskip("psycopg2", reason="psycopg2-binary is not installed")
         database = cleanup.enter_context(postgres.cluster()).replace("+asyncpg", "")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-    registry.client()  # makes the tables
+    connection.client()  # makes the tables
     if request.param != "server":
         yield database
         return
@@ -142,7 +142,7 @@ def test_two_machines_at_once_many_times(shared: str, tmp_path: Path) -> None:
             machine.send_signal(signal.SIGCONT)
         time.sleep(chance.uniform(0.0, 0.3))
     assert [machine.communicate()[0] for machine in machines] == ["done\n", "done\n"]
-    client = registry.client()
+    client = connection.client()
     assert len(registry.versions("lips")) == 12
     _check_line(client)
 
@@ -150,7 +150,7 @@ def test_two_machines_at_once_many_times(shared: str, tmp_path: Path) -> None:
 def test_a_machine_that_is_killed_again_and_again_leaves_one_champion(
     client: Any, tmp_path: Path
 ) -> None:
-    database = registry.tracking_uri()
+    database = connection.tracking_uri()
     chance = random.Random(5)
     (tmp_path / "a").mkdir()
     for number in range(4):
@@ -169,7 +169,7 @@ def _run(client: Any, figure: float) -> str:
     artifacts = Path("artifacts")
     artifacts.mkdir(exist_ok=True)
     (artifacts / "card.md").write_text("a card")
-    return registry.log_run(client, "lips", {}, {"figure": figure}, artifacts, {})
+    return runs.log_run(client, "lips", {}, {"figure": figure}, artifacts, {})
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a registry with three versions of lips, the first of which is champion."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    made = registry.client()
+    made = connection.client()
     for _ in range(3):
         registry.add_version(made, "lips", _run(made, 0.0), "a card")
     assert succession.succeed(made, "lips", 1, succession.settle(made, "lips"))

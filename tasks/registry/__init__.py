@@ -1,1 +1,1 @@
-"""The registry of models, MLflow: registering, the gate, lineage, succession of champions, backups."""
+"""The registry of models, MLflow: registering, the gate, lineage, succession, backups."""

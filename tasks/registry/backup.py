@@ -1,70 +1,75 @@
-"""The whole local registry in one file, and back again: ``beauty registry backup FILE`` and ``beauty registry restore FILE``.
+"""The whole local registry in one file, and back again: ``beauty registry backup`` and ``restore``.
 
-The file is a zip archive without compression (weights do not shrink): ``manifest.json`` with the size and SHA-256 of every
-other member, ``mlflow.db``, a snapshot by SQLite's online backup, and ``mlartifacts/…``. MLflow's database names folders by
-their absolute paths, so restoring rewrites them to where the checkout lies now.
+The file (`tasks.registry.archive`) holds ``mlflow.db``, a snapshot by SQLite's online backup, and
+``mlartifacts/…``. MLflow's database names folders by their absolute paths, so restoring rewrites
+them to where the checkout lies now.
 
-An archive is a stranger's until proven otherwise. Its members are read, never executed, and written into a folder of their
-own before anything stands in the registry's place; what does not match the manifest, or names a place outside the registry,
-ends the restore with nothing changed.
+A restore unpacks into a folder of its own; what is damaged, or names a place outside the project,
+ends it with nothing changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import sqlite3
-import stat
-import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from pathlib import Path
+from typing import Any, TypedDict
 from urllib.parse import unquote
 
 from filelock import FileLock
 
 from beauty_models import families
 from beauty_models.files import new_file, private_folder
-from tasks.registry import registry
+from tasks.registry import archive, connection
+from tasks.registry.archive import ARTIFACTS, DATABASE, Member
 from tasks.secrets import redact
 from tasks.state import STATE, OnLine
 
-FORMAT = 1
-MANIFEST, DATABASE, ARTIFACTS = "manifest.json", "mlflow.db", "mlartifacts"
-LARGEST_MANIFEST = 100_000_000  # bytes; a line of it per file
-BLOCK = 1 << 20
 SIDE_FILES = ("", "-wal", "-shm", "-journal")  # what SQLite may keep beside a database
 
-# table, column: where MLflow keeps addresses of files
-PLACES = [
+# Table, column: where MLflow keeps addresses of files. Its tables are no API: those of MLflow 3, of
+# which the tests register, back up and restore a version.
+ADDRESS_COLUMNS = [
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
     ("logged_models", "artifact_location"),
 ]
-RELATIVE = ("runs:/", "models:/", "mlflow-artifacts:/")  # addresses that hold in any checkout
+PORTABLE = ("runs:/", "models:/", "mlflow-artifacts:/")  # addresses that hold in any checkout
 
 
-class Member(NamedTuple):
-    """What the manifest says of a file."""
+class Saved(TypedDict):
+    """What `backup` wrote."""
 
+    file: str
     bytes: int
-    sha256: str
+    versions: dict[str, int]  # model → how many
+    damaged: list[str]  # versions, such as "sentiment 3"
 
 
-def backup(file: Path, say: OnLine) -> dict[str, Any]:
-    """Write the registry of this checkout to ``file``; return file, bytes, versions and damaged versions.
+class Restored(TypedDict):
+    """What `restore` put in place."""
 
-    Registrations wait meanwhile. Damaged versions (files that are not those registered) are saved as they are, and told.
+    versions: dict[str, int]  # model → how many
+    damaged: list[str]  # versions, such as "sentiment 3"
+    aside: str | None  # the folder where the former registry is now
+
+
+def backup(file: Path, on_line: OnLine) -> Saved:
+    """Write the registry of this checkout to ``file``.
+
+    Registrations wait meanwhile. Damaged versions (files that are not those registered) are saved
+    as they are, and told.
 
     Raises:
-        ValueError: there is no local registry, its database names files elsewhere, or ``file`` exists.
+        ValueError: there is no local registry, its database names files elsewhere, or ``file``
+            exists.
     """
     _require_local()
     if file.exists():
@@ -72,7 +77,8 @@ def backup(file: Path, say: OnLine) -> dict[str, Any]:
     database = STATE / DATABASE
     if not database.exists():
         raise ValueError(f"{database}: there is no registry to save; run `beauty retrain` first")
-    with _standing_still(), new_file(file) as temporary:
+    with _all_locks(), new_file(file) as temporary:
+        # A copy of the file would miss what SQLite keeps beside it, and be of no one moment.
         snapshot = temporary.with_name(f"{temporary.name}.db")
         try:
             with (
@@ -81,70 +87,79 @@ def backup(file: Path, say: OnLine) -> dict[str, Any]:
             ):
                 source.backup(copy)
             _require_inside(snapshot, Path.cwd())
-            members = _write(temporary, snapshot, say)
-            damaged = _damaged(snapshot, Path.cwd(), members)
-            counted = _versions(snapshot)
+            members = archive.write(temporary, snapshot, on_line)
+            damaged = _damaged_versions(snapshot, Path.cwd(), members)
+            counts = _version_counts(snapshot)
         finally:
             snapshot.unlink(missing_ok=True)
-    file.chmod(0o600)  # as private as the registry itself
+    # As private as the registry itself.
+    file.chmod(0o600)
     return {
         "file": str(file),
         "bytes": file.stat().st_size,
-        "versions": counted,
+        "versions": counts,
         "damaged": damaged,
     }
 
 
-def restore(file: Path, force: bool, say: OnLine) -> dict[str, Any]:
-    """Put the registry that ``file`` holds in the place of this checkout's; return versions, damaged ones, and what was kept.
+def restore(file: Path, force: bool, on_line: OnLine) -> Restored:
+    """Put the registry that ``file`` holds in the place of this checkout's.
 
-    A registry that has versions is only replaced with ``force``, and even then moved aside, never deleted.
+    A registry that has versions is only replaced with ``force``, and even then moved aside, never
+    deleted.
 
     Raises:
         ValueError: ``file`` is no whole backup, or there are versions here and no ``force``.
     """
     _require_local()
     private_folder(STATE)
-    with _standing_still():
+    with _all_locks():
         if not force:
             _require_no_versions(STATE / DATABASE)
         new = STATE / "restoring"
-        shutil.rmtree(new, ignore_errors=True)  # what a killed restore left
+        # A restore that was killed left it.
+        shutil.rmtree(new, ignore_errors=True)
         try:
-            members, project = _unpack(file, new, say)
+            members, project = archive.unpack(file, new, on_line)
             try:
                 _relocate(new / DATABASE, project, Path.cwd())
-                damaged = _damaged(new / DATABASE, Path.cwd(), members)
-                counted = _versions(new / DATABASE)
+                damaged = _damaged_versions(new / DATABASE, Path.cwd(), members)
+                counts = _version_counts(new / DATABASE)
             except sqlite3.Error as error:
                 raise ValueError(f"{file}: {DATABASE} is no database of MLflow: {error}") from None
             aside = _swap(new)
         finally:
             shutil.rmtree(new, ignore_errors=True)
-    return {"versions": counted, "damaged": damaged, "aside": str(aside) if aside else None}
+    return {"versions": counts, "damaged": damaged, "aside": str(aside) if aside else None}
 
 
 def _require_local() -> None:
-    here = f"sqlite:///{(STATE / DATABASE).absolute()}"
-    if registry.tracking_uri() != here:
+    """Refuse a registry elsewhere, which a copy of this checkout's files would not be.
+
+    Raises:
+        ValueError: MLFLOW_TRACKING_URI names one.
+    """
+    own = f"sqlite:///{(STATE / DATABASE).absolute()}"
+    uri = connection.tracking_uri()
+    if uri != own:
         raise ValueError(
-            f"the registry is {redact(registry.tracking_uri())}, not this checkout's own: save its database (such as by "
-            "`pg_dump`) and its artifact store by their own means, or unset MLFLOW_TRACKING_URI"
+            f"the registry is {redact(uri)}, not this checkout's own: save its database (such as "
+            "by `pg_dump`) and its artifact store by their own means, or unset MLFLOW_TRACKING_URI"
         )
 
 
 @contextmanager
-def _standing_still() -> Iterator[None]:
+def _all_locks() -> Iterator[None]:
     """Let nobody of this checkout register, roll back or make the database meanwhile."""
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for family in families.names():
-            held.enter_context(registry.locked(family))
-        held.enter_context(FileLock(STATE / "locks" / "mlflow.lock"))
+            locks.enter_context(connection.registration_lock(family))
+        locks.enter_context(FileLock(STATE / "locks" / "mlflow.lock"))
         yield
 
 
-def _versions(database: Path) -> dict[str, int]:
-    """Return model → how many versions it has; empty when there is no database or it has no tables."""
+def _version_counts(database: Path) -> dict[str, int]:
+    """Return model → how many versions it has; nothing when there is no database, or no tables."""
     if not database.exists() or not database.stat().st_size:
         return {}
     query = "SELECT name, COUNT(*) FROM model_versions GROUP BY name"
@@ -153,135 +168,15 @@ def _versions(database: Path) -> dict[str, int]:
 
 
 def _require_no_versions(database: Path) -> None:
-    way_out = "--force moves it aside and restores in its place"
+    remedy = "--force moves it aside and restores in its place"
     try:
-        there = _versions(database)
+        counts = _version_counts(database)
     except sqlite3.Error as error:
-        raise ValueError(f"{database} cannot be read ({error}); {way_out}") from None
-    if there:
+        raise ValueError(f"{database} cannot be read ({error}); {remedy}") from None
+    if counts:
         raise ValueError(
-            f"the registry of this checkout has versions of {', '.join(sorted(there))}; {way_out}"
+            f"the registry of this checkout has versions of {', '.join(sorted(counts))}; {remedy}"
         )
-
-
-def _write(archive: Path, snapshot: Path, say: OnLine) -> dict[str, Member]:
-    """Write the archive of ``snapshot`` and all artifacts; return what is in it."""
-    artifacts = STATE / ARTIFACTS
-    files = sorted(path for path in artifacts.rglob("*") if path.is_file())
-    sources = {DATABASE: snapshot}
-    for path in files:
-        sources[f"{ARTIFACTS}/{path.relative_to(artifacts).as_posix()}"] = path
-    members = {}
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as opened:
-        for number, (name, source) in enumerate(sources.items(), 1):
-            with source.open("rb") as content, opened.open(name, "w", force_zip64=True) as target:
-                members[name] = _copy(content, target)
-            _tell(say, "backup", number, len(sources))
-        manifest = {
-            "format": FORMAT,
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "mlflow": version("mlflow"),
-            "project": str(Path.cwd()),
-            "files": {name: member._asdict() for name, member in members.items()},
-        }
-        opened.writestr(MANIFEST, json.dumps(manifest, indent=1))
-    return members
-
-
-def _tell(say: OnLine, what: str, number: int, total: int) -> None:
-    """Tell how far the work is, ten times in all."""
-    if number * 10 // total > (number - 1) * 10 // total:
-        say(f"{what}: {number} of {total} files")
-
-
-def _copy(source: IO[bytes], target: IO[bytes]) -> Member:
-    """Copy all of ``source``; return its size and hash."""
-    digest, size = hashlib.sha256(), 0
-    while block := source.read(BLOCK):
-        digest.update(block)
-        target.write(block)
-        size += len(block)
-    return Member(size, digest.hexdigest())
-
-
-def _unpack(file: Path, folder: Path, say: OnLine) -> tuple[dict[str, Member], Path]:
-    """Write the members of an archive below ``folder``; return them, and the project they come from.
-
-    Raises:
-        ValueError: it is not one of our archives, or not whole.
-    """
-    try:
-        with zipfile.ZipFile(file) as opened:
-            members, project = _manifest(file, opened)
-            _check_members(file, opened, members)
-            for number, (name, member) in enumerate(members.items(), 1):
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened.open(name) as content, target.open("xb") as written:
-                    copied = _copy(content, written)
-                if copied != member:
-                    raise ValueError(f"{file}: {name} is not what the manifest says; it is damaged")
-                _tell(say, "restore", number, len(members))
-    except FileNotFoundError:
-        raise ValueError(f"{file}: no such file") from None
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise ValueError(f"{file}: not a whole backup of a registry: {error}") from None
-    return members, project
-
-
-def _manifest(file: Path, opened: zipfile.ZipFile) -> tuple[dict[str, Member], Path]:
-    """Return what an archive says is in it, and the folder of the project that it comes from."""
-    try:
-        if opened.getinfo(MANIFEST).file_size > LARGEST_MANIFEST:
-            raise ValueError(f"more than {LARGEST_MANIFEST:,} bytes")
-        content = json.loads(opened.read(MANIFEST))
-        if content["format"] != FORMAT:
-            raise ValueError(f"its format is {content['format']}, this program reads {FORMAT}")
-        files = {
-            str(name): Member(int(stated["bytes"]), str(stated["sha256"]))
-            for name, stated in content["files"].items()
-        }
-        project = Path(str(content["project"]))
-        if not project.is_absolute():
-            raise ValueError(f"project {project} is not an absolute path")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{file}: not a backup of a registry: {MANIFEST}: {error}") from None
-    return files, project
-
-
-def _check_members(file: Path, opened: zipfile.ZipFile, members: dict[str, Member]) -> None:
-    """Refuse an archive that holds anything but plain files of a registry, each once, each as large as stated.
-
-    Raises:
-        ValueError: a name leads elsewhere, a member is a link or compressed, or the disk has no room.
-    """
-    infos = opened.infolist()
-    names = [info.filename for info in infos]
-    if sorted(names) != sorted([MANIFEST, *members]) or DATABASE not in members:
-        raise ValueError(f"{file}: its members are not those of its manifest; it is damaged")
-    folders = {str(parent) for name in members for parent in PurePosixPath(name).parents}
-    for info in infos:
-        name, mode = info.filename, info.external_attr >> 16
-        if name not in (MANIFEST, DATABASE) and not _is_artifact(name):
-            raise ValueError(f"{file}: {name!r} leads out of the registry")
-        if name in folders or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
-            raise ValueError(f"{file}: {name!r} is not a plain file")
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{file}: {name!r} is compressed; a backup is not")
-        if name in members and members[name].bytes != info.file_size:
-            raise ValueError(f"{file}: {name} is not as large as the manifest says; it is damaged")
-    total = sum(info.file_size for info in infos)
-    if total > file.stat().st_size:  # members that overlap: a small file that would fill the disk
-        raise ValueError(f"{file}: holds more than its size; it is damaged")
-    if total > (free := shutil.disk_usage(STATE).free):
-        raise ValueError(f"{file}: needs {total:,} bytes, the disk has {free:,}")
-
-
-def _is_artifact(name: str) -> bool:
-    """Return whether ``name`` is that of a file below the artifacts, written without detours."""
-    parts = name.split("/")
-    plain = all(part not in ("", ".", "..") for part in parts)
-    return plain and len(parts) > 1 and parts[0] == ARTIFACTS and not set(name) & {"\\", "\0"}
 
 
 def _relocate(database: Path, former: Path, project: Path) -> None:
@@ -292,12 +187,15 @@ def _relocate(database: Path, former: Path, project: Path) -> None:
         sqlite3.Error: it is no database of MLflow.
     """
     with closing(sqlite3.connect(database)) as opened:
+        # A stranger's views and triggers may not call functions with side effects (sqlite.org).
         opened.execute("PRAGMA trusted_schema = OFF")
         [(state,)] = opened.execute("PRAGMA integrity_check(1)")
         if state != "ok":
             raise sqlite3.DatabaseError(state)
-        for table, column in PLACES:
-            for old, new in ((former.as_uri(), project.as_uri()), (str(former), str(project))):
+        # MLflow writes some as file:///… and some as plain paths.
+        moves = [(former.as_uri(), project.as_uri()), (str(former), str(project))]
+        for table, column in ADDRESS_COLUMNS:
+            for old, new in moves:
                 opened.execute(
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                     f"WHERE substr({column}, 1, ?) = ?",
@@ -313,37 +211,41 @@ def _require_inside(database: Path, project: Path) -> None:
     Raises:
         ValueError: it does; the message names the first such place.
     """
-    below = (f"{project.as_uri()}/", f"{project}/", *RELATIVE)
+    inside = (f"{project.as_uri()}/", f"{project}/", *PORTABLE)
     with closing(sqlite3.connect(database)) as opened:
-        for table, column in PLACES:
+        for table, column in ADDRESS_COLUMNS:
             query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"
-            for (place,) in opened.execute(query):
-                detour = ".." in unquote(unquote(str(place))).split("/")
-                if place and (detour or not str(place).startswith(below)):
+            for (address,) in opened.execute(query):
+                # Twice: %252e%252e is .. after MLflow and the file system have each decoded it.
+                detour = ".." in unquote(unquote(str(address))).split("/")
+                if address and (detour or not str(address).startswith(inside)):
                     raise ValueError(
-                        f"MLflow's {table}.{column} names {redact(str(place))}, which is not in {project}: "
-                        "a backup holds only what lies in the project"
+                        f"MLflow's {table}.{column} names {redact(str(address))}, which is not in "
+                        f"{project}: a backup holds only what lies in the project"
                     )
 
 
-def _damaged(database: Path, project: Path, members: dict[str, Member]) -> list[str]:
-    """Return the versions, such as ``sentiment 3``, of which ``members`` lack a file or hold another than was registered."""
+def _damaged_versions(database: Path, project: Path, members: dict[str, Member]) -> list[str]:
+    """Return the versions, such as ``sentiment 3``, whose files are not those registered.
+
+    ``members`` lack one, or hold another one.
+    """
     store = f"{(project / STATE / ARTIFACTS).as_uri()}/"
     query = (
         "SELECT v.name, v.version, r.artifact_uri, t.value FROM model_versions v "
         "JOIN runs r ON r.run_uuid = v.run_id JOIN model_version_tags t "
-        "ON t.name = v.name AND t.version = v.version AND t.key = 'lineage' ORDER BY v.name, v.version"
+        "ON t.name = v.name AND t.version = v.version AND t.key = 'lineage' "
+        "ORDER BY v.name, v.version"
     )
     damaged = []
     with closing(sqlite3.connect(database)) as opened:
-        for name, number, place, lineage in opened.execute(query):
-            folder = f"{ARTIFACTS}/{str(place).removeprefix(store)}/model/"
-            held = {
-                member.removeprefix(folder): what.sha256
-                for member, what in members.items()
-                if member.startswith(folder)
-            }
-            if held != _stated_files(lineage):
+        for name, number, address, lineage in opened.execute(query):
+            folder = f"{ARTIFACTS}/{str(address).removeprefix(store)}/model/"
+            hashes = {}
+            for path, member in members.items():
+                if path.startswith(folder):
+                    hashes[path.removeprefix(folder)] = member.sha256
+            if hashes != _stated_files(lineage):
                 damaged.append(f"{name} {number}")
     return damaged
 
@@ -357,22 +259,26 @@ def _stated_files(lineage: str) -> Any:
 
 
 def _swap(new: Path) -> Path | None:
-    """Put the database and the artifacts of ``new`` into the registry's place; return where the former ones are now.
+    """Put the database and the artifacts of ``new`` into the registry's place.
 
-    The database comes last: killed before, the checkout has no registry, and restoring again is all it takes.
+    Returns:
+        Where the former ones are now; None where there were none.
+
+    The database comes last: killed before, the checkout has no registry, and restoring again is all
+    it takes.
     """
-    state = STATE
     former = [f"{DATABASE}{ending}" for ending in SIDE_FILES] + [ARTIFACTS]
-    # what this machine remembers of the registry, and the models it fetched, are those of the former one
+    # What this machine remembers of the registry, and the models it fetched, go with the former
+    # one: version 3 of one registry is not version 3 of the other.
     former += ["registered", "models"]
-    there = [name for name in former if (state / name).exists()]
+    present = [name for name in former if (STATE / name).exists()]
     aside = None
-    if there:
-        aside = state / f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    if present:
+        aside = STATE / f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
         private_folder(aside)
-        for name in there:
-            (state / name).rename(aside / name)
+        for name in present:
+            (STATE / name).rename(aside / name)
     if (new / ARTIFACTS).exists():
-        (new / ARTIFACTS).rename(state / ARTIFACTS)
-    (new / DATABASE).rename(state / DATABASE)
+        (new / ARTIFACTS).rename(STATE / ARTIFACTS)
+    (new / DATABASE).rename(STATE / DATABASE)
     return aside

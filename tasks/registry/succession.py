@@ -1,35 +1,39 @@
 """Who is champion after whom: a compare-and-set on MLflow, which has none of its own.
 
-MLflow moves an alias for whoever asks last. Two machines that both judged a candidate against version 3 could therefore
-both move it, and the worse one win. So every change of a family's champion first claims its number in the family's line
-of champions: it creates the experiment ``FAMILY champion NUMBER``, whose tags say which version it is. Experiment names
-are unique in MLflow's database and its tags are written in the same transaction, so exactly one claim of a number
-succeeds, on SQLite, PostgreSQL and through a server alike. Whoever fails looks again, judges against the new champion,
-and claims the next number. The experiment is deleted at once, which in MLflow means hidden: its name stays taken.
+MLflow moves an alias for whoever asks last. Two machines that both judged a candidate against
+version 3 could therefore both move it, and the worse one win. So every change of a family's
+champion first claims its number in the family's line of champions: it creates the experiment
+``FAMILY champion NUMBER``, whose tags say which version it is. Experiment names are unique in
+MLflow's database and its tags are written in the same transaction, so exactly one claim of a number
+succeeds, on SQLite, PostgreSQL and through a server alike. Whoever fails looks again, judges
+against the new champion, and claims the next number. The experiment is deleted at once, which in
+MLflow means hidden: its name stays taken.
 
-Nobody holds a lock, so nobody who is killed or stopped can block others. A process that stops between its claim and the
-alias is helped: `settle`, which everyone calls who wants to know the champion, moves the alias for it. One that wakes up
-late and moves the alias back finds the newer claim right after, and puts it right; if it is killed even then, the tag
-`MOVING` that it left tells everyone else. Each mover has a tag of its own, which it alone takes away: a helper cannot know
-whether the one it helps will still move the alias. An alias that a person moved in MLflow's own pages to a version without
-such a tag stays.
+Nobody holds a lock, so nobody who is killed or stopped can block others. A process that stops
+between its claim and the alias is helped: `settle`, which everyone calls who wants to know the
+champion, moves the alias for it. One that wakes up late and moves the alias back finds the newer
+claim right after, and puts it right; if it is killed even then, the tag `MOVING` that it left tells
+everyone else. Each mover has a tag of its own, which it alone takes away: a helper cannot know
+whether the one it helps will still move the alias. An alias that a person moved in MLflow's own
+pages to a version without such a tag stays.
+
+docs/decisions/2026-11-26-champions.md has what else was considered, and what is left.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
+
+from tasks.registry.connection import Client
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SINCE = "was_champion_since"  # tag: when the version last became champion; gone when rolled back
 SETTLED = "champion_number"  # tag: the last claim for this version to which the alias was moved
-MOVING = (
-    "champion_moving."  # tag, with the mover's own token: the claim for which it moves the alias
-)
-
-Client = Any  # mlflow.MlflowClient, which takes seconds to import
+# tag, with the mover's own token: the claim for which it moves the alias
+MOVING = "champion_moving."
 
 
 class Claim(NamedTuple):
@@ -48,53 +52,60 @@ class Standing(NamedTuple):
 
 def aliases(registry: Client, family: str) -> dict[str, int]:
     """Return alias → version of the family; empty when nothing is registered yet."""
-    found = registry.search_registered_models(f"name='{family}'")
-    return {alias: int(version) for alias, version in found[0].aliases.items()} if found else {}
+    models = registry.search_registered_models(f"name='{family}'")
+    if not models:
+        return {}
+    return {alias: int(version) for alias, version in models[0].aliases.items()}
 
 
 def _tags(registry: Client, family: str) -> dict[int, dict[str, str]]:
-    versions = registry.search_model_versions(f"name='{family}'", max_results=10_000)
+    """Return version → its tags."""
+    versions = registry.search_model_versions(f"name='{family}'")
     return {int(version.version): dict(version.tags) for version in versions}
 
 
-def _name(family: str, number: int) -> str:
+def _claim_name(family: str, number: int) -> str:
     return f"{family} champion {number}"
 
 
 def _last_claim(registry: Client, family: str, tags: dict[int, dict[str, str]]) -> Claim | None:
-    """Return the newest claim. The versions' tags say where to look from: `mlflow gc` may have removed older claims."""
+    """Return the newest claim; ``tags`` are those of the family's versions."""
     settled = [Claim(int(own[SETTLED]), version) for version, own in tags.items() if SETTLED in own]
+    # The tags say where to look from: `mlflow gc` may have removed older claims.
     last = max(settled, default=None)
     while True:
         number = last.number + 1 if last else 1
-        found = registry.get_experiment_by_name(_name(family, number))
-        if found is None:
+        experiment = registry.get_experiment_by_name(_claim_name(family, number))
+        if experiment is None:
             return last
-        last = Claim(number, int(found.tags["version"]))
+        last = Claim(number, int(experiment.tags["version"]))
 
 
 def _is_being_moved(tags: dict[str, str]) -> bool:
-    """Return whether somebody was about to point the alias at the version with these tags, or still is."""
+    """Return whether somebody was about to point the alias at this version, or still is."""
     return any(name.startswith(MOVING) for name in tags)
 
 
 def _move(registry: Client, family: str, claim: Claim) -> None:
     """Move the alias to the version of ``claim``, or of a newer claim that came meanwhile."""
-    mine = MOVING + uuid4().hex
+    moving_tag = MOVING + uuid4().hex
     marked: set[str] = set()
     newest: Claim | None = claim
     while newest is not None:
         claim = newest
-        marked.add(str(claim.version))
-        registry.set_model_version_tag(family, str(claim.version), mine, str(claim.number))
-        registry.set_registered_model_alias(family, CHAMPION, str(claim.version))
+        version = str(claim.version)
+        marked.add(version)
+        # The tag before the alias: killed between the two, somebody knows that the alias may move.
+        registry.set_model_version_tag(family, version, moving_tag, str(claim.number))
+        registry.set_registered_model_alias(family, CHAMPION, version)
         last = _last_claim(registry, family, _tags(registry, family))
         newest = last if last and last.number > claim.number else None
     version = str(claim.version)
     registry.set_model_version_tag(family, version, SETTLED, str(claim.number))
     registry.set_model_version_tag(family, version, SINCE, datetime.now(UTC).isoformat())
-    for own in marked:  # only now: until the alias is right, they tell of our moves
-        registry.delete_model_version_tag(family, own, mine)
+    # Only now: until the alias is right, they tell of our moves.
+    for marked_version in marked:
+        registry.delete_model_version_tag(family, marked_version, moving_tag)
     if aliases(registry, family).get(CHALLENGER) == claim.version:
         registry.delete_registered_model_alias(family, CHALLENGER)
 
@@ -106,7 +117,9 @@ def settle(registry: Client, family: str) -> Standing:
     if last is None:
         return Standing(0, aliases(registry, family).get(CHAMPION))
     champion = aliases(registry, family).get(CHAMPION)
+    # Whoever claimed the last number has not moved the alias to its end.
     unsettled = int(tags.get(last.version, {}).get(SETTLED, 0)) < last.number
+    # A process of an older claim woke up and moved it back; a person leaves no such tag.
     moved_late = champion != last.version and _is_being_moved(tags.get(champion or 0, {}))
     if last.version in tags and (unsettled or moved_late):
         _move(registry, family, last)
@@ -121,18 +134,20 @@ def succeed(registry: Client, family: str, version: int, standing: Standing) -> 
     """
     from mlflow.exceptions import MlflowException
 
+    # A cheap look that spares a claim; what decides is the claim itself.
     if settle(registry, family) != standing:
         return False
     number = standing.number + 1
     try:
-        claimed = registry.create_experiment(
-            _name(family, number), tags={"family": family, "version": str(version)}
-        )
+        tags = {"family": family, "version": str(version)}
+        experiment = registry.create_experiment(_claim_name(family, number), tags=tags)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-        settle(registry, family)  # help whoever was first
+        # Somebody else has the number: help them, so that the next look sees the new champion.
+        settle(registry, family)
         return False
-    registry.delete_experiment(claimed)
+    # Out of sight in MLflow's pages; its name stays taken.
+    registry.delete_experiment(experiment)
     _move(registry, family, Claim(number, version))
     return True

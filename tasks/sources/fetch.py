@@ -39,6 +39,7 @@ def fetch(family: str, on_line: OnLine = print, stop: threading.Event | None = N
         RuntimeError: the network broke, or the starter did; trying again may help.
     """
     source, license = _settings(family)
+    # Two flows at once fetch once: the second finds the snapshot that the first has made.
     lock = STATE / "locks" / f"fetch-{family}.lock"
     private_folder(STATE)
     lock.parent.mkdir(exist_ok=True)
@@ -135,6 +136,7 @@ def _is_current(
     if kind == "s3":
         listed = {item.path: item.etag for item in _list_objects(s3.client(), source)}
         return {entry["path"]: entry["etag"] for entry in former["files"]} == listed
+    # What a family draws is the same as long as the code that draws it is.
     return former["starter_sha256"] == _starter_hash(family)
 
 
@@ -319,6 +321,7 @@ def _fetch_s3(
                     "delivery is complete"
                 ) from None
             on_line(f"fetch: {changed} was replaced while it was read; starting it again")
+    # Only now: what a broken attempt has read is used by the next one.
     shutil.rmtree(downloads)
     return {item.path: item.etag for item in objects}
 

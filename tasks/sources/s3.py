@@ -267,6 +267,7 @@ def _verify(s3: Any, item: Object, file: Path) -> None:
     Raises:
         ValueError: the content does not fit the ETag.
     """
+    # An object that was uploaded in one request has its MD5 for an ETag.
     with file.open("rb") as content:
         if hashlib.file_digest(content, "md5").hexdigest() == item.etag:
             return
