@@ -475,7 +475,7 @@ def main() -> None:
     )  # so that a terminated run stops its children as Ctrl-C does
     code = _call()
     local = sys.modules.get("flows.local")
-    if local is not None and local.left_behind.is_set():
+    if local is not None and local.prefect_is_stuck.is_set():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # the usual end would wait for Prefect, which waits for a dead server

@@ -25,6 +25,8 @@ from tasks.secrets import redact
 
 if TYPE_CHECKING:  # pydantic and yaml cost what most screens do not need
     from beauty_models.params import Gate
+    from tasks.registry.register import Registration
+    from tasks.registry.registry import Version
 
 COLOURS = {
     "Completed": "green",
@@ -174,7 +176,7 @@ def outcome(result: dict[str, Any], families: list[str], failed: bool = False) -
             )
 
 
-def _registered(model: dict[str, Any]) -> None:
+def _registered(model: Registration) -> None:
     """Print a new model: the gate's verdict line by line, one sentence of its worth, the report, the next command."""
     from beauty_models import families
 
@@ -191,12 +193,12 @@ def _registered(model: dict[str, Any]) -> None:
         _show(f"The report: {report}")
     # Never wrapped: a line that is copied must not have a line break inside its quotes.
     _show("Ask it:")
-    console().print(Text(f"  {words.question(model)}"), soft_wrap=True)
-    page = words.page(model)
+    console().print(Text(f"  {words.predict_command(model)}"), soft_wrap=True)
+    page = words.mlflow_page(model)
     _show(f"In MLflow: {page}" if page else "All versions in the browser: make ui")
 
 
-def _verdict(model: dict[str, Any]) -> None:
+def _verdict(model: Registration) -> None:
     """Print the model and what it was held against, a row each: the gate's metric, its interval, the model's least lead."""
     from tasks.registry import gate
 
@@ -204,12 +206,17 @@ def _verdict(model: dict[str, Any]) -> None:
     table = _table("", "", verdict["metric"], "interval", "lead at least")
     for row in gate.rows(verdict, model["metrics"]):
         lead = "" if row.lead is None else f"{row.lead:+.4f}"
-        cells = (Text(row.name), words.figure(row.value), words.interval(row.interval), lead)
+        cells = (
+            Text(row.name),
+            words.format_number(row.value),
+            words.format_interval(row.interval),
+            lead,
+        )
         table.add_row(_mark(row.passed), *cells)
     _show(table)
     if verdict["champion"] and verdict["tolerance"]:
         _show(
-            f"It may be {words.figure(verdict['tolerance'])} worse than the champion (gate.tolerance)."
+            f"It may be {words.format_number(verdict['tolerance'])} worse than the champion (gate.tolerance)."
         )
     _show()
 
@@ -238,7 +245,7 @@ def reasons(rows: list[dict[str, Any]]) -> None:
     _show(table)
 
 
-def versions(rows: list[dict[str, Any]]) -> None:
+def versions(rows: list[Version]) -> None:
     """Print the registered versions, family by family, with the figure their gate looked at."""
     if not rows:
         _show("No model is registered yet; `beauty retrain` makes the first.")
@@ -255,14 +262,14 @@ def versions(rows: list[dict[str, Any]]) -> None:
     if any(row["lineage"].get("git_dirty") for row in rows):
         _show("* with changes that were not committed")
     _show("Ask one of them, also a challenger:")
-    console().print(Text(f"  {words.question(rows[0])}"), soft_wrap=True)
+    console().print(Text(f"  {words.predict_command(rows[0])}"), soft_wrap=True)
 
 
-def _version(row: dict[str, Any], metric: str) -> list[Text]:
+def _version(row: Version, metric: str) -> list[Text]:
     """Return a line of a family's table, in which ``metric`` heads the figures; another one's name stands beside its figure."""
     gate, lineage = row["gate"], row["lineage"]
-    passed = {True: Text("passed", "green"), False: Text("failed", "red")}
-    figure = words.figure(gate.get("value"))
+    passed: dict[bool | None, Text] = {True: Text("passed", "green"), False: Text("failed", "red")}
+    figure = words.format_number(gate.get("value"))
     if gate.get("metric", metric) != metric:
         figure += f" ({gate['metric']})"
     commit = (lineage.get("git_commit") or "–")[:8]
@@ -288,9 +295,9 @@ def evaluation(result: dict[str, Any]) -> None:
     others = result["baselines"].get(strongest, {})
     table = _table("figure", "this model", "interval", strongest)
     for name, value in result["metrics"].items():
-        interval = words.interval(result["intervals"].get(name))
-        other = words.figure(others[name]) if name in others else ""
-        table.add_row(Text(name), words.figure(value), interval, other)
+        interval = words.format_interval(result["intervals"].get(name))
+        other = words.format_number(others[name]) if name in others else ""
+        table.add_row(Text(name), words.format_number(value), interval, other)
     _show(table)
     _show()
     _show(
@@ -305,8 +312,8 @@ def _beside_baselines(result: dict[str, Any], gate: Gate) -> str:
 
     metric = gate.metric
     table = _table("", metric, "interval", "lead at least")
-    model = words.figure(result["metrics"][metric])
-    table.add_row("this model", model, words.interval(result["intervals"].get(metric)), "")
+    model = words.format_number(result["metrics"][metric])
+    table.add_row("this model", model, words.format_interval(result["intervals"].get(metric)), "")
     scored = {name: one for name, one in result["baselines"].items() if metric in one}
     sign = 1 if gate.larger_is_better else -1
     best_first = sorted(scored, key=lambda name: -sign * scored[name][metric])
@@ -317,8 +324,8 @@ def _beside_baselines(result: dict[str, Any], gate: Gate) -> str:
         lead = families.lead(metric, flat, name, gate.larger_is_better)
         table.add_row(
             name,
-            words.figure(one[metric]),
-            words.interval(ends),
+            words.format_number(one[metric]),
+            words.format_interval(ends),
             "" if lead is None else f"{lead:+.4f}",
         )
     _show(table)
@@ -375,4 +382,4 @@ def _cell(value: Any) -> str:
         return ", ".join(f"{name} {_cell(part)}" for name, part in value.items())
     if isinstance(value, list):
         return ", ".join(map(_cell, value))
-    return words.figure(value)
+    return words.format_number(value)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from beauty_models.files import private_folder, write_json
-from flows.settings import UI_FILE, answers, configure
+from flows.settings import UI_FILE, configure, is_listening
 from tasks.pipeline import child
 from tasks.registry import database
 from tasks.state import STATE
@@ -53,7 +53,7 @@ def _serve(name: str, command: list[str], stop: threading.Event) -> None:
 def _ready(urls: list[str], stop: threading.Event) -> bool:
     until = time.monotonic() + START_S
     while not stop.wait(0.3) and time.monotonic() < until:
-        if all(answers(url) for url in urls):
+        if all(is_listening(url) for url in urls):
             return True
     return False
 
@@ -66,7 +66,7 @@ def serve(prefect: int, mlflow: int) -> int:
     """
     urls = {"prefect": f"http://{HOST}:{prefect}", "mlflow": f"http://{HOST}:{mlflow}"}
     for name, url in urls.items():
-        if answers(url):
+        if is_listening(url):
             raise ValueError(f"{url} is taken; choose another port with --{name}-port")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     private_folder(STATE)

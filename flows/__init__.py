@@ -1,1 +1,1 @@
-"""When things happen: the retraining flow, the refresh flow and the `beauty` command."""
+"""When things happen: the retraining flow, the refresh flow, and their Prefect plumbing."""

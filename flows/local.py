@@ -1,13 +1,14 @@
-"""Run a flow here and now for a command line that does not wait for a Prefect server that has stopped answering.
+"""Run a flow here and now for a command line that does not wait for a Prefect server that hangs.
 
-Prefect's engine asks its server in the thread that runs the flow: when the run begins, and when it ends. A server that is
-frozen makes each of these requests last seven minutes, and at the end of the process Prefect sends what is left of its
-events, two minutes each. So the engine has a thread of its own here. The command line takes the outcome from the flow
-itself as soon as it is known, gives Prefect the time it needs to write it down while the server answers, and goes when it
-does not. It then has to end its process by ``os._exit``, see `left_behind`.
+Prefect's engine asks its server in the thread that runs the flow: when the run begins, and when it
+ends. A server that is frozen makes each of these requests last seven minutes, and at the end of the
+process Prefect sends what is left of its events, two minutes each. So the engine has a thread of
+its own here. The command line takes the outcome from the flow itself as soon as it is known, gives
+Prefect the time it needs to write it down while the server answers, and goes when it does not. It
+then has to end its process by ``os._exit``, see `prefect_is_stuck`.
 
-A flow that a Prefect worker started knows nothing of this: there the engine may be as patient as it likes, the work is
-done by then.
+A flow that a Prefect worker started knows nothing of this: there the engine may be as patient as it
+likes, the work is done by then (docs/decisions/2026-11-26-server-and-schedules.md).
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
 
 from flows import servers
+from flows.events import Outcome
 from tasks.secrets import redact
 
-BEGIN_S = 30.0  # seconds for the first requests of a run before the server's health is looked at
+BEGIN_S = 30.0  # for the first requests of a run, before the server's health is looked at
 END_S = 10.0  # and for the last ones
 
-Outcome = dict[str, Any]
-
-left_behind = threading.Event()
-"""Set when Prefect was left waiting for its server: the end of this process would wait for it too."""
+prefect_is_stuck = threading.Event()
+"""Set when Prefect was left waiting for its server: the end of this process would wait for it."""
 
 
-class Caller:
-    """What a flow and the command line that runs it tell each other; a worker's flow has one that nobody listens to."""
+class FlowHandle:
+    """What a flow and the command line that runs it tell each other.
+
+    A worker's flow has one that nobody listens to.
+    """
 
     def __init__(self) -> None:
         self.begun = threading.Event()  # the flow's own code runs
@@ -44,8 +46,11 @@ class Caller:
         self.failure: BaseException | None = None  # of the flow's own code
         self.engine_failure: BaseException | None = None  # of Prefect, or the same
 
-    def carry(self, work: Callable[[], Outcome]) -> Outcome:
-        """Do the flow's ``work`` and keep how it ended, which Prefect may not be able to say any more."""
+    def run_work(self, work: Callable[[], Outcome]) -> Outcome:
+        """Do the flow's ``work`` and keep how it ended.
+
+        Prefect may not be able to say it any more.
+        """
         self.begun.set()
         try:
             self.outcome = work()
@@ -56,25 +61,28 @@ class Caller:
         finally:
             self.ended.set()
 
-    def engine(self, flow: Callable[[], Outcome]) -> None:
+    def run_engine(self, flow: Callable[[], Outcome]) -> None:
         """Have Prefect run ``flow``; the thread's function."""
         try:
             flow()
         except BaseException as error:
             self.engine_failure = error
         finally:
-            self.begun.set()  # also where Prefect let nothing begin
+            # Also where Prefect let nothing begin: somebody waits for these.
+            self.begun.set()
             self.ended.set()
-            with suppress(Exception):  # what cannot be sent is Prefect's own loss
+            # What cannot be sent is Prefect's own loss.
+            with suppress(Exception):
                 _send_what_is_left()
             self.recorded.set()
 
 
-caller: ContextVar[Caller] = ContextVar("caller")
+flow_handle: ContextVar[FlowHandle] = ContextVar("flow_handle")
 
 
 def _send_what_is_left() -> None:
     """Have Prefect send its last log lines and events: later a temporary server is gone."""
+    # Neither is documented; Prefect itself calls them when the process ends.
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogHandler
 
@@ -82,57 +90,65 @@ def _send_what_is_left() -> None:
     EventsWorker.drain_all()
 
 
-def while_answering(wait: Callable[[float], bool], seconds: float, url: str | None) -> bool:
-    """Call ``wait(seconds)`` until it returns True; return False when the Prefect API ``url`` no longer answers."""
+def wait_while_healthy(wait: Callable[[float], bool], seconds: float, url: str | None) -> bool:
+    """Call ``wait(seconds)`` until it returns True.
+
+    Returns:
+        False when the Prefect API ``url`` no longer answers.
+    """
     while not wait(seconds):
-        if url and servers.why_not_well(url):
+        if url and servers.api_problem(url):
+            # What was awaited may have come while the server was asked.
             return wait(0)
     return True
 
 
 def run(flow: Callable[[], Outcome], api: str | None, warn: Callable[[str], None]) -> Outcome:
-    """Run ``flow``, whose own code goes through `Caller.carry`; return what that code returned.
+    """Run ``flow``, whose own code goes through `FlowHandle.run_work`; return what it returned.
 
-    ``api`` is the address of Prefect's server, ``warn`` is told in a sentence when it missed a part of the run. Ctrl-C is
-    handed on to the flow, which ends its stages.
+    ``api`` is the address of Prefect's server, ``warn`` is told in a sentence when it missed a part
+    of the run. Ctrl-C is handed on to the flow, which ends its stages.
 
     Raises:
         ValueError: the server stopped answering before the flow could begin.
         BaseException: what the flow raised, or Prefect when it let nothing begin.
     """
-    mine = Caller()
-    inside = contextvars.copy_context()
-    inside.run(caller.set, mine)
-    threading.Thread(target=inside.run, args=(mine.engine, flow), daemon=True, name="flow").start()
+    handle = FlowHandle()
+    # The flow finds its handle in its context, which the thread would not inherit.
+    context = contextvars.copy_context()
+    context.run(flow_handle.set, handle)
+    engine = (handle.run_engine, flow)
+    threading.Thread(target=context.run, args=engine, daemon=True, name="flow").start()
     try:
-        if not while_answering(mine.begun.wait, BEGIN_S, api):
-            left_behind.set()
+        if not wait_while_healthy(handle.begun.wait, BEGIN_S, api):
+            prefect_is_stuck.set()
             raise ValueError(
-                f"the Prefect server at {redact(str(api))} stopped answering before the run began: start it anew, "
-                "or take its address away, and the run brings a server of its own"
+                f"the Prefect server at {redact(str(api))} stopped answering before the run began: "
+                "start it anew, or take its address away, and the run brings a server of its own"
             )
-        mine.ended.wait()
+        handle.ended.wait()
     except KeyboardInterrupt:
-        mine.interrupted.set()
-        if mine.begun.is_set():
-            mine.ended.wait()
-        _record(mine, api, warn)
+        handle.interrupted.set()
+        if handle.begun.is_set():
+            handle.ended.wait()
+        _await_record(handle, api, warn)
         raise
-    _record(mine, api, warn)
-    if mine.outcome is not None:
-        return mine.outcome
-    failure = mine.failure or mine.engine_failure
+    _await_record(handle, api, warn)
+    if handle.outcome is not None:
+        return handle.outcome
+    failure = handle.failure or handle.engine_failure
     assert failure is not None
     raise failure
 
 
-def _record(mine: Caller, api: str | None, warn: Callable[[str], None]) -> None:
+def _await_record(handle: FlowHandle, api: str | None, warn: Callable[[str], None]) -> None:
     """Let Prefect write down the run's end while its server answers."""
-    if not while_answering(mine.recorded.wait, END_S, api):
-        left_behind.set()
+    if not wait_while_healthy(handle.recorded.wait, END_S, api):
+        prefect_is_stuck.set()
         warn(
-            f"the Prefect server at {redact(str(api))} does not answer any more, and its pages do not show how this run "
-            "ended; what was made and registered is not touched by that"
+            f"the Prefect server at {redact(str(api))} does not answer any more, and its pages do "
+            "not show how this run ended; what was made and registered is not touched by that"
         )
-    elif mine.outcome is not None and mine.engine_failure is not None:
-        warn(f"Prefect could not write down how this run ended: {redact(str(mine.engine_failure))}")
+    elif handle.outcome is not None and handle.engine_failure is not None:
+        problem = redact(str(handle.engine_failure))
+        warn(f"Prefect could not write down how this run ended: {problem}")

@@ -1,8 +1,9 @@
 """What Prefect's pages are told on the side, sent by a thread that nobody waits for.
 
-A request to a server that is frozen takes Prefect's client seven minutes. So progress, figures and pictures are put here,
-and the stage goes on at once. What is told again under the same key, such as a bar that moved on, takes the place of what
-was not sent yet; so a server that is away for hours costs a bounded amount of memory.
+A request to a server that is frozen takes Prefect's client seven minutes. So progress, metrics and
+pictures are put here, and the stage goes on at once. What is told again under the same key, such as
+a bar that moved on, takes the place of what was not sent yet; so a server that is away for hours
+costs a bounded amount of memory.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ LIMIT = 1000  # calls that wait; a run of ten families makes some hundred
 
 
 class Outbox:
-    """Calls that one daemon thread makes, in the order in which they came. Safe to use from many threads."""
+    """Calls that one daemon thread makes, in the order in which they came.
+
+    Safe to use from many threads.
+    """
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
@@ -27,13 +31,19 @@ class Outbox:
         self.lost = 0  # calls that found no room
 
     def put(self, key: str, call: Callable[[], object]) -> None:
-        """Have ``call``, which raises nothing, made soon, in place of one that still waits under ``key``."""
-        inside = contextvars.copy_context()  # it says which run an artifact belongs to
+        """Have ``call``, which raises nothing, made soon.
+
+        It takes the place of one that still waits under ``key``.
+        """
+        # Prefect knows by the context which run an artifact belongs to.
+        context = contextvars.copy_context()
         with self._changed:
+            # Full: the server is away. What is dropped is a picture of the run, not the run.
             if key not in self._waiting and len(self._waiting) >= self._limit:
                 self.lost += 1
                 return
-            self._waiting[key] = partial(inside.run, call)
+            self._waiting[key] = partial(context.run, call)
+            # A thread is made with the first call: importing this module starts none.
             if self._sender is None or not self._sender.is_alive():
                 self._sender = threading.Thread(target=self._send_all, daemon=True, name="outbox")
                 self._sender.start()

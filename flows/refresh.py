@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from beauty_models import params
-
-from flows.retrain import carry_through  # isort: skip  # sets what Prefect reads when it is imported
-from prefect import flow
+from flows.events import Outcome
+from flows.prefect_api import flow
+from flows.retrain import run_pipeline
 
 
 @flow(name="refresh")
-def refresh(families: list[str] | None = None, share: bool = False) -> dict[str, Any]:
-    """Fetch the raw data of ``families`` (all, when none are named); retrain and register those whose data changed.
+def refresh(families: list[str] | None = None, share: bool = False) -> Outcome:
+    """Fetch the raw data of ``families`` (all, when none are named).
 
-    ``share`` as in `flows.retrain.carry_through`.
+    Those whose data changed are retrained and registered. ``share`` as in
+    `flows.retrain.run_pipeline`.
 
     Returns:
         As `flows.retrain.retrain`; no stages when nothing was new.
 
     Raises:
-        RetrainError, ValueError: as `flows.retrain.carry_through` and `params.chosen`.
+        RetrainError, ValueError: as `flows.retrain.run_pipeline` and `params.chosen`.
     """
-    return carry_through(params.chosen(families), only_changed=True, share=share)
+    return run_pipeline(params.chosen(families), only_changed=True, share=share)

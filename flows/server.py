@@ -117,7 +117,9 @@ DRIVERS = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
 
 
 def check_database() -> None:
-    """Look whether Prefect can use the driver of its database's address; it ends with a bare traceback.
+    """Look whether Prefect can use the driver of its database's address.
+
+    Prefect itself ends with a bare traceback.
 
     Raises:
         ValueError: it cannot; the message names the variable and the address's right beginning.
@@ -144,6 +146,8 @@ def create_app() -> App:
     check_database()
     # The pages ask the server that they came from, by whatever name and port it is reached.
     os.environ.setdefault("PREFECT_UI_API_URL", "/api")
+    # Not documented outside of Prefect's source. `final`: no other server is made in this process,
+    # so Prefect may optimise.
     from prefect.server.api.server import create_app as create_prefect_app
 
     return Gate(create_prefect_app(final=True), os.environ.get(HOSTS_VARIABLE, "").split(","))

@@ -1,8 +1,9 @@
-"""Which Prefect server a run talks to: the one somebody configured, looked at before anything starts, or one of its own.
+"""Which Prefect server a run talks to: the one somebody configured, or one of its own.
 
-Prefect itself waits up to two minutes for a server that is not there, does not say where the address came from, and
-leaves its own temporary server running when its parent is killed. So a configured address is asked within ten seconds,
-and the temporary server is ours (`flows.server`), on a leash that ends it with us.
+Prefect itself waits up to two minutes for a server that is not there, does not say where the
+address came from, and leaves its own temporary server running when its parent is killed. So a
+configured address is asked within ten seconds, before anything starts, and the temporary server is
+ours (`flows.server`), on a leash that ends it with us.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tasks.pipeline import child
 from tasks.secrets import redact
 from tasks.state import STATE
 
-ROOM = 1 << 20  # bytes; Prefect's new database takes more than one mebibyte
+DATABASE_BYTES = 1 << 20  # Prefect's new database takes more than one mebibyte
 START_S = 300.0  # a new database takes half a minute on a slow machine
 
 
@@ -39,37 +40,49 @@ class Address(NamedTuple):
 
 
 def configured_api() -> Address | None:
-    """Return the Prefect API that the settings name, in the order in which Prefect reads them; None: nobody named one."""
+    """Return the Prefect API that the settings name; None: nobody named one.
+
+    Prefect says what it would use, but not where that comes from; so its places are read here, in
+    its order.
+    """
     if url := os.environ.get("PREFECT_API_URL"):
-        shown = f"{UI_FILE}, which `make ui` wrote"
-        from_ui = os.environ.get("BEAUTY_API_FROM_UI") == url
-        return Address(url, shown if from_ui else "the environment variable PREFECT_API_URL")
-    for name, value in os.environ.items():  # Prefect reads it in small letters as well
+        if os.environ.get("BEAUTY_API_FROM_UI") == url:
+            return Address(url, f"{UI_FILE}, which `make ui` wrote")
+        return Address(url, "the environment variable PREFECT_API_URL")
+    # Prefect reads it in small letters as well.
+    for name, value in os.environ.items():
         if name.upper() == "PREFECT_API_URL" and value:
             return Address(value, f"the environment variable {name}")
+    return (
+        _in_dotenv()
+        or _in_toml(Path("prefect.toml"), ("api", "url"))
+        or _in_toml(Path("pyproject.toml"), ("tool", "prefect", "api", "url"))
+        or _in_profile()
+    )
+
+
+def _in_dotenv() -> Address | None:
     with suppress(OSError):
         for line in Path(".env").read_text(encoding="utf-8").splitlines():
             name, _, value = line.strip().removeprefix("export ").partition("=")
             if name.strip() == "PREFECT_API_URL" and value.strip():
                 return Address(value.strip().strip("'\""), "PREFECT_API_URL in the file .env")
-    found = _in_toml(Path("prefect.toml"), ("api", "url"))
-    if found is None:
-        found = _in_toml(Path("pyproject.toml"), ("tool", "prefect", "api", "url"))
-    return found or _in_profile()
+    return None
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError):
-        return {}  # Prefect itself tells what is wrong with it
+        # Prefect itself tells what is wrong with it.
+        return {}
 
 
 def _in_toml(file: Path, keys: tuple[str, ...]) -> Address | None:
-    place: Any = _read_toml(file)
+    value: Any = _read_toml(file)
     for key in keys:
-        place = place.get(key) if isinstance(place, dict) else None
-    return Address(place, f"{'.'.join(keys)} in {file}") if isinstance(place, str) else None
+        value = value.get(key) if isinstance(value, dict) else None
+    return Address(value, f"{'.'.join(keys)} in {file}") if isinstance(value, str) else None
 
 
 def _in_profile() -> Address | None:
@@ -82,8 +95,8 @@ def _in_profile() -> Address | None:
     return Address(url, f"the profile {name!r} in {file}") if url else None
 
 
-def why_not_well(url: str) -> str | None:
-    """Return what is wrong with the Prefect API ``url``, or None when it answers within `ANSWER_S` seconds."""
+def api_problem(url: str) -> str | None:
+    """Return what is wrong with the Prefect API ``url``; None: it answers, and in time."""
     return health.http_problem(f"{url.rstrip('/')}/health")
 
 
@@ -91,18 +104,22 @@ def check_api(address: Address) -> None:
     """Ask the Prefect server whether it is well.
 
     Raises:
-        ValueError: it does not answer within `health.ANSWER_S` seconds; the message says where its address comes from.
+        ValueError: it does not answer within `health.ANSWER_S` seconds; the message says where its
+            address comes from.
     """
-    if why := why_not_well(address.url):
+    if problem := api_problem(address.url):
         raise ValueError(
-            f"the Prefect server at {redact(address.url)} {why}. Its address comes from {address.source}: start that "
-            "server, or take the address away there, and the run brings a server of its own"
+            f"the Prefect server at {redact(address.url)} {problem}. Its address comes from "
+            f"{address.source}: start that server, or take the address away there, and the run "
+            "brings a server of its own"
         )
 
 
 @contextmanager
 def api() -> Iterator[None]:
-    """See to it that PREFECT_API_URL names a server that answers, before Prefect is imported, while the block runs.
+    """See to it that PREFECT_API_URL names a server that answers while the block runs.
+
+    To be entered before Prefect is imported.
 
     Raises:
         ValueError: the configured server does not answer.
@@ -124,8 +141,15 @@ def api() -> Iterator[None]:
 
 @contextmanager
 def temporary_server() -> Iterator[str]:
-    """Serve Prefect on a free port of this machine while the block runs, or until this process dies; yield its API."""
-    port, log = free_port(), STATE / "logs" / "prefect-server.log"
+    """Serve Prefect on a free port of this machine while the block runs; yield its API.
+
+    The server ends at the latest with this process, however that dies.
+
+    Raises:
+        RuntimeError: it does not come up; the message names its log.
+    """
+    port = free_port()
+    log = STATE / "logs" / "prefect-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "flows.server", "--port", str(port)]
     with log.open("w", encoding="utf-8") as output:
@@ -142,21 +166,26 @@ def temporary_server() -> Iterator[str]:
 
 
 def _wait_until_well(url: str, leashed: child.LeashedProcess, log: Path) -> None:
-    ask = build_opener(ProxyHandler({})).open  # never through a proxy: it is this machine
+    # Never through a proxy: it is this machine.
+    ask = build_opener(ProxyHandler({})).open
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and leashed.process.poll() is None:
         with suppress(OSError):
             ask(f"{url}/health", timeout=5).close()
             return
         time.sleep(0.1)
-    raise RuntimeError(f"Prefect's temporary server did not come up{_why(log)}; its log is {log}")
+    problem = _start_problem(log)
+    raise RuntimeError(f"Prefect's temporary server did not come up{problem}; its log is {log}")
 
 
-def _why(log: Path) -> str:
-    """Return what is known of why a server did not start: a full disk, or the first error in its log."""
-    for place in (log.parent, Path(tempfile.gettempdir())):
-        if shutil.disk_usage(place).free < ROOM:
-            return f": no space is left in {place}"
+def _start_problem(log: Path) -> str:
+    """Return what is known of why a server did not start.
+
+    That is a full disk, or the first error in its log.
+    """
+    for folder in (log.parent, Path(tempfile.gettempdir())):
+        if shutil.disk_usage(folder).free < DATABASE_BYTES:
+            return f": no space is left in {folder}"
     with suppress(OSError):
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
             if re.match(r"[\w.]+(Error|Exception): ", line):

@@ -1,7 +1,8 @@
-"""Whose turn it is on the machine's GPU within one flow run: a family that has begun finishes before the next one begins.
+"""Whose turn it is on the machine's GPU within one flow run.
 
-The lock of the machine goes to whoever asks at the right moment. So three families took turns, stage by stage, and the first
-champion was there when all of them were nearly done.
+A family that has begun finishes before the next one begins. The lock of the machine goes to whoever
+asks at the right moment: three families took turns, stage by stage, and the first champion was
+there when all of them were nearly done.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ from contextlib import contextmanager
 
 from tasks.pipeline import child
 
-IDLE = 30.0  # seconds without a stage after which a family loses its turn: it may never come back
-LOOK = 0.5  # seconds between two looks whether the run was stopped
+IDLE_S = 30.0  # without a stage, after which a family loses its turn: it may never come back
+POLL_S = 0.5  # between two looks whether the run was stopped
 
 
 class Turns:
-    """The families' turns; ``to_come`` says how many stages each will ask for. Safe to use from many threads."""
+    """The families' turns; ``to_come`` says how many stages each will ask for.
 
-    def __init__(self, to_come: Counter[str], idle: float = IDLE) -> None:
-        self._to_come, self._idle = to_come, idle
+    Safe to use from many threads.
+    """
+
+    def __init__(self, to_come: Counter[str], idle_s: float = IDLE_S) -> None:
+        self._to_come = to_come
+        self._idle_s = idle_s
         self._changed = threading.Condition()
-        self._family: str | None = None
+        self._family: str | None = None  # whose turn it is
         self._running = False
-        self._since = 0.0  # when the family's last stage ended
+        self._ended_at = 0.0  # when the family's last stage ended
 
     def expect(self, families: Iterable[str]) -> None:
         """Count one more stage to come for each of ``families``."""
@@ -35,31 +40,36 @@ class Turns:
 
     @contextmanager
     def turn(self, family: str, stop: threading.Event) -> Iterator[None]:
-        """Run the block, one stage of ``family``, when it is that family's turn; it ends with the last stage, or when one fails.
+        """Run the block, one stage of ``family``, when it is that family's turn.
+
+        The turn ends with the family's last stage, or when one fails.
 
         Raises:
             child.StoppedError: ``stop`` was set while waiting.
         """
         with self._changed:
-            while not self._free_for(family):
+            while not self._is_free_for(family):
                 if stop.is_set():
                     raise child.StoppedError("stopped while waiting for another family's stages")
-                self._changed.wait(LOOK)
-            self._family, self._running = family, True
-        finished = False
+                self._changed.wait(POLL_S)
+            self._family = family
+            self._running = True
+        succeeded = False
         try:
             yield
-            finished = True
+            succeeded = True
         finally:
             with self._changed:
                 self._to_come[family] -= 1
-                self._running, self._since = False, time.monotonic()
-                if not finished or self._to_come[family] <= 0:
+                self._running = False
+                self._ended_at = time.monotonic()
+                # After a failure the family's other stages are not run.
+                if not succeeded or self._to_come[family] <= 0:
                     self._family = None
                 self._changed.notify_all()
 
-    def _free_for(self, family: str) -> bool:
+    def _is_free_for(self, family: str) -> bool:
         if self._running:
             return False
-        idle = time.monotonic() - self._since > self._idle
+        idle = time.monotonic() - self._ended_at > self._idle_s
         return self._family in (None, family) or idle

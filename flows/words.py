@@ -1,4 +1,4 @@
-"""What is said of models, in the terminal and in Prefect alike: their worth, their commands, their pages."""
+"""What is said of models, in the terminal and in Prefect alike: worth, commands, pages."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Model = dict[str, Any]
-"""A registered model, as `tasks.registry.register.register` returns it."""
+if TYPE_CHECKING:
+    from tasks.registry.register import Registration
+    from tasks.registry.registry import Version
 
 
-def figure(value: Any) -> str:
-    """Return a number as people write it: 0.879 and not 0.8790000, 434 and not 434.0; anything else as it is."""
+def format_number(value: Any) -> str:
+    """Return a number as people write it: 0.879 and not 0.8790000, 434 and not 434.0.
+
+    Anything else is returned as it is.
+    """
     if value is None:
         return "–"
     if not isinstance(value, float):
@@ -23,63 +27,78 @@ def figure(value: Any) -> str:
     if value.is_integer() and abs(value) > 1:
         return f"{value:.0f}"
     whole, point, decimals = f"{value:.4f}".partition(".")
-    return f"{whole}{point}{decimals.rstrip('0') or '0'}" if point else whole
+    # NaN and infinity have no point.
+    if not point:
+        return whole
+    return f"{whole}.{decimals.rstrip('0') or '0'}"
 
 
-def interval(ends: Sequence[float] | None) -> str:
+def format_interval(ends: Sequence[float] | None) -> str:
     """Return the ends of an interval, or nothing where none was measured."""
-    return f"{figure(ends[0])} – {figure(ends[1])}" if ends else ""
+    return f"{format_number(ends[0])} – {format_number(ends[1])}" if ends else ""
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a time as people say it: 12.3 s, 4 min 5 s, 1 h 20 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"
+    # Rounded first: 3599.6 s are 1 h 0 min, and not 59 min 60 s.
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def worth(model: Model) -> str:
+def worth(model: Registration) -> str:
     """Return in one sentence what a registered model is worth, and what it became."""
     from tasks.registry import gate
 
     family = model["family"]
     sentence = gate.worth(family, model["verdict"], model["metrics"])
-    became = _became(model)
-    return f"{family}: {sentence}; {became}" if sentence else f"{family}: {became}"
+    place = _place(model)
+    return f"{family}: {sentence}; {place}" if sentence else f"{family}: {place}"
 
 
-def _became(model: Model) -> str:
+def _place(model: Registration) -> str:
+    """Return in words what the model became: champion or challenger."""
     version = model["version"]
     if "champion" in model["aliases"]:
         return f"it is the champion (version {version})."
     return f"it did not pass the gate and is kept as challenger (version {version})."
 
 
-def question(model: Model) -> str:
+def predict_command(model: Registration | Version) -> str:
     """Return a command that works and asks this very model."""
     from beauty_models import families
 
     family = model["family"]
-    which = [] if "champion" in model["aliases"] else ["--version", str(model["version"])]
-    return command("predict", family, *which, *families.wording(family).example)
+    # The champion is asked without a number, and so is whoever succeeds it.
+    arguments = ["predict", family]
+    if "champion" not in model["aliases"]:
+        arguments += ["--version", str(model["version"])]
+    return beauty_command(*arguments, *families.wording(family).example)
 
 
-def command(*arguments: str) -> str:
-    """Return a ``beauty`` command line that works where it is shown: with the path of `beauty` if the shell does not find it."""
+def beauty_command(*arguments: str) -> str:
+    """Return a ``beauty`` command line that works where it is shown.
+
+    It has the path of `beauty` if the shell does not find it.
+    """
     name = "beauty"
     if not shutil.which(name):
         beauty = Path(sys.executable).with_name(name)
         name = os.path.relpath(beauty) if beauty.is_relative_to(Path.cwd()) else str(beauty)
-    return " ".join([name, *map(shlex.quote, arguments)])
+    return shlex.join([name, *arguments])
 
 
-def page(model: Model) -> str | None:
-    """Return the model's page in MLflow while something serves it, else None: a dead address helps nobody."""
+def mlflow_page(model: Registration) -> str | None:
+    """Return the model's page in MLflow while something serves it.
+
+    Else None: a dead address helps nobody.
+    """
     from flows.settings import running_ui
 
+    # The address was made when the model was registered; its server may have ended since.
     url = str(model["mlflow_url"] or "")
     served = running_ui() or os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
     return url if served and url.startswith("http") else None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from beauty_models.progress import bar
-from flows.artifacts import key, parse_progress
+from flows.artifacts import artifact_key, parse_progress
 from flows.settings import configure, running_ui
 
 
@@ -23,7 +23,7 @@ def test_reads_the_lines_that_a_stage_prints(capsys: pytest.CaptureFixture[str])
 
 
 def test_keys_are_what_prefect_accepts() -> None:
-    assert key("picture", "Try_On", "ROC curve.2") == "picture-try-on-roc-curve-2"
+    assert artifact_key("picture", "Try_On", "ROC curve.2") == "picture-try-on-roc-curve-2"
 
 
 def test_a_dead_ui_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def column(text: str, head: str) -> str:
 
 
 def figure(value: float) -> str:
-    return words.figure(float(value))
+    return words.format_number(float(value))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -182,14 +182,14 @@ def test_the_command_works_where_the_environment_is_not_activated(
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv/bin/python"))
     monkeypatch.chdir(tmp_path)
-    assert words.command("predict", "x y") == ".venv/bin/beauty predict 'x y'"
+    assert words.beauty_command("predict", "x y") == ".venv/bin/beauty predict 'x y'"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert words.command("why") == f"{tmp_path}/.venv/bin/beauty why"
+    assert words.beauty_command("why") == f"{tmp_path}/.venv/bin/beauty why"
     monkeypatch.setenv("PATH", str(Path(tmp_path / ".venv/bin")))
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/beauty").touch(mode=0o755)
-    assert words.command("why") == "beauty why"
+    assert words.beauty_command("why") == "beauty why"
 
 
 def test_only_a_report_that_exists_is_named(screen: Callable[..., str]) -> None:

@@ -17,13 +17,9 @@ from test_show import figures, registered
 
 from beauty_models import families
 from flows import story, words
-from flows.settings import configure
+from flows.run_context import RunContext, TaskRecord
 from flows.turns import Turns
 from tasks.registry import gate
-
-configure()
-
-from flows.work import Record, Run  # noqa: E402  # Prefect's own things, after configure
 
 CHAIN = ("fetch", *families.STAGES, "register")
 
@@ -102,14 +98,14 @@ def test_a_run_cancelled_in_the_ui_tells_where_it_was_stopped(
     assert "beauty retrain lips` goes on from the last checkpoint" in page.data
 
 
-def judged(tmp_path: Path, names: list[str]) -> Run:
+def judged(tmp_path: Path, names: list[str]) -> RunContext:
     """Return a run in which each family's chain ended and its model was judged on the figures of a real run."""
-    run = Run({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {}, {})
+    run = RunContext({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {}, {})
     for family in names:
         for verb in CHAIN:
-            run.tasks[verb, family] = Record("Completed", 75.0)
+            run.tasks[verb, family] = TaskRecord("Completed", 75.0)
         model = registered(family, figures(family))
-        run.tasks["register", family] = Record("Completed", 2.0, result=model)
+        run.tasks["register", family] = TaskRecord("Completed", 2.0, result=model)
     return run
 
 
@@ -133,12 +129,12 @@ def test_each_model_has_its_verdict_its_worth_and_the_next_command(
         verdict, metrics = model["verdict"], model["metrics"]
         metric = verdict["metric"]
         baseline = gate.strongest_baseline(verdict, metrics)
-        assert f"**{words.figure(metrics[metric])}**" in line
-        assert words.interval((metrics[f"{metric}.low"], metrics[f"{metric}.high"])) in line
-        assert f"**{words.figure(metrics[f'{baseline}/{metric}'])}**" in line
+        assert f"**{words.format_number(metrics[metric])}**" in line
+        assert words.format_interval((metrics[f"{metric}.low"], metrics[f"{metric}.high"])) in line
+        assert f"**{words.format_number(metrics[f'{baseline}/{metric}'])}**" in line
         assert f"{metrics[f'{baseline}/{metric}.margin_low']:+.4f}" in line
         assert words.worth(model).removeprefix(f"{family}: ")[1:] in text
-        assert f"Ask it: `{words.question(model)}`" in text
+        assert f"Ask it: `{words.predict_command(model)}`" in text
         assert f"`build/{family}/report/index.html`" in text
         assert all(f"⚠ {warning}" in text for warning in model["warnings"])
         for why in [c for c in verdict["criteria"] if not c["passed"]]:
@@ -161,7 +157,7 @@ def test_a_served_mlflow_is_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_ended_the_run_itself_is_told_without_secrets(tmp_path: Path) -> None:
-    run = Run({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {}, {})
+    run = RunContext({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {}, {})
     error = ValueError("MLflow at http://me:hidden@mlflow.example does not answer\nmore")
     text = story.page(run, ["lips"], 1.0, error).markdown
     assert "## Not begun: lips" in text and "MLflow at http://" in text
@@ -175,7 +171,7 @@ def test_a_server_that_is_away_costs_nothing_but_a_warning(project: Path) -> Non
     from prefect import flow as prefect_flow
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    run = Run({}, project, threading.Event(), print, False, Turns(Counter()), {}, {})
+    run = RunContext({}, project, threading.Event(), print, False, Turns(Counter()), {}, {})
 
     @prefect_flow(name="away")
     def away() -> str:

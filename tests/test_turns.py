@@ -26,7 +26,7 @@ def ask(turns: Turns, family: str, order: list[str], stop: threading.Event) -> t
 
 
 def test_a_family_that_has_begun_finishes_before_the_next_one_begins() -> None:
-    turns, order, stop = Turns(Counter(a=3, b=1), idle=LIMIT), list[str](), threading.Event()
+    turns, order, stop = Turns(Counter(a=3, b=1), idle_s=LIMIT), list[str](), threading.Event()
     with turns.turn("a", stop):
         waiting = ask(turns, "b", order, stop)
     for _ in range(2):
@@ -36,7 +36,7 @@ def test_a_family_that_has_begun_finishes_before_the_next_one_begins() -> None:
 
 
 def test_a_failed_family_gives_its_turn_away_and_may_try_again() -> None:
-    turns, order, stop = Turns(Counter(a=3, b=1), idle=LIMIT), list[str](), threading.Event()
+    turns, order, stop = Turns(Counter(a=3, b=1), idle_s=LIMIT), list[str](), threading.Event()
     with pytest.raises(RuntimeError), turns.turn("a", stop):
         waiting = ask(turns, "b", order, stop)
         raise RuntimeError("no memory")
@@ -46,7 +46,7 @@ def test_a_failed_family_gives_its_turn_away_and_may_try_again() -> None:
 
 
 def test_a_family_whose_next_stage_never_comes_loses_its_turn() -> None:
-    turns, order, stop = Turns(Counter(a=3, b=1), idle=0.1), list[str](), threading.Event()
+    turns, order, stop = Turns(Counter(a=3, b=1), idle_s=0.1), list[str](), threading.Event()
     with turns.turn("a", stop):
         pass
     ask(turns, "b", order, stop).join(LIMIT)
@@ -54,7 +54,7 @@ def test_a_family_whose_next_stage_never_comes_loses_its_turn() -> None:
 
 
 def test_who_waits_ends_when_the_run_is_stopped() -> None:
-    turns, stop = Turns(Counter(a=2, b=1), idle=LIMIT), threading.Event()
+    turns, stop = Turns(Counter(a=2, b=1), idle_s=LIMIT), threading.Event()
     with turns.turn("a", stop):
         stop.set()
         with pytest.raises(child.StoppedError), turns.turn("b", stop):

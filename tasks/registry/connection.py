@@ -166,7 +166,6 @@ def registration_lock(family: str, seconds: float = LOCK_S) -> Iterator[None]:
     try:
         with FileLock(file, timeout=seconds):
             process = f"process {os.getpid()} on {socket.gethostname()} since {now()}"
-            # In a file of its own: whoever waits for the lock truncates the locked one.
             holder.write_text(process, encoding="utf-8")
             yield
     except Timeout:
