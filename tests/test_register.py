@@ -257,9 +257,9 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
 
 
 def test_the_page_of_a_version_has_no_line_breaks_but_where_they_mean_something() -> None:
-    card = "# a\n\n**B.** one\ntwo\n\n- x\n- y\n\n| a |\n|---|\n\n```\nq\nr\n```\nthree\nfour"
-    joined = card.replace("one\ntwo", "one two").replace("three\nfour", "three four")
-    assert card.join_paragraphs(card) == joined
+    text = "# a\n\n**B.** one\ntwo\n\n- x\n- y\n\n| a |\n|---|\n\n```\nq\nr\n```\nthree\nfour"
+    joined = text.replace("one\ntwo", "one two").replace("three\nfour", "three four")
+    assert card.join_paragraphs(text) == joined
 
 
 def test_the_curves_of_the_trainings_are_in_mlflow_and_are_no_figures_of_the_version(
