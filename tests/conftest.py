@@ -1,4 +1,7 @@
-"""What the tests share: one Prefect server for the session, and a miniature project whose stages take milliseconds."""
+"""What the tests share: one Prefect server for the session, a miniature project.
+
+Its stages take milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -69,14 +72,16 @@ import json, pathlib, subprocess, sys, time, yaml
 stage, family, source, target = sys.argv[1:]
 params = yaml.safe_load(open("params.yaml"))["families"][family][stage]
 if "grandchild" in params:
-    child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"])
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
+    child = subprocess.Popen([sys.executable, "-c", deaf])
     pathlib.Path("grandchild.pid").write_text(str(child.pid))
 with open("runs.txt", "a") as runs:
     runs.write(f"{stage}@{family}\\n")
 print(f"progress: 0.5000 {stage}: half", flush=True)
 time.sleep(params["sleep"])
 patience = time.monotonic() + 600
-while "until" in params and not pathlib.Path(params["until"]).exists() and time.monotonic() < patience:
+awaited = pathlib.Path(params["until"]) if "until" in params else None
+while awaited and not awaited.exists() and time.monotonic() < patience:
     time.sleep(0.05)
 if "mistake" in params:
     sys.exit("error: " + params["mistake"])

@@ -1,4 +1,7 @@
-"""Small steps that the tests of stages and flows share; they act on the project in the current folder."""
+"""Small steps that the tests of stages and flows share.
+
+They act on the project in the current folder.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL cluster for tests, run by an unprivileged user, since it refuses to be root."""
+"""A throw-away PostgreSQL cluster for tests; it refuses to be root, so a user runs it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _version(initdb: Path) -> float:
 
 
 def unprivileged() -> list[str] | None:
-    """Return the beginning of a command that runs the rest as a user who is not root, if one can."""
+    """Return the beginning of a command that runs the rest as a user who is not root."""
     if os.geteuid() != 0:
         return []
     if not shutil.which("runuser"):

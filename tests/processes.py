@@ -34,7 +34,10 @@ def until(
 
 
 def _end_group(process: subprocess.Popen[bytes], grace_s: float = 30.0) -> None:
-    """TERM for the leader, so that it can end its children; KILL for whatever is left of its group."""
+    """TERM for the leader, so that it can end its children.
+
+    KILL for whatever is left of its group.
+    """
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGCONT)  # a process that a test stopped takes TERM only then
@@ -49,7 +52,10 @@ def _end_group(process: subprocess.Popen[bytes], grace_s: float = 30.0) -> None:
 def running(
     command: list[str], log: Path, env: Mapping[str, str], cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``command`` in a process group of its own while the block runs; its output goes to ``log``."""
+    """Run ``command`` in a process group of its own while the block runs.
+
+    Its output goes to ``log``.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -67,7 +73,10 @@ def running(
 
 
 def clean_environment(home: Path) -> dict[str, str]:
-    """Return the environment without the test session's own Prefect settings; state lies in ``home``."""
+    """Return the environment without the test session's own Prefect settings.
+
+    State lies in ``home``.
+    """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     return {**environment, "PREFECT_HOME": str(home), "PYTHONPATH": str(ROOT)}
 

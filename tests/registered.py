@@ -1,4 +1,4 @@
-"""A project in the current folder whose small models are really registered, for the tests of what registered models do."""
+"""A project in the current folder whose small models are really registered."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def project() -> None:
 
 
 def register_model(family: str, make: Callable[[Path], None]) -> None:
-    """Let ``make`` write a model into the family's model folder, and register it with figures that pass."""
+    """Let ``make`` write a model into the family's model folder.
+
+    Register it with figures that pass.
+    """
     build = Path("build") / family
     for name in ("data", "report"):
         (build / name).mkdir(parents=True)

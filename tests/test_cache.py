@@ -1,4 +1,7 @@
-"""Objects of DVC's cache and files of the workspace that a disk damaged, unseen by DVC: told, deleted, made anew."""
+"""Objects of DVC's cache and files of the workspace that a disk damaged, unseen by DVC.
+
+They are told, deleted and made anew.
+"""
 
 from __future__ import annotations
 

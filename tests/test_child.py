@@ -1,4 +1,7 @@
-"""Children end with their parent, whoever kills it, and say what killed them. Every kill here is a real one."""
+"""Children end with their parent, whoever kills it, and say what killed them.
+
+Every kill here is a real one.
+"""
 
 from __future__ import annotations
 

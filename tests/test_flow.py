@@ -1,4 +1,7 @@
-"""The flow and ``dvc repro`` are two runners of one graph: whatever one does, the other finds done."""
+"""The flow and ``dvc repro`` are two runners of one graph.
+
+Whatever one does, the other finds done.
+"""
 
 from __future__ import annotations
 
@@ -219,7 +222,10 @@ def test_a_run_cancelled_in_the_ui_stops(project: Path, prefect_server: str) -> 
 
 
 def test_a_lost_place_under_a_deployment_s_limit_ends_no_run(project: Path) -> None:
-    """Prefect cancels the thread of a run whose place it could not renew, as here; its work goes on."""
+    """Prefect cancels the thread of a run whose place it could not renew, as here.
+
+    Its work goes on.
+    """
     import logging
 
     from prefect._internal.concurrency.cancellation import WatcherThreadCancelScope

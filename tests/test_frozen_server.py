@@ -1,4 +1,7 @@
-"""A Prefect server that freezes or dies in mid-run: the run goes on, the model is registered, its end is told truthfully."""
+"""A Prefect server that freezes or dies in mid-run.
+
+The run goes on, the model is registered, its end is told truthfully.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,7 @@ def server(one_server: Server) -> Iterator[Server]:
 
 
 def beauty(project: Path, api: str | None, *arguments: str) -> Any:
-    """Start the command line beside the block, with the Prefect server ``api`` or one of its own."""
+    """Start the command line beside the block, with the server ``api`` or one of its own."""
     environment = clean_environment(project / ".beauty/prefect")
     if api:
         environment["PREFECT_API_URL"] = api
@@ -140,7 +143,7 @@ def test_a_server_that_comes_back_is_told_the_rest(server: Server, project: Path
     assert mine["state_name"] == "Completed"
 
     def states() -> dict[str, str] | None:
-        """Return the states of the tasks once the server, which works in the background, has them all."""
+        """Return the states of the tasks once the server, which lags behind, has them all."""
         tasks = server.ask("task_runs/filter", flow_runs={"id": {"any_": [mine["id"]]}})
         found = {task["name"]: task["state_name"] for task in tasks}
         return found if list(found.values()) == ["Completed", "Completed"] else None

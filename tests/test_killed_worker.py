@@ -1,4 +1,7 @@
-"""A worker that is killed takes its flow, dvc and the stage with it; the run ends as Crashed and a next one goes on."""
+"""A worker that is killed takes its flow, dvc and the stage with it.
+
+The run ends as Crashed and a next one goes on.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The gate judges, the registry remembers, one champion at a time. MLflow is real, on SQLite; the models are tiny folders."""
+"""The gate judges, the registry remembers, one champion at a time.
+
+MLflow is real, on SQLite; the models are tiny folders.
+"""
 
 from __future__ import annotations
 
@@ -286,7 +289,10 @@ def test_the_curves_of_the_trainings_are_in_mlflow_and_are_no_figures_of_the_ver
 
 def test_the_same_model_is_registered_once_without_importing_mlflow(project: Path) -> None:
     registered("one", GOOD)
-    code = "import sys; from tasks.registry.register import register; print(register('sentiment'), 'mlflow' in sys.modules)"
+    code = (
+        "import sys; from tasks.registry.register import register\n"
+        "print(register('sentiment'), 'mlflow' in sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(ROOT)},
@@ -344,7 +350,10 @@ def test_worse_than_the_champion_becomes_challenger_and_keeps_its_verdict(projec
 def test_a_version_from_before_the_gate_listed_baselines_stays_champion_and_is_held_against(
     project: Path,
 ) -> None:
-    """Its metrics have other keys, its stored verdict has no direction; only its metric is asked."""
+    """Its metrics have other keys, its stored verdict has no direction.
+
+    Only its metric is asked.
+    """
     old = {"macro_f1": 0.8, "image_only/macro_f1": 0.7, "image_only/macro_f1.lead_low": 0.05}
     registered("one", GOOD)
     client = connection.client()
@@ -393,14 +402,18 @@ def test_a_promotion_elsewhere_meanwhile_is_seen(project: Path) -> None:
 AT_ONCE = """
 import json, sys
 from tasks.registry import lineage, register
-lineage.dvc_hashes = lambda family: {"data": "d", "model": sys.argv[1]}  # two models, as if from two flows
+# two models, as if from two flows
+lineage.dvc_hashes = lambda family: {"data": "d", "model": sys.argv[1]}
 result = register.register("sentiment", evaluate=lambda family, version, say: {"macro_f1": 0.9})
 print(json.dumps([result["version"], result["aliases"], result["verdict_markdown"]]))
 """
 
 
 def test_two_registrations_at_once_cannot_both_win(project: Path) -> None:
-    """Both would beat the baselines; whichever comes second is held against the first, and loses by 0.1."""
+    """Both would beat the baselines.
+
+    Whichever comes second is held against the first, and loses by 0.1.
+    """
     command = [sys.executable, "-c", AT_ONCE]
     running = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Objects come in complete, resumed, checked and only when they changed, from a real (local) S3 server."""
+"""Objects come in complete, resumed, checked and only when they changed; the S3 server is real."""
 
 from __future__ import annotations
 
@@ -219,7 +219,8 @@ def test_refusals_say_what_to_check_and_hold_no_secret(
 
     with pytest.raises(
         ValueError,
-        match="there is no bucket 'nowhere-at-all'; check its name, AWS_REGION and AWS_ENDPOINT_URL",
+        match="there is no bucket 'nowhere-at-all'; check its name, AWS_REGION and "
+        "AWS_ENDPOINT_URL",
     ):
         take("s3://nowhere-at-all/in", tmp_path / "1")
     with pytest.raises(

@@ -30,7 +30,10 @@ ENDED = ("Completed", "Failed", "Crashed")
 
 
 def repository(folder: Path) -> Path:
-    """Make a git repository of this project as a user may have it: one family on the toy set, a DVC remote."""
+    """Make a git repository of this project as a user may have it.
+
+    It has one family on the toy set, a DVC remote.
+    """
     folder.mkdir()
     for name in ("params.yaml", "dvc.yaml", "prefect.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, folder / name)

@@ -1,4 +1,7 @@
-"""The gate before Prefect's server: foreign pages and host names are refused, everybody else notices nothing."""
+"""The gate before Prefect's server.
+
+Foreign pages and host names are refused, everybody else notices nothing.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def ask(server: str, **headers: str) -> httpx.Response:
-    """Ask for the flows as a page or a client would, with further headers (``_`` stands for ``-``)."""
+    """Ask for the flows as a page or a client would; in ``headers`` ``_`` stands for ``-``."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.post(f"{server}/api/flows/filter", json={}, headers=named, timeout=120)
 

@@ -1,4 +1,7 @@
-"""Servers that are dead, deaf or behind a proxy: a run stops within seconds and says whose address it was, or goes on."""
+"""Servers that are dead, deaf or behind a proxy.
+
+A run stops within seconds and says whose address it was, or goes on.
+"""
 
 from __future__ import annotations
 
@@ -230,7 +233,10 @@ def test_a_database_that_mlflow_cannot_use_is_told_before_anything_is_trained(
 def test_a_database_is_made_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed while MLflow makes its tables, the next process begins anew; it would take them for an older version's."""
+    """Killed while MLflow makes its tables, the next process begins anew.
+
+    It would take them for an older version's.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     file = tmp_path / ".beauty/mlflow.db"
@@ -338,11 +344,16 @@ def test_the_temporary_server_ends_with_a_killed_run(project: Path) -> None:
 
 
 def test_nothing_to_do_is_answered_without_prefect_and_mlflow(project: Path) -> None:
-    """The miniature families have no source and no registry: what a run does beyond the stages is put aside here."""
+    """The miniature families have no source and no registry.
+
+    What a run does beyond the stages is put aside here.
+    """
     dvc("repro", "-q")
     code = (
         "import sys, json\n"
-        "from tasks import pending\nfrom tasks.registry import register\nfrom tasks.sources import fetch\n"
+        "from tasks import pending\n"
+        "from tasks.registry import register\n"
+        "from tasks.sources import fetch\n"
         "fetch.is_up_to_date = register.is_registered = lambda family: True\n"
         "rows = pending.all_done(['lips', 'nails'])\n"
         "print(json.dumps([rows, [m for m in ('prefect', 'mlflow', 'torch') if m in sys.modules]]))"

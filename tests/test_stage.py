@@ -1,4 +1,7 @@
-"""`tasks.pipeline.stage` on real DVC: why a stage is stale, what bringing it up to date leaves behind, and how it ends early."""
+"""`tasks.pipeline.staleness` and `tasks.pipeline.update` on real DVC.
+
+Why a stage is stale, what bringing it up to date leaves behind, and how it ends early.
+"""
 
 from __future__ import annotations
 

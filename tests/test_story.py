@@ -1,4 +1,7 @@
-"""The page that tells what became of a run: read back from a real Prefect server, and written from real figures."""
+"""The page that tells what became of a run.
+
+It is read back from a real Prefect server, and written from real figures.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +102,7 @@ def test_a_run_cancelled_in_the_ui_tells_where_it_was_stopped(
 
 
 def judged(tmp_path: Path, names: list[str]) -> RunContext:
-    """Return a run in which each family's chain ended and its model was judged on the figures of a real run."""
+    """Return a run in which each family's chain ended; the figures are those of a real run."""
     run = RunContext({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {}, {})
     for family in names:
         for verb in CHAIN:

@@ -1,4 +1,7 @@
-"""One champion after another, on two machines at once, stopped and killed at any moment. MLflow is real."""
+"""One champion after another, on two machines at once, stopped and killed at any moment.
+
+MLflow is real.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ from tasks.registry import connection, registry, runs, succession
 
 ROOT = Path(__file__).parents[1]
 
-# A machine: its own checkout, a shared registry. Each candidate has a figure; the champion's is on its version.
+# A machine: its own checkout, a shared registry. Each candidate has a figure; the champion's is on
+# its version.
 MACHINE = """
 import json, random, sys
 from pathlib import Path
@@ -112,7 +116,10 @@ def _line(client: Any) -> list[int]:
 
 
 def _check_line(client: Any) -> None:
-    """Each champion is better than the one before, which is the one it was judged against; the alias is at the last."""
+    """Each champion is better than the one before, which is the one it was judged against.
+
+    The alias is at the last.
+    """
     versions = {version["version"]: version for version in registry.versions("lips")}
     tags = {int(v.version): v.tags for v in client.search_model_versions("name='lips'")}
     line = _line(client)
@@ -206,7 +213,10 @@ def test_an_alias_moved_late_by_a_stopped_process_is_put_right(client: Any) -> N
 
 
 def test_a_helped_mover_that_wakes_late_and_is_killed_is_put_right(client: Any) -> None:
-    """A claims and stops before its alias call; B helps A, and version 3 succeeds; A's call goes out, and A dies."""
+    """A claims and stops before its alias call; B helps A, and version 3 succeeds.
+
+    A's call goes out, and A dies.
+    """
     client.create_experiment("lips champion 2", tags={"version": "2"})
     client.set_model_version_tag("lips", "2", succession.MOVING + "of-a", "2")
     assert registry.champion_version("lips") == 2  # B carries A's claim out

@@ -1,4 +1,7 @@
-"""Turns on the GPU: a family that has begun finishes first; one that failed or never comes back keeps nobody waiting."""
+"""Turns on the GPU: a family that has begun finishes first.
+
+One that failed or never comes back keeps nobody waiting.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The recipe of docs/prefect.md for killed workers: a run whose heartbeats stop is marked Crashed."""
+"""The recipe of docs/prefect.md for killed workers.
+
+A run whose heartbeats stop is marked Crashed.
+"""
 
 from __future__ import annotations
 
