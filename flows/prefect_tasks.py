@@ -98,6 +98,7 @@ def fetch_task(family: str) -> State[bool]:
     """Fetch the family's raw data; the result is whether it changed."""
 
     def action() -> tuple[str, bool]:
+        # boto3 and what else a fetch needs is not loaded by a run of stages alone.
         from tasks.sources.fetch import fetch
 
         changed = fetch(family, _line_handler("fetch", family))

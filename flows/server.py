@@ -79,6 +79,7 @@ class Gate:
     def _refusal(self, headers: list[tuple[bytes, bytes]]) -> str | None:
         """Return why a request with these headers is refused, or None."""
         asked = [value.decode("latin-1") for name, value in headers if name == b"host"]
+        # Two of them, and a proxy may look at the one and Prefect at the other.
         if len(asked) != 1:
             return "exactly one Host header is needed"
         host, _ = _host_and_port(asked[0])
@@ -92,6 +93,7 @@ class Gate:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a refused request here; hand any other on."""
+        # "lifespan", the server's own start and end, has no headers.
         why = None
         if scope["type"] in ("http", "websocket"):
             why = self._refusal(scope["headers"])

@@ -131,6 +131,7 @@ def api() -> Iterator[None]:
         check_api(address)
         yield
         return
+    # Prefect takes the address from the environment, when it is imported.
     with temporary_server() as url:
         os.environ["PREFECT_API_URL"] = url
         try:
@@ -186,6 +187,7 @@ def _start_problem(log: Path) -> str:
     for folder in (log.parent, Path(tempfile.gettempdir())):
         if shutil.disk_usage(folder).free < DATABASE_BYTES:
             return f": no space is left in {folder}"
+    # The last line of Python's tracebacks.
     with suppress(OSError):
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
             if re.match(r"[\w.]+(Error|Exception): ", line):

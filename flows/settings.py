@@ -25,8 +25,8 @@ LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
 def is_listening(url: str) -> bool:
     """Return whether something listens at the address ``url``."""
     address = urlsplit(url)
-    place = (address.hostname or "127.0.0.1", address.port or 80)
-    with suppress(OSError), socket.create_connection(place, timeout=0.5):
+    endpoint = (address.hostname or "127.0.0.1", address.port or 80)
+    with suppress(OSError), socket.create_connection(endpoint, timeout=0.5):
         return True
     return False
 

@@ -63,8 +63,8 @@ def page(
     parts += ["### Stages", _stages(run, names)]
     for family in names:
         parts += _section(run, family, results[family])
-    place = f"on {socket.gethostname()}, in `{Path.cwd()}`"
-    return Page(f"{words.format_duration(seconds)} {place}", "\n\n".join(parts) + "\n")
+    where = f"on {socket.gethostname()}, in `{Path.cwd()}`"
+    return Page(f"{words.format_duration(seconds)} {where}", "\n\n".join(parts) + "\n")
 
 
 @in_background
@@ -139,6 +139,7 @@ def _quoted(text: str) -> str:
 
     Markdown takes code as it is, and pages wrap it.
     """
+    # A ` within would end the code.
     line = redact(text.strip().partition("\n")[0]).replace("`", "'")
     return f"`{line or 'no message'}`"
 

@@ -48,6 +48,7 @@ class Turns:
             child.StoppedError: ``stop`` was set while waiting.
         """
         with self._changed:
+            # `wait` gives the lock back meanwhile; whoever ends a turn wakes all who wait.
             while not self._is_free_for(family):
                 if stop.is_set():
                     raise child.StoppedError("stopped while waiting for another family's stages")
@@ -71,5 +72,6 @@ class Turns:
     def _is_free_for(self, family: str) -> bool:
         if self._running:
             return False
+        # Its next stage failed before it asked for the GPU, or never comes for another reason.
         idle = time.monotonic() - self._ended_at > self._idle_s
         return self._family in (None, family) or idle

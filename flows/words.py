@@ -24,6 +24,7 @@ def format_number(value: Any) -> str:
         return "–"
     if not isinstance(value, float):
         return str(value)
+    # A share of 1.0 keeps its point, a count such as n: 434.0 does not.
     if value.is_integer() and abs(value) > 1:
         return f"{value:.0f}"
     whole, point, decimals = f"{value:.4f}".partition(".")
@@ -55,11 +56,11 @@ def worth(model: Registration) -> str:
 
     family = model["family"]
     sentence = gate.worth(family, model["verdict"], model["metrics"])
-    place = _place(model)
-    return f"{family}: {sentence}; {place}" if sentence else f"{family}: {place}"
+    standing = _standing(model)
+    return f"{family}: {sentence}; {standing}" if sentence else f"{family}: {standing}"
 
 
-def _place(model: Registration) -> str:
+def _standing(model: Registration) -> str:
     """Return in words what the model became: champion or challenger."""
     version = model["version"]
     if "champion" in model["aliases"]:

@@ -136,10 +136,12 @@ def _write_settings(
             f"--map {unknown[0]}=…: there is no field {unknown[0]!r}; there are "
             f"{', '.join(ingest['columns'])}"
         )
+    # A mapped field is found under this name alone, and not under those that ingest would try.
     ingest["columns"] |= {field: [column] for field, column in mapping.items()}
     ingest |= {"limit": 0, "split": {"train": 0, "validation": 0, "test": 1}}
     block["source"] = source
     file = scratch / "settings.yaml"
+    # The parameters of an older version may lack what the code of today asks for.
     params.check(family, block, Path(f"the parameters of the registered {family}"))
     text = yaml.safe_dump({"families": {family: block}}, allow_unicode=True)
     file.write_text(text, encoding="utf-8")
@@ -204,18 +206,19 @@ def _restore(md5: str, folder: Path, on_line: OnLine) -> None:
     """
     project = folder.with_name("dvc")
     shutil.copytree(".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-    kept = storage()
-    settings = {"core.no_scm": "true", "cache.dir": str(kept.folder)}
+    dvc_storage = storage()
+    settings = {"core.no_scm": "true", "cache.dir": str(dvc_storage.folder)}
     # .dvc/config may have relative addresses; these are absolute.
-    for name, url in kept.remotes.items():
+    for name, url in dvc_storage.remotes.items():
         settings[f"remote.{name}.url"] = url
     for key, value in settings.items():
         _dvc("--cd", str(project), "config", "--local", key, value)
     named = {"outs": [{"md5": md5, "hash": "md5", "path": "data"}]}
     (project / "data.dvc").write_text(yaml.safe_dump(named), encoding="utf-8")
-    cache.delete_damaged(kept.objects, [md5], on_line)
+    cache.delete_damaged(dvc_storage.objects, [md5], on_line)
     _dvc("--cd", str(project), "pull", "data.dvc")
-    damaged = cache.delete_damaged(kept.objects, [md5], on_line)
+    # Once more: a pull takes what the remote has, damaged or not.
+    damaged = cache.delete_damaged(dvc_storage.objects, [md5], on_line)
     if damaged or not cache.folder_has_hash(project / "data", md5):
         raise ValueError("its copy in the remote is damaged")
     (project / "data").rename(folder)
@@ -239,6 +242,7 @@ def _keep_unseen(data: Path, new: Path) -> int:
     Raises:
         ValueError: no row is left.
     """
+    # The model's own test split is not what is asked about.
     for former in data.glob("test*"):
         former.unlink()
     for file in new.glob("test*"):

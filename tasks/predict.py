@@ -32,24 +32,24 @@ def _version_lines(family: str) -> list[str]:
     return lines
 
 
-def resolve(family: str, wanted: str) -> int:
-    """Return the number of the version ``wanted``: a number or an alias, champion or challenger.
+def resolve(family: str, version: str) -> int:
+    """Return the number of a version: it is given as number or alias, champion or challenger.
 
     Raises:
         ValueError: there is no such version; the message lists those that can be asked, and how.
     """
-    if wanted.isdecimal():
-        number = int(wanted)
-        if any(version["version"] == number for version in registry.versions(family)):
+    if version.isdecimal():
+        number = int(version)
+        if any(known["version"] == number for known in registry.versions(family)):
             return number
         problem = f"version {number} is not registered"
-    elif wanted in ("champion", "challenger"):
-        aliased = registry.aliases(connection.client(), family).get(wanted)
+    elif version in ("champion", "challenger"):
+        aliased = registry.aliases(connection.client(), family).get(version)
         if aliased is not None:
             return aliased
-        problem = f"there is no {wanted}"
+        problem = f"there is no {version}"
     else:
-        raise ValueError(f"--version {wanted}: give a number, champion or challenger")
+        raise ValueError(f"--version {version}: give a number, champion or challenger")
     lines = _version_lines(family)
     if not lines:
         raise ValueError(
@@ -58,7 +58,7 @@ def resolve(family: str, wanted: str) -> int:
     raise ValueError("\n".join([f"{family}: {problem}; these can be asked:", *lines]))
 
 
-def model_folder(family: str, wanted: str = "champion") -> Path:
+def model_folder(family: str, version: str = "champion") -> Path:
     """Return the folder of a version's model in `.beauty/models`.
 
     It is downloaded when it is not there whole.
@@ -66,10 +66,10 @@ def model_folder(family: str, wanted: str = "champion") -> Path:
     Raises:
         ValueError: there is no such version, see `resolve`.
     """
-    version = resolve(family, wanted)
-    folder = STATE / "models" / family / str(version)
-    if folder_hashes(folder / "model") != registry.version_lineage(family, version)["files"]:
-        registry.download_model(family, version, into=folder)
+    number = resolve(family, version)
+    folder = STATE / "models" / family / str(number)
+    if folder_hashes(folder / "model") != registry.version_lineage(family, number)["files"]:
+        registry.download_model(family, number, into=folder)
     return folder / "model"
 
 

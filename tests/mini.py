@@ -72,7 +72,7 @@ def gone(pid: int, seconds: float = PATIENCE_S) -> bool:
 def started(
     command: list[str], env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run ``command`` beside the block; when the block ends, however, it is gone and its pipes closed.
+    """Run ``command`` beside the block; when the block ends it is gone and its pipes closed.
 
     A pipe left open by a test that failed is a ResourceWarning in some test that comes later.
     """

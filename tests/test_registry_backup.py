@@ -1,6 +1,7 @@
 """The registry in one file and back.
 
-It is restored into an empty checkout, over another registry, and never from a file that is not whole.
+It is restored into an empty checkout, over another registry, and never from a file that is not
+whole.
 """
 
 from __future__ import annotations

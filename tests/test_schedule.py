@@ -1,4 +1,4 @@
-"""A schedule fires: the repository's own deployments, a real server, a real worker, the whole chain.
+"""A schedule fires: the repository's deployments, a real server, a real worker, the whole chain.
 
 The server is asked for nothing but what a user asks: ``prefect deploy --all`` with prefect.yaml as
 it is, a schedule of some seconds beside the weekly one, a worker. Then a run must be scheduled,

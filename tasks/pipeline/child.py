@@ -84,19 +84,19 @@ def start(
 
     They end at the latest with this process. ``popen`` are further arguments of `subprocess.Popen`.
     """
-    ours, theirs = socket.socketpair()
+    parent_end, child_end = socket.socketpair()
     grace = str(GRACE_S if grace_s is None else grace_s)
     # -I -S: no site-packages and no PYTHON* variables, so the leash starts in milliseconds
     leashed_command = [sys.executable, "-I", "-S", str(LEASH), grace, *command]
-    popen |= {"env": env, "stdin": theirs, "start_new_session": True}
+    popen |= {"env": env, "stdin": child_end, "start_new_session": True}
     try:
         process: subprocess.Popen[str] = subprocess.Popen(leashed_command, **popen)
     except BaseException:
-        ours.close()
+        parent_end.close()
         raise
     finally:
-        theirs.close()
-    return LeashedProcess(process, ours)
+        child_end.close()
+    return LeashedProcess(process, parent_end)
 
 
 def _queue_lines(stream: IO[str], lines: queue.SimpleQueue[str | None]) -> None:

@@ -33,6 +33,7 @@ def check() -> None:
             refuses; the message has its address without secrets, where that comes from, and what
             to do.
     """
+    # DVC's own objects for the store: they have its credentials and settings.
     with open_repo() as repo:
         remote = _default_remote(repo)
         store = repo.cloud.get_remote_odb(remote.name)

@@ -141,6 +141,7 @@ def _check_members(file: Path, opened: zipfile.ZipFile, members: dict[str, Membe
         ValueError: a name leads elsewhere, a member is a link or compressed, or the disk has no
             room.
     """
+    # Compared as sorted lists: a name that stands twice is not what the manifest says.
     infos = opened.infolist()
     names = [info.filename for info in infos]
     if sorted(names) != sorted([MANIFEST, *members]) or DATABASE not in members:
@@ -152,6 +153,7 @@ def _check_members(file: Path, opened: zipfile.ZipFile, members: dict[str, Membe
         mode = info.external_attr >> 16
         if name not in (MANIFEST, DATABASE) and not _is_artifact(name):
             raise ValueError(f"{file}: {name!r} leads out of the registry")
+        # A file whose name is another's folder, a link, a device: none is a registry's.
         if name in folders or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
             raise ValueError(f"{file}: {name!r} is not a plain file")
         if info.compress_type != zipfile.ZIP_STORED:

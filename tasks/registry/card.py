@@ -27,6 +27,7 @@ def version_page(family: str, version: int, summary: str, lineage: Lineage) -> s
     """
     example = shlex.join(families.wording(family).example)
     ask = f"`beauty predict {family} --version {version} {example}`"
+    # A family without a ``serving`` module is no model of MLflow.
     if flavor.files(family):
         uri = f"models:/{family}/{version}"
         ask += f', or in Python `mlflow.pyfunc.load_model("{uri}").predict(frame)`'

@@ -131,6 +131,7 @@ def split_hash(family: str) -> str:
 
 def _git(*arguments: str) -> str | None:
     """Return what git says, or None where it fails, as outside of a repository."""
+    # A checkout without git, such as an unpacked archive, can train and register as well.
     git = subprocess.run(["git", *arguments], capture_output=True, text=True)
     return git.stdout.strip() if git.returncode == 0 else None
 

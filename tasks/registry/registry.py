@@ -109,8 +109,8 @@ def versions(family: str | None = None) -> list[Version]:
 def _all(registry: Client, family: str) -> list[Any]:
     """Return MLflow's versions of a family, newest first."""
     with translated_errors():
-        known = registry.search_model_versions(f"name='{family}'")
-        return sorted(known, key=lambda version: -int(version.version))
+        registered = registry.search_model_versions(f"name='{family}'")
+        return sorted(registered, key=lambda version: -int(version.version))
 
 
 def _describe(registry: Client, version: Any, pointers: dict[str, int]) -> Version:
@@ -165,9 +165,9 @@ def rollback(family: str, to: int | None = None) -> Version:
     with registration_lock(family):
         registry = client()
         present = standing(registry, family)
-        known = {int(version.version): version for version in _all(registry, family)}
-        target = _rollback_target(family, known, present.champion) if to is None else to
-        if target not in known or target == present.champion:
+        by_number = {int(version.version): version for version in _all(registry, family)}
+        target = _rollback_target(family, by_number, present.champion) if to is None else to
+        if target not in by_number or target == present.champion:
             problem = "is the champion" if target == present.champion else "is not registered"
             raise ValueError(f"{family}: version {target} {problem}; see `beauty models`")
         # Downloaded only to be hashed: damaged files are refused.
@@ -183,10 +183,10 @@ def rollback(family: str, to: int | None = None) -> Version:
             if present.champion is not None:
                 registry.delete_model_version_tag(family, str(present.champion), SINCE)
                 registry.set_model_version_tag(family, str(present.champion), "rolled_back", now())
-            return _describe(registry, known[target], aliases(registry, family))
+            return _describe(registry, by_number[target], aliases(registry, family))
 
 
-def _rollback_target(family: str, known: dict[int, Any], present: int | None) -> int:
+def _rollback_target(family: str, by_number: dict[int, Any], present: int | None) -> int:
     """Return the version that was champion last before ``present``.
 
     Raises:
@@ -198,7 +198,7 @@ def _rollback_target(family: str, known: dict[int, Any], present: int | None) ->
             f"lists the versions, `beauty rollback {family} --to VERSION` makes one champion"
         )
     former = []
-    for number, version in known.items():
+    for number, version in by_number.items():
         if SINCE in version.tags and number != present:
             # Times of ISO 8601 in UTC sort as text.
             former.append((version.tags[SINCE], number))
@@ -283,7 +283,7 @@ def download(family: str, version: int, path: str, folder: Path) -> Path:
 
     run = _version(client(), family, version).run_id
     with translated_errors():
-        place = download_artifacts(
+        path_here = download_artifacts(
             run_id=run, artifact_path=path, dst_path=str(folder), tracking_uri=tracking_uri()
         )
-    return Path(place)
+    return Path(path_here)

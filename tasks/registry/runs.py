@@ -94,9 +94,9 @@ def _experiment_id(registry: Client, family: str) -> str:
     if registry.get_experiment_by_name(family) is None:
         # A server knows where its files go; a database by itself would put them into the current
         # folder.
-        place = None
+        location = None
         if not tracking_uri().startswith("http"):
-            place = mlartifacts(family).as_uri()
+            location = mlartifacts(family).as_uri()
         with ignore_existing():
-            registry.create_experiment(family, artifact_location=place)
+            registry.create_experiment(family, artifact_location=location)
     return str(registry.get_experiment_by_name(family).experiment_id)

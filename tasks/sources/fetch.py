@@ -237,10 +237,10 @@ def take_snapshot(
     if kind == "s3":
         etags = _fetch_s3(source, folder, downloads, on_line, former, raw)
     elif kind == "local":
-        place = Path(source).expanduser()
-        local.report_skipped_links(place, on_line)
+        path = Path(source).expanduser()
+        local.report_skipped_links(path, on_line)
         local.copy(local.find_files(source), folder)
-        local.suggest_glob(place, on_line)
+        local.suggest_glob(path, on_line)
     else:
         draw = ("-m", "beauty_models", kind, family, "--raw", folder)
         command.run_python(*draw, on_line=on_line, stop=stop)

@@ -46,19 +46,19 @@ def find_files(source: str) -> list[LocalFile]:
     Raises:
         ValueError: nothing is there, or nothing but empty files.
     """
-    place = Path(source).expanduser()
-    if place.is_file():
-        files = [LocalFile(place.name, place)]
-    elif place.is_dir():
-        files = files_below(place)
+    path = Path(source).expanduser()
+    if path.is_file():
+        files = [LocalFile(path.name, path)]
+    elif path.is_dir():
+        files = files_below(path)
     elif glob.has_magic(source):
-        files = _matching_files(place)
+        files = _matching_files(path)
     else:
-        raise ValueError(f"{source}: no such file or folder{_did_you_mean(place)}")
+        raise ValueError(f"{source}: no such file or folder{_did_you_mean(path)}")
     with_content = [entry for entry in files if entry.file.stat().st_size]
     if with_content:
         return with_content
-    if place.is_file():
+    if path.is_file():
         problem = "the file is empty"
     elif files:
         problem = "every file there is empty"
@@ -85,16 +85,16 @@ def _matching_files(pattern: Path) -> list[LocalFile]:
     return files
 
 
-def _did_you_mean(place: Path) -> str:
-    """Return names that are like the first part of ``place`` that does not exist, as a question."""
+def _did_you_mean(path: Path) -> str:
+    """Return names that are like the first part of ``path`` that does not exist, as a question."""
     # Of a/b/c.csv where a has no b, the mistake is b.
-    while not place.parent.exists():
-        place = place.parent
-    names = sorted(file.name for file in place.parent.iterdir())
-    similar = difflib.get_close_matches(place.name, names, n=3, cutoff=0.5)
+    while not path.parent.exists():
+        path = path.parent
+    names = sorted(file.name for file in path.parent.iterdir())
+    similar = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
     if not similar:
-        return f"; {place.parent} has nothing like it"
-    return f"; did you mean {' or '.join(str(place.parent / name) for name in similar)}?"
+        return f"; {path.parent} has nothing like it"
+    return f"; did you mean {' or '.join(str(path.parent / name) for name in similar)}?"
 
 
 def sha256(file: Path) -> str:
@@ -114,7 +114,7 @@ def content_hashes(files: list[LocalFile], cache: Path) -> dict[str, str]:
     for _, file in files:
         status = file.stat()
         stamp = [status.st_size, status.st_mtime_ns]
-        # By its real place: a glob and a folder may name the same file.
+        # By its real path: a glob and a folder may name the same file.
         name = str(file.resolve())
         remembered = known.get(name)
         if remembered and remembered[:2] == stamp:

@@ -67,23 +67,23 @@ def _translated_errors(bucket: str, key: str) -> Iterator[None]:
         PartialCredentialsError,
     )
 
-    place = f"s3://{bucket}/{key}"
+    url = f"s3://{bucket}/{key}"
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError):
         raise ValueError(
-            f"{place}: no AWS credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            f"{url}: no AWS credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY"
         ) from None
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         # 412 answers our IfMatch: the object was replaced since it was listed.
         if code in ("412", "PreconditionFailed"):
-            raise ChangedError(place) from None
-        raise ValueError(f"{place}: {_remedy(code, bucket)}") from None
+            raise ChangedError(url) from None
+        raise ValueError(f"{url}: {_remedy(code, bucket)}") from None
     except BotoCoreError as error:
         raise RuntimeError(
-            f"{place}: {error}; check the network, AWS_REGION and AWS_ENDPOINT_URL"
+            f"{url}: {error}; check the network, AWS_REGION and AWS_ENDPOINT_URL"
         ) from None
 
 
