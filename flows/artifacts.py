@@ -69,6 +69,7 @@ def progress_bar(verb: str, family: str, bars: dict[str, UUID]) -> Callable[[flo
     moved_at = 0.0
 
     def draw(share: float, text: str) -> None:
+        # Here, because it takes a while to import, and a run with nothing to do shows no bar.
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
         if bar := bars.get(family):

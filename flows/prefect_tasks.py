@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from flows.artifacts import parse_progress, progress_bar, publish_registration
 from flows.prefect_api import NO_CACHE, Completed, State, flow_run, get_run_logger, task
 from flows.run_context import TaskRecord, current_run
 from tasks.pipeline import child
 from tasks.pipeline.graph import Stage
 from tasks.pipeline.locks import machine_lock
 from tasks.pipeline.update import Result, sync_remote, update_stage
-from tasks.registry.register import Registration
+from tasks.registry.register import Registration, register
+from tasks.sources.fetch import fetch
 
 # Of a stage's lines, those that go to Prefect, which takes milliseconds for each. All are in the
 # log file.
@@ -28,9 +30,6 @@ def _line_handler(verb: str, family: str) -> Callable[[str], None]:
 
     They go to Prefect, to a log file and to whoever watches.
     """
-    # prefect.artifacts takes a while to import; a task with no line to tell does without.
-    from flows.artifacts import parse_progress, progress_bar
-
     run = current_run.get()
     logger = get_run_logger()
     move_bar = progress_bar(verb, family, run.progress_bars)
@@ -98,9 +97,6 @@ def fetch_task(family: str) -> State[bool]:
     """Fetch the family's raw data; the result is whether it changed."""
 
     def action() -> tuple[str, bool]:
-        # boto3 and what else a fetch needs is not loaded by a run of stages alone.
-        from tasks.sources.fetch import fetch
-
         changed = fetch(family, _line_handler("fetch", family))
         return "Completed" if changed else "Skipped", changed
 
@@ -168,13 +164,9 @@ def register_task(family: str) -> State[Registration | None]:
     """
 
     def action() -> tuple[str, Registration | None]:
-        from tasks.registry.register import register
-
         registered = register(family, flow_run=str(flow_run.id))
         if registered:
-            from flows import artifacts
-
-            artifacts.publish_registration(registered)
+            publish_registration(registered)
         return "Completed" if registered else "Skipped", registered
 
     return _as_prefect_state("register", family, action)

@@ -22,7 +22,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from beauty_models import params
-from flows import local, worker
+from flows import local, story, worker
 from flows.events import OnEvent, Outcome, StageRow
 from flows.outbox import outbox
 from flows.prefect_api import (
@@ -173,23 +173,14 @@ def _run_and_tell(
         outcome = _run_families(run, families, only_stages, only_changed)
     except RetrainError:
         # Its tasks have told what failed.
-        _publish_story(run, families, start)
+        story.publish(run, families, time.monotonic() - start)
         raise
     except BaseException as error:
         _stop(run)
-        _publish_story(run, families, start, error)
+        story.publish(run, families, time.monotonic() - start, error)
         raise
-    _publish_story(run, families, start)
+    story.publish(run, families, time.monotonic() - start)
     return outcome
-
-
-def _publish_story(
-    run: RunContext, families: list[str], start: float, error: BaseException | None = None
-) -> None:
-    # It imports what a run with nothing to do spares until its end.
-    from flows import story
-
-    story.publish(run, families, time.monotonic() - start, error)
 
 
 def _stop(run: RunContext) -> None:
