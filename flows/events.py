@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
+    from tasks.pipeline.update import StageRow
     from tasks.registry.register import Registration
 
 OnEvent = Callable[[str, str, str, Any], None]
@@ -15,15 +16,6 @@ OnEvent = Callable[[str, str, str, Any], None]
 progress ({share: 0 to 1, text}), end ({state, seconds, error?}), and warning (str), which concerns
 the whole run, with neither stage nor family.
 """
-
-
-class StageRow(TypedDict):
-    """What became of a stage."""
-
-    stage: str
-    family: str
-    state: str  # Completed, Restored, Skipped, Failed or NotRun
-    seconds: float
 
 
 class Outcome(TypedDict):

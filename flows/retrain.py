@@ -23,7 +23,7 @@ from uuid import UUID
 
 from beauty_models import params
 from flows import local, story, worker
-from flows.events import OnEvent, Outcome, StageRow
+from flows.events import OnEvent, Outcome
 from flows.outbox import outbox
 from flows.prefect_api import (
     PREFECT_API_URL,
@@ -43,6 +43,7 @@ from flows.turns import Turns
 from tasks.pipeline import child, remote
 from tasks.pipeline.graph import Stage
 from tasks.pipeline.staleness import survey
+from tasks.pipeline.update import StageRow
 from tasks.registry import connection
 from tasks.state import STATE
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow.parquet as pq
 import yaml
@@ -29,6 +29,24 @@ from tasks.sources.manifest import LICENSE, MANIFEST
 from tasks.state import STATE, OnLine
 
 
+class Scores(TypedDict):
+    """What a model and the baselines reached."""
+
+    n: int  # rows scored
+    metrics: dict[str, float]
+    intervals: dict[str, list[float]]  # metric → [low, high]
+    baselines: dict[str, dict[str, float]]  # name → metric → value
+
+
+class Evaluation(Scores):
+    """What `evaluate_on` returns."""
+
+    family: str
+    version: int
+    rejected: int  # rows that ingest refused
+    seen_in_training: int  # rows left out because the model was trained on them
+
+
 def evaluate_on(
     family: str,
     source: str,
@@ -36,17 +54,12 @@ def evaluate_on(
     mapping: dict[str, str],
     on_line: OnLine = print,
     ingest: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Return the metrics of ``version`` (None: the champion) on everything that ``source`` holds.
 
     ``mapping`` is field → the column that holds it; ``ingest`` are parameters of ingest that this
     data needs, such as what its labels mean, beside those that the model was trained with. The
     report stays in `.beauty/evaluations/<family>`.
-
-    Returns:
-        family, version, n (rows scored), metrics, intervals (metric → [low, high]), baselines
-        (name → metric → value), rejected (rows that ingest refused) and seen_in_training (rows
-        left out because the model was trained on them).
 
     Raises:
         ValueError: there is no such version or source, or no row is left to score.
@@ -261,7 +274,7 @@ def _keep_unseen(data: Path, new: Path) -> int:
     return int(test.num_rows - unseen.num_rows)
 
 
-def _sort_metrics(flat: dict[str, float]) -> dict[str, Any]:
+def _sort_metrics(flat: dict[str, float]) -> Scores:
     """Sort the keys of evaluate's metrics into n, metrics, intervals and baselines.
 
     ``macro_f1`` is the model's, ``macro_f1.low`` and ``.high`` the ends of its interval, and

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from tasks.pipeline.staleness import survey
+from tasks.pipeline.update import StageRow
 from tasks.registry import register
 from tasks.sources import fetch
 
 
-def all_done(families: Collection[str]) -> list[dict[str, Any]] | None:
+def all_done(families: Collection[str]) -> list[StageRow] | None:
     """Return a Skipped row for each stage if a run of ``families`` would do nothing at all.
 
-    A row has stage, family, state and seconds. None when there may be something to do: a source has
-    changed or cannot be read, a stage is stale, or a model is not registered. Then the run itself
-    finds out, and says what.
+    None when there may be something to do: a source has changed or cannot be read, a stage is
+    stale, or a model is not registered. Then the run itself finds out, and says what.
     """
     try:
         if not all(fetch.is_up_to_date(family) for family in families):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from tasks.pipeline import cache, child, repro
 from tasks.pipeline.graph import Stage, as_stage, find_node, open_repo
@@ -30,6 +30,15 @@ class Result(NamedTuple):
     stage: str
     family: str
     state: str  # Skipped, Restored (from DVC's run cache) or Completed
+    seconds: float
+
+
+class StageRow(TypedDict):
+    """What became of a stage, as screens and ``--json`` show it."""
+
+    stage: str  # without its family
+    family: str
+    state: str  # Completed, Restored, Skipped, Failed or NotRun
     seconds: float
 
 
