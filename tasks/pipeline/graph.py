@@ -3,6 +3,11 @@
 It imports `dvc` when asked, not before, and knows nothing of Prefect. A node is DVC's own object
 for a stage (`dvc.stage.Stage`), a `Stage` what the rest of this program knows of it.
 
+DVC documents `dvc.api` for other programs, which tells neither the graph nor why a stage is stale.
+So this room uses DVC's own classes, `Repo`, its index and its stages, which promise nothing: as of
+DVC 3.67, in this room alone, with tests on a real DVC. What even they keep to themselves, by a name
+with an underscore, says so where it is used.
+
 The stages ``code@FAMILY`` write which code the others run (`beauty_models.code`). They are
 plumbing: brought up to date before DVC is asked about the others, and seen by nobody.
 """

@@ -75,6 +75,7 @@ def _last_claim(registry: Client, family: str, tags: dict[int, dict[str, str]]) 
     last = max(settled, default=None)
     while True:
         number = last.number + 1 if last else 1
+        # MLflow finds deleted experiments by their names as well, which is what hides the claims.
         experiment = registry.get_experiment_by_name(_claim_name(family, number))
         if experiment is None:
             return last
