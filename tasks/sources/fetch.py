@@ -234,6 +234,7 @@ def take_snapshot(
     """
     kind = source_kind(source)
     etags: dict[str, str] = {}
+    starter_hash = None
     if kind == "s3":
         etags = _fetch_s3(source, folder, downloads, on_line, former, raw)
     elif kind == "local":
@@ -242,6 +243,8 @@ def take_snapshot(
         local.copy(local.find_files(source), folder)
         local.suggest_glob(path, on_line)
     else:
+        # Before it runs: code that is edited meanwhile makes the set stale, and not wrong.
+        starter_hash = _starter_hash(family)
         draw = ("-m", "beauty_models", kind, family, "--raw", folder)
         command.run_python(*draw, on_line=on_line, stop=stop)
     data_license = stated_license(license, folder)
@@ -252,8 +255,8 @@ def take_snapshot(
         "license": data_license["license"],
         "commercial_use": data_license["commercial_use"],
     }
-    if kind in ("starter", "toy"):
-        manifest["starter_sha256"] = _starter_hash(family)
+    if starter_hash:
+        manifest["starter_sha256"] = starter_hash
     write_json(folder / MANIFEST, manifest)
     # Raw data is read-only for everyone: what a program changes in it would be trained on unseen.
     for file in folder.rglob("*"):
