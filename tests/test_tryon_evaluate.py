@@ -156,6 +156,9 @@ def test_regression_learns_from_texts_and_from_pictures_of_which_some_are_missin
     found, _ = baselines.hog_logreg(frames, Drawn(), HEADS)  # type: ignore[arg-type]
     right = np.array(HEADS[0]["labels"])[found["class"].argmax(1)] == frames["test"]["label.class"]
     assert right[(frames["test"]["image"] != "").to_numpy()].mean() == 1
+    frames["test"]["image"] = ""
+    found, _ = baselines.hog_logreg(frames, Drawn(), HEADS)  # type: ignore[arg-type]
+    assert (found["class"] == found["class"][0]).all(), "a split without a picture: zeros alone"
 
 
 def test_fewer_dimensions_change_no_answer_of_the_regression() -> None:

@@ -1,4 +1,4 @@
-"""What classifiers of several families must beat: the majority, and logistic regression on features.
+"""What classifiers of several families must beat: majority and logistic regression.
 
 The features did not learn the task: character n-grams of texts, gradients and colours of pictures,
 what an untouched backbone makes of either. A family brings its features and labels; how the
@@ -38,7 +38,7 @@ def settings(strengths: Iterable[float]) -> list[Setting]:
 
 
 def majority(labels: NDArray[np.int64], classes: int, rows: int) -> NDArray[np.float64]:
-    """Return the shares of the training ``labels``, the same for each of ``rows`` [rows, classes]."""
+    """Return the shares of the training ``labels`` for each row [rows, classes]."""
     # One more of each: the log loss of a class that training lacks stays finite (Laplace).
     shares = np.bincount(labels, minlength=classes) + 1.0
     return np.tile(shares / shares.sum(), (rows, 1))

@@ -1,4 +1,4 @@
-"""How sure a metric is: bootstrap percentile intervals over rows or groups, and Wilson's of a share.
+"""How sure a metric is: bootstrap intervals over rows or groups, and Wilson's of a share.
 
 A score is a function of a weighted table ``(rows, weights)`` because resampling with replacement
 only changes how often a row counts (Efron & Tibshirani 1993, *An Introduction to the Bootstrap*,
@@ -106,10 +106,11 @@ def mean(rows: NDArray[Any], weights: Floats) -> Floats:
 
 
 def wilson(hits: Floats, n: Floats, confidence: float) -> tuple[Floats, Floats]:
-    """Return the ends of the interval of the share ``hits / n``, 0 to 1 where n is 0 (Wilson 1927)."""
+    """Return the interval of the share ``hits / n``, 0 to 1 where n is 0 (Wilson 1927)."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     # With n = 0 the share cancels out of both formulas; 0.5 stands in so that no NaN spreads.
     share = np.nan_to_num(ratio(hits, n), nan=0.5)
     centre = (share * n + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * np.sqrt(share * (1 - share) * n + z * z / 4)
+    spread = np.sqrt(share * (1 - share) * n + z * z / 4)
+    half = z / (n + z * z) * spread
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

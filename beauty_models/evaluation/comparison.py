@@ -1,8 +1,8 @@
-"""The model beside its baselines on the same rows: intervals, paired margins, classes, the verdict."""
+"""The model beside its baselines on the same rows: intervals, paired margins, the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
@@ -48,6 +48,10 @@ ClassMetrics = TypedDict(
     "ClassMetrics",  # written as a call, for "class" is no name in Python
     {"class": str, "n": int, "precision": float, "recall": float, "f1": float},
 )
+
+
+MethodMetrics = dict[str, dict[str, float]]
+"""Method, the model or a baseline → name → value, with intervals and margins under longer names."""
 
 
 def product_groups(frame: pd.DataFrame) -> NDArray[Any] | None:
@@ -99,6 +103,8 @@ def margin(
     sampling: Sampling,
 ) -> dict[str, float]:
     """Return ``name.margin`` and its ends: ours minus theirs, by a paired bootstrap of the rows."""
+    # Paired: each resample draws the same rows for both, so that what is hard for both
+    # cancels out: the interval is usually narrower than the methods' own.
     width = ours.shape[1]
     both = np.concatenate([ours, theirs], 1)
     difference = bootstrap.difference(score, list(range(width)), list(range(width, 2 * width)))
@@ -151,10 +157,8 @@ def make_slice(
     }
 
 
-def best_baseline(
-    metric: Metric, metrics: Mapping[str, Mapping[str, float]], baselines: Iterable[str]
-) -> str:
-    """Return which of ``baselines`` is best by ``metric``; ``metrics``: method → name → value."""
+def best_baseline(metric: Metric, metrics: MethodMetrics, baselines: Iterable[str]) -> str:
+    """Return which of ``baselines`` is best by ``metric``."""
     sign = 1 if metric.larger_is_better else -1
     return max(baselines, key=lambda method: sign * metrics[method][metric.name])
 
@@ -163,7 +167,7 @@ Verdict = Literal["better", "worse", "not clearly better"]
 
 
 def verdict(low: float, high: float, larger_is_better: bool) -> Verdict:
-    """Return what the interval of a margin, the model's metric minus another's, says of the model."""
+    """Return what the interval of a margin, model minus baseline, says of the model."""
     if not larger_is_better:
         low, high = -high, -low
     if low > 0:

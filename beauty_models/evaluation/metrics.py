@@ -35,15 +35,16 @@ def metric_named(name: str, declared: Iterable[Metric]) -> Metric:
 
 
 def measured_names(values: Mapping[str, float]) -> list[str]:
-    """Return the names of the metrics in ``values``, without their intervals, margins and counts."""
+    """Return the metrics in ``values`` by name, without intervals, margins and counts."""
     return [name for name in values if "." not in name and name != "n"]
 
 
 def displayed_metrics(declared: Iterable[Metric], values: Mapping[str, float]) -> list[Metric]:
-    """Return the metrics in ``values`` as they are declared and in that order, then undeclared ones."""
+    """Return the metrics in ``values``: declared ones in that order, then the others."""
     names = measured_names(values)
     by_name = {metric.name: metric for metric in declared}
     known = [metric for name, metric in by_name.items() if name in names]
+    # An undeclared metric is shown under its own name: better than left out or a KeyError.
     unknown = [Metric(name, name) for name in names if name not in by_name]
     return known + unknown
 

@@ -1,4 +1,4 @@
-"""What the report pages of several families show alike: verdict, margins, confusion, classes, slices."""
+"""What report pages of several families share: verdict, margins, confusion, classes, slices."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from beauty_models.evaluation.comparison import (
     ClassMetrics,
+    MethodMetrics,
     Slice,
     best_baseline,
     verdict,
@@ -22,14 +23,15 @@ TINT = 60  # percent of the colour in a full cell; with more the numbers in it a
 
 def verdict_card(
     metric: Metric,
-    metrics: Mapping[str, Mapping[str, float]],
+    metrics: MethodMetrics,
     baselines: Iterable[str],
     captions: Mapping[str, str],
 ) -> Html:
     """Return in words how the model stands to the baseline that is strongest by ``metric``.
 
-    ``metrics``: method → name → value. ``captions``: method → what people call it.
+    ``captions``: method → what people call it.
     """
+    # Against the strongest one: to beat the majority alone says little.
     best = best_baseline(metric, metrics, baselines)
     low = metrics[best][f"{metric.name}.margin_low"]
     high = metrics[best][f"{metric.name}.margin_high"]
@@ -78,6 +80,7 @@ def confusion_table(
 
     ``with_shares`` writes the shares, too; with many classes there is no room for them.
     """
+    # A class without an example has a row of zeros, not of NaN.
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
 
     def cell(row: int, column: int) -> Html:
@@ -129,6 +132,6 @@ def slice_row(part: Slice, metrics: Sequence[Metric], drawn: Metric, unit: str) 
         tag("span", part["value"], " ", few),
         f"{part['n']:,}",
         *(format_value(metric, part["metrics"]) for metric in metrics),
-        tag("div", chart, style="min-width: 190px"),
+        tag("div", chart, style="min-width: 190px"),  # on a phone it would shrink to nothing
         f"{low:.3f}–{high:.3f}",
     ]

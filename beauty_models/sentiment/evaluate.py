@@ -1,8 +1,9 @@
-"""evaluate(): the model and its baselines on one frozen test split, with intervals, and the report."""
+"""evaluate(): the model and its baselines on one frozen test split, and the report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from beauty_models.evaluation import bootstrap
 from beauty_models.evaluation.comparison import (
+    MethodMetrics,
     Slice,
     confusion_matrix,
     interval,
@@ -64,7 +66,7 @@ def calibration(
     bin_of_row = np.searchsorted(edges, confidence, side="left")
     bins: list[CalibrationBin] = []
     for number in np.unique(bin_of_row):
-        inside = bin_of_row == number
+        inside = bin_of_row == number  # never empty
         bins.append(
             {
                 "n": int(inside.sum()),
@@ -80,8 +82,12 @@ def calibration_error(bins: list[CalibrationBin]) -> float:
 
     Guo et al. 2017, eq. 3.
     """
-    distance = sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in bins)
-    return distance / sum(b["n"] for b in bins)
+    distance = 0.0
+    rows = 0
+    for b in bins:
+        distance += b["n"] * abs(b["confidence"] - b["accuracy"])
+        rows += b["n"]
+    return distance / rows
 
 
 def log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
@@ -114,11 +120,10 @@ def _hits_alarms_misses(
 def aspect_rows(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     """Return, for each metric, the rows of `label_f1`; inputs [n, aspects, 3]."""
     pairs = (len(truth), truth.shape[1] * truth.shape[2])  # of aspect and polarity
-    counts = {
-        "aspect_mention": _hits_alarms_misses(np.any(truth, axis=2), np.any(predicted, axis=2)),
-        "aspect_polarity": _hits_alarms_misses(truth.reshape(pairs), predicted.reshape(pairs)),
-    }
-    # Micro-F1 sums the counts over labels before it takes the F1: one label in the eyes of label_f1.
+    mention = _hits_alarms_misses(np.any(truth, axis=2), np.any(predicted, axis=2))
+    polarity = _hits_alarms_misses(truth.reshape(pairs), predicted.reshape(pairs))
+    counts = {"aspect_mention": mention, "aspect_polarity": polarity}
+    # Micro-F1 sums the counts over labels before it takes the F1: for label_f1 that is one label.
     micro = {f"{name}_micro_f1": cells.sum(1) for name, cells in counts.items()}
     macro = {f"{name}_macro_f1": cells.reshape(len(truth), -1) for name, cells in counts.items()}
     return micro | macro
@@ -128,11 +133,13 @@ def _metric_rows(
     test: pd.DataFrame, predictions: MethodPredictions, aspects: list[str]
 ) -> dict[str, tuple[NDArray[Any], bootstrap.Score]]:
     """Return what each metric is computed from: rows [n, columns] and the score."""
-    pairs = np.stack([test["label"].to_numpy(), predictions.probabilities.argmax(1)], 1)
+    predicted = predictions.probabilities.argmax(1)
+    pairs = np.stack([test["label"].to_numpy(), predicted], 1)
     rows: dict[str, tuple[NDArray[Any], bootstrap.Score]] = {}
     for metric in declared.METRICS:
         if metric.score is not None:
             rows[metric.name] = (pairs, metric.score)
+    # Only annotated texts: an aspect that nobody looked for is not an aspect that is not there.
     known = annotated(test["aspects"])
     if aspects and known.any():
         truth = mentions(test["aspects"], aspects)[known]
@@ -146,14 +153,16 @@ def _compare(
     methods: dict[str, MethodPredictions],
     aspects: list[str],
     params: Evaluate,
-) -> dict[str, dict[str, float]]:
+) -> MethodMetrics:
     """Return each method's metrics: the model's with intervals, the others' with its margin."""
     known = annotated(test["aspects"])
     groups = product_groups(test)
     truth = test["label"].to_numpy()
     ours = _metric_rows(test, methods["model"], aspects)
-    metrics: dict[str, dict[str, float]] = {}
+    metrics: MethodMetrics = {}
     for method, predictions in methods.items():
+        # Both need probabilities, which the bootstrap's rows of (truth, prediction) lack: they have
+        # no interval.
         values = {
             "ece": calibration_error(calibration(truth, predictions.probabilities)),
             "log_loss": log_loss(truth, predictions.probabilities),
@@ -173,8 +182,8 @@ def _compare(
 
 def _length_slices(texts: pd.Series[Any]) -> pd.Series[Any]:
     """Return the slice by length that each text is in."""
-    ends = [f"to {stop - 1}" for stop in LENGTHS[1:]] + ["and more"]
-    names = [f"{start} {end} characters" for start, end in zip(LENGTHS, ends, strict=True)]
+    names = [f"{start} to {stop - 1} characters" for start, stop in pairwise(LENGTHS)]
+    names.append(f"{LENGTHS[-1]} and more characters")
     return pd.cut(texts.str.len(), [*LENGTHS, np.inf], right=False, labels=names)
 
 
@@ -210,13 +219,16 @@ def _per_aspect(
     predicted = predictions.mentions[known]
     metrics: list[AspectMetrics] = []
     for i, name in enumerate(aspects):
+        # A slice keeps the axis of aspects, which is then one long.
         rows = aspect_rows(truth[:, i : i + 1], predicted[:, i : i + 1])
+        mention_f1 = bootstrap.point_estimate(label_f1, rows["aspect_mention_micro_f1"])
+        polarity_f1 = bootstrap.point_estimate(label_f1, rows["aspect_polarity_micro_f1"])
         metrics.append(
             {
                 "aspect": name,
                 "n": int(truth[:, i].any(1).sum()),
-                "mention_f1": bootstrap.point_estimate(label_f1, rows["aspect_mention_micro_f1"]),
-                "polarity_f1": bootstrap.point_estimate(label_f1, rows["aspect_polarity_micro_f1"]),
+                "mention_f1": mention_f1,
+                "polarity_f1": polarity_f1,
             }
         )
     return sorted(metrics, key=lambda aspect: -aspect["n"])
@@ -235,6 +247,7 @@ def score(
     model = methods["model"]
     predicted = model.probabilities.argmax(1)
     confusion = confusion_matrix(truth, predicted, len(classes))
+    # Whole products are resampled where there are enough: `grouped` tells the page which it was.
     return {
         "n": len(test),
         "annotated": int(annotated(test["aspects"]).sum()),
@@ -255,6 +268,7 @@ def flatten_metrics(scores: Scores) -> Metrics:
     """Return the metrics of `score` under flat names; those of a baseline as ``baseline/name``."""
     metrics = {}
     for method, values in scores["metrics"].items():
+        # The gate and `beauty show` find a baseline by this slash.
         prefix = "" if method == "model" else f"{method}/"
         for name, value in values.items():
             metrics[prefix + name] = value
@@ -291,6 +305,7 @@ def read_splits(data: Path, classes: list[str]) -> dict[str, pd.DataFrame]:
             "ingest.split.test in params.yaml"
         )
     data_classes = read_json(data / "schema.json")["classes"]
+    # The labels in the data are numbers: with other classes they would mean something else.
     if data_classes != classes:
         raise ValueError(
             f"{data / 'schema.json'}: classes {data_classes}, but the model knows {classes}; "
@@ -306,6 +321,7 @@ def _worst_errors(
     table = prediction_table(test, predictions, classes)
     table["confidence"] = predictions.probabilities.max(1)
     table["text"] = test["text"]
+    # Sure and wrong is what misleads people most, and where wrong labels gather.
     wrong = table[table["label"] != table["prediction"]]
     worst = wrong.nlargest(count, "confidence", keep="first")
     return worst.assign(text=[excerpt(text, "", ERROR_LENGTH) for text in worst["text"]])
@@ -359,6 +375,7 @@ def evaluate_model(predictor: Predictor, data: Path, folder: Path, params: Evalu
         "tfidf_logreg": tfidf,
     }
     notes = [f"TF-IDF + logistic regression: {note}."]
+    # A model without aspects has learned none of them; nothing is then said to be missing.
     unknown = _unknown_aspects(test["aspects"], aspects) if aspects else []
     if unknown:
         notes.append(
@@ -374,6 +391,7 @@ def evaluate_model(predictor: Predictor, data: Path, folder: Path, params: Evalu
     counts = np.array(scores["confusion"])
     confusion_png(folder / "confusion.png", counts, classes, with_shares=True)
     reliability_png(folder / "reliability.png", scores["calibration"])
+    # What customers say is about all texts, not only the tested ones.
     write_needs(
         folder=folder,
         frame=pd.concat(frames.values(), ignore_index=True),

@@ -34,6 +34,7 @@ def mentions(column: pd.Series[Any], aspects: list[str]) -> Bools:
         if of_text is None:
             continue
         for annotation in of_text:
+            # The model has learned the aspects of its training data; these may have others.
             aspect = position.get(annotation["category"])
             if aspect is not None:
                 mentioned[row, aspect, POLARITIES.index(annotation["polarity"])] = True
@@ -51,6 +52,7 @@ def majority(
     """Predict the class and, for each aspect, the polarities that most training texts have."""
     probabilities = baselines.majority(train["label"].to_numpy(), len(classes), len(test))
     seen = mentions(train["aspects"], aspects)[annotated(train["aspects"])]
+    # More than half of the annotated texts; of most aspects that is none, and nothing is predicted.
     usual = 2 * seen.sum(0) > len(seen)
     return MethodPredictions(probabilities, np.tile(usual, (len(test), 1, 1)))
 
@@ -63,12 +65,13 @@ def _one_vs_rest(
     Return its answers for each of ``others``.
     """
     answers = [np.zeros((other.shape[0], labels.shape[1]), bool) for other in others]
+    # A column that no text has stays False.
     for column in np.flatnonzero(labels.any(0)):
         # scikit-learn refuses to learn from one class; what all texts have needs no model.
         always = labels[:, column].all()
         model = None if always else baselines.fit(features, labels[:, column], setting)
         for answer, other in zip(answers, others, strict=True):
-            if other.shape[0]:
+            if other.shape[0]:  # scikit-learn refuses to predict nothing
                 answer[:, column] = True if model is None else model.predict(other)
     return answers
 
@@ -93,7 +96,7 @@ def _predict_aspects(
         inputs[split] = features[split][known]
         of_split = mentions(frames[split]["aspects"], aspects)[known]
         truth[split] = of_split.reshape(len(known), columns)
-    best = -1.0
+    best = -1.0  # below any F1, so that without validation texts the first setting is taken
     predicted = np.zeros((features["test"].shape[0], columns), bool)
     if inputs["train"].shape[0]:
         for setting in baselines.settings(ASPECT_STRENGTHS):
@@ -109,10 +112,10 @@ def _predict_aspects(
 def tfidf_logreg(
     frames: dict[str, pd.DataFrame], classes: list[str], aspects: list[str], seed: int
 ) -> tuple[MethodPredictions, str]:
-    """Return what TF-IDF and logistic regression predict for the test texts, and how it was trained.
+    """Return what TF-IDF and logistic regression predict for the test texts, and a note.
 
     With fewer than two classes or no n-gram that two training texts share there is nothing to
-    learn: then it predicts as the majority does, and the note says so.
+    learn: then it predicts as the majority does. The note says how it was trained.
     """
     size = min(MAX_TEXTS, len(frames["train"]))
     frames = frames | {"train": frames["train"].sample(size, random_state=seed)}
@@ -123,6 +126,7 @@ def tfidf_logreg(
         features = baselines.tfidf_features(texts)
     except ValueError:  # scikit-learn: no n-gram is left
         return fallback, "not trained: too few training texts; stands in as the majority"
+    # Before the check below: aspects can be learned where all texts are of one class.
     mentioned = _predict_aspects(features, frames, aspects)
     if len(set(labels["train"])) < 2:
         note = "not trained: the training texts have one class only; stands in as the majority"

@@ -1,4 +1,4 @@
-"""The words that tell negative texts from positive ones: what is spoken of where nobody annotated."""
+"""Words that tell negative texts from positive ones: subjects where nobody annotated."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def log_odds(first: NDArray[Any], second: NDArray[Any], every: NDArray[Any]) -> 
 
 def _content_words(text: str) -> list[str]:
     """Return the distinct words of ``text`` that may name a subject."""
+    # A set: a word counts once per text, or one angry text with ten "leaking" would be a need.
     content = {word.casefold() for word in words(text) if len(word) > 1 and word.isalpha()}
     return sorted(content - STOP_WORDS)
 
@@ -64,18 +65,21 @@ def _groups(category: pd.Series[Any]) -> Iterator[tuple[str, NDArray[np.bool_]]]
 def characteristic_words(
     texts: pd.Series[Any], polarity: NDArray[np.int64], category: pd.Series[Any]
 ) -> pd.DataFrame:
-    """Return the mentions (row, aspect, level) of words that tell negative texts from positive ones.
+    """Return the mentions (row, aspect, level) of characteristic words.
 
-    That is so in a category, or over all texts. ``polarity`` [n] is 0 for negative, 2 for positive.
+    They tell negative texts from positive ones, in a category or over all texts.
+    ``polarity`` [n] is 0 for negative, 2 for positive.
     Words in fewer than `MIN_TEXTS` texts do not count.
     """
+    # With its columns, which the caller reads.
     nothing = pd.DataFrame({"row": [], "aspect": [], "level": []})
+    # scikit-learn refuses a least number of texts that is larger than all.
     vectorizer = CountVectorizer(analyzer=_content_words, min_df=min(MIN_TEXTS, len(texts)))
     try:
         present = vectorizer.fit_transform(texts).tocsr()
     except ValueError:  # scikit-learn: no word is in enough texts
         return nothing
-    by_word = present.tocsc()
+    by_word = present.tocsc()  # a column of it is the texts that have the word
     names = vectorizer.get_feature_names_out()
 
     def count(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -93,6 +97,7 @@ def characteristic_words(
                 # With several categories a word must also tell the category from the others, so
                 # that "bad" does not head every list; over all texts it need not.
                 score = np.minimum(score, log_odds(here, count(~inside & signed), every))
+            # Stable: words of one score come by the alphabet, each time.
             highest = np.argsort(-score, kind="stable")[:WORDS]
             for word in highest[score[highest] >= MIN_SCORE]:
                 rows = by_word.indices[by_word.indptr[word] : by_word.indptr[word + 1]]

@@ -1,4 +1,7 @@
-"""What this family measures and compares with, as data: a new metric or the words for a baseline go here."""
+"""What this family measures and compares with, as data.
+
+A new metric, or the words for a new baseline, go here and nowhere else.
+"""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ def write_needs(
     positive. Without ``aspects`` the subjects are characteristic words.
     """
     frame = frame.reset_index(drop=True)
+    # Classes may be stars or anything else: such a text has no polarity as a whole.
     of_class = [POLARITIES.index(name) if name in POLARITIES else -1 for name in classes]
     polarity = np.array(of_class)[frame["label"]]
     mentioned = [whole_texts(polarity)]

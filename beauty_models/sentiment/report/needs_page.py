@@ -66,7 +66,7 @@ details.need > summary > :first-child { overflow-wrap: anywhere }
   details.need > summary > :nth-child(n + 3) { grid-column: 2 }
 }
 </style>""")
-Row = Any  # a row of the needs table
+Row = Any  # a row of the needs table, as pandas' itertuples yields it
 
 
 class NeedsFacts(NamedTuple):
@@ -103,7 +103,7 @@ def _quotes(texts: Sequence[str], color: str) -> list[Html]:
 
 
 def _bar(row: Row) -> Html:
-    """Return a diverging bar of shares: neutral around the middle, negative left, positive right."""
+    """Return a diverging bar: neutral around the middle, negative left, positive right."""
     # Half the width is all mentions, so that a bar that is all of one sign still fits its side.
     scale = 0.5 / row.n
     half = row.neutral / 2
@@ -131,6 +131,7 @@ def _mentions(row: Row, most: int) -> Html:
         height=4,
         label=f"{row.n} mentions",
     )
+    # Told, because predictions err; what people annotated needs no word.
     predicted = f", {row.n - row.annotated:,} predicted" if row.annotated < row.n else ""
     return tag("span", f"{row.n:,} mentions{predicted}", bar, _class="numbers")
 
@@ -149,6 +150,7 @@ def _needs(rows: pd.DataFrame) -> Html:
             tag("span", _share(row), _class="numbers"),
         )
         quotes = _quotes(row.complaints, "bad") + _quotes(row.praise, "good")
+        # Complaints first: they are what a maker of products can change.
         lines.append(tag("details", summary, tag("div", *quotes), _class="need"))
     return tag("div", *lines)
 
@@ -170,7 +172,7 @@ def _movement(months: pd.DataFrame) -> Html:
     negative_now, n_now = months.loc[recent, ["negative", "n"]].sum()
     negative_before, n_before = months.loc[~recent, ["negative", "n"]].sum()
     steady = tag("span", "steady", _class="soft small")
-    if not n_before:
+    if not n_before:  # no more months than the last ones
         return steady
     now = negative_now / n_now
     before = negative_before / n_before
@@ -185,9 +187,10 @@ def _movement(months: pd.DataFrame) -> Html:
 
 
 def _points(across: Sequence[float], shares: Sequence[float], top: float) -> str:
-    """Return the points of a line; ``across`` in percent, ``top`` is the share at the upper edge."""
+    """Return a line's points; ``across`` in percent, ``top`` the share at the upper edge."""
     points = []
     for x, share in zip(across, shares, strict=True):
+        # SVG counts down from the upper edge; an interval that reaches beyond it is cut there.
         y = PANEL - PANEL * min(share, top) / top
         points.append(f"{x:.2f},{y:.2f}")
     return " ".join(points)
@@ -235,13 +238,15 @@ def _trends(needs: pd.DataFrame) -> Html:
     months = needs[(needs["level"] == "all") & (needs["period"] != ALL)]
     periods: list[str] = []
     if len(months):
-        # A month without a text keeps its place on the axis.
+        # A month without a text keeps its place on the axis, or a gap would look like a step.
         span = pd.period_range(months["period"].min(), months["period"].max(), freq="M")
         periods = [str(period) for period in span]
     if len(periods) < RECENT:
         return html("")
     mentions = months.groupby("aspect")["n"].sum().sort_values(ascending=False, kind="stable")
     names = list(mentions[mentions >= MONTHLY * len(periods)].index[:PANELS])
+    # One scale for all panels, or a subject that is rarely criticised would look as bad as any. The
+    # quarter above the highest point is room for its interval.
     top = 1.0
     if names:
         highest = months.loc[months["aspect"].isin(names), "share_negative"].max()
@@ -266,6 +271,7 @@ def _categories(needs: pd.DataFrame) -> Html:
         subjects = rows[(rows["category"] == row.category) & (rows["aspect"] != OVERALL)]
         note = tag("span", f"  {row.n:,} texts, {_share(row)}", _class="soft small")
         head = tag("summary", tag("strong", row.category), note)
+        # <details> opens and closes without a script. The first is open, to show that they can.
         state = {} if groups else {"open": "open"}
         groups.append(tag("details", head, _needs(subjects), _class="group", **state))
     return section("By category", *groups, lead="What is said in each category; click to open.")
@@ -283,6 +289,7 @@ def _product_row(row: Row, subjects: pd.DataFrame) -> list[object]:
     """Return the cells of one product; its ``subjects`` or, where it has none, two sentences."""
     complaint: list[object] = [_leading_subject(subjects, "negative")]
     praise: list[object] = [_leading_subject(subjects, "positive")]
+    # Characteristic words are found per category: with them a product has no subjects.
     if subjects.empty:
         complaint += _quotes(row.complaints[:1], "bad")
         praise += _quotes(row.praise[:1], "good")
@@ -359,6 +366,7 @@ def _cards(
 def needs_page(needs: pd.DataFrame, facts: NeedsFacts) -> str:
     """Return the page for a needs table."""
     rows = needs[(needs["level"] == "all") & (needs["period"] == ALL)]
+    # Whole texts and subjects apart: a text is one text, but mentions several subjects.
     whole = rows[rows["aspect"] == OVERALL]
     subjects = rows[rows["aspect"] != OVERALL]
     # What is praised most is often criticised most, too: both are what people speak of. So the two

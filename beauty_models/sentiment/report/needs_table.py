@@ -28,6 +28,7 @@ OVERALL = "(whole text)"
 ALL = "all"  # the period that holds every month
 PREDICTED = 20_000  # texts without annotation that the model reads at most, a seeded sample
 QUOTE = 40  # characters of a text that is a good example: short enough to read, and it says why
+# Level → what tells its groups apart; a product has its category beside it for the page.
 LEVELS: dict[str, list[str]] = {
     "all": [],
     "category": ["category"],
@@ -99,6 +100,8 @@ def mentions_of_aspects(
     """
     known = annotated(frame["aspects"])
     mentioned = mentions(frame["aspects"], aspects)
+    # Drawn at random, for the first texts of a file may all be of one product; then in the order of
+    # the file.
     drawn = np.random.default_rng(seed).permutation(np.flatnonzero(~known))
     unknown = np.sort(drawn[:PREDICTED])
     if len(unknown):
@@ -138,6 +141,7 @@ def _quotes(part: pd.DataFrame, keys: list[str], examples: int) -> dict[str, pd.
 
 def _count(part: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return how often each group of ``keys`` was mentioned, and with which polarity."""
+    # dropna=False: a product without category counts all the same.
     groups = part.assign(n=1).groupby(keys, dropna=False)
     return groups[[*POLARITIES, "n", "annotated"]].sum()
 
@@ -160,19 +164,22 @@ def tally(
     period = pd.to_datetime(frame["date"]).dt.strftime("%Y-%m")
     texts = frame[["text", "product", "category"]].assign(period=period)
     mentioned = mentioned.join(texts.reset_index(drop=True), on="row")
+    # A column of 0 and 1 per polarity: a group's sum is its count.
     for i, name in enumerate(POLARITIES):
         mentioned[name] = (mentioned["polarity"] == i).astype("int64")
     parts = []
     for level, groups in LEVELS.items():
         part = mentioned[mentioned["level"].isin(["", level])]
         if groups:
-            part = part.dropna(subset=groups[-1:])  # texts without product are in no product
+            # A text without product is in no product's group, but in its category's.
+            part = part.dropna(subset=groups[-1:])
         total = _count(part, [*groups, "aspect"])
         total = total.assign(**_quotes(part, [*groups, "aspect"], examples))
         monthly = _count(part.dropna(subset=["period"]), [*groups, "aspect", "period"])
         for counts in (total, monthly):
             parts.append(counts.reset_index().assign(level=level))
     table = pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
+    # Wilson's interval, not the bootstrap's: many rows have few mentions, for which it holds, too.
     negative = table["negative"].to_numpy(float)
     low, high = wilson(negative, table["n"].to_numpy(float), confidence)
     table = table.assign(

@@ -1,4 +1,4 @@
-"""index.html and reliability.png: how good the model is, for who decides and for who improves it."""
+"""index.html and reliability.png: how good the model is, and where it fails."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from beauty_models.sentiment.report.scores import AspectMetrics, CalibrationBin,
 
 SLICES = 40  # shown of each kind; scores.json holds all
 HEIGHT = 220  # pixels of the reliability diagram
+# Named in the cards and slices; the table has whatever is declared.
 ACCURACY = metric_named("accuracy", declared.METRICS)
 MACRO_F1 = metric_named("macro_f1", declared.METRICS)
 CALIBRATION_ERROR = metric_named("ece", declared.METRICS)
@@ -98,6 +99,7 @@ def _comparison(scores: Scores) -> Html:
     rows = []
     for metric in displayed_metrics(declared.METRICS, model):
         value = tag("strong", format_value(metric, model))
+        # Calibration error and log loss have neither interval nor margin: their cells stay empty.
         row: list[object] = [metric.caption, value, interval_text(metric, model)]
         for method in baselines:
             row.append(format_value(metric, metrics[method]))
@@ -111,7 +113,8 @@ def _slices(scores: Scores) -> Html:
     rows = []
     for by in ("category", "language", "length"):
         parts = [part for part in scores["slices"] if part["by"] == by]
-        if by != "length":  # lengths are few and in their order
+        # Lengths are few and in their order; of categories the largest tell most.
+        if by != "length":
             parts = sorted(parts, key=lambda part: -part["n"])[:SLICES]
         rows += [slice_row(part, (ACCURACY, MACRO_F1), MACRO_F1, "texts") for part in parts]
     head = ["", "slice", "texts", ACCURACY.caption, MACRO_F1.caption, "0 to 1", "interval"]
@@ -124,7 +127,7 @@ def _worst(worst: pd.DataFrame) -> Html:
     for error in worst.itertuples():
         row = [
             tag("span", error.text),
-            tag("span", error.label, _class="t-good"),
+            tag("span", error.label, _class="t-good"),  # the label is taken for the truth
             tag("span", error.prediction, _class="t-bad"),
             f"{error.confidence:.1%}",
             tag("span", error.id, _class="soft small"),
@@ -149,6 +152,7 @@ def _cards(scores: Scores) -> Html:
     """Return the verdict and what most people ask for first."""
     metrics = scores["metrics"]
     model = metrics["model"]
+    # The verdict is by macro-F1, as the gate's is: accuracy hides the rare negative texts.
     baselines = [method for method in metrics if method != "model"]
     return stat_cards(
         [

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from beauty_models.evaluation.comparison import ClassMetrics, Slice
+from beauty_models.evaluation.comparison import ClassMetrics, MethodMetrics, Slice
 
 
 class MethodPredictions(NamedTuple):
@@ -42,7 +42,7 @@ class Scores(TypedDict):
     classes: list[str]
     grouped: bool  # whether intervals resample products, not texts
     confidence: float  # of the intervals
-    metrics: dict[str, dict[str, float]]  # method → name → value; "model" comes first
+    metrics: MethodMetrics  # "model" comes first
     confusion: list[list[int]]  # [true, predicted]
     per_class: list[ClassMetrics]
     calibration: list[CalibrationBin]

@@ -1,1 +1,1 @@
-"""What only the evaluation of tryon needs: baselines, explanations, pictures and the page."""
+"""What only the evaluation of tryon needs: its baselines and the page."""

@@ -8,7 +8,6 @@ validation split, then it learns from both splits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,7 +71,7 @@ def regression(
     probabilities = {}
     notes = []
     for head in heads:
-        inputs = {"test": features["test"]}
+        inputs = {"test": features["test"]}  # every row, for each is predicted
         labels = {}
         for split in ("train", "validation"):
             numbers = label_numbers(frames[split], head)
@@ -91,17 +90,17 @@ def hog_logreg(
 ) -> tuple[HeadProbabilities, str]:
     """Return the predictions from gradients and colours; an example without a picture has zeros."""
 
-    def gradients_and_colours(keys: pd.Series[Any]) -> NDArray[np.float32]:
-        by_key = {}
-        for key in keys:
+    by_key: dict[str, NDArray[np.float32]] = {}
+    for split in PARTS:
+        for key in frames[split]["image"]:
             if key and key not in by_key:  # several examples may show one picture
                 photo = pictures.image(key)
                 by_key[key] = np.concatenate([hog(photo), color_histogram(photo)])
-        width = len(next(iter(by_key.values())))
-        missing = np.zeros(width, np.float32)
-        return np.stack([by_key.get(key, missing) for key in keys])
-
-    features = {split: gradients_and_colours(frames[split]["image"]) for split in PARTS}
+    # A split may have no picture at all; a model with an image network has learned from some.
+    missing = np.zeros_like(next(iter(by_key.values())))
+    features = {}
+    for split in PARTS:
+        features[split] = np.stack([by_key.get(key, missing) for key in frames[split]["image"]])
     return regression(classical.standardize(features), frames, heads, DENSE_STRENGTHS)
 
 
@@ -117,6 +116,7 @@ def frozen_logreg(
     frames: dict[str, pd.DataFrame], pictures: Pictures, classifier: FusionClassifier
 ) -> tuple[HeadProbabilities, str]:
     """Return the predictions from what the backbones made of text and picture before training."""
+    # Loaded again, for the classifier's own networks have learned the task.
     cards = classifier.cards
     text = text_backbones.load(cards["text"]["base"]) if "text" in cards else None
     network = vision.load(cards["image"]["base"]) if "image" in cards else None
@@ -137,7 +137,7 @@ def frozen_logreg(
 def _frozen_features(
     towers: Towers, frame: pd.DataFrame, pictures: Pictures
 ) -> NDArray[np.float32]:
-    """Return the mean features of text and picture side by side [n, width], 0 where one is missing."""
+    """Return the mean features of text and picture, 0 where one is missing [n, width]."""
     inputs = Inputs(towers, frame["text"].tolist(), frame["image"].tolist(), pictures)
     batches = []
     with precision("auto"):
@@ -145,6 +145,7 @@ def _frozen_features(
             rows = np.arange(start, min(start + ROWS, len(frame)))
             means = []
             for places in inputs.encode_batch(rows).values():
+                # Without the factor a missing input would be what the network makes of nothing.
                 means.append(bert.mean(places.values, places.mask) * places.present[:, None])
             batches.append(torch.cat(means, -1).cpu().numpy())
     return np.concatenate(batches)
@@ -166,6 +167,7 @@ def baselines(
         predictions["tfidf_logreg"], note = tfidf_logreg(frames, heads)
         notes.append(f"TF-IDF of character 1- to 3-grams + logistic regression: {note}.")
     bases = [card["base"] for card in classifier.cards.values()]
+    # A network that began at random has no frozen features but random ones.
     if "scratch" in bases:
         notes.append("No frozen backbone to compare with: a network was trained from scratch.")
     else:

@@ -50,11 +50,13 @@ from beauty_models.tryon.report.scores import HeadProbabilities, Scores
 
 COLUMNS = 6  # photos in a row of errors.png
 NOTABLE = 0.02  # effect of a word on the probability from which it is coloured
+# The starter's gate judges by it, too: rare garments count as much as frequent ones.
 DRAWN = metric_named("macro_f1", declared.METRICS)
 
 
 def _method_name(method: str, baselines: Sequence[str], serving: Sequence[str]) -> Html:
     """Return what people call a method, and whether it serves or is a baseline."""
+    # The model appears twice: as such, and as the branch or mixture that serves.
     caption = declared.CAPTIONS.get(method, method)
     return tag(
         "span",
@@ -77,7 +79,7 @@ def _method_row(
         name,
         f"{values['n']:,.0f}",
         *(format_value(metric, values) for metric in metrics),
-        tag("div", chart, style="min-width: 150px"),
+        tag("div", chart, style="min-width: 150px"),  # on a phone it would shrink to nothing
         interval_text(DRAWN, values),
         "" if method == "model" else margin_text(DRAWN, values),
     ]
@@ -132,6 +134,7 @@ def _cards(scores: Scores) -> Html:
     first, *others = (head["name"] for head in scores["heads"])
     metrics = scores["metrics"][first]
     model = metrics["model"]
+    # The verdict comes first: most readers want that alone.
     cards = [verdict_card(DRAWN, metrics, scores["baselines"], declared.CAPTIONS)]
     for metric in displayed_metrics(declared.METRICS, model):
         cards.append(metric_card(metric, model))
@@ -153,6 +156,7 @@ def _comparisons(scores: Scores) -> Iterator[Html]:
         lead="All on the same test examples, which no method has seen. A lead counts when its "
         "whole interval lies above 0.",
     )
+    # Of a head without a labelled test example nothing was measured.
     for head in others:
         if scores["metrics"][head]:
             yield section(f"The {head}", _comparison(scores, head))
@@ -195,6 +199,7 @@ def quality_page(scores: Scores, folder: Path, reasons: Sequence[Html]) -> str:
     """
     classes = scores["classes"]
     counts = np.array(scores["confusion"])
+    # Both are drawn before the page, which carries them: it can be mailed as one file.
     errors = _picture(folder / "errors.png", "photos the model was most wrongly sure of")
     explanations = _picture(
         folder / "reasons.png", "photos with the places that decided, and words with their effect"
@@ -245,6 +250,7 @@ def _worst_errors(
     predictions: pd.DataFrame, test: pd.DataFrame, pictures: Pictures, head: str, count: int
 ) -> list[Tile]:
     """Return the ``count`` errors the model was most sure of, with their photos."""
+    # Without a known label nobody can say that an answer is wrong.
     labelled = predictions[head].notna()
     wrong = labelled & (predictions[head] != predictions[f"{head}.predicted"])
     worst = predictions[wrong].nlargest(count, f"{head}.probability", keep="first")
@@ -264,11 +270,13 @@ def _rows_to_explain(
 
     Examples with both text and photo come first. A third of ``count`` are errors.
     """
+    # Where text and photo are both there, the page can show what each of them decided.
     inputs = (test["text"] != "").astype(int) + (test["image"] != "").astype(int)
     order = predictions.assign(inputs=-inputs, sure=-predictions[f"{head}.probability"])
     # The key decides between equals, so that the same model explains the same rows.
     order = order.sort_values(["inputs", "sure", "key"])
     right = order[head] == order[f"{head}.predicted"]
+    # One of each class, or the frequent classes would fill the page.
     best = order[right].drop_duplicates(head).index.tolist()
     wrong = order[~right & order[head].notna()].index.tolist()
     return [*best[: count - count // 3], *wrong[: count // 3]]
@@ -280,6 +288,7 @@ def _word_effects(number: int, reasons: Reasons) -> Html:
         return placeholder(f"{number}. no text")
     words = []
     for word, effect in reasons.words:
+        # Most words change nothing: coloured they would hide the few that do.
         style = ""
         if effect > NOTABLE:
             style = "t-good"
@@ -302,7 +311,7 @@ def _explain_rows(
     ``file`` is not written when there are no rows.
     """
     panels = []
-    texts = []
+    texts = []  # in words, too: the picture's font has no Chinese, and a screen reader no pictures
     for number, row in enumerate(rows, 1):
         text = str(test.at[row, "text"])
         key = str(test.at[row, "image"])
@@ -328,7 +337,7 @@ def write_report(
     """Write predictions.parquet, confusion.png, errors.png, reasons.png and index.html."""
     heads = classifier.config.heads
     first = heads[0]["name"]
-    test = test.reset_index(drop=True)
+    test = test.reset_index(drop=True)  # rows are looked up by number below
     predictions = _prediction_table(test, model, heads)
     predictions.to_parquet(folder / "predictions.parquet", index=False)
     counts = np.array(scores["confusion"])

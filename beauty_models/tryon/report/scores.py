@@ -7,7 +7,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from beauty_models.evaluation.comparison import ClassMetrics
+from beauty_models.evaluation.comparison import ClassMetrics, MethodMetrics
 from beauty_models.tryon.heads import Head
 
 HeadProbabilities = dict[str, NDArray[np.float64]]
@@ -23,7 +23,7 @@ class Scores(TypedDict):
     grouped: bool  # whether intervals resample products, not examples
     confidence: float  # of the intervals
     baselines: list[str]
-    metrics: dict[str, dict[str, dict[str, float]]]  # head → method → name → value
+    metrics: dict[str, MethodMetrics]  # by head
     confusion: list[list[int]]  # [true, predicted]
     per_class: list[ClassMetrics]
     garments: dict[str, dict[str, float]]  # head → name → value, see `evaluate.garment_metrics`
