@@ -29,7 +29,7 @@ from beauty_models.backbones import text as text_backbones
 from beauty_models.backbones.vocabulary import trim
 from beauty_models.device import device, fast_bfloat16
 from beauty_models.sentiment import Finetune
-from beauty_models.sentiment.finetune import Part, Trainer
+from beauty_models.sentiment.finetune import LabelledTexts, Trainer
 from beauty_models.sentiment.model import Classifier
 from beauty_models.training.bert import layers, set_dropout
 from beauty_models.training.checkpoint import Checkpoint
@@ -70,15 +70,15 @@ def ours(
     """Return the seconds of each epoch (the first with the filling of the cache) and the macro-F1."""
     classifier = _classifier(backbone, section)
     with tempfile.TemporaryDirectory() as folder:
-        part, seconds = Part(train, classifier), []
-        trainer = Trainer(
-            classifier, part, part, section, Checkpoint(Path(folder) / "none", "", 1e9)
-        )
+        texts = LabelledTexts(train, classifier)
+        seconds = []
+        checkpoint = Checkpoint(Path(folder) / "none", "", 1e9)
+        trainer = Trainer(classifier, texts, texts, section, checkpoint)
         for epoch in range(section.epochs):
             start = time.perf_counter()
             if epoch == 0:
                 classifier.eval()
-                part.freeze(classifier, Path(folder) / "frozen.bin", section)
+                texts.compute_frozen(classifier, Path(folder) / "frozen.bin", section)
             trainer.loop.train_epoch(progress.Bar("ours", 10**9, 0, None))
             trainer.loop.epoch, trainer.loop.batch = epoch + 1, 0
             seconds.append(time.perf_counter() - start)

@@ -14,8 +14,8 @@ from beauty_models.backbones.vocabulary import trim
 from beauty_models.evaluation.calibration import temperature
 from beauty_models.sentiment.finetune import aspect_targets
 from beauty_models.sentiment.model import Classifier, load, save
-from beauty_models.training.batches import batches, by_length
-from beauty_models.training.bert import mean, tokenize
+from beauty_models.training.batches import batches_by_length, length_bucketed_batches
+from beauty_models.training.bert import mean_pool, tokenize
 from beauty_models.training.frozen_features import Activations
 from beauty_models.training.losses import class_weights, focal
 from beauty_models.training.masked_language import mask_words
@@ -113,7 +113,7 @@ def test_frozen_layers_cached_or_not_give_the_same_logits(
             mask = torch.ones(1, len(row), dtype=torch.bool)
             store.write(np.array([i]), model.encode(model.embed(row[None]), mask, 0, 1))
         hidden, mask = store.read(np.arange(4))
-        cached = model.heads(model.norm(mean(model.encode(hidden, mask, 1, 2), mask)))[0]
+        cached = model.heads(model.norm(mean_pool(model.encode(hidden, mask, 1, 2), mask)))[0]
         direct = torch.cat(
             [model(row[None], torch.ones(1, len(row), dtype=torch.bool))[0] for row in rows]
         )
@@ -146,11 +146,11 @@ def test_long_texts_lose_their_middle(tiny: text_backbones.Backbone) -> None:
 
 def test_batches_hold_every_row_once_and_little_padding() -> None:
     lengths = np.random.default_rng(0).integers(5, 120, 1000)
-    made = batches(lengths, 32, seed=1, epoch=0)
+    made = length_bucketed_batches(lengths, 32, seed=1, epoch=0)
     assert sorted(np.concatenate(made)) == list(range(1000))
     assert sum(len(b) * lengths[b].max() for b in made) / lengths.sum() < 1.1
-    assert not np.array_equal(made[0], batches(lengths, 32, seed=1, epoch=1)[0])
-    assert sorted(np.concatenate(list(by_length(lengths, 64)))) == list(range(1000))
+    assert not np.array_equal(made[0], length_bucketed_batches(lengths, 32, seed=1, epoch=1)[0])
+    assert sorted(np.concatenate(list(batches_by_length(lengths, 64)))) == list(range(1000))
 
 
 def test_focal_without_gamma_is_cross_entropy_and_gamma_spares_easy_rows() -> None:

@@ -23,7 +23,7 @@ from beauty_models.recommend.openclip import DualEncoder
 from beauty_models.retrieval.features import color_histogram
 from beauty_models.training import bert
 from beauty_models.training.augmentation import augmented
-from beauty_models.training.batches import Batch, by_length
+from beauty_models.training.batches import Batch, batches_by_length
 from beauty_models.training.finite import require_finite
 from beauty_models.training.frozen_features import Activations
 
@@ -183,7 +183,7 @@ class ImageTextPairs:
         width = self._transformer.config.hidden_size
         cache = Activations(folder / f"{name}.text.bin", self.lengths, width, dtype)
         with progress.bar(f"finetune: {name}, captions once", len(self.texts)) as bar:
-            for rows in by_length(self.lengths, INFERENCE_BATCH):
+            for rows in batches_by_length(self.lengths, INFERENCE_BATCH):
                 embedded, mask = self._embedded_tokens(rows)
                 frozen = bert.encode(
                     self._transformer, embedded, mask, 0, self.params.frozen_layers
@@ -256,7 +256,7 @@ class ImageTextPairs:
             hidden = bert.encode(
                 self._transformer, embedded, mask, self.params.frozen_layers, layers
             )
-            return bert.mean(hidden, mask)
+            return bert.mean_pool(hidden, mask)
 
     def embed_images(self, rows: Batch, step: int | None = None) -> torch.Tensor:
         """Return the normalised embeddings [n, d] of items ``rows``.
@@ -303,7 +303,7 @@ class ImageTextPairs:
         """
         images = torch.cat([self.embed_images(rows) for rows in row_blocks(len(self.keys))])
         texts = torch.zeros(len(self.texts), images.shape[1], device=images.device)
-        for rows in by_length(self.lengths, INFERENCE_BATCH):
+        for rows in batches_by_length(self.lengths, INFERENCE_BATCH):
             texts[rows] = self.embed_texts(rows)
         require_finite(images, "finetune: the embeddings of pictures")
         require_finite(texts, "finetune: the embeddings of captions")

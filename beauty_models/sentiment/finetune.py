@@ -1,9 +1,12 @@
-"""Supervised fine-tuning: the head first, then the upper layers from the top down; frozen layers are computed once."""
+"""Supervised fine-tuning: the head first, then the upper layers from the top down.
+
+What the frozen layers put out is computed once.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,120 +22,135 @@ from beauty_models.evaluation.calibration import temperature
 from beauty_models.families import Metrics
 from beauty_models.files import read_json
 from beauty_models.sentiment import Finetune
-from beauty_models.sentiment.model import STATES, Classifier, save
+from beauty_models.sentiment.model import ASPECT_STATES, Classifier, save
 from beauty_models.training.batches import (
     Batch,
-    batches,
-    by_length,
+    batches_by_length,
     class_balanced_sample,
+    length_bucketed_batches,
     passes_per_epoch,
     repeat_passes,
 )
-from beauty_models.training.bert import layers, mean, pad, set_dropout, tokenize
+from beauty_models.training.bert import layers, mean_pool, pad, set_dropout, tokenize
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
 from beauty_models.training.finite import require_finite
 from beauty_models.training.frozen_features import Activations
 from beauty_models.training.loop import EarlyStopping, Validation, finetuning_loop, train_head
 from beauty_models.training.losses import class_weights, focal
-from beauty_models.training.optimization import (
-    Optimization,
-    ParameterGroup,
-    layer_decay_groups,
-)
+from beauty_models.training.optimization import Optimization, ParameterGroup, layer_decay_groups
 from beauty_models.training.splits import read_split
 
-ROWS = 64  # per batch where nothing is learned
+INFERENCE_BATCH = 64  # texts at once where nothing is learned
 UNKNOWN = -1  # aspect target of a review that nobody annotated
 
 
 def aspect_targets(
     annotated: pd.Series[Any], aspects: list[str], polarities: list[str]
 ) -> torch.Tensor:
-    """Return [n, aspects]: 0 not mentioned, else 1 + the polarity's number, −1 where a review was not annotated.
+    """Return [n, aspects]: 0 not mentioned, else 1 + the polarity's number.
 
-    An aspect that is both praised and blamed counts as blamed: a complaint is what a shop must not miss.
+    It is −1 where a review was not annotated. An aspect that is both praised and blamed counts as
+    blamed: a complaint is what a shop must not miss.
     """
     targets = torch.zeros(len(annotated), len(aspects), dtype=torch.long)
     for row, mentions in enumerate(annotated):
         if mentions is None:
             targets[row] = UNKNOWN
             continue
+        # the worst polarity comes last, and stays
         for mention in sorted(mentions, key=lambda m: -polarities.index(m["polarity"])):
+            # a test split may speak of aspects that the model has not learned
             if mention["category"] in aspects:
-                targets[row, aspects.index(mention["category"])] = 1 + polarities.index(
-                    mention["polarity"]
-                )
+                column = aspects.index(mention["category"])
+                targets[row, column] = 1 + polarities.index(mention["polarity"])
     return targets
 
 
-class Part:
-    """One split: token rows, labels [n], aspect targets [n, aspects] and, once computed, the output of the frozen layers."""
+class LabelledTexts:
+    """One split: token ids, labels [n], aspect targets [n, aspects].
+
+    `compute_frozen` adds the output of the frozen layers, which `layer_input` then reads.
+    """
 
     def __init__(self, frame: pd.DataFrame, classifier: Classifier) -> None:
-        self.rows = tokenize(classifier.tokenizer, frame["text"].tolist(), classifier.max_tokens)
-        self.lengths = np.array([len(row) for row in self.rows], np.int64)
+        self.token_ids = tokenize(
+            classifier.tokenizer, frame["text"].tolist(), classifier.max_tokens
+        )
+        self.lengths = np.array([len(ids) for ids in self.token_ids], np.int64)
         self.labels = torch.tensor(frame["label"].to_numpy(np.int64))
         self.aspects = aspect_targets(frame["aspects"], classifier.aspects, classifier.polarities)
         self.frozen: Activations | None = None
 
-    def freeze(self, classifier: Classifier, file: Path, params: Finetune) -> None:
-        """Compute the output of the frozen layers once; `hidden` then reads it."""
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    def compute_frozen(self, classifier: Classifier, file: Path, params: Finetune) -> None:
+        """Compute the output of the frozen layers once, into ``file``."""
         if params.frozen_layers == 0:
             return
+        width = classifier.encoder.config.hidden_size
         with precision(params.precision):
+            # they are kept in the precision that they are computed in: half the disk in bfloat16
             low = torch.is_autocast_enabled(device().type)
-        kept = Activations(
-            file,
-            self.lengths,
-            classifier.encoder.config.hidden_size,
-            torch.bfloat16 if low else torch.float32,
-        )
-        with (
-            torch.no_grad(),
-            progress.bar("finetune: frozen layers, once", len(self.rows)) as bar,
-            precision(params.precision),
-        ):
-            for batch in by_length(self.lengths, ROWS):
-                hidden, mask = self.hidden(classifier, batch)
-                kept.write(batch, classifier.encode(hidden, mask, 0, params.frozen_layers))
-                bar.advance(len(batch))
-        self.frozen = kept
+            dtype = torch.bfloat16 if low else torch.float32
+            frozen = Activations(file, self.lengths, width, dtype)
+            self._fill(frozen, classifier, params.frozen_layers)
+        self.frozen = frozen
 
-    def hidden(self, classifier: Classifier, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the input [n, length, width] of the first layer that is not frozen, and its mask."""
+    @torch.no_grad()
+    def _fill(self, frozen: Activations, classifier: Classifier, frozen_layers: int) -> None:
+        with progress.bar("finetune: frozen layers, once", len(self)) as bar:
+            for batch in batches_by_length(self.lengths, INFERENCE_BATCH):
+                hidden, mask = self.layer_input(classifier, batch)
+                frozen.write(batch, classifier.encode(hidden, mask, 0, frozen_layers))
+                bar.advance(len(batch))
+
+    def layer_input(
+        self, classifier: Classifier, batch: Batch
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the input [n, length, width] of the first layer not frozen, and its mask."""
         if self.frozen:
             return self.frozen.read(batch)
-        ids, mask = pad([self.rows[i] for i in batch], classifier.tokenizer.pad_token_id)
+        token_ids = [self.token_ids[row] for row in batch]
+        ids, mask = pad(token_ids, classifier.tokenizer.pad_token_id)
         return classifier.embed(ids), mask
 
-    def batches(self, params: Finetune, epoch: int) -> list[Batch]:
-        """Return an epoch's batches; with ``imbalance: resample`` rows are drawn so that all classes are equally frequent."""
-        if params.imbalance != "resample":
-            return batches(self.lengths, params.batch, params.seed, epoch)
-        drawn = class_balanced_sample(self.labels, np.random.default_rng((params.seed, epoch, 1)))
-        return [
-            drawn[batch] for batch in batches(self.lengths[drawn], params.batch, params.seed, epoch)
-        ]
+    def batches(self, params: Finetune, number: int) -> list[Batch]:
+        """Return the batches of pass ``number``.
 
-    def loss(
-        self, classifier: Classifier, pooled: torch.Tensor, batch: Batch, params: Finetune
-    ) -> torch.Tensor:
-        """Return the loss of rows ``batch`` from their pooled features [n, width]."""
-        sentiment, aspect = classifier.heads(pooled)
-        weights = class_weights(self.labels).to(device()) if params.imbalance == "weights" else None
-        loss = focal(
-            sentiment.float(),
-            self.labels[batch].to(device()),
-            params.focal_gamma if params.imbalance == "focal" else 0.0,
-            weights,
-        )
-        targets = self.aspects[batch].to(device())
-        if bool((targets != UNKNOWN).any()):
-            entropy = nn.functional.cross_entropy(
-                aspect.float().reshape(-1, STATES), targets.reshape(-1), ignore_index=UNKNOWN
-            )
-            loss = loss + params.aspect_loss_weight * len(classifier.aspects) * entropy
-        return loss
+        With ``imbalance: resample`` rows are drawn so that all classes are equally frequent.
+        """
+        if params.imbalance != "resample":
+            return length_bucketed_batches(self.lengths, params.batch, params.seed, number)
+        random = np.random.default_rng((params.seed, number, 1))
+        drawn = class_balanced_sample(self.labels, random)
+        batches = length_bucketed_batches(self.lengths[drawn], params.batch, params.seed, number)
+        return [drawn[batch] for batch in batches]
+
+
+def _loss(
+    classifier: Classifier,
+    texts: LabelledTexts,
+    pooled: torch.Tensor,
+    batch: Batch,
+    params: Finetune,
+) -> torch.Tensor:
+    """Return the loss of rows ``batch`` from their pooled features [n, width]."""
+    sentiment, aspect = classifier.heads(pooled)
+    weights = None
+    if params.imbalance == "weights":
+        weights = class_weights(texts.labels).to(device())
+    gamma = params.focal_gamma if params.imbalance == "focal" else 0.0
+    loss = focal(sentiment.float(), texts.labels[batch].to(device()), gamma, weights)
+    targets = texts.aspects[batch].to(device())
+    # the mean over no target at all is NaN
+    if bool((targets != UNKNOWN).any()):
+        logits = aspect.float().reshape(-1, ASPECT_STATES)
+        entropy = nn.functional.cross_entropy(logits, targets.reshape(-1), ignore_index=UNKNOWN)
+        # a mean over aspects: times their number, so that a catalogue with more of them does not
+        # learn each one less
+        loss = loss + params.aspect_loss_weight * len(classifier.aspects) * entropy
+    return loss
 
 
 def _head(classifier: Classifier) -> list[nn.Parameter]:
@@ -140,17 +158,18 @@ def _head(classifier: Classifier) -> list[nn.Parameter]:
 
 
 def _groups(classifier: Classifier, params: Finetune) -> list[ParameterGroup]:
-    """Return the optimizer's groups: the head, then each layer that may learn, every one slower than the one above it."""
-    below = [] if params.frozen_layers else [classifier.encoder.embeddings]
-    blocks = [*below, *layers(classifier.encoder)[params.frozen_layers :]]
+    """Return the optimizer's groups: the head, then each layer that may learn, topmost first."""
+    blocks: list[nn.Module] = list(layers(classifier.encoder)[params.frozen_layers :])
+    if params.frozen_layers == 0:
+        blocks.insert(0, classifier.encoder.embeddings)
     return [
         {"params": _head(classifier), "lr": params.head_learning_rate},
         *layer_decay_groups(blocks, params.learning_rate, params.layer_decay),
     ]
 
 
-def _thaw(classifier: Classifier, epoch: int, params: Finetune) -> int:
-    """Let the layers of ``epoch`` learn, and the embeddings with layer 0; return the lowest of them."""
+def _unfreeze(classifier: Classifier, epoch: int, params: Finetune) -> int:
+    """Let the layers of ``epoch`` learn, and the embeddings with layer 0; return the lowest."""
     stack = layers(classifier.encoder)
     lowest = max(params.frozen_layers, len(stack) - (epoch + 1) * params.unfreeze_per_epoch)
     classifier.encoder.requires_grad_(False)
@@ -159,48 +178,54 @@ def _thaw(classifier: Classifier, epoch: int, params: Finetune) -> int:
     return lowest
 
 
-def _mode(classifier: Classifier, training: bool) -> None:
+def _set_training(classifier: Classifier, training: bool) -> None:
     classifier.train(training)
     classifier.encoder.set_attn_implementation(attention(training))
 
 
+class PooledFeatures(NamedTuple):
+    """What a classifier makes of a split."""
+
+    means: torch.Tensor  # [n, width], over the tokens, before normalisation
+    logits: torch.Tensor  # [n, classes]
+
+
 @torch.no_grad()
-def _pooled(
-    classifier: Classifier, part: Part, params: Finetune
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return, for every row, the mean over the tokens before its normalisation [n, width] and the logits of the classes."""
-    _mode(classifier, training=False)
-    means = torch.zeros(len(part.rows), classifier.encoder.config.hidden_size)
-    logits = torch.zeros(len(part.rows), len(classifier.classes))
-    for batch in by_length(part.lengths, ROWS):
+def _pooled_features(
+    classifier: Classifier, texts: LabelledTexts, params: Finetune
+) -> PooledFeatures:
+    """Return the features of the whole encoder, and their logits, for every row of ``texts``."""
+    _set_training(classifier, training=False)
+    depth = len(layers(classifier.encoder))
+    means = torch.zeros(len(texts), classifier.encoder.config.hidden_size)
+    logits = torch.zeros(len(texts), len(classifier.classes))
+    for batch in batches_by_length(texts.lengths, INFERENCE_BATCH):
         with precision(params.precision):
-            hidden, mask = part.hidden(classifier, batch)
-            hidden = classifier.encode(
-                hidden, mask, params.frozen_layers, len(layers(classifier.encoder))
-            )
-        pooled = mean(hidden, mask)
-        means[batch], logits[batch] = (
-            pooled.cpu(),
-            classifier.heads(classifier.norm(pooled))[0].cpu(),
-        )
-    return means, require_finite(logits, "finetune: the logits of a whole split")
+            hidden, mask = texts.layer_input(classifier, batch)
+            hidden = classifier.encode(hidden, mask, params.frozen_layers, depth)
+        # heads and normalisation are small, and run in float32
+        pooled = mean_pool(hidden, mask)
+        means[batch] = pooled.cpu()
+        logits[batch] = classifier.heads(classifier.norm(pooled))[0].cpu()
+    require_finite(logits, "finetune: the logits of a whole split")
+    return PooledFeatures(means, logits)
 
 
-def _train_head(classifier: Classifier, part: Part, params: Finetune) -> None:
+def _train_head(classifier: Classifier, texts: LabelledTexts, params: Finetune) -> None:
     """Train the head alone, on features of the whole encoder that are computed once."""
-    means, _ = _pooled(classifier, part, params)
+    means = _pooled_features(classifier, texts, params).means
     optimizer = torch.optim.AdamW(
         _head(classifier), lr=params.head_learning_rate, weight_decay=params.weight_decay
     )
 
-    def batches_of(epoch: int) -> list[Batch]:
-        return part.batches(params, epoch)
+    def batches(epoch: int) -> list[Batch]:
+        return texts.batches(params, epoch)
 
     def loss(batch: Batch) -> torch.Tensor:
         pooled = classifier.norm(means[batch].to(device()))
-        return part.loss(classifier, pooled, batch, params)
+        return _loss(classifier, texts, pooled, batch, params)
 
-    train_head(classifier, optimizer, len(part.rows), batches_of, loss, params)
+    train_head(classifier, optimizer, len(texts), batches, loss, params)
 
 
 class Trainer:
@@ -209,27 +234,29 @@ class Trainer:
     def __init__(
         self,
         classifier: Classifier,
-        train: Part,
-        validation: Part,
+        train: LabelledTexts,
+        validation: LabelledTexts,
         params: Finetune,
         checkpoint: Checkpoint,
     ) -> None:
-        self.classifier, self.train, self.validation = classifier, train, validation
+        self.classifier = classifier
+        self.train = train
+        self.validation = validation
         self.params = params
         self.lowest = 0  # layer that learns in the current epoch
-        once = -(-len(train.rows) // params.batch)
-        self.passes = passes_per_epoch(once, params.epochs, params.min_steps)
-        per_epoch = self.passes * once
-        self.optimization = Optimization(
-            classifier, _groups(classifier, params), per_epoch * params.epochs, params
-        ).watched("finetune", checkpoint)
-        self.stopping = EarlyStopping(self.optimization.weights, params.patience)
-        self.loop = finetuning_loop(self, params.epochs, per_epoch, checkpoint)
+        steps_per_pass = -(-len(train) // params.batch)
+        self.passes = passes_per_epoch(steps_per_pass, params.epochs, params.min_steps)
+        steps_per_epoch = self.passes * steps_per_pass
+        steps = steps_per_epoch * params.epochs
+        optimization = Optimization(classifier, _groups(classifier, params), steps, params)
+        self.optimization = optimization.watched("finetune", checkpoint)
+        self.stopping = EarlyStopping(optimization.weights, params.patience)
+        self.loop = finetuning_loop(self, params.epochs, steps_per_epoch, checkpoint)
 
     def begin_epoch(self, epoch: int) -> None:
         """Let the layers of ``epoch`` learn."""
-        self.lowest = _thaw(self.classifier, epoch, self.params)
-        _mode(self.classifier, training=True)
+        self.lowest = _unfreeze(self.classifier, epoch, self.params)
+        _set_training(self.classifier, training=True)
 
     def batches(self, epoch: int) -> list[Batch]:
         """Return the batches of ``epoch``, which passes several times over few rows."""
@@ -239,14 +266,17 @@ class Trainer:
 
     def step(self, batch: Batch, number: int) -> float:
         """Learn from rows ``batch``; return their loss."""
-        classifier, params = self.classifier, self.params
-        with precision(params.precision):
+        classifier = self.classifier
+        depth = len(layers(classifier.encoder))
+        with precision(self.params.precision):
+            # layers that are not thawed yet keep no activations for a backward pass; with layer 0
+            # the embeddings learn, too, and `layer_input` computes them
             with torch.set_grad_enabled(self.lowest == 0):
-                hidden, mask = self.train.hidden(classifier, batch)
-                hidden = classifier.encode(hidden, mask, params.frozen_layers, self.lowest)
-            depth = len(layers(classifier.encoder))
+                hidden, mask = self.train.layer_input(classifier, batch)
+                hidden = classifier.encode(hidden, mask, self.params.frozen_layers, self.lowest)
             hidden = classifier.encode(hidden, mask, self.lowest, depth)
-        loss = self.train.loss(classifier, classifier.norm(mean(hidden, mask)), batch, params)
+        pooled = classifier.norm(mean_pool(hidden, mask))
+        loss = _loss(classifier, self.train, pooled, batch, self.params)
         loss.backward()
         value = loss.item()
         self.optimization.step(value)
@@ -255,22 +285,28 @@ class Trainer:
     def validate(self) -> Validation:
         """Return the validation macro-F1, over the classes that occur, as evaluate counts it."""
         labels = self.validation.labels
-        predicted = _pooled(self.classifier, self.validation, self.params)[1].argmax(-1)
-        score = float(
-            f1_score(labels, predicted, average="macro", labels=np.unique(labels), zero_division=0)
+        logits = _pooled_features(self.classifier, self.validation, self.params).logits
+        score = f1_score(
+            labels, logits.argmax(-1), average="macro", labels=np.unique(labels), zero_division=0
         )
-        return Validation({"validation_macro_f1": score}, score)
+        return Validation({"validation_macro_f1": float(score)}, float(score))
 
 
 def _classifier(data: Path, pretrained: Path, params: Finetune) -> Classifier:
+    """Return a classifier of the classes in ``data`` on the encoder in ``pretrained``.
+
+    Raises:
+        ValueError: more layers are frozen than there are.
+    """
     schema = read_json(data / "schema.json")
     encoder = network(AutoModel, pretrained, add_pooling_layer=False)
     depth = len(layers(encoder))
     if params.frozen_layers >= depth:
         raise ValueError(
-            f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the backbone's {depth} layers leave none to train"
+            f"params.yaml: finetune.frozen_layers: {params.frozen_layers} of the backbone's "
+            f"{depth} layers leave none to train"
         )
-    return Classifier(
+    classifier = Classifier(
         encoder,
         from_pretrained(AutoTokenizer, pretrained),
         schema["classes"],
@@ -279,39 +315,43 @@ def _classifier(data: Path, pretrained: Path, params: Finetune) -> Classifier:
         read_json(pretrained / "backbone.json"),
         params.dropout,
     )
+    set_dropout(classifier, params.dropout)
+    return classifier
 
 
 def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> Metrics:
-    """Fine-tune the encoder in ``pretrained`` on ``data/train.parquet``; save the best epoch's weights to ``model``.
+    """Fine-tune the encoder in ``pretrained`` on ``data/train.parquet``; save it to ``model``.
 
-    The best epoch is that of the highest macro-F1 on ``data/validation.parquet``, which also calibrates the probabilities.
+    The weights are those of the epoch with the highest macro-F1 on ``data/validation.parquet``,
+    which also calibrates the probabilities.
 
     Returns:
         ``validation_macro_f1``, ``epochs`` that were run, ``temperature``.
 
     Raises:
         ValueError: a split is empty, or more layers are frozen than there are.
+        NotFiniteError: the training ran away.
     """
     classifier = _classifier(data, pretrained, params).to(device())
-    set_dropout(classifier, params.dropout)
-    parts = {}
-    checkpoint = Checkpoint(
-        model, fingerprint(__name__, params, data, pretrained), params.checkpoint_minutes
-    )
-    _mode(classifier, training=False)
+    identity = fingerprint(__name__, params, data, pretrained)
+    checkpoint = Checkpoint(model, identity, params.checkpoint_minutes)
+    _set_training(classifier, training=False)
+    splits: dict[str, LabelledTexts] = {}
     for name in ("train", "validation"):
-        frame = read_split(data, name, "labelled reviews")
-        parts[name] = Part(frame, classifier)
-        parts[name].freeze(classifier, checkpoint.file.with_name(f"{name}.bin"), params)
+        texts = LabelledTexts(read_split(data, name, "labelled reviews"), classifier)
+        texts.compute_frozen(classifier, checkpoint.file.with_name(f"{name}.bin"), params)
+        splits[name] = texts
+    train = splits["train"]
+    validation = splits["validation"]
     state = checkpoint.load()
     if state is None:
-        _train_head(classifier, parts["train"], params)
-    trainer = Trainer(classifier, parts["train"], parts["validation"], params, checkpoint)
+        # a checkpoint holds the head as it is by then
+        _train_head(classifier, train, params)
+    trainer = Trainer(classifier, train, validation, params, checkpoint)
     trainer.loop.run(state)
     trainer.optimization.load_weights(trainer.stopping.weights)
-    classifier.temperature = temperature(
-        _pooled(classifier, parts["validation"], params)[1], parts["validation"].labels
-    )
+    logits = _pooled_features(classifier, validation, params).logits
+    classifier.temperature = temperature(logits, validation.labels)
     save(classifier, model, trainer.loop.history)
     checkpoint.clear()
     return {

@@ -1,4 +1,4 @@
-"""Batches of rows whose lengths are alike: shuffled ones for training, sorted ones where nothing is learned."""
+"""Batches of row numbers: shuffled ones for training, sorted ones where nothing is learned."""
 
 from __future__ import annotations
 
@@ -13,40 +13,47 @@ from beauty_models.training.losses import class_weights
 Batch = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-def batches(
+def length_bucketed_batches(
     lengths: np.ndarray[tuple[int], np.dtype[np.int64]],
     size: int,
     seed: int,
     epoch: int,
     pool: int = 64,
 ) -> list[Batch]:
-    """Return shuffled batches of row numbers in which lengths are alike, so that little is spent on padding.
+    """Return shuffled batches of row numbers in which lengths are alike.
 
-    Rows are shuffled, sorted by length within pools of ``pool`` batches, cut, and the batches shuffled.
+    Little is then spent on padding. Rows are shuffled, sorted by length within pools of ``pool``
+    batches, cut, and the batches shuffled.
     """
     random = np.random.default_rng((seed, epoch))
     order = random.permutation(len(lengths))
-    found = []
+    batches = []
     for start in range(0, len(order), size * pool):
-        part = order[start : start + size * pool]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        found += [part[i : i + size] for i in range(0, len(part), size)]
-    return [found[i] for i in random.permutation(len(found))]
+        rows = order[start : start + size * pool]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[i : i + size] for i in range(0, len(rows), size)]
+    # else every pool would begin with its shortest rows
+    return [batches[i] for i in random.permutation(len(batches))]
 
 
-def by_length(lengths: np.ndarray[tuple[int], np.dtype[np.int64]], size: int) -> Iterator[Batch]:
-    """Yield all rows once, longest first (the largest batch meets the memory limit at once), ``size`` at a time."""
+def batches_by_length(
+    lengths: np.ndarray[tuple[int], np.dtype[np.int64]], size: int
+) -> Iterator[Batch]:
+    """Yield all rows once, longest first, ``size`` at a time."""
+    # the largest batch comes first, so that a lack of memory shows at once
     order = np.argsort(-lengths, kind="stable")
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
-def passes_per_epoch(once: int, epochs: int, min_steps: int) -> int:
-    """Return how often an epoch passes over the data, which takes ``once`` steps.
+def passes_per_epoch(steps_per_pass: int, epochs: int, min_steps: int) -> int:
+    """Return how often an epoch passes over the data: once, or more often over little data.
 
     All ``epochs`` together then have ``min_steps`` steps at least.
     """
-    return max(1, -(-min_steps // max(1, once * epochs)))
+    once = max(1, steps_per_pass * epochs)
+    # rounded up
+    return max(1, -(-min_steps // once))
 
 
 def repeat_passes(
@@ -66,7 +73,8 @@ def class_balanced_sample(labels: torch.Tensor, random: np.random.Generator) -> 
 
     A row without a label (negative) has weight 1, as a row of a class of average size has.
     """
-    labelled = class_weights(labels[labels >= 0])
-    weights = torch.where(labels >= 0, labelled[labels], 1.0).double().numpy()
+    per_class = class_weights(labels[labels >= 0])
+    # a negative label picks some class's weight here, which `where` then drops
+    weights = torch.where(labels >= 0, per_class[labels], 1.0).double().numpy()
     drawn: Batch = random.choice(len(weights), len(weights), p=weights / weights.sum())
     return drawn

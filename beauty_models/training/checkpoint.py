@@ -1,11 +1,13 @@
-"""Checkpoints that survive ``kill -9``: saved whole beside a stage's output, found again by what the stage was fed.
+"""Checkpoints that survive ``kill -9``: saved whole beside a stage's output.
 
-A checkpoint belongs to one fingerprint: the stage's params, the bytes of its inputs and the code that it runs. When any of them
-changed, the old checkpoint is not used. Stages draw randomness from (seed, step), so a step number is all the state
-that random generators need, and a resumed run ends with the weights of an undisturbed one.
+A checkpoint belongs to one fingerprint: the stage's params, the bytes of its inputs and the code
+that it runs. When any of them changed, the old checkpoint is not used. Stages draw randomness from
+(seed, step), so a step number is all the state that random generators need, and a resumed run ends
+with the weights of an undisturbed one.
 
-A file begins with the digest of all that follows, so that a truncated or flipped one is known before it is unpickled. The
-last two checkpoints are kept: a damaged one costs the minutes between two, not the run. What is not finite is not saved.
+A file begins with the digest of all that follows, so that a truncated or flipped one is known
+before it is unpickled. The last two checkpoints are kept: a damaged one costs the minutes between
+two, not the run. What is not finite is not saved.
 """
 
 from __future__ import annotations
@@ -36,14 +38,15 @@ def fingerprint(module: str, params: Section, *inputs: Path) -> str:
 
     ``module`` is the ``__name__`` of the module that holds the stage's function.
     """
+    # another torch may compute other bits, and a resumed run must end with the same ones
     digest = hashlib.sha256(params.model_dump_json().encode() + torch.__version__.encode())
     digest.update(code.text(module).encode())
-    for place in inputs:
-        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if not file.is_file():
-                continue
+    for path in inputs:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in filter(Path.is_file, files):
             with file.open("rb") as stream:
-                digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+                content = hashlib.file_digest(stream, "sha256").digest()
+            digest.update(file.name.encode() + content)
     return digest.hexdigest()
 
 
@@ -68,11 +71,17 @@ def _flaw(file: Path) -> str | None:
 
 
 class Checkpoint:
-    """The checkpoints of the run that writes ``output``; they lie in ``<output>.checkpoint``, outside what DVC deletes."""
+    """The checkpoints of the run that writes ``output``, ``minutes`` apart.
+
+    ``identity`` is the run's `fingerprint`.
+    """
 
     def __init__(self, output: Path, identity: str, minutes: float) -> None:
+        # beside the output and not in it: DVC deletes outputs before a stage runs
         self.file = output.with_name(output.name + ".checkpoint") / "state.pt"
-        self._identity, self._every, self._saved = identity, minutes * 60, time.monotonic()
+        self._identity = identity
+        self._interval = minutes * 60  # seconds
+        self._saved = time.monotonic()
         self._own = False  # whether `file` is of this run
 
     @property
@@ -85,14 +94,17 @@ class Checkpoint:
 
         A damaged file is set aside with a line, and the one before it is tried.
         """
-        for left in self.file.parent.glob(f".{self.file.name}.*.tmp"):
-            left.unlink()  # half a file of a run that was killed while it saved
-        found = False
+        # half a file of a run that was killed while it saved
+        for half in self.file.parent.glob(f".{self.file.name}.*.tmp"):
+            half.unlink()
+        exists = False
         for file in (self.file, self.previous):
+            # lexists: a link that leads nowhere is a flaw, not nothing
             if not os.path.lexists(file):
                 continue
-            found = True
-            if flaw := _flaw(file):
+            exists = True
+            flaw = _flaw(file)
+            if flaw is not None:
                 self._set_aside(file, flaw)
                 continue
             with file.open("rb") as stream:
@@ -101,20 +113,22 @@ class Checkpoint:
             if state.pop("identity") == self._identity:
                 self._own = True
                 return state
-        if found:
+        if exists:
             progress.log_line(
-                f"checkpoint: none in {self.file.parent} fits these params, data and code; starting from the beginning"
+                f"checkpoint: none in {self.file.parent} fits these params, data and code; "
+                "starting from the beginning"
             )
         return None
 
     def _set_aside(self, file: Path, flaw: str) -> None:
-        """Rename a damaged ``file``, tell of it, and delete the oldest of those that were set aside before."""
+        """Rename a damaged ``file`` and tell of it; delete the oldest that was set aside before."""
+        # not deleted: a damaged file is a sign that the disk is failing
         aside = file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
         file.replace(aside)
         progress.log_line(f"checkpoint: {file} is damaged ({flaw}); set aside as {aside.name}")
-        for old in sorted(self._aside(), key=lambda path: path.name.rpartition("-")[2])[
-            :-DAMAGED_KEPT
-        ]:
+        # by the time in the name: `file` and `previous` may both have been set aside
+        by_age = sorted(self._aside(), key=lambda path: path.name.rpartition("-")[2])
+        for old in by_age[:-DAMAGED_KEPT]:
             with suppress(OSError):
                 old.unlink()
 
@@ -123,32 +137,40 @@ class Checkpoint:
 
     def due(self) -> bool:
         """Return whether the time between two checkpoints has passed."""
-        return time.monotonic() - self._saved >= self._every
+        return time.monotonic() - self._saved >= self._interval
 
     def save(self, state: dict[str, Any]) -> None:
-        """Save ``state`` (tensors, numbers, strings and containers of them), whole or not at all; the last one stays beside it.
+        """Save ``state``, whole or not at all; the last one stays beside it.
+
+        Args:
+            state: tensors, numbers, strings and containers of them.
 
         Raises:
             OSError: the disk is full; the checkpoint before this one is still there.
-            NotFiniteError: something in ``state`` is NaN or infinite; the checkpoint before this one is still there.
+            NotFiniteError: something in ``state`` is NaN or infinite; the checkpoint before this
+                one is still there.
         """
-        if name := not_finite(state):
+        name = not_finite(state)
+        if name is not None:
             raise NotFiniteError(
-                f"{name} is not finite, so nothing was saved; {self.last_good()}. Lower the learning rate, or set "
-                "precision: float32"
+                f"{name} is not finite, so nothing was saved; {self.last_good()}. "
+                "Lower the learning rate, or set precision: float32"
             )
         try:
             self._write(state)
         except OSError:
             if not self.previous.exists():
                 raise
-            self.previous.unlink()  # a disk that has no room for three has room for two
+            # a disk that has no room for three has room for two
+            self.previous.unlink()
             self._write(state)
-        self._own, self._saved = True, time.monotonic()
+        self._own = True
+        self._saved = time.monotonic()
 
     def _write(self, state: dict[str, Any]) -> None:
         with new_file(self.file) as temporary:
             with temporary.open("w+b") as stream:
+                # the digest's place, until what follows is known
                 stream.write(b"0" * DIGEST_LENGTH + b"\n")
                 torch.save(state | {"identity": self._identity}, stream)
                 stream.seek(DIGEST_LENGTH + 1)
@@ -163,7 +185,10 @@ class Checkpoint:
         return f"the last good checkpoint is {self.file}" if self._own else "there is no checkpoint"
 
     def clear(self) -> None:
-        """Remove the checkpoints, once the output they led to is written; damaged ones that were set aside stay."""
+        """Remove the checkpoints, once the output they led to is written.
+
+        Damaged ones that were set aside stay.
+        """
         aside = set(self._aside())
         for file in self.file.parent.glob("*"):
             if file not in aside:

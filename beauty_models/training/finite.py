@@ -9,11 +9,17 @@ import torch
 
 
 class NotFiniteError(ValueError):
-    """Training ran away: a loss, a gradient or a weight is not a number any more. A lower learning rate is the user's to set."""
+    """Training ran away: a loss, a gradient or a weight is not a number any more.
+
+    It is a ValueError: a lower learning rate is the user's to set.
+    """
 
 
 def not_finite(state: Any, name: str = "") -> str | None:
-    """Return where in ``state`` (containers of tensors and numbers) the first value lies that is NaN or infinite, or None."""
+    """Return where in ``state`` the first value lies that is NaN or infinite, or None.
+
+    ``state`` are containers of tensors and numbers; ``name`` is what it is called in the answer.
+    """
     if isinstance(state, torch.Tensor):
         return None if bool(torch.isfinite(state).all()) else name
     if isinstance(state, float):
@@ -25,8 +31,9 @@ def not_finite(state: Any, name: str = "") -> str | None:
     else:
         return None
     for key, value in pairs:
-        if found := not_finite(value, f"{name}.{key}" if name else str(key)):
-            return found
+        place = not_finite(value, f"{name}.{key}" if name else str(key))
+        if place is not None:
+            return place
     return None
 
 
@@ -38,7 +45,8 @@ def require_finite(values: torch.Tensor, what: str) -> torch.Tensor:
     """
     if not bool(torch.isfinite(values).all()):
         raise NotFiniteError(
-            f"{what} are not finite numbers; set the stage's precision to float32, and where that does "
-            "not help, look at the weights that it begins with (make or restore them anew) and the data"
+            f"{what} are not finite numbers; set the stage's precision to float32, and where that "
+            "does not help, look at the weights that it begins with (make or restore them anew) "
+            "and the data"
         )
     return values

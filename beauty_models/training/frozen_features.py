@@ -1,4 +1,7 @@
-"""Outputs of frozen layers, computed once and read every epoch: rows of unequal length in one memory-mapped file."""
+"""Outputs of frozen layers, computed once and read every epoch.
+
+Rows of unequal length lie one behind the other in one memory-mapped file.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from beauty_models.training.batches import Batch
 
 
 class Activations:
-    """A file of rows [length, width], one per example. Its disk space is taken at the start, not in the middle of a run.
+    """A file of rows [length, width], one per example.
 
     Raises:
         OSError: there is not enough room on the disk.
@@ -26,36 +29,46 @@ class Activations:
         width: int,
         dtype: torch.dtype,
     ) -> None:
-        self.lengths, self.width = lengths, width
-        self._starts = np.concatenate([[0], np.cumsum(lengths)])
+        self.lengths = lengths
+        self.width = width
+        self._starts = np.concatenate([[0], np.cumsum(lengths)])  # row → its first place
         size = int(self._starts[-1]) * width
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as stream:
             try:
+                # The disk space is taken now: a page of a sparse file that finds none later ends
+                # the process by SIGBUS, in the middle of a run and without a word.
                 os.posix_fallocate(stream.fileno(), 0, max(1, size * dtype.itemsize))
             except OSError as error:
                 file.unlink()
                 raise OSError(
                     error.errno,
-                    f"{file}: {size * dtype.itemsize / 1e9:.1f} GB for the outputs of frozen layers do not fit on the disk; "
-                    "free some, or lower max_tokens",
+                    f"{file}: {size * dtype.itemsize / 1e9:.1f} GB for the outputs of frozen layers "
+                    "do not fit on the disk; free some, or lower max_tokens",
                 ) from error
-        self._values = torch.from_file(str(file), shared=True, size=size, dtype=dtype).view(
-            -1, width
-        )
-        file.unlink()  # the mapping lives on; nothing is left behind by a kill
+        values = torch.from_file(str(file), shared=True, size=size, dtype=dtype)
+        self._values = values.view(-1, width)
+        # the mapping lives on; nothing is left behind by a kill
+        file.unlink()
 
     def write(self, batch: Batch, padded: torch.Tensor) -> None:
         """Store rows ``batch`` from ``padded`` [n, longest, width]."""
         padded = padded.to("cpu", self._values.dtype)
         for row, values in zip(batch, padded, strict=True):
-            self._values[self._starts[row] : self._starts[row + 1]] = values[: self.lengths[row]]
+            start = self._starts[row]
+            length = self.lengths[row]
+            self._values[start : start + length] = values[:length]
 
     def read(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return rows ``batch`` as [n, longest, width] on the device, zeros behind their ends, and the mask [n, longest]."""
+        """Return rows ``batch`` as [n, longest, width] on the device, and the mask [n, longest].
+
+        There are zeros behind the end of a row, and the mask is false.
+        """
         lengths = torch.from_numpy(self.lengths[batch])
-        places = torch.arange(int(lengths.max()))[None, :]
-        mask = places < lengths[:, None]
-        at = torch.from_numpy(self._starts[batch])[:, None] + places
-        gathered = torch.where(mask[..., None], self._values[torch.where(mask, at, 0)], 0)
+        offsets = torch.arange(int(lengths.max()))[None, :]
+        mask = offsets < lengths[:, None]
+        places = torch.from_numpy(self._starts[batch])[:, None] + offsets
+        # behind the end of the last row there is no place: 0 is read there, and masked
+        values = self._values[torch.where(mask, places, 0)]
+        gathered = torch.where(mask[..., None], values, 0)
         return gathered.to(device(), non_blocking=True), mask.to(device(), non_blocking=True)

@@ -58,7 +58,9 @@ class EarlyStopping:
         patience: int,
         replaces: Callable[[Any, Any], bool] = operator.gt,
     ) -> None:
-        self._copy, self._replaces, self.patience = weights, replaces, patience
+        self._copy = weights
+        self._replaces = replaces
+        self.patience = patience
         self.epoch: int | None = None  # the kept one
         self.score: Any = None  # of the kept one
         self.weights: Weights = {}
@@ -74,7 +76,10 @@ class EarlyStopping:
         if self.epoch is not None and not self._replaces(score, self.score):
             self.waited += 1
             return
-        self.epoch, self.score, self.weights, self.waited = epoch, score, self._copy(), 0
+        self.epoch = epoch
+        self.score = score
+        self.weights = self._copy()
+        self.waited = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""
@@ -87,8 +92,10 @@ class EarlyStopping:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where ``state`` was taken."""
-        self.epoch, self.score = state["epoch"], state["score"]
-        self.weights, self.waited = state["weights"], state["waited"]
+        self.epoch = state["epoch"]
+        self.score = state["score"]
+        self.weights = state["weights"]
+        self.waited = state["waited"]
 
 
 @dataclass(kw_only=True)
@@ -149,13 +156,15 @@ class Loop(Generic[Batch]):
             number = self.epoch * self.steps_per_epoch + self.batch
             seed_step(self.seed, number)
             loss = self.step(batches[self.batch], number)
-            if not math.isfinite(loss):  # an Optimization tells earlier, but not every step has one
+            # an Optimization tells earlier, but not every step has one
+            if not math.isfinite(loss):
                 raise NotFiniteError(
                     f"{self.title}: step {number + 1} of {self.steps_per_epoch * self.epochs}: "
                     f"the loss is {loss:g}. Training stopped, {self.checkpoint.last_good()}. "
                     "Remedy: lower the learning rates of this stage in params.yaml"
                 )
-            self.batch, self.loss = self.batch + 1, self.loss + loss
+            self.batch += 1
+            self.loss += loss
             note = f"epoch {self.epoch + 1}/{self.epochs}, loss {self.loss / self.batch:.3f}"
             bar.advance(1, note)
             if self.checkpoint.due():
@@ -164,7 +173,9 @@ class Loop(Generic[Batch]):
     def end_epoch(self) -> None:
         """Turn to the next epoch and record the one that ends."""
         mean_loss = self.loss / self.batch
-        self.epoch, self.batch, self.loss = self.epoch + 1, 0, 0.0
+        self.epoch += 1
+        self.batch = 0
+        self.loss = 0.0
         self.record(mean_loss)
 
     def record(self, mean_loss: float) -> None:
@@ -181,7 +192,9 @@ class Loop(Generic[Batch]):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self.stateful.items()}
+        state: dict[str, Any] = {}
+        for name, part in self.stateful.items():
+            state[name] = part.state_dict()
         state["loop"] = {
             "epoch": self.epoch,
             "batch": self.batch,
@@ -199,8 +212,10 @@ class Loop(Generic[Batch]):
         if self.stopping is not None:
             self.stopping.load_state_dict(state["stopping"])
         position = state["loop"]
-        self.epoch, self.batch = position["epoch"], position["batch"]
-        self.loss, self.history = position["loss"], position["history"]
+        self.epoch = position["epoch"]
+        self.batch = position["batch"]
+        self.loss = position["loss"]
+        self.history = position["history"]
 
 
 class Trainer(Protocol[Batch]):
@@ -320,24 +335,31 @@ def train_steps(
     history: list[dict[str, float]] = []
     recent: list[float] = []  # losses since the last row of the history
     optimization.watched(title, checkpoint)
-    if state := checkpoint.load():
+    state = checkpoint.load()
+    if state is not None:
         optimization.load_state_dict(state)
-        first, history, recent = state["step"], state["history"], state["recent"]
+        first = state["step"]
+        history = state["history"]
+        recent = state["recent"]
         progress.log_line(f"{title}: resuming at step {first} of {steps}")
     with progress.bar(title, steps, first) as bar:
         for step in range(first, steps):
             seed_step(optimization.seed, step)
-            note, number = f"step {step + 1}/{steps}", None
-            if (value := loss(step)) is not None:
-                value.backward()
-                number = value.item()
-                recent.append(number)
-                note += f", loss {number:.3f}"
-            optimization.step(number, clipped)
+            note = f"step {step + 1}/{steps}"
+            step_loss = loss(step)
+            value = None
+            if step_loss is not None:
+                step_loss.backward()
+                value = step_loss.item()
+                recent.append(value)
+                note += f", loss {value:.3f}"
+            # also without a loss: the schedule counts steps
+            optimization.step(value, clipped)
             if (step + 1) % max(1, steps // 10) == 0:
                 history.append({"step": step + 1, "loss": float(np.mean(recent or [0.0]))})
                 recent = []
             bar.advance(1, note)
+            # one at the end, too: what comes before the output is written may take long
             if checkpoint.due() or step + 1 == steps:
                 position = {"step": step + 1, "history": history, "recent": recent}
                 checkpoint.save(position | optimization.state_dict())

@@ -1,4 +1,7 @@
-"""Masked language modelling (Devlin et al. 2019; whole words: Cui et al. 2021): which tokens are hidden, and the loss of guessing them."""
+"""Masked language modelling: which tokens are hidden, and the loss of guessing them.
+
+Devlin et al. 2019; whole words: Cui et al. 2021.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,19 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from beauty_models.backbones.text import Backbone
 from beauty_models.device import attention, device, precision
 from beauty_models.intake.text import words
 from beauty_models.params import Precision
-from beauty_models.training.batches import Batch, batches, by_length
+from beauty_models.training.batches import Batch, batches_by_length, length_bucketed_batches
 from beauty_models.training.bert import TOKENS, pad, set_dropout
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.loop import train_steps
 from beauty_models.training.optimization import Optimization, OptimizerParams, seed_step
 
-IGNORED = -1  # word number of special tokens: never masked
+NEVER_MASKED = -1  # word number of special tokens
 
 
 class MaskedLMParams(OptimizerParams, Protocol):
@@ -43,20 +47,48 @@ class Example:
     words: torch.Tensor
 
 
-def _word_of_characters(text: str) -> list[int]:
-    """Return, for each character, the number of its word; white space counts to the word before it."""
+def _word_numbers(text: str) -> list[int]:
+    """Return, for each character, the number of its word; white space counts to the word before."""
     numbers: list[int] = []
     for number, word in enumerate(words(text)):
-        end = text.index(word, len(numbers)) + len(word)
-        numbers += [max(0, number - 1)] * (end - len(word) - len(numbers)) + [number] * len(word)
-    return numbers + [numbers[-1] if numbers else 0] * (len(text) - len(numbers))
+        start = text.index(word, len(numbers))
+        gap = start - len(numbers)
+        numbers += [max(0, number - 1)] * gap
+        numbers += [number] * len(word)
+    last = numbers[-1] if numbers else 0
+    rest = len(text) - len(numbers)
+    return numbers + [last] * rest
+
+
+def _token_words(
+    offsets: list[tuple[int, int]], special: list[int], word_numbers: list[int]
+) -> list[int]:
+    """Return the word number of each token.
+
+    Args:
+        offsets: where each token begins and ends in its text.
+        special: 1 for tokens that the tokenizer added.
+        word_numbers: of the characters; empty where every token is a word of its own.
+    """
+    numbers = []
+    for token, ((_, end), added) in enumerate(zip(offsets, special, strict=True)):
+        if added:
+            numbers.append(NEVER_MASKED)
+        elif word_numbers and end:
+            # the last character: a piece may begin with the white space before its word
+            numbers.append(word_numbers[end - 1])
+        else:
+            numbers.append(token)
+    return numbers
 
 
 def examples(
     backbone: Backbone, texts: list[str], max_tokens: int, whole_words: bool
 ) -> list[Example]:
-    """Return ``texts`` as token ids cut to ``max_tokens``; without ``whole_words`` every token is a word of its own."""
-    found: list[Example] = []
+    """Return ``texts`` as token ids cut to ``max_tokens``.
+
+    Without ``whole_words`` every token is a word of its own.
+    """
     encoded = backbone.tokenizer(
         texts,
         truncation=True,
@@ -64,27 +96,27 @@ def examples(
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
     )
-    for text, ids, offsets, special in zip(
+    rows = zip(
         texts,
         encoded["input_ids"],
         encoded["offset_mapping"],
         encoded["special_tokens_mask"],
         strict=True,
-    ):
-        place = _word_of_characters(text) if whole_words else []
-        tokens = enumerate(zip(offsets, special, strict=True))
-        numbers = [
-            IGNORED if hidden else place[end - 1] if place and end else i
-            for i, ((_, end), hidden) in tokens
-        ]
-        found.append(Example(torch.tensor(ids), torch.tensor(numbers)))
-    return found
+    )
+    tokenized = []
+    for text, ids, offsets, special in rows:
+        word_numbers = _word_numbers(text) if whole_words else []
+        numbers = _token_words(offsets, special, word_numbers)
+        tokenized.append(Example(torch.tensor(ids), torch.tensor(numbers)))
+    return tokenized
 
 
 def mask_words(
     ids: torch.Tensor, numbers: torch.Tensor, share: float, mask_id: int, vocabulary: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hide ``share`` of the words of each row: 80 % by the mask token, 10 % by random tokens, 10 % left (Devlin et al. 2019).
+    """Hide ``share`` of the words of each row.
+
+    80 % of them by the mask token, 10 % by random tokens, and 10 % are left (Devlin et al. 2019).
 
     Args:
         ids: token ids [n, length].
@@ -93,36 +125,39 @@ def mask_words(
     Returns:
         The changed ids and the boolean places [n, length] that are to be predicted.
     """
-    fate = torch.rand(len(ids), int(numbers.max()) + 1)
-    kind = torch.rand_like(fate)
-    real = numbers >= 0
-    at = numbers.clamp(min=0)
-    chosen = (fate.gather(1, at) < share) & real
-    kind = kind.gather(1, at)
-    changed = torch.where(chosen & (kind < 0.8), mask_id, ids)
+    # drawn per word, and read by all of its tokens: they are hidden together and in one way
+    hidden_draw = torch.rand(len(ids), int(numbers.max()) + 1)
+    way_draw = torch.rand_like(hidden_draw)
+    words_of_tokens = numbers.clamp(min=0)
+    chosen = (hidden_draw.gather(1, words_of_tokens) < share) & (numbers >= 0)
+    way = way_draw.gather(1, words_of_tokens)
+    masked = chosen & (way < 0.8)
+    replaced = chosen & (way >= 0.8) & (way < 0.9)
+    changed = torch.where(masked, mask_id, ids)
     random = torch.randint_like(ids, vocabulary)
-    return torch.where(chosen & (kind >= 0.8) & (kind < 0.9), random, changed), chosen
+    return torch.where(replaced, random, changed), chosen
 
 
 def masked_loss(backbone: Backbone, rows: list[Example], share: float) -> tuple[torch.Tensor, int]:
-    """Return the summed cross-entropy of the hidden tokens and their number; logits are computed at those places only."""
-    model, tokenizer = backbone.model, backbone.tokenizer
-    numbers = nn.utils.rnn.pad_sequence(
-        [row.words for row in rows], batch_first=True, padding_value=IGNORED
+    """Return the summed cross-entropy of the hidden tokens, and their number."""
+    model = backbone.model
+    tokenizer = backbone.tokenizer
+    token_ids = [row.ids for row in rows]
+    numbers = pad_sequence(
+        [row.words for row in rows], batch_first=True, padding_value=NEVER_MASKED
     )
-    ids = nn.utils.rnn.pad_sequence(
-        [row.ids for row in rows], batch_first=True, padding_value=tokenizer.pad_token_id
-    )
+    ids = pad_sequence(token_ids, batch_first=True, padding_value=tokenizer.pad_token_id)
     changed, chosen = mask_words(
         ids, numbers, share, tokenizer.mask_token_id, model.config.vocab_size
     )
-    _, mask = pad([row.ids for row in rows])
+    _, mask = pad(token_ids)
     hidden = model.base_model(input_ids=changed.to(device()), attention_mask=mask).last_hidden_state
+    # BERT's head is `cls`, RoBERTa's `lm_head`
     head = model.cls if hasattr(model, "cls") else model.lm_head
+    # at the hidden places only: the head is as wide as the vocabulary
     logits = head(hidden[chosen.to(device())])
-    return nn.functional.cross_entropy(
-        logits.float(), ids[chosen].to(device()), reduction="sum"
-    ), int(chosen.sum())
+    loss = nn.functional.cross_entropy(logits.float(), ids[chosen].to(device()), reduction="sum")
+    return loss, int(chosen.sum())
 
 
 @torch.inference_mode()
@@ -130,50 +165,54 @@ def held_out_loss(backbone: Backbone, rows: list[Example], params: MaskedLMParam
     """Return the mean cross-entropy in nats per hidden token, on the same masks every time."""
     backbone.model.eval()
     backbone.model.set_attn_implementation(attention(training=False))
-    total, count = 0.0, 0
+    total = 0.0
+    count = 0
     lengths = np.array([len(row.ids) for row in rows])
     with precision(params.precision):
-        for step, batch in enumerate(by_length(lengths, TOKENS // int(lengths.max()))):
+        for step, batch in enumerate(batches_by_length(lengths, TOKENS // int(lengths.max()))):
+            # training's steps count from 0 upwards, so these draws are no step's
             seed_step(params.seed, -1 - step)
             loss, hidden = masked_loss(backbone, [rows[i] for i in batch], params.mask)
-            total, count = total + loss.item(), count + hidden
+            total += loss.item()
+            count += hidden
     return total / max(count, 1)
 
 
 def train(
     backbone: Backbone, rows: list[Example], params: MaskedLMParams, checkpoint: Checkpoint
 ) -> list[dict[str, float]]:
-    """Train in place, from the last checkpoint on; return the mean training loss of each tenth of the run."""
+    """Train in place, from the last checkpoint on.
+
+    Returns:
+        ``step`` and mean ``loss`` of each tenth of the run.
+    """
     model = backbone.model
     lengths = np.array([len(row.ids) for row in rows])
     per_epoch = -(-len(rows) // params.batch)
     body = list(model.base_model.parameters())
-    known = {id(p) for p in body}
+    in_body = {id(p) for p in body}
+    # the head's output layer is the embedding itself, which is in the body
+    head = [p for p in model.parameters() if id(p) not in in_body]
     groups = [
         {"params": body, "lr": params.learning_rate},
-        {
-            "params": [p for p in model.parameters() if id(p) not in known],
-            "lr": params.head_learning_rate,
-        },
+        {"params": head, "lr": params.head_learning_rate},
     ]
     model.train()
     model.set_attn_implementation(attention(training=True))
     set_dropout(model, params.dropout)
 
+    # of the current epoch: sorting all rows anew in every step would be slow
     @lru_cache(1)
-    def order(epoch: int) -> list[Batch]:
-        return batches(lengths, params.batch, params.seed, epoch)
+    def epoch_batches(epoch: int) -> list[Batch]:
+        return length_bucketed_batches(lengths, params.batch, params.seed, epoch)
 
     def loss(step: int) -> torch.Tensor | None:
+        batch = epoch_batches(step // per_epoch)[step % per_epoch]
         with precision(params.precision):
-            total, hidden = masked_loss(
-                backbone, [rows[i] for i in order(step // per_epoch)[step % per_epoch]], params.mask
-            )
+            total, hidden = masked_loss(backbone, [rows[i] for i in batch], params.mask)
+        # a few short texts may have no word that is hidden
         return total / hidden if hidden else None
 
-    return train_steps(
-        Optimization(model, groups, round(per_epoch * params.epochs), params),
-        loss,
-        checkpoint,
-        "pretrain",
-    )
+    steps = round(per_epoch * params.epochs)
+    optimization = Optimization(model, groups, steps, params)
+    return train_steps(optimization, loss, checkpoint, "pretrain")

@@ -17,7 +17,8 @@ from beauty_models.training.finite import NotFiniteError, not_finite
 Weights = dict[str, torch.Tensor]
 ParameterGroup = dict[str, Any]  # `params` and their `lr`, as torch's optimizers take it
 
-RUNAWAY = 1000.0  # times the first loss (of 1 at least): from there no run in nats or deviations comes back
+# times the first loss (of 1 at least): from there no run in nats or deviations comes back
+RUNAWAY = 1000.0
 
 
 class OptimizerParams(Protocol):
@@ -36,7 +37,9 @@ class Watch:
     """
 
     def __init__(self, title: str, steps: int, rates: Iterable[float], precision: str) -> None:
-        self.title, self.steps, self.precision = title, steps, precision
+        self.title = title
+        self.steps = steps
+        self.precision = precision
         self.rates = sorted(set(rates), reverse=True)
         self.first: float | None = None  # loss, the measure of what runs away
         self.where: Callable[[], str] = lambda: "there is no checkpoint"
@@ -49,7 +52,8 @@ class Watch:
         """
         if self.first is None and math.isfinite(value):
             self.first = value
-        if not math.isfinite(value) or value > RUNAWAY * max(1.0, self.first or 0.0):
+        highest = RUNAWAY * max(1.0, self.first or 0.0)
+        if not math.isfinite(value) or value > highest:
             raise self.error(step, f"the loss is {value:g}")
 
     def norm(self, step: int, value: torch.Tensor) -> None:
@@ -67,7 +71,8 @@ class Watch:
         Raises:
             NotFiniteError: it holds a NaN or an infinite number.
         """
-        if name := not_finite(state):
+        name = not_finite(state)
+        if name is not None:
             raise self.error(step, f"{name} is not finite")
 
     def error(self, step: int, what: str) -> NotFiniteError:
@@ -98,19 +103,24 @@ class Optimization:
         steps: int,
         params: OptimizerParams,
     ) -> None:
-        self.steps, self.seed = steps, params.seed
-        self.watch = Watch("training", steps, [group["lr"] for group in groups], params.precision)
+        self.steps = steps
+        self.seed = params.seed
+        rates = [group["lr"] for group in groups]
+        self.watch = Watch("training", steps, rates, params.precision)
         self.done = 0  # steps
+        # fused: one kernel over all weights, where the other ways take many small ones
         self.optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: warmup_linear(step, steps, params.warmup)
         )
-        known = {id(p) for group in groups for p in group["params"]}
-        self.learned = {name: p for name, p in network.named_parameters() if id(p) in known}
+        # by identity: `==` of two tensors compares their values
+        learned = {id(p) for group in groups for p in group["params"]}
+        self.learned = {name: p for name, p in network.named_parameters() if id(p) in learned}
 
     def watched(self, title: str, checkpoint: Checkpoint) -> Self:
         """Say in messages that this is ``title``, and which checkpoint is left; return self."""
-        self.watch.title, self.watch.where = title, checkpoint.last_good
+        self.watch.title = title
+        self.watch.where = checkpoint.last_good
         return self
 
     def weights(self) -> Weights:
@@ -129,21 +139,24 @@ class Optimization:
             p.copy_(weights[name])
 
     def step(self, loss: float | None, clipped: Sequence[torch.Tensor] | None = None) -> None:
-        """Follow the gradients of ``loss``, those of ``clipped`` (or all) cut to a length of 1 together, and forget them.
+        """Follow the gradients of ``loss``, and forget them.
+
+        Those of ``clipped``, or all, are cut to a length of 1 together (Pascanu et al. 2013).
 
         Raises:
-            NotFiniteError: the loss or a gradient is NaN or infinite; the weights are those before the step.
+            NotFiniteError: the loss or a gradient is NaN or infinite; the weights are those before
+                the step.
         """
         if loss is not None:
             self.watch.loss(self.done, loss)
-        every = list(self.learned.values())
-        self.watch.norm(
-            self.done, nn.utils.clip_grad_norm_(every if clipped is None else clipped, 1.0)
-        )
+        weights = list(self.learned.values())
+        norm = nn.utils.clip_grad_norm_(weights if clipped is None else clipped, 1.0)
+        self.watch.norm(self.done, norm)
         if clipped is not None:
-            known = {id(p) for p in clipped}
-            others = [p.grad for p in every if p.grad is not None and id(p) not in known]
-            self.watch.norm(self.done, nn.utils.get_total_norm(others))
+            # what is not clipped can be infinite all the same
+            cut = {id(p) for p in clipped}
+            uncut = [p.grad for p in weights if p.grad is not None and id(p) not in cut]
+            self.watch.norm(self.done, nn.utils.get_total_norm(uncut))
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.schedule.step()
@@ -170,11 +183,12 @@ class Optimization:
         self.load_weights(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.done, self.watch.first = state["done"], state["first_loss"]
+        self.done = state["done"]
+        self.watch.first = state["first_loss"]
 
 
 class EMA:
-    """The exponential moving average of what ``optimization`` trains, from the weights of now on.
+    """The exponential moving average of what ``optimization`` trains, from its present weights on.
 
     An average over many steps is steadier than the last one (Polyak & Juditsky 1992).
     """
@@ -185,7 +199,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """Move the average by 1 − ``decay`` of the way to the weights of now."""
+        """Move the average by 1 − ``decay`` of the way to the present weights."""
         for name, p in self._optimization.learned.items():
             self.weights[name].lerp_(p, 1 - decay)
 
@@ -228,11 +242,21 @@ def layer_decay_groups(
 
 
 def seed_step(seed: int, step: int) -> None:
-    """Make the randomness of step ``step`` depend on ``seed`` and ``step`` alone, so that a resumed run repeats it."""
+    """Make the randomness of a step depend on ``seed`` and ``step`` alone.
+
+    A resumed run then repeats it.
+    """
+    # more than a run has steps, so that two seeds share none
     torch.manual_seed(seed * 1_000_003 + step)
 
 
 def warmup_linear(step: int, steps: int, warmup: float) -> float:
-    """Return the factor on the learning rate: up linearly over the share ``warmup`` of ``steps``, then down to zero."""
+    """Return the factor on the learning rate in ``step``, counted from 0.
+
+    It rises linearly over the share ``warmup`` of ``steps``, then falls to zero, as in BERT.
+    """
     rise = max(1, round(steps * warmup))
-    return (step + 1) / rise if step < rise else max(0.0, (steps - step) / max(1, steps - rise))
+    if step < rise:
+        return (step + 1) / rise
+    # the scheduler asks for one step more than there are
+    return max(0.0, (steps - step) / max(1, steps - rise))

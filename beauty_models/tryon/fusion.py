@@ -93,8 +93,8 @@ class CrossAttentionFusion(nn.Module):
             word, patch, patch, key_padding_mask=~patch_mask, need_weights=False
         )
         read, _ = self.to_text(patch, word, word, key_padding_mask=~word_mask, need_weights=False)
-        pooled_words = bert.mean(word + seen, word_mask)
-        pooled_patches = bert.mean(patch + read, patch_mask)
+        pooled_words = bert.mean_pool(word + seen, word_mask)
+        pooled_patches = bert.mean_pool(patch + read, patch_mask)
         fused: torch.Tensor = self.join(torch.cat([pooled_words, pooled_patches], -1))
         return fused
 

@@ -146,7 +146,7 @@ class FusionClassifier(Towers):
         """
         pooled = {}
         for name, tokens in inputs.items():
-            pooled[name] = self.norms[name](bert.mean(tokens.values, tokens.mask))
+            pooled[name] = self.norms[name](bert.mean_pool(tokens.values, tokens.mask))
         features = {ALONE[name]: values for name, values in pooled.items()}
         if not self.fusions:
             return features

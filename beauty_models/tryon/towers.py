@@ -25,7 +25,7 @@ from beauty_models.files import read_json, write_json
 from beauty_models.intake.shards import Pictures, View
 from beauty_models.training import bert
 from beauty_models.training.augmentation import centre
-from beauty_models.training.batches import Batch, by_length
+from beauty_models.training.batches import Batch, batches_by_length
 from beauty_models.training.frozen_features import Activations
 from beauty_models.tryon.fusion import TokenFeatures
 
@@ -191,7 +191,7 @@ class Inputs:
         lengths = np.array([len(ids) for ids in self.token_ids], np.int64)
         activations = Activations(file, lengths, self.towers.widths["text"], torch.float32)
         with progress.bar("texts, once", len(lengths)) as bar:
-            for batch in by_length(lengths, ROWS):
+            for batch in batches_by_length(lengths, ROWS):
                 values, _ = self.towers.text_features([self.token_ids[i] for i in batch], layers)
                 activations.write(batch, values)
                 bar.advance(len(batch))

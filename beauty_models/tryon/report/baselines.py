@@ -146,7 +146,7 @@ def _frozen_features(
             means = []
             for places in inputs.encode_batch(rows).values():
                 # Without the factor a missing input would be what the network makes of nothing.
-                means.append(bert.mean(places.values, places.mask) * places.present[:, None])
+                means.append(bert.mean_pool(places.values, places.mask) * places.present[:, None])
             batches.append(torch.cat(means, -1).cpu().numpy())
     return np.concatenate(batches)
 
