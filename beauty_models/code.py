@@ -1,11 +1,12 @@
-"""Which code a stage runs: ``python -m beauty_models code sentiment`` writes it down, a file per stage.
+"""Which code a stage runs: ``python -m beauty_models code sentiment`` writes a file per stage.
 
-A stage runs the module of its function, what ``python -m beauty_models`` itself runs, and whatever these import, inside
-functions too. That is read from syntax trees, so nothing is imported and torch is not waited for. A module's hash is of
-its tree without docstrings: comments, docstrings and formatting change no result, so they make nothing stale.
+A stage runs the module of its function, what ``python -m beauty_models`` itself runs, and whatever
+these import, inside functions too. That is read from syntax trees, so nothing is imported and torch
+is not waited for. A module's hash is of its tree without docstrings: comments, docstrings and
+formatting change no result, so they make nothing stale.
 
-What is loaded by a name that is put together (``import_module``) is not seen. A contract test holds the list against
-what a stage really imports.
+What is loaded by a name that is put together (``import_module``) is not seen. A contract test holds
+the list against what a stage really imports.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ class Source(NamedTuple):
 
 
 class _Docstrings(ast.NodeTransformer):
-    """Takes out the strings that stand alone as a statement: docstrings, also those below an assignment."""
+    """Takes out the strings that stand alone as a statement.
+
+    These are docstrings, also those below an assignment.
+    """
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        alone = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if alone else node
+        is_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_string else node
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
@@ -48,20 +52,23 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             module = resolve_name("." * node.level + (node.module or ""), package)
             yield module
+            # a name in it may be a module, too
             for alias in node.names:
                 yield f"{module}.{alias.name}"
 
 
-@cache  # the stages of a family share most of their modules
+# the stages of a family share most of their modules
+@cache
 def _read(text: bytes, package: str) -> Source:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
-        # Python itself says it best, in the stage that imports it; the other stages are not concerned.
+        # Python itself says it best, in the stage that imports it; the others are not concerned.
         return Source(hashlib.sha256(text).hexdigest(), frozenset())
     imports = frozenset(_imports(tree, package))
-    plain = ast.dump(_Docstrings().visit(tree))
-    return Source(hashlib.sha256(plain.encode()).hexdigest(), imports)
+    # without line numbers, so that formatting does not count
+    dump = ast.dump(_Docstrings().visit(tree))
+    return Source(hashlib.sha256(dump.encode()).hexdigest(), imports)
 
 
 def _files() -> dict[str, Path]:
@@ -83,18 +90,20 @@ def digests(module: str) -> dict[str, str]:
     if module not in files:
         place = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
         raise ValueError(f"{place}: not there; a stage's function is to stand in it")
-    found: dict[str, str] = {}
+    digest_of: dict[str, str] = {}
     waiting = [module, RUNNER]
     while waiting:
         name = waiting.pop()
-        if name in found or name not in files:
+        # what is not in `files` is another package, or a name in a module and no module
+        if name in digest_of or name not in files:
             continue
         above = name.rpartition(".")[0]
         package = name if files[name].name == "__init__.py" else above
         source = _read(files[name].read_bytes(), package)
-        found[name] = source.digest
-        waiting += [above, *source.imports]  # to import a.b.c runs a and a.b first
-    return dict(sorted(found.items()))
+        digest_of[name] = source.digest
+        # to import a.b.c runs a and a.b first
+        waiting += [above, *source.imports]
+    return dict(sorted(digest_of.items()))
 
 
 def text(module: str) -> str:
@@ -112,7 +121,7 @@ def parse(lines: str) -> dict[str, str]:
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Return the modules in which two `digests` differ."""
+    """Return the modules in which two `digests` differ, those that only one has included."""
     return sorted({name for name, _ in before.items() ^ now.items()})
 
 
@@ -138,9 +147,10 @@ def check(stage: str, family: str) -> None:
     if not file.exists():
         return
     recorded = parse(file.read_text(encoding="utf-8"))
-    if names := changed(recorded, digests(families.module(stage, family))):
+    names = changed(recorded, digests(families.module(stage, family)))
+    if names:
         raise ValueError(
-            f"{', '.join(names)}: changed since {file} was written, so that {stage}'s result would be recorded as "
-            f"that of other code; run it again by `beauty retrain {family}` or `dvc repro`, or write the file anew by "
-            f"`python -m beauty_models code {family}`"
+            f"{', '.join(names)}: changed since {file} was written, so that {stage}'s result would "
+            f"be recorded as that of other code; run it again by `beauty retrain {family}` or "
+            f"`dvc repro`, or write the file anew by `python -m beauty_models code {family}`"
         )

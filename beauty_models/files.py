@@ -36,22 +36,24 @@ def _open_to_readers(file: Path) -> None:
 def private_folder(path: Path) -> None:
     """Make the folder ``path``, if it is not there, and let nobody but its owner look into it."""
     path.mkdir(parents=True, exist_ok=True)
-    with suppress(OSError):  # somebody else's folder, or a file system without modes
+    # somebody else's folder, or a file system without modes
+    with suppress(OSError):
         path.chmod(0o700)
 
 
-def _put(temporary: Path, path: Path) -> None:
+def _move_into_place(temporary: Path, path: Path) -> None:
+    """Rename ``temporary`` to ``path``, once its content is on the disk."""
     _flush(temporary)
-    for file in [temporary] if temporary.is_file() else temporary.rglob("*"):
-        if file.is_file():
-            _open_to_readers(file)
-            _flush(file)
+    files = [temporary] if temporary.is_file() else temporary.rglob("*")
+    for file in filter(Path.is_file, files):
+        _open_to_readers(file)
+        _flush(file)
     former = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if (
-        path.is_dir()
-    ):  # a folder cannot be replaced at once: the old one steps aside until the new one is there
+    # a folder cannot be replaced at once: the old one steps aside until the new one is there
+    if path.is_dir():
         path.replace(former)
     temporary.replace(path)
+    # the new name, too, is on the disk only when its folder is
     _flush(path.parent)
     shutil.rmtree(former, ignore_errors=True)
 
@@ -59,15 +61,13 @@ def _put(temporary: Path, path: Path) -> None:
 @contextmanager
 def _staged(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # beside `path`: a rename is atomic within a file system only
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        _put(temporary, path)
-    except (
-        OSError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # torch and safetensors have their own words for a full disk
+        _move_into_place(temporary, path)
+    # torch raises RuntimeError where the disk is full, safetensors an error of its own
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise OSError(
             getattr(error, "errno", None),
             f"{path} was not written, what stood there before still does: {error}",
@@ -98,6 +98,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         OSError: the disk is full or refuses; a folder that was at ``path`` before is untouched.
     """
     with _staged(path) as temporary:
+        # a process that was killed may have had this one's id
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         yield temporary

@@ -1,7 +1,8 @@
 """How far a stage is: a rich bar where a person watches, plain lines where a program reads them.
 
-Lines have the form ``progress: 0.4200 finetune: 1:20 left, epoch 2/4, loss 0.31``; `flows.artifacts` reads them. The time that is
-left is estimated from the mean pace since the bar began (a resumed run's earlier steps do not count), which is steady.
+Lines have the form ``progress: 0.4200 finetune: 1:20 left, epoch 2/4, loss 0.31``; `flows.artifacts`
+reads them. The time that is left is estimated from the mean pace since the bar began, which is
+steady; a resumed run's earlier steps do not count.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ ESTIMATE_AFTER = 2.0  # seconds that a bar must have run before its pace says an
 
 
 def time_left(elapsed: float, made: int, missing: int) -> str:
-    """Return the time that ``missing`` steps take at the pace of ``made`` steps in ``elapsed`` seconds: 1:20, 1:05:00.
+    """Return the time that ``missing`` steps take: 1:20, 1:05:00.
 
-    It is empty while the pace is not known, and when nothing is missing.
+    ``made`` steps took ``elapsed`` seconds. It is empty while the pace is not known, and when
+    nothing is missing.
     """
     if made <= 0 or missing <= 0 or elapsed < ESTIMATE_AFTER:
         return ""
@@ -41,9 +43,13 @@ class Bar:
     """One bar of ``total`` steps; `advance` it."""
 
     def __init__(self, title: str, total: int, done: int, bar: Progress | None) -> None:
-        self.title, self.total, self.done = title, max(total, 1), done
-        self._bar, self._said = bar, 0.0
-        self._before, self._began = done, time.monotonic()
+        self.title = title
+        self.total = max(total, 1)  # nothing to do is no division by 0
+        self.done = done
+        self._done_before = done
+        self._began = time.monotonic()
+        self._last_line = 0.0  # time of the last plain line
+        self._bar = bar
         self._task = bar.add_task(title, total=self.total, completed=done) if bar else None
 
     def advance(self, steps: int = 1, note: str = "") -> None:
@@ -51,13 +57,18 @@ class Bar:
         self.done += steps
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=self.done, description=f"{self.title} {note}")
-        elif time.monotonic() - self._said >= LINE_EVERY or self.done >= self.total:
-            self._said = time.monotonic()
-            text = note or f"{self.done}/{self.total}"
-            elapsed, made = self._said - self._began, self.done - self._before
-            if left := time_left(elapsed, made, self.total - self.done):
-                text = f"{left} left, {text}"
-            print(f"progress: {self.done / self.total:.4f} {self.title}: {text}", flush=True)
+        elif time.monotonic() - self._last_line >= LINE_EVERY or self.done >= self.total:
+            self._last_line = time.monotonic()
+            self._print_line(note or f"{self.done}/{self.total}")
+
+    def _print_line(self, text: str) -> None:
+        elapsed = time.monotonic() - self._began
+        made = self.done - self._done_before
+        left = time_left(elapsed, made, self.total - self.done)
+        if left:
+            text = f"{left} left, {text}"
+        # flushed: a pipe's buffer would hold it back for minutes
+        print(f"progress: {self.done / self.total:.4f} {self.title}: {text}", flush=True)
 
 
 @contextmanager
@@ -73,8 +84,8 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console()) as shown:
-        yield Bar(title, total, done, shown)
+    with Progress(*columns, console=Console()) as display:
+        yield Bar(title, total, done, display)
 
 
 def log_line(text: str) -> None:

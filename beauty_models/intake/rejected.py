@@ -37,11 +37,13 @@ def rejected_table(rejected: Sequence[Rejected]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 
-def check_rejected(rejected: Sequence[Rejected], share: float, limit: float, data: Path) -> None:
+def check_rejected(
+    rejected: Sequence[Rejected], share: float, limit: float, data: Path, remedy: str = ""
+) -> None:
     """Fail when the ``share`` of rejected rows is above ``limit``, and leave them beside ``data``.
 
     Raises:
-        ValueError: it is; the most frequent reasons are told.
+        ValueError: it is; the most frequent reasons are told, and the family's ``remedy``.
     """
     # Not in `data`, which does not come into being when this fails; a later success clears it.
     report = data.with_name(f"{data.name}.rejected.parquet")
@@ -57,4 +59,6 @@ def check_rejected(rejected: Sequence[Rejected], share: float, limit: float, dat
     for reason, count in Counter(row.reason for row in rejected).most_common(LISTED_REASONS):
         first = min(row for row in rejected if row.reason == reason)
         lines.append(f"  {count} times: {reason} (first in {first.file}, row {first.row})")
+    if remedy:
+        lines.append(remedy)
     raise ValueError("\n".join(lines))

@@ -15,31 +15,34 @@ MENTIONED = 0.5  # an aspect is reported when it is this likely to be mentioned 
 def describe(
     classifier: Classifier, texts: Sequence[str], predictions: Predictions
 ) -> list[dict[str, Any]]:
-    """Return, for each text, its class, the probabilities of all classes and the aspects it speaks of with their polarity."""
-    found = []
+    """Return, for each text, its class, the probabilities of all classes, and its aspects.
+
+    The aspects are those that it speaks of, with their polarity.
+    """
+    rows = []
     for text, probabilities, aspects in zip(
         texts, predictions.probabilities, predictions.aspects, strict=True
     ):
-        spoken = {
-            name: {
-                "polarity": classifier.polarities[int(states[1:].argmax())],
-                "probability": round(float(1 - states[0]), 4),
-            }
-            for name, states in zip(classifier.aspects, aspects, strict=True)
-            if 1 - states[0] >= MENTIONED
+        mentioned = {}
+        for name, states in zip(classifier.aspects, aspects, strict=True):
+            # state 0 is "not mentioned", the others are the polarities
+            probability = 1 - states[0]
+            if probability >= MENTIONED:
+                mentioned[name] = {
+                    "polarity": classifier.polarities[int(states[1:].argmax())],
+                    "probability": round(float(probability), 4),
+                }
+        row = {
+            "text": text,
+            "class": classifier.classes[int(probabilities.argmax())],
+            "probabilities": {
+                name: round(float(probability), 4)
+                for name, probability in zip(classifier.classes, probabilities, strict=True)
+            },
+            "aspects": mentioned,
         }
-        found.append(
-            {
-                "text": text,
-                "class": classifier.classes[int(probabilities.argmax())],
-                "probabilities": {
-                    name: round(float(p), 4)
-                    for name, p in zip(classifier.classes, probabilities, strict=True)
-                },
-                "aspects": spoken,
-            }
-        )
-    return found
+        rows.append(row)
+    return rows
 
 
 def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:

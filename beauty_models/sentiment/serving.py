@@ -1,5 +1,6 @@
-"""A saved model as MLflow loads it: ``mlflow.pyfunc.load_model("models:/sentiment@champion").predict(frame)``.
+"""A saved model as MLflow loads it.
 
+``mlflow.pyfunc.load_model("models:/sentiment@champion").predict(frame)`` answers.
 Nothing is unpickled: MLflow reads this module's name in the version's MLmodel file, and the weights are safetensors.
 """
 
@@ -14,7 +15,8 @@ from beauty_models.serving.frames import cells
 
 COLUMNS = {"text": True}  # column of the frame → whether it must be there
 ANSWERS = ("class", "probabilities", "aspects")  # columns of what is answered, besides `error`
-PARAMS: dict[str, int] = {}  # what `predict` takes besides the frame, with its value when not given
+# what `predict` takes besides the frame, with its value when not given
+PARAMS: dict[str, int] = {}
 
 
 class Served:
@@ -33,21 +35,17 @@ class Served:
         from beauty_models.sentiment.predict import describe
 
         texts = cells(frame, "text")
-        asked = [row for row, text in enumerate(texts) if text.strip()]
-        rows: list[dict[str, Any]] = [{"error": "no text"} for _ in texts]
-        given = [texts[row] for row in asked]
+        with_text = [row for row, text in enumerate(texts) if text.strip()]
+        given = [texts[row] for row in with_text]
         # float32, as `predict` answers
         predictions = self.classifier.predict(given, "", "float32")
-        described = describe(self.classifier, given, predictions)
-        for row, answer in zip(asked, described, strict=True):
+        answers = describe(self.classifier, given, predictions)
+        unanswered = {**dict.fromkeys(ANSWERS), "error": "no text"}
+        rows: list[dict[str, Any]] = [unanswered for _ in texts]
+        for row, answer in zip(with_text, answers, strict=True):
             rows[row] = {**answer, "error": None}
-        names = [*ANSWERS, "error"]
-        return pd.DataFrame(
-            [[row.get(name) for name in names] for row in rows],
-            index=frame.index,
-            columns=names,
-            dtype=object,
-        )
+        # object: None stays None and does not become NaN
+        return pd.DataFrame(rows, frame.index, [*ANSWERS, "error"], dtype=object)
 
 
 def _load_pyfunc(path: str) -> Served:

