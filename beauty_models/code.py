@@ -81,7 +81,9 @@ def _files() -> dict[str, Path]:
 
 
 def digests(module: str) -> dict[str, str]:
-    """Return module → hash of all that runs when ``module`` holds the function of a stage, itself included.
+    """Return module → hash of all that runs when ``module`` holds a stage's function.
+
+    ``module`` is in it, too.
 
     Raises:
         ValueError: there is no such module.

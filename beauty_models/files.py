@@ -1,4 +1,7 @@
-"""Files that are whole or not there: written under a temporary name, flushed to the disk, then renamed."""
+"""Files that are whole or not there.
+
+They are written under a temporary name, flushed to the disk, then renamed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ def _umask() -> int:
 
 
 def _open_to_readers(file: Path) -> None:
-    """Let those read ``file`` whom the umask lets read: safetensors writes 0600 beside its neighbours' 0644."""
+    """Let those read ``file`` whom the umask lets read."""
+    # safetensors writes 0600 beside its neighbours' 0644
     file.chmod(file.stat().st_mode | (0o444 & ~_umask()))
 
 
@@ -81,7 +85,9 @@ def _staged(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; when the block ends well it becomes ``path``, else it goes.
+    """Yield a temporary name beside ``path``, which it becomes when the block ends well.
+
+    Else it goes.
 
     Raises:
         OSError: the disk is full or refuses; a file that was at ``path`` before is untouched.

@@ -89,7 +89,9 @@ def ours(folder: Path, size: int, epoch: int, keys: list[str]) -> None:
     known = shards.Pictures(folder, "train")
     order = torch.randperm(len(keys), generator=torch.Generator().manual_seed(epoch)).tolist()
     for step, start in enumerate(range(0, len(order), BATCH)):
-        view = augmentation.augmented(size, epoch, step, scale=CROP, colour=LIGHT)
+        view = augmentation.random_augmentation(
+            size, epoch, step, crop_scale=CROP, color_jitter=LIGHT
+        )
         known.tensor([keys[i] for i in order[start : start + BATCH]], size, view)
 
 

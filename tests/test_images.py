@@ -217,11 +217,16 @@ def test_shards_give_back_what_they_got(tmp_path: Path, monkeypatch: pytest.Monk
         pictures.jpeg(key) == jpeg for key, jpeg in given.items()
     )
     assert len(shards.Pictures(tmp_path, "test")) == 0
-    batch = pictures.tensor(list(given), 32, augmentation.whole(32))
+    batch = pictures.tensor(list(given), 32, augmentation.letterbox(32))
     assert batch.shape == (20, 3, 32, 32) and batch[3, 0, 16, 6] < 60 < 230 < batch[3, 0, 0, 0], (
         "padded with the border's white"
     )
-    assert pictures.tensor(list(given)[:2], 24, augmentation.centre(24)).shape == (2, 3, 24, 24)
+    assert pictures.tensor(list(given)[:2], 24, augmentation.center_crop(24)).shape == (
+        2,
+        3,
+        24,
+        24,
+    )
 
 
 def test_augmentation_repeats_itself_and_keeps_the_hue(tmp_path: Path) -> None:
@@ -232,7 +237,9 @@ def test_augmentation_repeats_itself_and_keeps_the_hue(tmp_path: Path) -> None:
         pictures.tensor(
             ["a", "b"],
             32,
-            augmentation.augmented(32, 7, step, scale=(0.5, 1.0), colour=0.3, erase=0.0),
+            augmentation.random_augmentation(
+                32, 7, step, crop_scale=(0.5, 1.0), color_jitter=0.3, erasing_probability=0.0
+            ),
         )
         for step in (1, 1, 2)
     ]
@@ -245,12 +252,20 @@ def test_augmentation_repeats_itself_and_keeps_the_hue(tmp_path: Path) -> None:
     colored = pixels[(pixels.max(1).values - pixels.min(1).values) > 60]
     assert len(colored) and (colored.argmax(1) == 0).all(), "red stays red"
     blank = pictures.tensor(
-        ["a"], 32, augmentation.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=1.0)
+        ["a"],
+        32,
+        augmentation.random_augmentation(
+            32, 7, 1, crop_scale=(1.0, 1.0), color_jitter=0.0, erasing_probability=1.0
+        ),
     )
     assert (
         blank
         != pictures.tensor(
-            ["a"], 32, augmentation.augmented(32, 7, 1, scale=(1.0, 1.0), colour=0.0, erase=0.0)
+            ["a"],
+            32,
+            augmentation.random_augmentation(
+                32, 7, 1, crop_scale=(1.0, 1.0), color_jitter=0.0, erasing_probability=0.0
+            ),
         )
     ).any()
 

@@ -420,7 +420,7 @@ def test_a_dyed_picture_keeps_its_lights_and_both_views_their_hue(
     shop: tuple[pd.DataFrame, shards.Pictures],
 ) -> None:
     image = shop[1].image(shop[0]["image"][0])
-    dye = augmentation.dyed(1, 2, 1.0)
+    dye = augmentation.random_hue_shift(1, 2, 1.0)
     one, other = (
         np.asarray(dye(image, 0).convert("HSV"), int),
         np.asarray(image.convert("HSV"), int),
@@ -428,7 +428,7 @@ def test_a_dyed_picture_keeps_its_lights_and_both_views_their_hue(
     assert np.array_equal(np.asarray(dye(image, 0)), np.asarray(dye(image, 0)))
     assert not np.array_equal(np.asarray(dye(image, 0)), np.asarray(dye(image, 1)))
     assert np.abs(one[..., 2] - other[..., 2]).max() <= 2 and np.array_equal(
-        np.asarray(augmentation.dyed(1, 2, 0.0)(image, 0)), np.asarray(image)
+        np.asarray(augmentation.random_hue_shift(1, 2, 0.0)(image, 0)), np.asarray(image)
     )
 
 

@@ -35,7 +35,7 @@ from beauty_models.device import device
 from beauty_models.files import read_json, write_json
 from beauty_models.intake.shards import View
 from beauty_models.retrieval.features import COLORS
-from beauty_models.training.augmentation import centre, whole
+from beauty_models.training.augmentation import center_crop, letterbox
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -51,7 +51,7 @@ def _squash(size: int) -> View:
     return lambda image, position: image.resize((size, size), Image.Resampling.BICUBIC)
 
 
-RESIZE_MODES = {"longest": whole, "shortest": centre, "squash": _squash}
+RESIZE_MODES = {"longest": letterbox, "shortest": center_crop, "squash": _squash}
 """open_clip's resize_mode → the view."""
 
 

@@ -22,7 +22,7 @@ from beauty_models.recommend import Finetune
 from beauty_models.recommend.openclip import DualEncoder
 from beauty_models.retrieval.features import color_histogram
 from beauty_models.training import bert
-from beauty_models.training.augmentation import augmented
+from beauty_models.training.augmentation import random_augmentation
 from beauty_models.training.batches import Batch, batches_by_length
 from beauty_models.training.finite import require_finite
 from beauty_models.training.frozen_features import Activations
@@ -200,12 +200,12 @@ class ImageTextPairs:
         size = self.encoder.size
         chosen = self.encoder.inference_view
         if view:
-            chosen = augmented(
+            chosen = random_augmentation(
                 size,
                 self.params.seed + view,
                 step,
-                scale=self.params.random_resized_crop,
-                colour=self.params.color_jitter,
+                crop_scale=self.params.random_resized_crop,
+                color_jitter=self.params.color_jitter,
             )
         keys = [self.keys[row] for row in rows]
         # augmentation is seeded by the item, not by its place in the batch

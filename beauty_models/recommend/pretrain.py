@@ -29,7 +29,7 @@ from beauty_models.recommend import Pretrain, openclip
 from beauty_models.recommend.contrastive import false_negative_mask, nt_xent
 from beauty_models.recommend.model import build_encoder
 from beauty_models.recommend.openclip import DualEncoder
-from beauty_models.training.augmentation import augmented, dyed
+from beauty_models.training.augmentation import random_augmentation, random_hue_shift
 from beauty_models.training.batches import Batch
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
 from beauty_models.training.loop import train_steps
@@ -76,15 +76,15 @@ class PicturePairs:
         params = self.params
         keys = [self.keys[row] for row in rows]
         # the same hue for both views: it is what tells two dyed pictures apart
-        hue_shift = dyed(params.seed, step, params.hue_shift_probability)
+        hue_shift = random_hue_shift(params.seed, step, params.hue_shift_probability)
         views = []
         for side in (0, 1):
-            crop = augmented(
+            crop = random_augmentation(
                 params.view_size,
                 params.seed,
                 2 * step + side,
-                scale=params.random_resized_crop,
-                colour=params.color_jitter,
+                crop_scale=params.random_resized_crop,
+                color_jitter=params.color_jitter,
             )
             view = partial(_both_views, hue_shift, crop)
             views.append(self.pictures.tensor(keys, params.view_size, view))

@@ -35,7 +35,7 @@ POLARITY_WORDS = {
     ],
 }
 # fmt: on
-"""Label values that hardly mean anything else. They are proposed to the user, never taken untold."""
+"""Label values that hardly mean anything else: proposed to the user, never taken untold."""
 
 
 class Columns(Section):

@@ -1,4 +1,4 @@
-"""ingest: raw review files → clean, distinct, labelled texts in train, validation and frozen test."""
+"""ingest: raw review files → clean, distinct, labelled texts: train, validation, frozen test."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ from beauty_models.intake.text import fingerprint, language, near_duplicates, no
 from beauty_models.progress import bar, log_line
 from beauty_models.sentiment import POLARITY_WORDS, Columns, Ingest
 
-REVIEW = ("id", "text", "label", "rating", "product", "category", "date")
-ANNOTATION = ("id", "aspect", "polarity", "term", "opinion")
+Fields = tuple[str, ...]
+
+REVIEW: Fields = ("id", "text", "label", "rating", "product", "category", "date")
+ANNOTATION: Fields = ("id", "aspect", "polarity", "term", "opinion")
 # of two equal texts the one in the earlier part stays: the test part changes least
 PARTS = ("test", "validation", "train")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -80,11 +82,12 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     contradictions = _reject_contradictions(reviews)
     rejected = _rejected_rows([reviews, annotations])
     # the kind with more of them counts: few annotations must not hide among many reviews
-    shares = [(frame["reason"] != "").mean() for frame in (reviews, annotations) if len(frame)]
+    share = max(_share_rejected(reviews), _share_rejected(annotations))
     remedy = _labels_remedy(label_values, params.labels)
-    check_rejected(rejected, float(max(shares)), params.max_rejected, data, remedy)
+    check_rejected(rejected, share, params.max_rejected, data, remedy)
     kept, dropped = _deduplicate(reviews[reviews["reason"] == ""], params)
-    parts = {part: kept[(kept["part"] == part) & (kept["label"] != "")] for part in PARTS}
+    labelled = kept[kept["label"] != ""]
+    parts = {part: labelled[labelled["part"] == part] for part in PARTS}
     _check_parts(parts, deliveries.columns, params)
     # a text of another part, or of a product in it, must not be learned from either
     unlabelled = kept[kept["part"] == "train"]
@@ -102,15 +105,14 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         "kept": len(kept),
         "unlabelled": len(unlabelled),
     }
-    for part, frame in parts.items():
-        counts[part] = len(frame)
-    labelled = sum(map(len, parts.values()))
-    counts["held_back"] = len(kept) - labelled - int(unlabelled["unlabelled"].sum())
-    log_line("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
-    metrics = dropped | {name: float(count) for name, count in counts.items()}
-    classes = pd.concat(parts.values())["label"]
+    counts |= {part: len(frame) for part, frame in parts.items()}
+    # without a label, and of a product whose other texts are tested or validated on
+    counts["held_back"] = len(kept) - len(labelled) - int(unlabelled["unlabelled"].sum())
+    listed = [f"{count:,} {name}" for name, count in counts.items()]
+    log_line(f"ingest: {', '.join(listed)}")
+    metrics = {name: float(count) for name, count in (dropped | counts).items()}
     for name in params.labels:
-        metrics[f"share.{name}"] = float((classes == name).mean())
+        metrics[f"share.{name}"] = float((labelled["label"] == name).mean())
     return metrics
 
 
@@ -124,12 +126,11 @@ class Deliveries(NamedTuple):
 
 def _read(raw: Path, columns: Columns) -> Deliveries:
     """Return the rows of every table below ``raw``."""
-    rejected_columns = Rejected._fields
-    frames: dict[tuple[str, ...], list[pd.DataFrame]] = {}
-    for fields in (REVIEW, ANNOTATION):
+    frames: dict[Fields, list[pd.DataFrame]] = {}
+    for kind in (REVIEW, ANNOTATION):
         # without rows: there may be no file of a kind
-        empty = pd.DataFrame(columns=list(dict.fromkeys([*fields, *rejected_columns])))
-        frames[fields] = [empty]
+        columns_of_kind = dict.fromkeys([*kind, *Rejected._fields])
+        frames[kind] = [pd.DataFrame(columns=list(columns_of_kind))]
     files = _tables_below(raw)
     descriptions = []
     with bar("ingest: read", len(files)) as progress:
@@ -142,9 +143,10 @@ def _read(raw: Path, columns: Columns) -> Deliveries:
                 if len(candidates) == 1:
                     description += f" (perhaps --map label={candidates[0]})"
             descriptions.append(description)
-            fields = _kind(table.rows, column_of, description)
-            frame = _frame(table, column_of, fields)
-            frames[fields].append(frame.assign(file=file.relative_to(raw).as_posix()))
+            kind = _kind(table.rows, column_of, description)
+            frame = _frame(table, column_of, kind)
+            frame["file"] = file.relative_to(raw).as_posix()
+            frames[kind].append(frame)
             progress.advance(note=file.name)
     return Deliveries(
         pd.concat(frames[REVIEW], ignore_index=True),
@@ -157,6 +159,7 @@ def _tables_below(raw: Path) -> list[Path]:
     """Return the files below ``raw`` that can be read, and tell of the others."""
     readable = []
     for file in sorted(raw.rglob("*")):
+        # .DS_Store and its like are no deliveries
         if not file.is_file() or file.name in ABOUT or file.name.startswith("."):
             continue
         if file.suffix.lower() in tables.SUFFIXES:
@@ -168,7 +171,7 @@ def _tables_below(raw: Path) -> list[Path]:
     return readable
 
 
-def _kind(rows: pd.DataFrame, column_of: dict[str, str], description: str) -> tuple[str, ...]:
+def _kind(rows: pd.DataFrame, column_of: dict[str, str], description: str) -> Fields:
     """Return `REVIEW` or `ANNOTATION`, by the fields that the table has."""
     if "text" in column_of:
         return REVIEW
@@ -180,7 +183,7 @@ def _kind(rows: pd.DataFrame, column_of: dict[str, str], description: str) -> tu
     )
 
 
-def _frame(table: tables.Table, column_of: dict[str, str], fields: tuple[str, ...]) -> pd.DataFrame:
+def _frame(table: tables.Table, column_of: dict[str, str], fields: Fields) -> pd.DataFrame:
     """Return good and bad rows with the columns ``fields``, row, text and reason."""
     cells = {}
     for field in fields:
@@ -217,20 +220,13 @@ def _join_annotations(
     aspects: dict[str, list[dict[str, Any]]] = defaultdict(list)
     annotation: Any
     for annotation in annotations.itertuples(index=False):
-        polarity = polarities.get(tables.plain(annotation.polarity))
-        reason = ""
-        if not annotation.aspect:
-            reason = "no aspect"
-        elif not polarity:
-            reason = f"polarity {annotation.polarity!r} is none of {', '.join(polarities)}"
-        elif annotation.id not in known_ids:
-            reason = "no review has this id"
+        reason = _annotation_fault(annotation, known_ids, polarities)
         reasons.append(reason)
         if reason or annotation.reason:
             continue
         aspect = {
             "category": annotation.aspect,
-            "polarity": polarity,
+            "polarity": polarities[tables.plain(annotation.polarity)],
             "term": "" if annotation.term in NO_WORD else annotation.term,
             "opinion": "" if annotation.opinion in NO_WORD else annotation.opinion,
         }
@@ -239,7 +235,7 @@ def _join_annotations(
     _reject(annotations, reasons)
     # a review without annotations in a file that has some speaks of no aspect; in another file
     # nobody looked
-    annotated_files = set(reviews["file"][reviews["id"].isin(aspects.keys())])
+    annotated_files = reviews["file"][reviews["id"].isin(list(aspects))]
     annotated = reviews["file"].isin(annotated_files) & (reviews["id"] != "")
     column = []
     for review_id, looked_at in zip(reviews["id"], annotated, strict=True):
@@ -249,6 +245,17 @@ def _join_annotations(
     ambiguous = annotated & (reviews["text"] != first_text)
     reason = "an earlier review has this id, so this one's annotations are unknown"
     _reject_where(reviews, ambiguous, reason)
+
+
+def _annotation_fault(annotation: Any, known_ids: set[str], polarities: dict[str, str]) -> str:
+    """Return why an annotation cannot be joined, or ""."""
+    if not annotation.aspect:
+        return "no aspect"
+    if tables.plain(annotation.polarity) not in polarities:
+        return f"polarity {annotation.polarity!r} is none of {', '.join(polarities)}"
+    if annotation.id not in known_ids:
+        return "no review has this id"
+    return ""
 
 
 def _length_fault(text: str, params: Ingest) -> str:
@@ -263,7 +270,7 @@ def _length_fault(text: str, params: Ingest) -> str:
 
 
 def _map_remedy(rows: pd.DataFrame, column_of: dict[str, str]) -> str:
-    """Return the ``--map`` that names the likeliest text of ``rows``, and a label that stands out."""
+    """Return the ``--map`` of the likeliest text of ``rows``, and of a label that stands out."""
     text = tables.text_column(rows, column_of.values())
     assignments = [f"text={text or 'COLUMN'}"]
     labels = tables.label_columns(rows, POLARITY_WORDS, {*column_of.values(), text})
@@ -297,7 +304,7 @@ def _labels_remedy(label_values: Counter[str], labels: dict[str, list[str]]) -> 
         name = polarity_of.get(value, "")
         if name not in values_of:
             guessed = True
-            # an option has to be complete to be pasted; the class with fewest values gets it
+            # an option has to be complete to be pasted: the class with the fewest values gets it
             name = min(values_of, key=lambda label: len(values_of[label]))
         values_of[name].append(value)
     options = _set_options(
@@ -335,8 +342,9 @@ def _check_scale(ratings: pd.Series, params: Ingest) -> None:
     if highest <= 20:
         remedy = _set_options({"ratings.negative": low, "ratings.positive": high})
     raise ValueError(
-        f"{len(beyond):,} of {len(numbers):,} ratings are above {top:g}, up to {highest:g}: "
-        f"they are not stars of {top:g}; say which mean what, such as {remedy}"
+        f"{len(beyond):,} of {len(numbers):,} ratings are above {top:g}, "
+        f"up to {highest:g}: they are not stars of {top:g}; "
+        f"say which mean what, such as {remedy}"
     )
 
 
@@ -349,7 +357,10 @@ def _assign_labels(reviews: pd.DataFrame, params: Ingest) -> Counter[str]:
     _check_scale(reviews["rating"][reviews["label"] == ""], params)
     top = _top_rating(params)
     class_of_label = tables.meanings(params.labels, "ingest.labels")
-    ratings = {name: list(map(str, values)) for name, values in params.ratings.items()}
+    # as the cells of a table: strings
+    ratings = {}
+    for name, values in params.ratings.items():
+        ratings[name] = list(map(str, values))
     class_of_rating = tables.meanings(ratings, "ingest.ratings")
     strange = sorted(set(class_of_rating.values()) - set(params.labels))
     if strange:
@@ -368,13 +379,11 @@ def _assign_labels(reviews: pd.DataFrame, params: Ingest) -> Counter[str]:
             if not label:
                 reason = f"label {review.label!r:.40} is none of {', '.join(class_of_label)}"
         elif review.rating:
-            value = tables.plain(review.rating)
-            label = class_of_rating.get(value, "")
-            if not NUMBER.fullmatch(value):
-                reason = f"rating {review.rating!r:.40} is not a number"
-            elif not label and float(value) > top:
-                reason = f"rating {review.rating!r:.40} is above the stars of ingest.ratings"
+            label = class_of_rating.get(tables.plain(review.rating), "")
+            if not label:
+                reason = _rating_fault(review.rating, top)
         elif params.label_from_aspects and review.aspects:
+            # a complaint is what a shop must not miss
             blamed = any(aspect["polarity"] == "negative" for aspect in review.aspects)
             label = "negative" if blamed else "positive"
         classes.append(label)
@@ -382,6 +391,16 @@ def _assign_labels(reviews: pd.DataFrame, params: Ingest) -> Counter[str]:
     reviews["label"] = classes
     _reject(reviews, reasons)
     return label_values
+
+
+def _rating_fault(rating: str, top: float) -> str:
+    """Return why a rating that means no class is not taken, or "": it leaves a text unlabelled."""
+    value = tables.plain(rating)
+    if not NUMBER.fullmatch(value):
+        return f"rating {rating!r:.40} is not a number"
+    if float(value) > top:
+        return f"rating {rating!r:.40} is above the stars of ingest.ratings"
+    return ""
 
 
 def _reject_contradictions(reviews: pd.DataFrame) -> int:
@@ -395,15 +414,19 @@ def _reject_contradictions(reviews: pd.DataFrame) -> int:
     return int(bad.sum())
 
 
+def _share_rejected(frame: pd.DataFrame) -> float:
+    return float((frame["reason"] != "").mean()) if len(frame) else 0.0
+
+
 def _rejected_rows(frames: list[pd.DataFrame]) -> list[Rejected]:
     """Return the rows of ``frames`` that have a reason, in the order of their files and rows."""
-    rejected = pd.concat([frame[frame["reason"] != ""] for frame in frames])
-    rejected = rejected.sort_values(["file", "row"])
     columns = list(Rejected._fields)
-    return [Rejected(*row) for row in rejected[columns].itertuples(index=False, name=None)]
+    rows = pd.concat([frame[columns] for frame in frames])
+    rejected = rows[rows["reason"] != ""].sort_values(["file", "row"])
+    return [Rejected(*row) for row in rejected.itertuples(index=False, name=None)]
 
 
-def _deduplicate(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
+def _deduplicate(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return ``reviews`` with their part, each text once, and how many were dropped for what.
 
     At most ``limit`` labelled ones are kept. A product is in one part only; a text without a
@@ -431,11 +454,12 @@ def _deduplicate(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, M
         kept = distinct[np.array(earlier) < 0]
     # by fingerprint, as by chance: `limit` then takes the same texts whatever is added
     kept = kept.sort_values("key")
-    beyond_limit = kept.index[~kept["unlabelled"]][params.limit or len(kept) :]
+    labelled = kept.index[~kept["unlabelled"]]
+    beyond_limit = labelled[params.limit :] if params.limit else labelled[:0]
     dropped = {
-        "duplicates": float(len(ranked) - len(distinct)),
-        "near_duplicates": float(len(distinct) - len(kept)),
-        "beyond_limit": float(len(beyond_limit)),
+        "duplicates": len(ranked) - len(distinct),
+        "near_duplicates": len(distinct) - len(kept),
+        "beyond_limit": len(beyond_limit),
     }
     return kept.drop(beyond_limit), dropped
 
@@ -469,9 +493,10 @@ def _texts(frame: pd.DataFrame) -> pa.Table:
 def _shard(frame: pd.DataFrame, classes: list[str]) -> pa.Table:
     """Return ``frame`` with the columns of `SCHEMA`."""
     ids = []
-    for file, given, row in zip(frame["file"], frame["id"], frame["row"], strict=True):
+    review: Any
+    for review in frame.itertuples():
         # with the file's name: several may count from 1
-        ids.append(f"{Path(file).stem}:{given or row}")
+        ids.append(f"{Path(review.file).stem}:{review.id or review.row}")
     columns = {
         "id": ids,
         "text": frame["text"].tolist(),
@@ -489,8 +514,9 @@ def _schema(raw: Path, parts: dict[str, pd.DataFrame], params: Ingest) -> dict[s
     """Return the content of schema.json: what the data can teach, and where they come from."""
     digest = hashlib.sha256()
     # of the test part: two models are compared only where it is the same
-    for key, label in zip(parts["test"]["key"], parts["test"]["label"], strict=True):
-        digest.update(f"{key} {label}\n".encode())
+    review: Any
+    for review in parts["test"].itertuples():
+        digest.update(f"{review.key} {review.label}\n".encode())
     categories = set()
     for frame in parts.values():
         for aspects in frame["aspects"].dropna():

@@ -137,6 +137,7 @@ def _loss(
 ) -> torch.Tensor:
     """Return the loss of rows ``batch`` from their pooled features [n, width]."""
     sentiment, aspect = classifier.heads(pooled)
+    # of the whole split, not of the batch, where a rare class may be missing
     weights = None
     if params.imbalance == "weights":
         weights = class_weights(texts.labels).to(device())
@@ -180,6 +181,7 @@ def _unfreeze(classifier: Classifier, epoch: int, params: Finetune) -> int:
 
 def _set_training(classifier: Classifier, training: bool) -> None:
     classifier.train(training)
+    # the fastest attention of training is not that of inference
     classifier.encoder.set_attn_implementation(attention(training))
 
 
@@ -350,6 +352,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     trainer = Trainer(classifier, train, validation, params, checkpoint)
     trainer.loop.run(state)
     trainer.optimization.load_weights(trainer.stopping.weights)
+    # with the weights that are saved: the last epoch's would need another temperature
     logits = _pooled_features(classifier, validation, params).logits
     classifier.temperature = temperature(logits, validation.labels)
     save(classifier, model, trainer.loop.history)

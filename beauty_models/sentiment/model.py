@@ -1,4 +1,4 @@
-"""The network: a BERT encoder, mean pooling and LayerNorm, a head for sentiment and one for aspects.
+"""The network: a BERT encoder, mean pooling, LayerNorm, a head for sentiment, one for aspects.
 
 A saved model is a folder that transformers opens by itself:
 ``pipeline("text-classification", model=folder)`` answers with the classes' names and calibrated
@@ -122,7 +122,7 @@ class Classifier(nn.Module):
         return self.sentiment(features), aspect.unflatten(-1, shape)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the logits of `heads` for token ids [n, length]; ``mask`` is true where one is real."""
+        """Return the logits of `heads` for token ids [n, length], real where ``mask`` is true."""
         depth = len(layers(self.encoder))
         hidden = self.encode(self.embed(ids), mask, 0, depth)
         return self.heads(self.norm(mean_pool(hidden, mask)))
@@ -218,7 +218,7 @@ def _head_(model: Any, trained: nn.Linear, temperature: float) -> None:
 
 @torch.no_grad()
 def sequence_classifier(classifier: Classifier) -> PreTrainedModel:
-    """Return the sentiment part of ``classifier`` as the stock sequence classifier of its architecture.
+    """Return the sentiment part of ``classifier`` as its architecture's stock sequence classifier.
 
     Stock heads (BertForSequenceClassification and its like) look at the first token only, through
     a layer with tanh or gelu. One more encoder layer brings the mean of all tokens there, and the

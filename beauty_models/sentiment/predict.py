@@ -46,7 +46,10 @@ def describe(
 
 
 def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row per review: ``--text T`` (may be repeated). Whole files: `beauty_models.serving.batch`."""
+    """Return a row per review: ``--text T`` (may be repeated).
+
+    Whole files: `beauty_models.serving.batch`.
+    """
     parser = argparse.ArgumentParser(
         prog="beauty predict sentiment",
         description="Class, probabilities and aspects of reviews.",

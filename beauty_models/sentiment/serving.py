@@ -1,7 +1,8 @@
 """A saved model as MLflow loads it.
 
 ``mlflow.pyfunc.load_model("models:/sentiment@champion").predict(frame)`` answers.
-Nothing is unpickled: MLflow reads this module's name in the version's MLmodel file, and the weights are safetensors.
+Nothing is unpickled: MLflow reads this module's name in the version's MLmodel file, and the weights
+are safetensors.
 """
 
 from __future__ import annotations

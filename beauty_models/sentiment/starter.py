@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from beauty_models.files import new_file, write_json
 
+# The wheel of vaderSentiment lacks the rated reviews; `make install` fetches the source package.
 SDIST = Path(sys.prefix) / "share/beauty-models/vaderSentiment-3.3.2.tar.gz"
 SDIST_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
 MEMBERS = (
@@ -113,7 +114,7 @@ def _snippets() -> list[list[str]]:
             f"{SDIST}: not the file that was published, its SHA-256 differs; "
             "delete it, `make install` fetches it again"
         )
-    # an archive within the archive
+    # an archive within the archive; both are read from memory, nothing of them is run
     for name in MEMBERS:
         content = _member(content, name)
     rows = []

@@ -1,1 +1,1 @@
-"""What trainings share: batches, optimization, checkpoints, losses, augmentation, masked language modelling."""
+"""What trainings share: loop, batches, optimization, checkpoints, losses, augmentation."""

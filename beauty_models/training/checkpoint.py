@@ -34,7 +34,7 @@ DAMAGED_KEPT = 2  # files set aside in one folder; each is as large as a checkpo
 
 
 def fingerprint(module: str, params: Section, *inputs: Path) -> str:
-    """Return a hash of ``params``, of every file under ``inputs``, of torch's version and of the code that runs.
+    """Return a hash of ``params``, every file under ``inputs``, torch's version and the code.
 
     ``module`` is the ``__name__`` of the module that holds the stage's function.
     """

@@ -43,8 +43,8 @@ class Activations:
                 file.unlink()
                 raise OSError(
                     error.errno,
-                    f"{file}: {size * dtype.itemsize / 1e9:.1f} GB for the outputs of frozen layers "
-                    "do not fit on the disk; free some, or lower max_tokens",
+                    f"{file}: {size * dtype.itemsize / 1e9:.1f} GB for the outputs of frozen "
+                    "layers do not fit on the disk; free some, or lower max_tokens",
                 ) from error
         values = torch.from_file(str(file), shared=True, size=size, dtype=dtype)
         self._values = values.view(-1, width)

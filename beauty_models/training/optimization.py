@@ -31,9 +31,10 @@ class OptimizerParams(Protocol):
 
 
 class Watch:
-    """What looks at every step of a training loop, so that one that runs away ends there and not hours later.
+    """What looks at every step of a training loop: one that runs away ends there, not hours later.
 
-    ``title`` names the stage, or the part of it, in messages; ``where`` returns what they say of checkpoints.
+    ``title`` names the stage, or the part of it, in messages; ``where`` returns what they say of
+    checkpoints.
     """
 
     def __init__(self, title: str, steps: int, rates: Iterable[float], precision: str) -> None:
@@ -233,7 +234,8 @@ def layer_decay_groups(
     """Return an optimizer's group for each of ``blocks`` (lowest first), the topmost one's first.
 
     The topmost block learns at ``rate``, each at ``decay`` times that of the one above it:
-    layer-wise learning-rate decay (Howard & Ruder 2018). What lies low is general, and is changed least.
+    layer-wise learning-rate decay (Howard & Ruder 2018). What lies low is general, and is changed
+    least.
     """
     groups = []
     for depth, block in enumerate(reversed(blocks)):

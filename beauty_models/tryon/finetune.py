@@ -25,7 +25,7 @@ from beauty_models.families import Metrics
 from beauty_models.files import new_folder, read_json, write_json
 from beauty_models.intake.shards import Pictures
 from beauty_models.training import bert
-from beauty_models.training.augmentation import augmented
+from beauty_models.training.augmentation import random_augmentation
 from beauty_models.training.batches import Batch, class_balanced_sample
 from beauty_models.training.bert import set_dropout
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
@@ -296,13 +296,13 @@ class Trainer:
     def step(self, batch: Batch, step: int) -> float:
         """Learn from rows ``batch``; return their loss."""
         params = self.params
-        view = augmented(
+        view = random_augmentation(
             params.view_size,
             params.seed,
             step,
-            scale=params.augment.random_resized_crop,
-            colour=params.augment.color_jitter,
-            erase=params.augment.random_erasing,
+            crop_scale=params.augment.random_resized_crop,
+            color_jitter=params.augment.color_jitter,
+            erasing_probability=params.augment.random_erasing,
         )
         with precision(params.precision):
             inputs = self.train.inputs.encode_batch(batch, view, params.view_size)

@@ -21,7 +21,7 @@ from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake.shards import Pictures
 from beauty_models.training import masked_language
-from beauty_models.training.augmentation import augmented, centre
+from beauty_models.training.augmentation import center_crop, random_augmentation
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
 from beauty_models.training.loop import train_steps
 from beauty_models.training.optimization import Optimization, seed_step
@@ -122,7 +122,7 @@ def _held_out_loss(
 ) -> float:
     """Return the mean loss on the middle of each picture."""
     model.eval()
-    view = centre(params.size)
+    view = center_crop(params.size)
     total = 0.0
     for start in range(0, len(keys), ROWS):
         # The same patches are hidden before and after; steps of the training count from 0.
@@ -160,8 +160,8 @@ def _train(
         epoch, batch = divmod(step, per_epoch)
         order = np.random.default_rng((params.seed, epoch)).permutation(len(keys))
         rows = order[batch * params.batch : (batch + 1) * params.batch]
-        view = augmented(
-            params.size, params.seed, step, scale=params.random_resized_crop, colour=0.0
+        view = random_augmentation(
+            params.size, params.seed, step, crop_scale=params.random_resized_crop, color_jitter=0.0
         )
         with precision(params.precision):
             seen = pictures.tensor([keys[i] for i in rows], params.size, view)

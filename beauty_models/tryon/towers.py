@@ -24,7 +24,7 @@ from beauty_models.device import device
 from beauty_models.files import read_json, write_json
 from beauty_models.intake.shards import Pictures, View
 from beauty_models.training import bert
-from beauty_models.training.augmentation import centre
+from beauty_models.training.augmentation import center_crop
 from beauty_models.training.batches import Batch, batches_by_length
 from beauty_models.training.frozen_features import Activations
 from beauty_models.tryon.fusion import TokenFeatures
@@ -224,7 +224,7 @@ class Inputs:
         pictures = torch.zeros(len(batch), 3, size, size, dtype=torch.uint8)
         keys = [self.keys[i] for i in batch if self.keys[i]]
         pictures[self.present["image"][batch]] = self.pictures.tensor(
-            keys, size, view or centre(size)
+            keys, size, view or center_crop(size)
         )
         return pictures
 

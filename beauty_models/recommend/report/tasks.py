@@ -22,7 +22,7 @@ from sklearn.preprocessing import normalize
 from beauty_models.intake.shards import Pictures
 from beauty_models.recommend.model import recency_weights
 from beauty_models.recommend.report.ranking import Task
-from beauty_models.training.augmentation import augmented
+from beauty_models.training.augmentation import random_augmentation
 
 PARTS = ("train", "validation", "test")
 PHOTO = 256  # pixels of a distorted photo
@@ -45,7 +45,7 @@ class Distorted(Pictures):
 
     def __init__(self, folder: Path, *parts: str, seed: int) -> None:
         super().__init__(folder, *parts)
-        self._view = augmented(PHOTO, seed, 0, scale=CROP, colour=LIGHT)
+        self._view = random_augmentation(PHOTO, seed, 0, crop_scale=CROP, color_jitter=LIGHT)
 
     def image(self, key: str) -> Image.Image:
         """Return the distorted picture, RGB."""
