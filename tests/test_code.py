@@ -1,7 +1,7 @@
-"""Which code a stage runs, and that it is stale when that code changed and never otherwise: on real DVC, with both runners.
+"""Which code a stage runs, and that it is stale when that code changed and never otherwise.
 
-The project here is this repository's dvc.yaml, params and package; only the stages themselves copy a letter instead of
-training, so that a whole run takes seconds.
+On real DVC, with both runners. The project here is this repository's dvc.yaml, params and package;
+only the stages themselves copy a letter instead of training, so that a whole run takes seconds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ALL = [f"{verb}@{family}" for verb in families.STAGES for family in FAMILIES]
 UP_TO_DATE = "Data and pipelines are up to date."
 
 STUB = '''\
-"""A stage that makes what dvc.yaml says it makes, of one letter, and notes in runs.txt that it ran."""
+"""A stage that makes what dvc.yaml says it makes, of one letter, and notes its run in runs.txt."""
 import pathlib, sys, time, yaml
 verb, family = sys.argv[1:]
 with open("runs.txt", "a") as runs:
@@ -42,7 +42,10 @@ waits = yaml.safe_load(open("params.yaml"))["families"][family][verb].get("until
 while waits and not pathlib.Path(waits).exists() and time.monotonic() < patience:
     time.sleep(0.05)
 stage = yaml.safe_load(open("dvc.yaml"))["stages"][verb]["do"]
-for made in stage["outs"] + stage["metrics"] + [path for plot in stage.get("plots", []) for path in plot]:
+paths = stage["outs"] + stage["metrics"]
+for plot in stage.get("plots", []):
+    paths += plot
+for made in paths:
     place = pathlib.Path(made.replace("${key}", family))
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.suffix == ".json":
@@ -110,7 +113,7 @@ def module_of(project: Path, file: Path) -> str:
 
 
 def edit_a_function(file: Path) -> None:
-    """Put one more statement at the end of the last function or method of the file's first class."""
+    """Put one more statement at the end of the last function, or method of the first class."""
     text = file.read_text(encoding="utf-8")
     classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
     functions = [node for node in classes[0].body if isinstance(node, ast.FunctionDef)]

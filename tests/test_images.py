@@ -221,12 +221,8 @@ def test_shards_give_back_what_they_got(tmp_path: Path, monkeypatch: pytest.Monk
     assert batch.shape == (20, 3, 32, 32) and batch[3, 0, 16, 6] < 60 < 230 < batch[3, 0, 0, 0], (
         "padded with the border's white"
     )
-    assert pictures.tensor(list(given)[:2], 24, augmentation.center_crop(24)).shape == (
-        2,
-        3,
-        24,
-        24,
-    )
+    cropped = pictures.tensor(list(given)[:2], 24, augmentation.center_crop(24))
+    assert cropped.shape == (2, 3, 24, 24)
 
 
 def test_augmentation_repeats_itself_and_keeps_the_hue(tmp_path: Path) -> None:

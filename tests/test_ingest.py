@@ -1,4 +1,7 @@
-"""ingest on clean, dirty and hostile files: what is kept, what is rejected and why, and that the split stays as it is."""
+"""ingest on clean, dirty and hostile files.
+
+What is kept, what is rejected and why, and that the split stays as it is.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The parts of training that arithmetic can check: masking, trimming, caches, losses, batches, calibration."""
+"""The parts of training that arithmetic can check.
+
+Masking, trimming, caches, losses, batches, calibration.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The saved sentiment folder in transformers alone: the same classes and probabilities, without this project's code."""
+"""The saved sentiment folder in transformers alone, without this project's code.
+
+The classes and probabilities are the same.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ pipe = pipeline("text-classification", model=folder, top_k=None)
 rows = pipe(texts, batch_size=len(texts), truncation=True)
 whole = pipe(texts[:-1], batch_size=len(texts))
 best = pipeline("text-classification", model=folder, truncation=True)(texts)
-print(json.dumps({"strange": strange, "rows": rows, "whole": whole, "best": [row["label"] for row in best]}))
+labels = [row["label"] for row in best]
+print(json.dumps({"strange": strange, "rows": rows, "whole": whole, "best": labels}))
 """
 
 

@@ -1,4 +1,4 @@
-"""Every family learns its toy data, gives the same numbers twice, and survives ``kill -9`` with the same weights."""
+"""Every family learns its toy data, gives the same numbers twice, and survives ``kill -9``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAMILIES = families.names()
 
 
 def toy_params(folder: Path) -> Path:
-    """Write params.yaml with the toy profile laid over it, checkpoints as often as steps; return the file."""
+    """Write params.yaml with the toy profile over it, checkpoints as often as steps; return it."""
     merged = params.merge(
         params.read(ROOT / "params.yaml"), params.read(ROOT / "profiles/toy.yaml")
     )
@@ -47,7 +47,10 @@ def toy_params(folder: Path) -> Path:
 def command(
     stage: str, family: str, place: Path, out: str = "", settings: Path | None = None
 ) -> list[str]:
-    """Return the command of a stage whose paths all lie in ``place``; ``out`` renames the one it writes."""
+    """Return the command of a stage whose paths all lie in ``place``.
+
+    ``out`` renames the one that it writes.
+    """
     names = (
         families.path_names(families.function(stage, family))
         if stage in families.STAGES
@@ -92,7 +95,7 @@ code = main(sys.argv[2:])
 Path(sys.argv[1]).write_text("\\n".join(sys.modules))
 sys.exit(code)
 """
-"""`python -m beauty_models`, which notes in the file that its first argument names what was imported in the end."""
+"""`python -m beauty_models`, which notes in the file of its first argument what was imported."""
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -313,7 +316,7 @@ def test_divergence_stops_at_once_and_names_the_step(
 
 
 def poison(folder: Path) -> None:
-    """Make every weight in ``folder`` NaN, as a run of an earlier version, or a disk, could leave them."""
+    """Make every weight in ``folder`` NaN, as an earlier version or a disk could leave them."""
     for file in folder.rglob("*.safetensors"):
         weights_ = load_file(file)
         for name, value in weights_.items():
@@ -390,16 +393,28 @@ def test_checkpoint_of_other_params_is_not_used(trained: tuple[str, Path], tmp_p
     assert Checkpoint(tmp_path / "model", other, 1).load() is None
 
 
+SAVING_TOO_MUCH = """
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from beauty_models.training.checkpoint import Checkpoint
+
+# a write beyond the limit fails, as on a full disk, and does not end the process
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+Checkpoint(Path(sys.argv[1]), "same", 1).save({"step": 2, "weights": torch.zeros(1_000_000)})
+"""
+
+
 def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "model", "same", 1)
     checkpoint.save({"step": 1})
-    script = (
-        "import resource, sys, signal, torch; from pathlib import Path; from beauty_models.training.checkpoint import Checkpoint\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "Checkpoint(Path(sys.argv[1]), 'same', 1).save({'step': 2, 'weights': torch.zeros(1_000_000)})"
-    )
     failed = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "model")],
+        [sys.executable, "-c", SAVING_TOO_MUCH, str(tmp_path / "model")],
         cwd=ROOT,
         capture_output=True,
         text=True,
