@@ -23,7 +23,7 @@ from beauty_models import code, families, params
 from beauty_models.files import read_json
 from beauty_models.training.checkpoint import DIGEST_LENGTH, Checkpoint, fingerprint
 from beauty_models.training.finite import NotFiniteError, not_finite
-from beauty_models.training.optimization import Optimization, Watch
+from beauty_models.training.optimization import DivergenceGuard, Optimization
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -372,11 +372,11 @@ def test_a_state_that_is_not_finite_leaves_the_checkpoint_before(tmp_path: Path)
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), 2e6])
 def test_a_loss_that_runs_away_names_step_rate_and_remedy(tmp_path: Path, loss: float) -> None:
-    watch = Watch("pretrain", 9, [0.5, 0.1], "bfloat16")
-    watch.loss(0, 7.0)
-    watch.loss(1, 6000.0)
+    guard = DivergenceGuard("pretrain", 9, [0.5, 0.1], "bfloat16")
+    guard.loss(0, 7.0)
+    guard.loss(1, 6000.0)
     with pytest.raises(NotFiniteError) as refused:
-        watch.loss(4, loss)
+        guard.loss(4, loss)
     for part in ("pretrain: step 5 of 9", "learning rates 0.5, 0.1", "bfloat16", "float32"):
         assert part in str(refused.value)
 

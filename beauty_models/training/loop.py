@@ -22,7 +22,7 @@ from beauty_models import progress
 from beauty_models.params import Precision
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.finite import NotFiniteError
-from beauty_models.training.optimization import Optimization, Watch, Weights, seed_step
+from beauty_models.training.optimization import DivergenceGuard, Optimization, Weights, seed_step
 
 Batch = TypeVar("Batch")
 
@@ -298,7 +298,7 @@ def train_head(
     steps_per_epoch = -(-rows // params.batch)
     steps = params.head_epochs * steps_per_epoch
     title = "finetune: the head alone"
-    watch = Watch(title, steps, [params.head_learning_rate], params.precision)
+    guard = DivergenceGuard(title, steps, [params.head_learning_rate], params.precision)
     network.train()
     with progress.bar(title, steps) as bar:
         for epoch in range(params.head_epochs):
@@ -306,12 +306,12 @@ def train_head(
                 # not the seeds of `Loop`, whose first steps would draw the same dropout
                 seed_step(params.seed + 1, epoch * rows + number)
                 batch_loss = loss(batch)
-                watch.loss(epoch * steps_per_epoch + number, batch_loss.item())
+                guard.loss(epoch * steps_per_epoch + number, batch_loss.item())
                 batch_loss.backward()
                 optimizer.step()
                 optimizer.zero_grad()
                 bar.advance()
-    watch.weights(steps - 1, dict(network.named_parameters()))
+    guard.weights(steps - 1, dict(network.named_parameters()))
 
 
 def train_steps(

@@ -30,7 +30,7 @@ class OptimizerParams(Protocol):
     precision: Precision
 
 
-class Watch:
+class DivergenceGuard:
     """What looks at every step of a training loop: one that runs away ends there, not hours later.
 
     ``title`` names the stage, or the part of it, in messages; ``where`` returns what they say of
@@ -107,7 +107,7 @@ class Optimization:
         self.steps = steps
         self.seed = params.seed
         rates = [group["lr"] for group in groups]
-        self.watch = Watch("training", steps, rates, params.precision)
+        self.guard = DivergenceGuard("training", steps, rates, params.precision)
         self.done = 0  # steps
         # fused: one kernel over all weights, where the other ways take many small ones
         self.optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
@@ -120,8 +120,8 @@ class Optimization:
 
     def watched(self, title: str, checkpoint: Checkpoint) -> Self:
         """Say in messages that this is ``title``, and which checkpoint is left; return self."""
-        self.watch.title = title
-        self.watch.where = checkpoint.last_good
+        self.guard.title = title
+        self.guard.where = checkpoint.last_good
         return self
 
     def weights(self) -> Weights:
@@ -135,7 +135,7 @@ class Optimization:
         Raises:
             NotFiniteError: they hold a NaN or an infinite number.
         """
-        self.watch.weights(max(0, self.done - 1), weights)
+        self.guard.weights(max(0, self.done - 1), weights)
         for name, p in self.learned.items():
             p.copy_(weights[name])
 
@@ -149,15 +149,15 @@ class Optimization:
                 the step.
         """
         if loss is not None:
-            self.watch.loss(self.done, loss)
+            self.guard.loss(self.done, loss)
         weights = list(self.learned.values())
         norm = nn.utils.clip_grad_norm_(weights if clipped is None else clipped, 1.0)
-        self.watch.norm(self.done, norm)
+        self.guard.norm(self.done, norm)
         if clipped is not None:
             # what is not clipped can be infinite all the same
             cut = {id(p) for p in clipped}
             uncut = [p.grad for p in weights if p.grad is not None and id(p) not in cut]
-            self.watch.norm(self.done, nn.utils.get_total_norm(uncut))
+            self.guard.norm(self.done, nn.utils.get_total_norm(uncut))
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.schedule.step()
@@ -174,9 +174,9 @@ class Optimization:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "done": self.done,
-            "first_loss": self.watch.first,
+            "first_loss": self.guard.first,
         }
-        self.watch.weights(max(0, self.done - 1), state)
+        self.guard.weights(max(0, self.done - 1), state)
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -185,7 +185,7 @@ class Optimization:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.done = state["done"]
-        self.watch.first = state["first_loss"]
+        self.guard.first = state["first_loss"]
 
 
 class EMA:
