@@ -19,30 +19,28 @@ def labels(n: int, right: float, seed: int = 0, classes: int = 3) -> np.ndarray:
     """Return truth and prediction [n, 2]."""
     random = np.random.default_rng(seed)
     truth = random.integers(0, classes, n)
-    return np.stack(
-        [truth, np.where(random.random(n) < right, truth, random.integers(0, classes, n))], 1
-    )
+    is_right = random.random(n) < right
+    predicted = np.where(is_right, truth, random.integers(0, classes, n))
+    return np.stack([truth, predicted], 1)
+
+
+def macro_f1_of_scikit_learn(truth, predicted, sample_weight):
+    return metrics.f1_score(truth, predicted, average="macro", sample_weight=sample_weight)
 
 
 @pytest.mark.parametrize(
     "score, theirs",
     [
         (measures.accuracy, metrics.accuracy_score),
-        (
-            measures.macro_f1,
-            lambda t, p, sample_weight: metrics.f1_score(
-                t, p, average="macro", sample_weight=sample_weight
-            ),
-        ),
+        (measures.macro_f1, macro_f1_of_scikit_learn),
         (measures.balanced_accuracy, metrics.balanced_accuracy_score),
     ],
 )
 def test_scores_are_scikit_learns(score, theirs):
-    rows, random = labels(200, 0.7), np.random.default_rng(3)
-    weights = random.integers(1, 4, (5, 200)).astype(float)
-    assert score(rows, weights) == pytest.approx(
-        [theirs(rows[:, 0], rows[:, 1], sample_weight=w) for w in weights]
-    )
+    rows = labels(200, 0.7)
+    weights = np.random.default_rng(3).integers(1, 4, (5, 200)).astype(float)
+    expected = [theirs(rows[:, 0], rows[:, 1], sample_weight=w) for w in weights]
+    assert score(rows, weights) == pytest.approx(expected)
 
 
 def test_macro_f1_counts_the_classes_that_have_an_example():
@@ -68,23 +66,24 @@ def test_interval_of_a_mean_is_that_of_theory():
 
 
 def test_interval_is_that_of_plain_resampling():
-    rows, random = labels(300, 0.6, classes=4), np.random.default_rng(9)
-    plain = [
-        metrics.f1_score(*rows[random.integers(0, 300, 300)].T, average="macro")
-        for _ in range(1000)
-    ]  # of four classes with 75 rows each, none is ever absent
-    assert bootstrap.bootstrap(rows, measures.macro_f1, **SETTINGS) == pytest.approx(
-        np.quantile(plain, [0.025, 0.975]), abs=0.01
-    )
+    rows = labels(300, 0.6, classes=4)
+    random = np.random.default_rng(9)
+    # Of four classes with 75 rows each, none is ever absent.
+    resamples = [rows[random.integers(0, 300, 300)] for _ in range(1000)]
+    plain = [metrics.f1_score(*resample.T, average="macro") for resample in resamples]
+    expected = np.quantile(plain, [0.025, 0.975])
+    interval = bootstrap.bootstrap(rows, measures.macro_f1, **SETTINGS)
+    assert interval == pytest.approx(expected, abs=0.01)
 
 
 def test_groups_of_like_rows_widen_the_interval():
     few = labels(100, 0.7)
+    many = np.repeat(few, 9, 0)
+    groups = np.repeat(np.arange(100), 9)
     alone = bootstrap.bootstrap(few, measures.accuracy, **SETTINGS)
-    repeated = bootstrap.bootstrap(
-        np.repeat(few, 9, 0), measures.accuracy, groups=np.repeat(np.arange(100), 9), **SETTINGS
-    )
-    naive = bootstrap.bootstrap(np.repeat(few, 9, 0), measures.accuracy, **SETTINGS)
+    repeated = bootstrap.bootstrap(many, measures.accuracy, groups=groups, **SETTINGS)
+    naive = bootstrap.bootstrap(many, measures.accuracy, **SETTINGS)
+    # Nine times the rows make an interval a third as wide, and say nothing new.
     assert repeated == pytest.approx(alone, abs=0.02)
     assert naive.high - naive.low == pytest.approx((alone.high - alone.low) / 3, rel=0.15)
 
@@ -108,18 +107,20 @@ def test_seed_and_memory_blocks(monkeypatch):
 
 
 def test_a_thousand_resamples_of_ten_thousand_rows_are_quick():
-    rows, started = labels(10_000, 0.9), time.perf_counter()
-    bootstrap.bootstrap(rows, measures.macro_f1, groups=np.arange(10_000) // 2, **SETTINGS)
+    rows = labels(10_000, 0.9)
+    groups = np.arange(10_000) // 2
+    started = time.perf_counter()
+    bootstrap.bootstrap(rows, measures.macro_f1, groups=groups, **SETTINGS)
     assert time.perf_counter() - started < 5
 
 
 def test_wilson_is_scipys():
-    hits, n = np.array([0.0, 3, 10, 10]), np.array([7.0, 10, 10, 400])
+    hits = np.array([0.0, 3, 10, 10])
+    n = np.array([7.0, 10, 10, 400])
     low, high = bootstrap.wilson(hits, n, 0.9)
-    theirs = [
-        binomtest(int(h), int(m)).proportion_ci(0.9, method="wilson")
-        for h, m in zip(hits, n, strict=True)
-    ]
-    assert low == pytest.approx([one.low for one in theirs], abs=1e-12)
-    assert high == pytest.approx([one.high for one in theirs], abs=1e-12)
-    assert [float(end[0]) for end in bootstrap.wilson(np.zeros(1), np.zeros(1), 0.9)] == [0, 1]
+    for i in range(len(hits)):
+        test = binomtest(int(hits[i]), int(n[i]))
+        expected = test.proportion_ci(0.9, method="wilson")
+        assert (low[i], high[i]) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    low, high = bootstrap.wilson(np.zeros(1), np.zeros(1), 0.9)
+    assert (low[0], high[0]) == (0, 1), "nothing was tried"

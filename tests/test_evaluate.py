@@ -86,25 +86,26 @@ def folder(path, **frames):
 
 
 def test_figures_are_scikit_learns():
-    test, random = frame(300, product=None), np.random.default_rng(5)
+    test = frame(300, product=None)
+    random = np.random.default_rng(5)
     positive = random.random(300)
     guess = MethodPredictions(
         np.stack([1 - positive, positive], 1), random.random((300, 2, 3)) < 0.3
     )
     other = majority(frame(50), test, CLASSES, ASPECTS)
-    found = evaluate.flatten_metrics(
-        evaluate.score(test, {"model": guess, "majority": other}, CLASSES, ASPECTS, PARAMS)
-    )
-    truth, said = test["label"], positive > 0.5
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, said))
-    assert found["macro_f1"] == pytest.approx(metrics.f1_score(truth, said, average="macro"))
-    assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, said))
+    methods = {"model": guess, "majority": other}
+    found = evaluate.flatten_metrics(evaluate.score(test, methods, CLASSES, ASPECTS, PARAMS))
+    truth = test["label"]
+    predicted = positive > 0.5
+    macro_f1 = metrics.f1_score(truth, predicted, average="macro")
+    balanced_accuracy = metrics.balanced_accuracy_score(truth, predicted)
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, predicted))
+    assert found["macro_f1"] == pytest.approx(macro_f1)
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy)
     assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, positive))
-    known = np.array([one is not None for one in test["aspects"]])
-    true, guessed = (
-        mentions(test["aspects"], ASPECTS)[known].reshape(-1, 6),
-        guess.mentions[known].reshape(-1, 6),
-    )
+    known = np.array([annotations is not None for annotations in test["aspects"]])
+    true = mentions(test["aspects"], ASPECTS)[known].reshape(-1, 6)
+    guessed = guess.mentions[known].reshape(-1, 6)
     occurs = (true | guessed).any(0)
     assert found["aspect_polarity_micro_f1"] == pytest.approx(
         metrics.f1_score(true, guessed, average="micro")
@@ -125,9 +126,8 @@ def test_figures_are_scikit_learns():
 
 def test_calibration_by_hand():
     truth = np.array([1] * 10)
-    positive = np.array(
-        [0.9] * 5 + [0.6] * 2 + [0.4] * 3
-    )  # sure by .9, right; sure by .6, right twice of five times
+    # Sure by .9, right; sure by .6, right twice of five times.
+    positive = np.array([0.9] * 5 + [0.6] * 2 + [0.4] * 3)
     bins = evaluate.calibration(truth, np.stack([1 - positive, positive], 1))
     assert [(b["n"], b["accuracy"]) for b in bins] == [(5, 0.4), (5, 1.0)]
     assert evaluate.calibration_error(bins) == pytest.approx(0.5 * 0.2 + 0.5 * 0.1)
@@ -137,15 +137,11 @@ def test_baseline_learns_and_beats_the_majority():
     frames = {"train": frame(200), "validation": frame(60, 1), "test": frame(100, 2)}
     guess, note = tfidf_logreg(frames, CLASSES, ASPECTS, 7)
     assert (guess.probabilities.argmax(1) == frames["test"]["label"]).all() and "260 texts" in note
-    assert (guess.mentions[:, 0, 2] == frames["test"]["label"]).all() and not guess.mentions[
-        :, 1
-    ].any()
-    assert (
-        majority(
-            frames["train"].assign(label=0), frames["test"], CLASSES, ASPECTS
-        ).probabilities.argmax(1)
-        == 0
-    ).all()
+    assert (guess.mentions[:, 0, 2] == frames["test"]["label"]).all()
+    assert not guess.mentions[:, 1].any()
+    all_negative = frames["train"].assign(label=0)
+    usual = majority(all_negative, frames["test"], CLASSES, ASPECTS)
+    assert (usual.probabilities.argmax(1) == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -154,12 +150,9 @@ def test_baseline_learns_and_beats_the_majority():
 def test_baseline_without_anything_to_learn_is_the_majority(train):
     frames = {"train": train, "validation": frame(60, 1).iloc[:0], "test": frame(20, 2)}
     guess, note = tfidf_logreg(frames, CLASSES, ASPECTS, 7)
-    assert (
-        note.startswith("not trained")
-        and (
-            guess.probabilities == majority(train, frames["test"], CLASSES, ASPECTS).probabilities
-        ).all()
-    )
+    usual = majority(train, frames["test"], CLASSES, ASPECTS)
+    assert note.startswith("not trained")
+    assert (guess.probabilities == usual.probabilities).all()
 
 
 def test_report_is_complete(tmp_path):
@@ -218,10 +211,9 @@ def test_one_product_does_not_make_a_figure_certain():
     test = frame(60, product="only")
     guess = MethodPredictions(np.tile([0.4, 0.6], (60, 1)), np.zeros((60, 0, 3), bool))
     found = evaluate.score(test, {"model": guess}, CLASSES, [], PARAMS)
-    assert (
-        found["metrics"]["model"]["accuracy.low"] < found["metrics"]["model"]["accuracy.high"]
-        and not found["grouped"]
-    )
+    model = found["metrics"]["model"]
+    assert model["accuracy.low"] < model["accuracy.high"]
+    assert not found["grouped"]
 
 
 def test_aspects_the_model_has_not_learned_are_named(tmp_path):
@@ -259,13 +251,8 @@ def test_pages_escape_and_mask_what_customers_write(tmp_path):
     )
     for name in ("index.html", "needs.html"):
         text = (tmp_path / name).read_text()
-        assert (
-            "<script" not in text
-            and "<b>balm" not in text
-            and "1234" not in text
-            and "jo@" not in text
-        )
-        assert "http:" not in text and "https:" not in text and "src=" not in text
+        for unsafe in ("<script", "<b>balm", "1234", "jo@", "http:", "https:", "src="):
+            assert unsafe not in text
         assert "&lt;script&gt;" in text or name == "needs.html"
 
 

@@ -42,6 +42,7 @@ Photos alone have no n-grams, a network from scratch has no frozen features.
 
 def label_numbers(frame: pd.DataFrame, head: Head) -> NDArray[np.int64]:
     """Return the place of each row's label among those of ``head`` [n], −1 where it has none."""
+    # In the order of the head's labels, which is that of the probabilities' columns.
     number = {name: i for i, name in enumerate(head["labels"])}
     numbers = frame[f"label.{head['name']}"].map(number).fillna(-1)
     return np.asarray(numbers, np.int64)
@@ -70,6 +71,7 @@ def regression(
     """
     probabilities = {}
     notes = []
+    # A regression per head: an example may lack one label and have another.
     for head in heads:
         inputs = {"test": features["test"]}  # every row, for each is predicted
         labels = {}
@@ -108,6 +110,7 @@ def tfidf_logreg(
     frames: dict[str, pd.DataFrame], heads: Sequence[Head]
 ) -> tuple[HeadProbabilities, str]:
     """Return the predictions from character 1- to 3-grams of the texts."""
+    # An example without text has no n-gram: a row of zeros.
     features = classical.tfidf_features({split: frames[split]["text"].tolist() for split in PARTS})
     return regression(features, frames, heads, SPARSE_STRENGTHS)
 

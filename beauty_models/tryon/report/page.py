@@ -258,7 +258,8 @@ def _worst_errors(
     for i, row in worst.iterrows():
         key = str(test.at[i, "image"])
         photo = pictures.image(key) if key else None
-        answer = f"{row[f'{head}.predicted']} {row[f'{head}.probability']:.0%}"
+        predicted = row[f"{head}.predicted"]
+        answer = f"{predicted} {row[f'{head}.probability']:.0%}"
         tiles.append(Tile(photo, [answer, f"labelled {row[head]}"], False))
     return tiles
 
@@ -279,7 +280,9 @@ def _rows_to_explain(
     # One of each class, or the frequent classes would fill the page.
     best = order[right].drop_duplicates(head).index.tolist()
     wrong = order[~right & order[head].notna()].index.tolist()
-    return [*best[: count - count // 3], *wrong[: count // 3]]
+    # Errors are what there is to learn from, but a page of them alone would mislead.
+    errors = count // 3
+    return [*best[: count - errors], *wrong[:errors]]
 
 
 def _word_effects(number: int, reasons: Reasons) -> Html:
@@ -346,7 +349,7 @@ def write_report(
     if errors:
         save_png(contact_sheet(errors, COLUMNS), folder / "errors.png")
     rows = _rows_to_explain(predictions, test, first, params.examples)
-    labels = predictions[first].tolist()
+    labels = predictions[first].tolist()  # None where nobody labelled an example
     texts = _explain_rows(folder / "reasons.png", rows, test, labels, classifier, pictures)
     (folder / "index.html").write_text(quality_page(scores, folder, texts), encoding="utf-8")
     log_line(f"evaluate: {folder.name} written")
