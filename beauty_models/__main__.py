@@ -34,7 +34,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 from beauty_models import code, families, params  # noqa: E402
 from beauty_models.files import new_folder, read_json, write_json  # noqa: E402
 
-TRAINING = ("pretrain", "finetune")  # the stages that leave a history.json in their output
+TRAINING = ("pretrain", "finetune")  # of every family; they leave a history.json in their output
 
 
 def _seed(seed: int) -> None:
@@ -58,8 +58,9 @@ def run(
     Raises:
         ValueError: a mistake of the user's, in words for them.
     """
-    section = getattr(params.load(family, params_file), stage)
     function = families.function(stage, family)
+    section = getattr(params.load(family, params_file), stage)
+    output = families.stages(family)[stage]
     if not places and not metrics:  # then the result is dvc.lock's
         code.check(stage, family)
     wanted = families.path_names(function)
@@ -69,7 +70,7 @@ def run(
         )
     paths = {name: places.get(name, families.path(name, family)) for name in wanted}
     for name, place in paths.items():
-        if name != families.STAGES[stage] and not place.exists():
+        if name != output and not place.exists():
             raise ValueError(
                 f"{place}: not there yet; run `beauty retrain {family}` or the stage that makes it"
             )
@@ -85,17 +86,20 @@ def run(
     if metrics:
         write_json(metrics, figures)
     elif not places:
-        _record(stage, family, figures, paths[families.STAGES[stage]])
+        _record(stage, family, figures, paths[output])
     return figures
 
 
 def _record(stage: str, family: str, figures: families.Metrics, output: Path) -> None:
-    """Write all figures, the headline and, of a stage that trains, the curves, where dvc.yaml says they are."""
+    """Write all figures, the headline and, of a stage that trains, the curves, where dvc.yaml says they are.
+
+    Pretraining without an epoch leaves no history, and its curves are an empty folder: DVC wants what it is promised.
+    """
     folder = Path("metrics") / family
     write_json(folder / f"{stage}.json", figures)
     write_json(folder / "brief" / f"{stage}.json", families.headline(stage, family, figures))
     history = output / "history.json"
-    if stage in TRAINING:
+    if stage in TRAINING or history.exists():
         _write_curves(folder / "curves" / stage, read_json(history) if history.exists() else [])
 
 
@@ -156,20 +160,19 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("stage", choices=[*families.STAGES, "code", "predict", "starter", "toy"])
+    parser.add_argument("stage", help="a stage of the family, or code, predict, starter, toy")
     parser.add_argument("family", choices=families.names())
-    for name in ("raw", "data", "pretrained", "model", "report"):
-        parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--params", type=Path, default=params.PARAMS_FILE)
     parser.add_argument("--metrics", type=Path)
     options, rest = parser.parse_known_args(arguments)
+    # Which paths there are, the family says. No abbreviations: what follows may be an argument of predict.
+    paths = argparse.ArgumentParser(prog=parser.prog, add_help=False, allow_abbrev=False)
+    for name in families.places(options.family):
+        paths.add_argument(f"--{name}", type=Path)
+    chosen, rest = paths.parse_known_args(rest)
     if rest and options.stage != "predict":
         parser.error(f"unknown arguments: {' '.join(rest)}")
-    places = {
-        name: getattr(options, name)
-        for name in ("raw", "data", "pretrained", "model", "report")
-        if getattr(options, name)
-    }
+    places = {name: place for name, place in vars(chosen).items() if place}
     try:
         if options.stage in ("starter", "toy"):
             module = importlib.import_module(f"beauty_models.{options.family}.starter")

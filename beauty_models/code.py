@@ -134,7 +134,7 @@ def write(family: str) -> None:
         ValueError: a stage has no module.
     """
     with new_folder(families.path("code", family)) as folder:
-        for stage in families.STAGES:
+        for stage in families.stages(family):
             lines = text(families.module(stage, family))
             (folder / f"{stage}.txt").write_text(lines, encoding="utf-8")
 

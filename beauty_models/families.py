@@ -12,16 +12,14 @@ Metrics = dict[str, float]
 """Flat figures of a stage. Those of a baseline are named ``baseline/metric``; an interval is ``metric.low``, ``metric.high``."""
 
 STAGES = {"ingest": "data", "pretrain": "pretrained", "finetune": "model", "evaluate": "report"}
-"""Stage → the path name it writes; the others that its signature names, it reads."""
+"""Stage that every family has → the path name it writes; the others that its signature names, it reads.
 
-MODULES = {
-    "ingest": "data",
-    "pretrain": "pretrain",
-    "finetune": "finetune",
-    "evaluate": "evaluate",
-    "predict": "predict",
-}
-"""Function → the module of the family that holds it."""
+A family with more of them (an export for the edge, a distillation) says so by ``OPTIONAL_STAGES`` in its ``__init__``,
+a dict of the same form; params.yaml's ``stages`` switches them on. The module is called as the stage is.
+"""
+
+MODULES = {"ingest": "data"}
+"""Function → the module of the family that holds it, where that has another name."""
 
 
 COMMON_NAMES = {
@@ -60,6 +58,24 @@ def names() -> list[str]:
     )
 
 
+def optional_stages(family: str) -> dict[str, str]:
+    """Return the stages that the family has beyond `STAGES` → the path names that they write."""
+    declared: dict[str, str] = getattr(
+        import_module(f"beauty_models.{family}"), "OPTIONAL_STAGES", {}
+    )
+    return declared
+
+
+def stages(family: str) -> dict[str, str]:
+    """Return all stages that the family can run → the path names that they write."""
+    return STAGES | optional_stages(family)
+
+
+def places(family: str) -> list[str]:
+    """Return every path name that a stage of the family reads or writes."""
+    return ["raw", *stages(family).values()]
+
+
 def function(name: str, family: str) -> Callable[..., Any]:
     """Return the family's function ``name``, a stage or ``predict``.
 
@@ -68,15 +84,16 @@ def function(name: str, family: str) -> Callable[..., Any]:
     """
     if family not in names():
         raise ValueError(f"unknown family {family!r}; there are: {', '.join(names())}")
-    if name not in MODULES:
-        raise ValueError(f"unknown stage {name!r}; there are: {', '.join(MODULES)}")
+    known = [*stages(family), "predict"]
+    if name not in known:
+        raise ValueError(f"{family} has no stage {name!r}; it has: {', '.join(known)}")
     found: Callable[..., Any] = getattr(import_module(module(name, family)), name)
     return found
 
 
 def module(name: str, family: str) -> str:
     """Return the name of the module that holds the family's function ``name``."""
-    return f"beauty_models.{family}.{MODULES[name]}"
+    return f"beauty_models.{family}.{MODULES.get(name, name)}"
 
 
 def wording(family: str) -> Wording:
@@ -143,7 +160,7 @@ def headline(stage: str, family: str, figures: Metrics) -> Metrics:
 
 
 def path(name: str, family: str) -> Path:
-    """Return where the path called ``name`` (raw, code, data, pretrained, model, report) lies for ``family``."""
+    """Return where the path called ``name`` (raw, code, data, pretrained, model, report, …) lies for ``family``."""
     return Path("data/raw") / family if name == "raw" else Path("build") / family / name
 
 

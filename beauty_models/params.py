@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from beauty_models.families import names, optional_stages
+
 PARAMS_FILE = Path("params.yaml")
 LARGEST = 100_000  # values in a params.yaml; the project's own has some hundred
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -192,8 +194,8 @@ def text(file: Path = PARAMS_FILE) -> str:
 
 
 @lru_cache(maxsize=4)
-def _blocks(written: str, file: Path) -> dict[str, Any]:
-    """Return the family blocks in ``written``, the text of ``file``; kept, as one run reads the same text many times."""
+def _content(written: str, file: Path) -> dict[str, Any]:
+    """Return what ``written``, the text of ``file``, holds; kept, as one run reads the same text many times."""
     try:
         content = yaml.load(written, Loader=_Loader)
         size = _size(content, (), {}, "")
@@ -211,7 +213,7 @@ def _blocks(written: str, file: Path) -> dict[str, Any]:
     families = content.get("families") if isinstance(content, dict) else None
     if not isinstance(families, dict) or not families:
         raise ValueError(f"{file}: needs a mapping `families:` with one block per family")
-    return families
+    return content
 
 
 def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
@@ -221,7 +223,41 @@ def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
         ValueError: the file is missing, is not UTF-8 or YAML, names a key twice, has an alias within the block that it
             stands for, `LARGEST` values or more with its aliases written out, or no ``families`` mapping.
     """
-    return deepcopy(_blocks(text(file).removeprefix("\ufeff"), file))
+    content = _content(text(file).removeprefix("\ufeff"), file)
+    families: dict[str, Any] = deepcopy(content["families"])
+    return families
+
+
+def stages(file: Path = PARAMS_FILE) -> dict[str, list[str]]:
+    """Return stage → families of the optional stages: what ``stages`` of ``file`` switches on.
+
+    dvc.yaml makes one stage of each pair. A stage that no family of the file has needs no mention.
+
+    Raises:
+        ValueError: as `read`; a stage that a family of the file has is not listed (``[]`` switches it off), or a family is
+            listed under a stage that it has not.
+    """
+    blocks = read(file)
+    switched = _content(text(file).removeprefix("\ufeff"), file).get("stages") or {}
+    offered: dict[str, list[str]] = {}
+    for family in set(blocks) & set(names()):
+        for stage in optional_stages(family):
+            offered.setdefault(stage, []).append(family)
+    for stage, able in offered.items():
+        if not isinstance(switched, dict) or not isinstance(switched.get(stage), list):
+            raise ValueError(
+                f"{file}: needs `stages: {{{stage}: [{', '.join(sorted(able))}]}}` beside `families:`, "
+                f"or `{stage}: []` to leave that stage out"
+            )
+    for stage, listed in switched.items():
+        for family in listed:
+            if family not in blocks:
+                raise ValueError(
+                    f"{file}: stages.{stage}: there is no block families.{family}; take it out of the list"
+                )
+            if family not in offered.get(stage, []):
+                raise ValueError(f"{file}: stages.{stage}: {family} has no stage of that name")
+    return switched
 
 
 def merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
@@ -285,9 +321,10 @@ def chosen(named: list[str] | None, file: Path = PARAMS_FILE) -> list[str]:
     """Return the families ``named``, each once, or all of ``file`` when none are.
 
     Raises:
-        ValueError: as `read`, or ``file`` has no block of that name.
+        ValueError: as `stages`, or ``file`` has no block of that name.
     """
     known = list(read(file))
+    stages(file)
     if unknown := [name for name in named or [] if name not in known]:
         raise ValueError(f"{file}: no block families.{unknown[0]}; it has {', '.join(known)}")
     return list(dict.fromkeys(named or known))

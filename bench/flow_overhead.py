@@ -121,7 +121,8 @@ def three_families(folder: Path) -> Project:
         for file in copy.rglob("*.py"):
             file.write_text(file.read_text().replace(FAMILY, name))
     families = {name: deepcopy(block) for name in (FAMILY, *COPIES)}  # no YAML aliases
-    (project.folder / "params.yaml").write_text(yaml.safe_dump({"families": families}))
+    content = {"stages": {"export": []}, "families": families}
+    (project.folder / "params.yaml").write_text(yaml.safe_dump(content))
     finished = project.run("retrain")
     if finished.code:
         raise RuntimeError(f"the families are not up to date: {finished.last_lines(8)}")

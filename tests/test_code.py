@@ -28,7 +28,8 @@ from tasks.pipeline.update import update_stage
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
-ALL = [f"{verb}@{family}" for verb in families.STAGES for family in FAMILIES]
+ALL = [f"{verb}@{family}" for family in FAMILIES for verb in families.stages(family)]
+VERBS = {name.partition("@")[0]: None for name in ALL}
 UP_TO_DATE = "Data and pipelines are up to date."
 
 STUB = '''\
@@ -46,7 +47,7 @@ paths = stage["outs"] + stage["metrics"]
 for plot in stage.get("plots", []):
     paths += plot
 for made in paths:
-    place = pathlib.Path(made.replace("${key}", family))
+    place = pathlib.Path(made.replace("${key}", family).replace("${item}", family))
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.suffix == ".json":
         place.write_text('{"loss": 1.5}')
@@ -65,8 +66,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("params.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, place)
     dag = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    for verb in families.STAGES:
-        dag["stages"][verb]["do"]["cmd"] = f"python work.py {verb} ${{key}}"
+    for verb in VERBS:
+        template = dag["stages"][verb]["do"]
+        template["cmd"] = template["cmd"].replace("-m beauty_models", "work.py")
     (place / "dvc.yaml").write_text(yaml.safe_dump(dag))
     (place / "work.py").write_text(STUB)
     for family in FAMILIES:
@@ -128,7 +130,7 @@ def recorded_by(module: str) -> set[str]:
     return {
         f"{verb}@{family}"
         for family in FAMILIES
-        for verb in families.STAGES
+        for verb in families.stages(family)
         if module in code.parse((families.path("code", family) / f"{verb}.txt").read_text())
     }
 

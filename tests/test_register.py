@@ -77,7 +77,9 @@ def project(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "gate": GATE.model_dump(),
         "finetune": {"epochs": 3, "words": ["a", "b"]},
     }
-    Path("params.yaml").write_text(yaml.safe_dump({"families": {"sentiment": block}}))
+    Path("params.yaml").write_text(
+        yaml.safe_dump({"stages": {"export": []}, "families": {"sentiment": block}})
+    )
     for name in ("data", "model", "report"):
         Path("build/sentiment", name).mkdir(parents=True)
     Path("data/raw/sentiment").mkdir(parents=True)

@@ -140,6 +140,15 @@ class Finetune(Section):
     checkpoint_minutes: Rate
 
 
+class Export(Section):
+    """The model as ONNX for answers without torch, in int8 where that is good enough."""
+
+    seed: Seed
+    texts: Positive  # of validation, by which int8 is judged, and of test, on which it is measured, at most
+    tolerance: Annotated[float, Field(ge=0)]  # of macro-F1, that int8 may cost
+    timed: Positive  # texts of which each is answered alone, on one thread
+
+
 class Evaluate(Section):
     """The model and its baselines on the frozen test split."""
 
@@ -163,15 +172,19 @@ class Params(Section):
     ingest: Ingest
     pretrain: Pretrain
     finetune: Finetune
+    export: Export
     evaluate: Evaluate
     gate: Gate
 
+
+OPTIONAL_STAGES = {"export": "exported"}
 
 WORDING = Wording(
     figure="accuracy",
     sentence="of {of} reviews it gets {right} right",
     headlines={
         "finetune": {"score": "validation_macro_f1"},
+        "export": {"score": "macro_f1", "mb": "megabytes", "ms": "milliseconds"},
         "evaluate": {"score": "macro_f1"},
     },
     names={},

@@ -68,7 +68,8 @@ def dvc_hashes(family: str) -> dict[str, str]:
     """
     hashes = dict(_recorded_outs(family))
     # code: which modules the stages ran
-    names = ("raw", "code", "data", "pretrained", "model")
+    optional = families.optional_stages(family).values()
+    names = ("raw", "code", "data", "pretrained", "model", *optional)
     places = {name: str(families.path(name, family)) for name in names}
     # Raw data may have come without DVC, and older releases recorded no code.
     if places["model"] not in hashes:

@@ -17,7 +17,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -282,24 +282,46 @@ def _log(client: Client, candidate: Candidate) -> str:
     block = params.read()[family]
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
         artifacts = Path(folder)
-        for name in ("model", "report"):
+        optional = _optional_stages(family)
+        for name in ("model", "report", *optional.values()):
             shutil.copytree(families.path(name, family), artifacts / name)
         for name, text in candidate.flavor_files.items():
             (artifacts / "model" / name).write_text(text, encoding="utf-8")
         shutil.copytree(Path("metrics") / family, artifacts / "metrics")
         # With the commit and the DVC remote, these two make the same model again.
         shutil.copy("dvc.lock", artifacts / "dvc.lock")
-        settings = yaml.safe_dump(
-            {"families": {family: block}}, allow_unicode=True, sort_keys=False
-        )
+        switched: dict[str, list[str]] = dict.fromkeys(families.optional_stages(family), [])
+        switched |= dict.fromkeys(optional, [family])
+        content = {"stages": switched, "families": {family: block}}
+        settings = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
         (artifacts / "params.yaml").write_text(settings, encoding="utf-8")
         write_json(artifacts / "lineage.json", candidate.lineage)
         text = card.model_card(family, candidate.metrics, candidate.lineage)
         (artifacts / "model_card.md").write_text(text, encoding="utf-8")
         tags = {"flow_run": candidate.flow_run or ""}
-        run = runs.log_run(client, family, _flatten(block), candidate.metrics, artifacts, tags)
+        metrics = candidate.metrics | _optional_metrics(family, optional)
+        run = runs.log_run(client, family, _flatten(block), metrics, artifacts, tags)
     runs.log_curves(client, run, list(_curves(family)))
     return run
+
+
+def _optional_stages(family: str) -> dict[str, str]:
+    """Return the family's optional stages that params.yaml switches on → the paths they write.
+
+    dvc.lock keeps what was once switched on: it would bring in the export of an older model.
+    """
+    outputs = families.optional_stages(family)
+    return {stage: outputs[stage] for stage, listed in params.stages().items() if family in listed}
+
+
+def _optional_metrics(family: str, stages: Iterable[str]) -> Metrics:
+    """Return the metrics of optional stages, called ``export/megabytes``."""
+    metrics: Metrics = {}
+    for stage in stages:
+        measured = read_json(Path("metrics") / family / f"{stage}.json")
+        for name, value in measured.items():
+            metrics[f"{stage}/{name}"] = value
+    return metrics
 
 
 def _curves(family: str) -> Iterator[runs.CurvePoint]:
@@ -309,7 +331,7 @@ def _curves(family: str) -> Iterator[runs.CurvePoint]:
     from training to such a list. So metrics are called ``finetune/validation_loss``, or
     ``pretrain/words_loss``.
     """
-    for stage, output in families.STAGES.items():
+    for stage, output in families.stages(family).items():
         file = families.path(output, family) / "history.json"
         if not file.exists():
             continue

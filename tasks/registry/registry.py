@@ -117,10 +117,11 @@ def _describe(registry: Client, version: Any, pointers: dict[str, int]) -> Versi
     """Return what is known of one of MLflow's versions; ``pointers`` is alias → version."""
     with translated_errors():
         logged = registry.get_run(version.run_id).data.metrics
+    stages = families.stages(version.name)
     metrics = {}
     for name in sorted(logged):
-        # The ends of training curves, STAGE/METRIC, are not what the version is judged by.
-        if name.partition("/")[0] not in families.STAGES:
+        # STAGE/METRIC, the end of a training curve or what an export came to, judges no version.
+        if name.partition("/")[0] not in stages:
             metrics[name] = logged[name]
     number = int(version.version)
     return {
