@@ -28,7 +28,7 @@ from pathlib import Path
 
 import yaml
 
-from bench.game_day.project import FAMILY, HERE, Project, make_template
+from bench.game_day.project import FAMILY, Project, make_template, scratch_params
 
 ROOT = Path(__file__).parent.parent
 DVC = [sys.executable, "-m", "dvc"]
@@ -114,7 +114,7 @@ def three_families(folder: Path) -> Project:
         RuntimeError: they did not come to their end; with the last lines.
     """
     project = make_template(folder / "project")
-    block = yaml.safe_load((HERE / "params.yaml").read_text())["families"][FAMILY]
+    block = scratch_params()["families"][FAMILY]
     for name in COPIES:
         copy = project.folder / "beauty_models" / name
         shutil.copytree(project.folder / "beauty_models" / FAMILY, copy)

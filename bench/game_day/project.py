@@ -20,8 +20,7 @@ from typing import Any
 import psutil
 import yaml
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+ROOT = Path(__file__).parents[2]
 FAMILY = "swatch"
 MARK = "BEAUTY_GAME_DAY"  # an environment variable by which everything a project started is found
 RUN_S = (
@@ -44,6 +43,15 @@ class Finished:
         """Return the last lines of the output, for a message."""
         return " | ".join(self.output.strip().splitlines()[-count:])
 
+
+WAIT_AT_GATE = """
+import os, time
+while Path(os.environ.get("BEAUTY_GAME_GATE", "")).is_file():
+    time.sleep(0.05)
+"""
+"""Added to the module of fine-tuning: it begins when the file is gone. So a fault that must come before memory is needed,
+or while the stage runs for certain, can be prepared.
+"""
 
 SHARING = """
 from flows import servers
@@ -188,6 +196,14 @@ class Project:
         file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
+def scratch_params() -> dict[str, Any]:
+    """Return the content of params.yaml: `swatch` alone, with a checkpoint after every step, so that a kill meets one often."""
+    content = yaml.safe_load((ROOT / f"tests/{FAMILY}.yaml").read_text(encoding="utf-8"))
+    for stage in ("pretrain", "finetune"):
+        content[FAMILY][stage]["checkpoint_minutes"] = 1e-6
+    return {"stages": {"export": []}, "families": content}
+
+
 def make_template(place: Path) -> Project:
     """Clone this checkout, as it is with its uncommitted changes, to ``place`` with `swatch` alone."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(place)], check=True)
@@ -202,12 +218,12 @@ def make_template(place: Path) -> Project:
         if (ROOT / name).is_file():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, place / name)
-    shutil.copytree(
-        HERE / FAMILY,
-        place / "beauty_models" / FAMILY,
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    shutil.copy(HERE / "params.yaml", place / "params.yaml")
+    package = place / "beauty_models" / FAMILY
+    bytecode = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "tests" / FAMILY, package, ignore=bytecode)
+    with (package / "finetune.py").open("a", encoding="utf-8") as file:
+        file.write(WAIT_AT_GATE)
+    (place / "params.yaml").write_text(yaml.safe_dump(scratch_params()), encoding="utf-8")
     commit = ["git", "-c", "user.name=game", "-c", "user.email=game@localhost", "commit"]
     subprocess.run(["git", "add", "-A"], cwd=place, check=True)
     subprocess.run([*commit, "-qm", "The scratch family"], cwd=place, check=True)
