@@ -72,7 +72,7 @@ def test_the_page_makes_a_champion_that_keeps_all_contracts(checkout: Path) -> N
     assert answer["finish"] == "glossy"
     [version] = json.loads(typed("beauty models swatch --json", checkout))
     assert version["aliases"] == ["champion"] and version["gate"]["passed"]
-    assert "up to date" in typed("dvc status", checkout)
+    assert "swatch" not in typed("dvc status", checkout)
     assert " failed" not in typed(test, checkout)
 
 

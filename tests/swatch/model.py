@@ -11,6 +11,7 @@ from torch import nn
 
 from beauty_models.files import new_folder, read_json, write_json
 from beauty_models.swatch import CLASSES, MEASURED
+from beauty_models.training.finite import require_finite
 
 
 class SwatchNet(nn.Module):
@@ -37,8 +38,14 @@ class SwatchNet(nn.Module):
 
     @torch.inference_mode()
     def probabilities(self, frame: pd.DataFrame) -> torch.Tensor:
-        """Return the probabilities of the classes [n, 2] for the rows of ``frame``."""
-        return self(inputs(frame)).softmax(-1)
+        """Return the probabilities of the classes [n, 2] for the rows of ``frame``.
+
+        Raises:
+            ValueError: the network holds NaN: its greatest class would be the first one, and nobody would hear of it.
+        """
+        probabilities: torch.Tensor = self(inputs(frame)).softmax(-1)
+        require_finite(probabilities, "swatch: the probabilities")
+        return probabilities
 
 
 def inputs(frame: pd.DataFrame) -> torch.Tensor:
