@@ -213,7 +213,8 @@ def _content(written: str, file: Path) -> dict[str, Any]:
     families = content.get("families") if isinstance(content, dict) else None
     if not isinstance(families, dict) or not families:
         raise ValueError(f"{file}: needs a mapping `families:` with one block per family")
-    return content
+    checked: dict[str, Any] = content
+    return checked
 
 
 def read(file: Path = PARAMS_FILE) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from beauty_models.evaluation.bootstrap import point_estimate
 from beauty_models.evaluation.metrics import macro_f1
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, read_json, write_json
-from beauty_models.progress import say
+from beauty_models.progress import log_line
 from beauty_models.sentiment import Export
 from beauty_models.sentiment.model import Classifier, load
 from beauty_models.training.bert import longest_input
@@ -191,9 +191,9 @@ def export(*, data: Path, model: Path, exported: Path, params: Export) -> Metric
             )
     answers = classifier.predict(validation["text"].tolist(), "export: validation", "float32")
     with new_folder(exported) as folder:
-        say("export: writing ONNX, once in float32 and once in int8")
+        log_line("export: writing ONNX, once in float32 and once in int8")
         _write_tokenizer(classifier, folder / "tokenizer.json")
-        card = {"classes": classifier.classes, "aspects": classifier.aspects}
+        card: dict[str, object] = {"classes": classifier.classes, "aspects": classifier.aspects}
         card |= {"states": ["not mentioned", *classifier.polarities], "precision": "float32"}
         write_json(folder / "classifier.json", card)
         write_json(folder / "backbone.json", classifier.backbone)
@@ -213,7 +213,7 @@ def export(*, data: Path, model: Path, exported: Path, params: Export) -> Metric
         quantised = OnnxClassifier(folder).predict(validation["text"].tolist())
         cost = _macro_f1(validation, plain) - _macro_f1(validation, quantised)
         if cost > params.tolerance:
-            say(
+            log_line(
                 f"export: int8 costs {cost:.4f} of macro-F1, more than tolerance: float32 is exported"
             )
             kept.replace(float32)
