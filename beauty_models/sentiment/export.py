@@ -32,7 +32,7 @@ from beauty_models.files import new_folder, read_json, write_json
 from beauty_models.progress import log_line
 from beauty_models.sentiment import Export
 from beauty_models.sentiment.model import Classifier, load
-from beauty_models.training.bert import longest_input
+from beauty_models.training.bert import max_positions
 
 OPSET = 18  # the least that torch's exporter writes without converting
 CLOSE = 1e-3  # of a probability; float32 in another order of sums differs by some 1e-6
@@ -126,7 +126,7 @@ def _write_int8(float32: Path, file: Path) -> None:
 def _write_tokenizer(classifier: Classifier, file: Path) -> None:
     """Write the tokenizer so that it cuts and pads by itself, as the classifier does."""
     tokenizer: Any = Tokenizer.from_str(classifier.tokenizer.backend_tokenizer.to_str())
-    tokenizer.enable_truncation(longest_input(classifier.encoder))
+    tokenizer.enable_truncation(max_positions(classifier.encoder))
     tokenizer.enable_padding(
         pad_id=classifier.tokenizer.pad_token_id, pad_token=classifier.tokenizer.pad_token
     )
