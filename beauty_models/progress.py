@@ -1,8 +1,8 @@
 """How far a stage is: a rich bar where a person watches, plain lines where a program reads them.
 
-Lines have the form ``progress: 0.4200 finetune: 1:20 left, epoch 2/4, loss 0.31``; `flows.artifacts`
-reads them. The time that is left is estimated from the mean pace since the bar began, which is
-steady; a resumed run's earlier steps do not count.
+Lines have the form ``progress: 0.4200 finetune: 1:20 left, epoch 2/4, loss 0.31``;
+`flows.artifacts` reads them. The time that is left is estimated from the mean pace since the bar
+began, which is steady; a resumed run's earlier steps do not count.
 """
 
 from __future__ import annotations

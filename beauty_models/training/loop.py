@@ -158,9 +158,10 @@ class Loop(Generic[Batch]):
             loss = self.step(batches[self.batch], number)
             # an Optimization tells earlier, but not every step has one
             if not math.isfinite(loss):
+                steps = self.steps_per_epoch * self.epochs
                 raise NotFiniteError(
-                    f"{self.title}: step {number + 1} of {self.steps_per_epoch * self.epochs}: "
-                    f"the loss is {loss:g}. Training stopped, {self.checkpoint.last_good()}. "
+                    f"{self.title}: step {number + 1} of {steps}: the loss is {loss:g}. "
+                    f"Training stopped, {self.checkpoint.last_good()}. "
                     "Remedy: lower the learning rates of this stage in params.yaml"
                 )
             self.batch += 1
@@ -356,7 +357,8 @@ def train_steps(
             # also without a loss: the schedule counts steps
             optimization.step(value, clipped)
             if (step + 1) % max(1, steps // 10) == 0:
-                history.append({"step": step + 1, "loss": float(np.mean(recent or [0.0]))})
+                mean_loss = float(np.mean(recent)) if recent else 0.0
+                history.append({"step": step + 1, "loss": mean_loss})
                 recent = []
             bar.advance(1, note)
             # one at the end, too: what comes before the output is written may take long

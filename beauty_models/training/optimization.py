@@ -84,9 +84,10 @@ class DivergenceGuard:
             remedy = "look at the pretrained weights and the data"
         if self.precision != "float32":
             remedy += ", or set its precision to float32"
+        place = f"{self.title}: step {step + 1} of {self.steps}"
+        settings = f"learning rates {rates}; precision {self.precision}"
         return NotFiniteError(
-            f"{self.title}: step {step + 1} of {self.steps}: {what} (learning rates {rates}; "
-            f"precision {self.precision}). Training stopped, {self.where()}. Remedy: {remedy}"
+            f"{place}: {what} ({settings}). Training stopped, {self.where()}. Remedy: {remedy}"
         )
 
 
