@@ -24,7 +24,9 @@ def letterbox(size: int) -> View:
 
     def view(image: Image.Image, position: int) -> Image.Image:
         pixels = np.asarray(image)
-        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        rows = [pixels[0], pixels[-1]]
+        columns = [pixels[:, 0], pixels[:, -1]]
+        border = np.concatenate(rows + columns)
         color = tuple(int(value) for value in np.median(border, axis=0))
         fitted = ImageOps.contain(image, (size, size), Image.Resampling.BICUBIC)
         square = Image.new("RGB", (size, size), color)

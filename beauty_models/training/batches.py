@@ -10,11 +10,12 @@ import torch
 
 from beauty_models.training.losses import class_weights
 
-Batch = np.ndarray[tuple[int], np.dtype[np.int64]]
+Batch = np.ndarray[tuple[int], np.dtype[np.int64]]  # row numbers [n]
+Lengths = np.ndarray[tuple[int], np.dtype[np.int64]]  # of each row [n], in tokens or places
 
 
 def length_bucketed_batches(
-    lengths: np.ndarray[tuple[int], np.dtype[np.int64]],
+    lengths: Lengths,
     size: int,
     seed: int,
     epoch: int,
@@ -36,9 +37,7 @@ def length_bucketed_batches(
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def batches_by_length(
-    lengths: np.ndarray[tuple[int], np.dtype[np.int64]], size: int
-) -> Iterator[Batch]:
+def batches_by_length(lengths: Lengths, size: int) -> Iterator[Batch]:
     """Yield all rows once, longest first, ``size`` at a time."""
     # the largest batch comes first, so that a lack of memory shows at once
     order = np.argsort(-lengths, kind="stable")
@@ -76,5 +75,6 @@ def class_balanced_sample(labels: torch.Tensor, random: np.random.Generator) -> 
     per_class = class_weights(labels[labels >= 0])
     # a negative label picks some class's weight here, which `where` then drops
     weights = torch.where(labels >= 0, per_class[labels], 1.0).double().numpy()
-    drawn: Batch = random.choice(len(weights), len(weights), p=weights / weights.sum())
+    probabilities = weights / weights.sum()
+    drawn: Batch = random.choice(len(weights), len(weights), p=probabilities)
     return drawn

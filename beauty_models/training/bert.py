@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from beauty_models.device import device
-from beauty_models.training.batches import Batch
+from beauty_models.training.batches import Batch, Lengths
 
 TOKENS = 8192  # per batch where nothing is learned
 
@@ -22,7 +22,8 @@ def pad(rows: Sequence[torch.Tensor], value: float = 0) -> tuple[torch.Tensor, t
     The mask [n, longest] is true where a place is real.
     """
     lengths = torch.tensor([len(row) for row in rows])
-    mask = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
+    places = torch.arange(int(lengths.max()))
+    mask = places[None, :] < lengths[:, None]
     padded = nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
     return padded.to(device(), non_blocking=True), mask.to(device(), non_blocking=True)
 
@@ -55,9 +56,7 @@ def max_positions(encoder: PreTrainedModel) -> int:
     return positions - first
 
 
-def batches_by_tokens(
-    lengths: np.ndarray[tuple[int], np.dtype[np.int64]], tokens: int
-) -> Iterator[Batch]:
+def batches_by_tokens(lengths: Lengths, tokens: int) -> Iterator[Batch]:
     """Yield all rows once, longest first, as many at a time as have ``tokens`` tokens when padded.
 
     A batch has one row at least.

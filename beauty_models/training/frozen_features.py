@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from beauty_models.device import device
-from beauty_models.training.batches import Batch
+from beauty_models.training.batches import Batch, Lengths
 
 
 class Activations:
@@ -25,7 +25,7 @@ class Activations:
     def __init__(
         self,
         file: Path,
-        lengths: np.ndarray[tuple[int], np.dtype[np.int64]],
+        lengths: Lengths,
         width: int,
         dtype: torch.dtype,
     ) -> None:
