@@ -188,8 +188,8 @@ class Loop(Generic[Batch]):
             if self.stopping is not None:
                 self.stopping.update(self.epoch, validation.score)
         self.history.append(row)
-        values = [f"{name} {value:.4f}" for name, value in row.items() if name != "epoch"]
-        progress.log_line(f"{self.title}: epoch {self.epoch}: {', '.join(values)}")
+        values = ", ".join(f"{name} {row[name]:.4f}" for name in row if name != "epoch")
+        progress.log_line(f"{self.title}: epoch {self.epoch}: {values}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""
