@@ -48,14 +48,17 @@ def word_effects(
 
     Leave one out (Li et al. 2016). ``whole`` has the prediction for the whole text in its first row.
     """
-    parts = [word for word in words(text) if any(map(str.isalnum, word))][:WORDS]
+    # Marks between words decide nothing that could be shown.
+    parts = [word for word in words(text) if any(map(str.isalnum, word))]
+    parts = parts[:WORDS]
     if not parts:
         return []
     head = classifier.config.heads[0]["name"]
     keys = [key] * len(parts)
     shortened = classifier.predict(_without_each(text, parts), keys, pictures, "")
-    label = whole.probabilities[head][0].argmax()
-    effects = whole.probabilities[head][0, label] - shortened.probabilities[head][:, label]
+    answer = whole.probabilities[head][0]
+    label = answer.argmax()
+    effects = answer[label] - shortened.probabilities[head][:, label]
     return list(zip(parts, effects.tolist(), strict=True))
 
 
@@ -72,14 +75,18 @@ def heat_map(
         classifier.text.set_attn_implementation(attention(training=False))
     with torch.no_grad():
         inputs = Inputs(classifier, [text], [key], pictures).encode_batch(np.arange(1))
-    # The features by place are an input of the fusions, so one backward pass ends there.
+    # The features by place are an input of the fusions, so that one backward pass ends there, and
+    # no hook into the image network is needed.
     values = inputs["image"].values.detach().requires_grad_(True)
     inputs["image"] = inputs["image"]._replace(values=values)
-    logits = classifier.mix(classifier.classify(classifier.features(inputs)), inputs)
-    logits[classifier.served][0, label].backward()
+    branches = classifier.classify(classifier.features(inputs))
+    logits = classifier.mix(branches, inputs)[classifier.served]
+    logits[0, label].backward()
     assert values.grad is not None
+    # A feature counts by its mean gradient; what speaks against the class is left out.
     weights = values.grad.mean(1, keepdim=True)
-    heat = torch.relu((weights * values.detach()).sum(-1))[0]
+    weighted = (weights * values.detach()).sum(-1)
+    heat = torch.relu(weighted)[0]
     side = round(len(heat) ** 0.5)
     scaled = heat / heat.max().clamp(min=1e-12)  # nothing speaks for the class: zeros, not NaN
     return scaled.view(side, side).cpu().numpy().astype(np.float32)
@@ -91,18 +98,21 @@ def explain(classifier: FusionClassifier, text: str, key: str, pictures: Picture
     "" stands for what is missing.
     """
     head = classifier.config.heads[0]
+    # Three rows: both, the text alone, the photo alone.
     predictions = classifier.predict([text, text, ""], [key, "", key], pictures, "")
     probabilities = predictions.probabilities[head["name"]]
     best = probabilities.argmax(1)
-    alone = {}
-    if text and key:
-        for row, name in ((1, "text"), (2, "photo")):
-            alone[name] = (head["labels"][best[row]], float(probabilities[row].max()))
-    heat = heat_map(classifier, text, key, pictures, int(best[0])) if key else None
+    answers = []
+    for row, label in enumerate(best):
+        answers.append((head["labels"][label], float(probabilities[row, label])))
+    label, probability = answers[0]
+    heat = None
+    if key:
+        heat = heat_map(classifier, text, key, pictures, int(best[0]))
     return Reasons(
-        head["labels"][best[0]],
-        float(probabilities[0].max()),
-        word_effects(classifier, text, key, pictures, predictions),
-        heat,
-        alone,
+        label=label,
+        probability=probability,
+        words=word_effects(classifier, text, key, pictures, predictions),
+        heat=heat,
+        alone={"text": answers[1], "photo": answers[2]} if text and key else {},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -56,7 +57,7 @@ def _verdict_color(right: bool | None) -> str:
     return GOOD if right else BAD
 
 
-def _cut(text: str, width: int, face: ImageFont.FreeTypeFont) -> str:
+def _cut(text: str, width: float, face: ImageFont.FreeTypeFont) -> str:
     """Return as much of ``text`` as fits into ``width`` pixels."""
     if face.getlength(text) <= width:
         return text
@@ -65,20 +66,41 @@ def _cut(text: str, width: int, face: ImageFont.FreeTypeFont) -> str:
     return f"{text.rstrip()}…"
 
 
+def _write(
+    pen: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    text: str,
+    size: int,
+    color: str,
+    *,
+    width: float = math.inf,
+    anchor: str = "la",
+    bold: bool = False,
+) -> None:
+    """Write ``text`` in ``size`` pixels at ``place``, cut to ``width``; ``anchor`` as in Pillow."""
+    face = font(size, bold)
+    pen.text(place, _cut(text, width, face), color, face, anchor=anchor)
+
+
 def _draw_tile(tile: Tile, rows: int) -> Image.Image:
     """Return one photo with its lines; ``rows`` lines have room."""
-    drawn = Image.new("RGB", (SIDE, SIDE + 6 + rows * LINE), PAPER)
+    height = SIDE + 6 + rows * LINE
+    drawn = Image.new("RGB", (SIDE, height), PAPER)
     pen = ImageDraw.Draw(drawn)
     if tile.picture:
+        # The whole photo, in the middle of its square: what the network does not see counts for us.
         fitted = ImageOps.contain(tile.picture, (SIDE, SIDE))
-        drawn.paste(fitted, ((SIDE - fitted.width) // 2, (SIDE - fitted.height) // 2))
+        left = (SIDE - fitted.width) // 2
+        top = (SIDE - fitted.height) // 2
+        drawn.paste(fitted, (left, top))
     else:
         pen.rectangle((0, 0, SIDE - 1, SIDE - 1), outline=BORDER)
-        pen.text((SIDE // 2, SIDE // 2), "no photo", SOFT, font(11), anchor="mm")
+        _write(pen, (SIDE // 2, SIDE // 2), "no photo", 11, SOFT, anchor="mm")
+    top = SIDE + 4
     for row, line in enumerate(tile.lines):
-        face = font(12, bold=row == 0)
         color = SOFT if row else _verdict_color(tile.right)
-        pen.text((0, SIDE + 4 + row * LINE), _cut(line, SIDE, face), color, face)
+        _write(pen, (0, top), line, 12, color, width=SIDE, bold=row == 0)
+        top += LINE
     return drawn
 
 
@@ -89,10 +111,16 @@ def contact_sheet(tiles: Sequence[Tile], columns: int) -> Image.Image:
     height = SIDE + 6 + lines * LINE + GAP
     rows = max(1, -(-len(tiles) // columns))
     filled_columns = min(columns, max(1, len(tiles)))
-    sheet = Image.new("RGB", (GAP + filled_columns * width, GAP + rows * height), PAPER)
+    size = (
+        GAP + filled_columns * width,
+        GAP + rows * height,
+    )
+    sheet = Image.new("RGB", size, PAPER)
     for i, tile in enumerate(tiles):
         row, column = divmod(i, columns)
-        sheet.paste(_draw_tile(tile, lines), (GAP + column * width, GAP + row * height))
+        left = GAP + column * width
+        top = GAP + row * height
+        sheet.paste(_draw_tile(tile, lines), (left, top))
     return sheet
 
 
@@ -113,6 +141,7 @@ def heat_overlay(photo: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
     """
     middle = ImageOps.fit(photo, (SIDE, SIDE), Image.Resampling.BICUBIC)
     mask = Image.fromarray((255 * heat).astype(np.uint8))
+    # Enlarged smoothly: the squares of a network's few places would look like edges in the photo.
     mask = mask.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     share = np.asarray(mask, np.float32)[..., None] / 255
     color = np.asarray(middle, np.float32)
@@ -132,15 +161,19 @@ def _draw_bars(
     It goes to the right for what speaks for the answer, to the left for what speaks against it.
     """
     most = max(FULL_EFFECT, *(abs(effect) for _, effect in effects))
-    middle = left + BARS * 3 // 5
-    for row, (word, effect) in enumerate(effects):
-        y = top + row * (LINE + 2)
-        caption = _cut(word, BARS * 3 // 5 - 50, font(11))
-        pen.text((middle - 46, y + 7), caption, INK, font(11), anchor="rm")
-        room = BARS * 2 // 5 if effect > 0 else BARS_LEFT
+    words_width = BARS * 3 // 5
+    middle = left + words_width
+    y = top
+    for word, effect in effects:
+        place = (middle - 46, y + 7)
+        _write(pen, place, word, 11, INK, width=words_width - 50, anchor="rm")
+        room = BARS - words_width if effect > 0 else BARS_LEFT
         end = middle + int(effect / most * room)
-        box = (min(middle, end), y + 2, max(middle, end) + 1, y + 12)
+        left_end, right_end = sorted((middle, end))
+        # One pixel at least, so that a word without effect has its place, too.
+        box = (left_end, y + 2, right_end + 1, y + 12)
         pen.rectangle(box, fill=GOOD if effect > 0 else BAD)
+        y += LINE + 2
 
 
 def _strongest(words: Sequence[tuple[str, float]], count: int) -> list[tuple[str, float]]:
@@ -148,11 +181,14 @@ def _strongest(words: Sequence[tuple[str, float]], count: int) -> list[tuple[str
 
     One that the font cannot write is called by its place.
     """
-    by_effect = sorted(range(len(words)), key=lambda i: -abs(words[i][1]))
+    # argsort is stable: of two words that count the same the first is taken.
+    strength = np.array([abs(effect) for _, effect in words])
+    by_strength = np.argsort(-strength, kind="stable")
     strongest = []
-    for i in sorted(by_effect[:count]):
+    for i in sorted(by_strength[:count].tolist()):
         word, effect = words[i]
-        strongest.append((word if readable(word) else f"word {i + 1}", effect))
+        name = word if readable(word) else f"word {i + 1}"
+        strongest.append((name, effect))
     return strongest
 
 
@@ -173,30 +209,37 @@ def explanation(
         words: how many have room.
     """
     width = 4 * GAP + 2 * SIDE + BARS
-    panel = Image.new("RGB", (width, SIDE + 3 * GAP + 2 * LINE), PAPER)
+    height = SIDE + 3 * GAP + 2 * LINE
+    panel = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(panel)
-    face = font(15, bold=True)
-    answer = _cut(f"{reasons.label} {reasons.probability:.0%}", 2 * SIDE, face)
-    pen.text((GAP, GAP), answer, _verdict_color(right), face)
-    alone = ", ".join(
-        f"{name} alone: {label} {share:.0%}" for name, (label, share) in reasons.alone.items()
-    )
-    note = _cut(title or alone, width // 2 + 60, font(11))
-    pen.text((width - GAP, GAP + 2), note, SOFT, font(11), anchor="ra")
+    answer = f"{reasons.label} {reasons.probability:.0%}"
+    color = _verdict_color(right)
+    _write(pen, (GAP, GAP), answer, 15, color, width=2 * SIDE, bold=True)
+    parts = []
+    for name, (label, probability) in reasons.alone.items():
+        parts.append(f"{name} alone: {label} {probability:.0%}")
+    alone = ", ".join(parts)
+    # At the right, up to a little beyond the middle: the answer is short.
+    note_width = width // 2 + 60
+    place = (width - GAP, GAP + 2)
+    _write(pen, place, title or alone, 11, SOFT, width=note_width, anchor="ra")
     top = 2 * GAP + LINE
+    middle = top + SIDE // 2
     if photo is not None and reasons.heat is not None:
+        # The square middle, as the network saw it, plain and with what decided.
         panel.paste(ImageOps.fit(photo, (SIDE, SIDE)), (GAP, top))
         panel.paste(heat_overlay(photo, reasons.heat), (2 * GAP + SIDE, top))
     else:
-        pen.text((GAP + SIDE, top + SIDE // 2), "no photo", SOFT, font(12), anchor="mm")
+        _write(pen, (GAP + SIDE, middle), "no photo", 12, SOFT, anchor="mm")
     left = 3 * GAP + 2 * SIDE
     strongest = _strongest(reasons.words, words)
     if strongest:
         _draw_bars(pen, left, top + 4, strongest)
     else:
-        pen.text((left + BARS // 2, top + SIDE // 2), "no text", SOFT, font(12), anchor="mm")
+        _write(pen, (left + BARS // 2, middle), "no text", 12, SOFT, anchor="mm")
     if title and alone:
-        pen.text((GAP, top + SIDE + 4), _cut(alone, width - 2 * GAP, font(11)), SOFT, font(11))
+        place = (GAP, top + SIDE + 4)
+        _write(pen, place, alone, 11, SOFT, width=width - 2 * GAP)
     return panel
 
 

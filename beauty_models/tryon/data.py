@@ -77,6 +77,8 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
             part would be empty.
     """
     files = images.Files(raw)
+    # One frame from the first step to the last. A bad row stays in it, with its reason, so that each
+    # can be named with file and line in the end.
     rows = _read(raw, files, params)
     _inherit(rows, params)
     _normalize_labels(rows, params)
@@ -86,23 +88,29 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         rows["part"] = _parts(rows, params)
         kept, metrics = _distinct(rows, decoded, params)
         rejected = _rejected(rows)
-        check_rejected(rejected, len(rejected) / max(1, len(rows)), params.max_rejected, data)
+        share = len(rejected) / max(1, len(rows))
+        check_rejected(rejected, share, params.max_rejected, data)
         parts = {part: kept[kept["part"] == part] for part in PARTS[:-1]}
         _check_parts(parts, raw, params)
         _write_parts(folder, parts, list(params.heads))
         pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
         write_json(folder / "schema.json", _schema(raw, parts, params))
-    counts = {"rows": len(rows), "rejected": len(rejected), "kept": len(kept)}
-    counts |= {part: len(frame) for part, frame in parts.items()}
-    counts["pictures"] = len(set(kept["picture"]) - {""})
-    counts["texts"] = int((kept["text"] != "").sum())
-    log_line("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    counts = {
+        "rows": len(rows),
+        "rejected": len(rejected),
+        "kept": len(kept),
+        **{part: len(frame) for part, frame in parts.items()},
+        "pictures": len(set(kept["picture"]) - {""}),
+        "texts": int((kept["text"] != "").sum()),
+    }
+    summary = [f"{count:,} {name}" for name, count in counts.items()]
+    log_line(f"ingest: {', '.join(summary)}")
     return metrics | {name: float(count) for name, count in counts.items()}
 
 
 def _read(raw: Path, files: images.Files, params: Ingest) -> pd.DataFrame:
     """Return the rows of all tables, good and bad, and a row for each picture that none names."""
-    columns = [*COLUMNS, *map(label_column, params.heads)]
+    columns = [*COLUMNS, *_label_columns(params)]
     # An empty frame first: there may be no table at all.
     frames = [pd.DataFrame(columns=columns, dtype=object)]
     table_files = _table_files(raw)
@@ -114,11 +122,16 @@ def _read(raw: Path, files: images.Files, params: Ingest) -> pd.DataFrame:
                 offered = fnmatch(place, params.catalogue or "*")
                 frames.append(table.assign(file=place, offered=offered))
             progress.advance(note=file.name)
-    rows = pd.concat(frames, ignore_index=True).reindex(columns=columns).fillna("")
+    rows = pd.concat(frames, ignore_index=True)
+    rows = rows.reindex(columns=columns).fillna("")
     rows["image"] = _picture_paths(rows["image"], files)
     pictures = _unnamed_pictures(set(rows["image"]), files)
     unnamed = _folder_rows(pictures, len(frames) > 1, columns, params)
     return pd.concat([rows, unnamed], ignore_index=True)
+
+
+def _label_columns(params: Ingest) -> list[str]:
+    return [label_column(head) for head in params.heads]
 
 
 def _table_files(raw: Path) -> list[Path]:
@@ -134,9 +147,12 @@ def _table_files(raw: Path) -> list[Path]:
 def _picture_paths(cells: pd.Series[str], files: images.Files) -> list[str]:
     """Return for each cell the path of its picture below the raw folder; "" where it names none."""
     paths = {"": ""}
+    # Each name is looked for once: a shop's variants share their pictures.
     for cell in sorted(set(cells) - {""}):
         path = files.find(cell)
-        paths[cell] = f"{MISSING}{cell}" if path is None else str(path.relative_to(files.raw))
+        paths[cell] = f"{MISSING}{cell}"
+        if path is not None:
+            paths[cell] = str(path.relative_to(files.raw))
     return [paths[cell] for cell in cells]
 
 
@@ -165,17 +181,25 @@ def _table_rows(file: Path, params: Ingest) -> pd.DataFrame | None:
         )
         return None
     fields = [label_column(name) if name in params.heads else name for name in column_of]
-    good = table.rows[list(column_of.values())].set_axis(fields, axis=1)
-    good["name"] = table.rows[column_of["name"]].map(products.clean) if "name" in column_of else ""
+    known = table.rows[list(column_of.values())]
+    good = known.set_axis(fields, axis=1)
+    good["name"] = ""
+    if "name" in column_of:
+        good["name"] = table.rows[column_of["name"]].map(products.clean)
+    # All columns of the text count, not the one that `column_of` has.
     text_columns = products.columns(columns, params.columns["text"])
-    good["text"] = _joined_texts(table.rows[text_columns]) if text_columns else ""
-    return pd.concat([good.assign(reason="").reset_index(), table.rejected], ignore_index=True)
+    good["text"] = ""
+    if text_columns:
+        good["text"] = _joined_texts(table.rows[text_columns])
+    # The index is the line of a row, by which a reader finds it in the file.
+    good = good.assign(reason="").reset_index()
+    return pd.concat([good, table.rejected], ignore_index=True)
 
 
 def _joined_texts(rows: pd.DataFrame) -> list[str]:
     """Return for each row its cells as one text: name, description and what else there is."""
-    cleaned = rows.map(products.clean)
-    return [" ".join(filter(None, cells)) for cells in cleaned.itertuples(index=False, name=None)]
+    texts = rows.map(products.clean).itertuples(index=False, name=None)
+    return [" ".join(filter(None, cells)) for cells in texts]
 
 
 def _folder_rows(
@@ -191,7 +215,7 @@ def _folder_rows(
         is_class = folders and folders[-1] not in DELIVERED and (delivered or not has_tables)
         row = {
             "file": path.as_posix(),
-            "row": 0,
+            "row": 0,  # of no table
             "id": path.as_posix(),
             "image": str(path),
             "offered": not params.catalogue,
@@ -223,12 +247,13 @@ def _inherit(rows: pd.DataFrame, params: Ingest) -> None:
         parents[row.id] = row
     has_parent = rows["id"].isin(parents.keys())
     for field, parent_field in (("product", "id"), ("name", "name"), ("text", "text")):
-        inherited = [getattr(parents[i], parent_field) for i in rows["id"][has_parent]]
-        rows.loc[has_parent, field] = inherited
+        parent_rows = [parents[i] for i in rows["id"][has_parent]]
+        rows.loc[has_parent, field] = [getattr(parent, parent_field) for parent in parent_rows]
     attributes = [products.attributes(cell) if cell else {} for cell in rows["attributes"]]
     for head in params.heads:
         names = [name.casefold() for name in params.columns[head]]
-        _fill(rows, label_column(head), [_first_given(given, names) for given in attributes])
+        labels = [_first_given(given, names) for given in attributes]
+        _fill(rows, label_column(head), labels)
 
 
 def _first_given(attributes: Mapping[str, str], names: Sequence[str]) -> str:
@@ -242,7 +267,8 @@ def _first_given(attributes: Mapping[str, str], names: Sequence[str]) -> str:
 def _fill(rows: pd.DataFrame, column: str, values: Sequence[str]) -> None:
     """Write ``values``, one for each row, where ``column`` is empty."""
     empty = rows[column] == ""
-    rows.loc[empty, column] = pd.Series(values, index=rows.index, dtype=object)[empty]
+    filling = pd.Series(values, index=rows.index, dtype=object)
+    rows.loc[empty, column] = filling[empty]
 
 
 def _reject(rows: pd.DataFrame, reasons: Sequence[str]) -> None:
@@ -272,6 +298,7 @@ def _normalize_labels(rows: pd.DataFrame, params: Ingest) -> None:
     """
     first = next(iter(params.heads))
     for head, accepted in params.heads.items():
+        # What a cell says of a label is compared without capitals, and 1.0 is 1 (`tables.plain`).
         values = rows[label_column(head)].tolist()
         if head == first:
             values = [_category(value, params) for value in values]
@@ -281,8 +308,11 @@ def _normalize_labels(rows: pd.DataFrame, params: Ingest) -> None:
             labels = ", ".join(accepted)
             reasons = []
             for value in values:
-                is_unknown = value and value not in meaning_of
-                reasons.append(f"{head} {value!r:.40} is none of {labels}" if is_unknown else "")
+                reason = ""
+                # An empty cell is no label, which is no fault.
+                if value and value not in meaning_of:
+                    reason = f"{head} {value!r:.40} is none of {labels}"
+                reasons.append(reason)
             _reject(rows, reasons)
             values = [meaning_of.get(value, "") for value in values]
         rows[label_column(head)] = values
@@ -305,15 +335,21 @@ def _identify(rows: pd.DataFrame, decoded: Decoded, raw: Path, heads: list[str])
     paths = [raw / cell for cell in rows["image"]]
     faults = []
     for cell, path in zip(rows["image"], paths, strict=True):
-        faults.append(f"{cell}: {decoded.faults[path]}" if path in decoded.faults else "")
+        fault = decoded.faults.get(path)
+        faults.append(f"{cell}: {fault}" if fault else "")
     _reject(rows, faults)
     rows["picture"] = [decoded.keys.get(path, "") for path in paths]
-    _reject(rows, list(map(_lacking, rows["text"], rows["picture"], rows["image"])))
-    rows["key"] = list(map(_key, rows["picture"], rows["text"]))
-    rows["group"] = list(map(_group, rows["product"], rows["picture"], rows["key"]))
+    lacking = map(_lacking, rows["text"], rows["picture"], rows["image"])
+    _reject(rows, list(lacking))
+    keys = map(_key, rows["picture"], rows["text"])
+    rows["key"] = list(keys)
+    groups = map(_group, rows["product"], rows["picture"], rows["key"])
+    rows["group"] = list(groups)
+    # Which of two labels is right nobody can tell, so none of such rows is learned or tested on.
     for head in heads:
         column = label_column(head)
-        labelled = rows[(rows["reason"] == "") & (rows[column] != "")]
+        good = _good(rows)
+        labelled = good[good[column] != ""]
         labels = labelled.groupby("key")[column].nunique()
         contradictory = rows["key"].isin(labels.index[labels > 1])
         reason = f"the same picture and text have a different {head} elsewhere"
@@ -332,12 +368,15 @@ def _lacking(text: str, picture: str, reference: str) -> str:
 
 def _key(picture: str, text: str) -> str:
     """Return what names an example: it is the same where picture and words are the same."""
+    # The fingerprint leaves out capitals and marks: "Red dress!" and "red dress" are one text.
     words = fingerprint(text) if text else ""
-    return hashlib.sha256(f"{picture} {words}".encode()).hexdigest()[:32]
+    digest = hashlib.sha256(f"{picture} {words}".encode())
+    return digest.hexdigest()[:32]
 
 
 def _group(product: str, picture: str, key: str) -> str:
     """Return what an example must share its part with: its product, else its picture."""
+    # Photos of one garment in train and test would measure how well it is recognized again.
     if product:
         return f"product {tables.plain(product)}"
     if picture:
@@ -352,7 +391,8 @@ def _parts(rows: pd.DataFrame, params: Ingest) -> list[str]:
     from train.
     """
     split = params.split
-    is_labelled = (rows[list(map(label_column, params.heads))] != "").any(axis=1)
+    labels = rows[_label_columns(params)]
+    is_labelled = (labels != "").any(axis=1)
     held_out = set(rows["delivered"]) - {"", "train"}
     rest = _without_test(split) if held_out and split.train else split
 
@@ -370,13 +410,18 @@ def _parts(rows: pd.DataFrame, params: Ingest) -> list[str]:
         return "unlabelled" if alone or hashed == "train" else ""
 
     is_alone = rows["product"] == ""
-    return list(map(part, rows["group"], rows["delivered"], is_labelled, is_alone))
+    parts = map(part, rows["group"], rows["delivered"], is_labelled, is_alone)
+    return list(parts)
 
 
 def _without_test(split: Split) -> Split:
     """Return the shares of ``split`` for rows of which none is tested on."""
     rest = 1 - split.test
-    return Split(train=split.train / rest, validation=split.validation / rest, test=0)
+    return Split(
+        train=split.train / rest,
+        validation=split.validation / rest,
+        test=0,
+    )
 
 
 def _good(rows: pd.DataFrame) -> pd.DataFrame:
@@ -390,7 +435,7 @@ def _distinct(rows: pd.DataFrame, decoded: Decoded, params: Ingest) -> tuple[pd.
     Each is kept once, no picture is in two groups, labels have enough examples, and there are at
     most ``limit``. What is left out for its content is rejected in ``rows``.
     """
-    good = len(_good(rows))
+    good_rows = len(_good(rows))
     once = _best_of_each_key(rows, params)
     repeated = _repeated_pictures(once, decoded, params.pictures)
     reasons = []
@@ -398,12 +443,14 @@ def _distinct(rows: pd.DataFrame, decoded: Decoded, params: Ingest) -> tuple[pd.
         original = repeated.get(picture)
         reasons.append(f"the picture repeats {original}" if original else "")
     _reject(rows, reasons)
-    rare = _drop_rare_labels(rows, _good(rows.loc[once.index]), params)
+    good = _good(rows.loc[once.index])
+    rare = _drop_rare_labels(rows, good, params)
     kept = _good(rows.loc[once.index]).sort_values("key")
     # By key, which is a hash: the same ones every time, and a sample of all.
-    beyond = kept.index[kept["part"] != "unlabelled"][params.limit or len(kept) :]
+    labelled = kept.index[kept["part"] != "unlabelled"]
+    beyond = labelled[params.limit or len(kept) :]
     metrics = {
-        "duplicates": float(good - len(once)),
+        "duplicates": float(good_rows - len(once)),
         "repeats": float(len(repeated)),
         "rare": float(rare),
         "beyond_limit": float(len(beyond)),
@@ -417,7 +464,7 @@ def _best_of_each_key(rows: pd.DataFrame, params: Ingest) -> pd.DataFrame:
     That in the earliest of `PARTS` is the best, then the one with most labels, then a garment on
     sale.
     """
-    labels = rows[list(map(label_column, params.heads))]
+    labels = rows[_label_columns(params)]
     ranked = rows.assign(
         rank=[PARTS.index(part) for part in rows["part"]],
         unknown=(labels == "").sum(axis=1),
@@ -431,7 +478,9 @@ def _repeated_pictures(
     rows: pd.DataFrame, decoded: Decoded, rules: Pictures
 ) -> dict[tuple[str, str], str]:
     """Return (group, picture) → the path of the earlier picture, of another group, it repeats."""
-    shown = rows[rows["picture"] != ""].drop_duplicates(["group", "picture"])
+    # The order of ``rows`` says who is earlier: the picture in the test part, before all.
+    shown = rows[rows["picture"] != ""]
+    shown = shown.drop_duplicates(["group", "picture"])
     hashes = [decoded.hashes[picture] for picture in shown["picture"]]
     earlier = images.near_duplicates(hashes, rules)
     groups = shown["group"].tolist()
@@ -440,7 +489,8 @@ def _repeated_pictures(
     for i, original in enumerate(earlier):
         # Within a group photos of one garment may resemble each other: they are in one part.
         if original >= 0 and groups[original] != groups[i]:
-            repeated[groups[i], pictures[i]] = str(shown["image"].iloc[original])
+            path = shown["image"].iloc[original]
+            repeated[groups[i], pictures[i]] = str(path)
     return repeated
 
 
@@ -457,8 +507,10 @@ def _drop_rare_labels(rows: pd.DataFrame, kept: pd.DataFrame, params: Ingest) ->
         labelled = kept[kept[column] != ""]
         counts = labelled[column].value_counts()
         frequent = set(counts.index[counts >= params.min_examples])
+        # A label of the test part alone could never be answered.
         trained = set(labelled[column][labelled["part"] == "train"])
-        rare = labelled.index[~labelled[column].isin(frequent & trained)]
+        learnable = labelled[column].isin(frequent & trained)
+        rare = labelled.index[~learnable]
         count += len(rare)
         if position:
             rows.loc[rare, column] = ""
@@ -473,7 +525,8 @@ def _drop_rare_labels(rows: pd.DataFrame, kept: pd.DataFrame, params: Ingest) ->
 
 def _rejected(rows: pd.DataFrame) -> list[Rejected]:
     bad = rows[rows["reason"] != ""]
-    return [Rejected(*row) for row in bad[list(Rejected._fields)].itertuples(index=False)]
+    fields = bad[list(Rejected._fields)]
+    return list(map(Rejected._make, fields.itertuples(index=False)))
 
 
 def _check_parts(parts: dict[str, pd.DataFrame], raw: Path, params: Ingest) -> None:
@@ -500,7 +553,8 @@ def _write_parts(folder: Path, parts: dict[str, pd.DataFrame], heads: list[str])
     """Write the examples and the pictures of each part into ``folder``."""
     pictures = {}
     for part, frame in parts.items():
-        pq.write_table(_table(frame, heads), folder / f"{part}.parquet")
+        table = _table(frame, heads)
+        pq.write_table(table, folder / f"{part}.parquet")
         pictures[part] = sorted(set(frame["picture"]) - {""})
     write_parts(folder, pictures)
 
@@ -528,7 +582,10 @@ def _table(frame: pd.DataFrame, heads: list[str]) -> pa.Table:
     for head in heads:
         columns[label_column(head)] = _nullable(frame[label_column(head)])
     # The type is given: a column without any value would become one of nulls.
-    arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    arrays = {}
+    for name, values in columns.items():
+        arrays[name] = pa.array(values, pa.string())
+    # A garment without a picture cannot be shown, so it is not recommended.
     offered = frame["offered"].astype(bool) & (frame["picture"] != "")
     arrays["offered"] = pa.array(offered.tolist(), pa.bool_())
     return pa.table(arrays)
@@ -547,9 +604,8 @@ def _schema(raw: Path, parts: dict[str, pd.DataFrame], params: Ingest) -> dict[s
     test = parts["test"]
     class_column = label_column(next(iter(params.heads)))
     # Models are compared only where they were tested on the same examples with the same labels.
-    content = "".join(
-        f"{key} {label}\n" for key, label in zip(test["key"], test[class_column], strict=True)
-    )
+    examples = zip(test["key"], test[class_column], strict=True)
+    content = "".join(f"{key} {label}\n" for key, label in examples)
     return {
         "heads": heads,
         "rows": {part: len(frame) for part, frame in parts.items()},

@@ -73,8 +73,10 @@ class Split:
         keys = frame["image"].fillna("").tolist()
         self.inputs = Inputs(classifier, texts, keys, pictures)
         # Names that no product has: ingest takes NUL out of every table.
-        alone = pd.Series([f"\0{i}" for i in range(len(frame))], index=frame.index)
-        self.products = frame["product"].where(frame["product"].notna(), alone).tolist()
+        names = [f"\0{i}" for i in range(len(frame))]
+        alone = pd.Series(names, index=frame.index)
+        products = frame["product"]
+        self.products = products.where(products.notna(), alone).tolist()
         self.labels = {}
         for head in classifier.config.heads:
             positions = {name: i for i, name in enumerate(head["labels"])}
@@ -93,13 +95,16 @@ class Split:
         """
         random = np.random.default_rng((params.seed, epoch))
         order = random.permutation(len(self))
+        # As many rows as before, so that the number of steps stays.
         if params.imbalance == "resample":
             order = class_balanced_sample(self.class_labels, random)
-        return [order[start : start + params.batch] for start in range(0, len(order), params.batch)]
+        starts = range(0, len(order), params.batch)
+        return [order[start : start + params.batch] for start in starts]
 
     def labelled_products(self) -> list[str]:
         """Return the product of each row whose garment's class is known."""
-        return [self.products[i] for i in self.has_class.nonzero().flatten().tolist()]
+        rows = self.has_class.nonzero().flatten().tolist()
+        return [self.products[i] for i in rows]
 
 
 def _loss(
@@ -117,12 +122,14 @@ def _loss(
     logits = classifier.classify(classifier.features(inputs, drop))
     present = {ALONE[name]: tokens.present for name, tokens in inputs.items()}
     any_present = torch.stack(list(present.values())).any(0)
+    # All branches learn in each step, so that they can be compared in the end.
     losses = []
     for branch, branch_logits in logits.items():
         usable = present.get(branch, any_present)
         for head, head_logits in classifier.by_head(branch_logits).items():
             labels = split.labels[head][batch].to(device())
             known = usable & (labels != UNKNOWN)
+            # A small batch may have no label of a rare head: the mean over none would be NaN.
             if not known.any():
                 continue
             weight = params.head_weights.get(head, 1.0)
@@ -173,6 +180,7 @@ def _class_logits(classifier: FusionClassifier, split: Split, logits: torch.Tens
 
 def _row_losses(classifier: FusionClassifier, split: Split, logits: torch.Tensor) -> torch.Tensor:
     """Return the cross-entropy [labelled rows] of the garment's class, calibrated."""
+    # Before the temperature is fitted, which would end anywhere.
     require_finite(logits, "finetune: the logits of the validation split")
     if not split.has_class.any():
         return torch.empty(0)
@@ -189,7 +197,8 @@ def _score(classifier: FusionClassifier, split: Split, logits: torch.Tensor) -> 
     labels = split.class_labels[split.has_class]
     predicted = _class_logits(classifier, split, logits).argmax(-1)
     macro_f1 = f1_score(labels, predicted, labels=labels.unique(), average="macro", zero_division=0)
-    return Score(_row_losses(classifier, split, logits).mean().item(), float(macro_f1))
+    row_losses = _row_losses(classifier, split, logits)
+    return Score(row_losses.mean().item(), float(macro_f1))
 
 
 def _parameter_groups(classifier: FusionClassifier, params: Finetune) -> list[ParameterGroup]:
@@ -207,6 +216,7 @@ def _parameter_groups(classifier: FusionClassifier, params: Finetune) -> list[Pa
         groups += layer_decay_groups(blocks, params.learning_rate, params.layer_decay)
     if classifier.text is not None:
         below = [] if params.frozen_layers else [classifier.text.embeddings]
+        # A frozen layer's input does not change, so with any the embeddings are frozen, too.
         layers = [*below, *bert.layers(classifier.text)[params.frozen_layers :]]
         groups += layer_decay_groups(layers, params.text_learning_rate, params.layer_decay)
     return [group for group in groups if group["params"]]
@@ -214,6 +224,7 @@ def _parameter_groups(classifier: FusionClassifier, params: Finetune) -> list[Pa
 
 def _unfreeze(classifier: FusionClassifier, params: Finetune) -> None:
     """Put ``classifier`` into training with the blocks that may learn."""
+    # Each epoch anew: validation put the network into eval mode.
     classifier.train()
     if classifier.image is not None:
         vision.freeze(classifier.image, params.frozen_blocks)
@@ -316,6 +327,7 @@ class Trainer:
 
     def validate(self) -> Validation:
         """Return how good the mean weights are; the score is each labelled row's cross-entropy."""
+        # With the weights that would be kept, not those that the last step left.
         with self.ema.applied():
             _, logits = self.classifier.infer(
                 self.validation.inputs, len(self.validation), self.params.precision
@@ -364,7 +376,8 @@ def _best_fusion(classifier: FusionClassifier, validation: Split, logits: ByBran
     losses = {}
     for name in (*FUSIONS, *MIXTURES):
         losses[name] = _row_losses(classifier, validation, logits[name])
-    for name in sorted(losses, key=lambda name: losses[name].mean().item()):
+    by_loss = sorted(losses, key=lambda name: losses[name].mean().item())
+    for name in by_loss:
         if _surely_lower(losses[name], losses["blend"], products):
             return name
     return "blend"
@@ -386,11 +399,14 @@ def _choose(classifier: FusionClassifier, validation: Split, params: Finetune) -
     Returns:
         Macro-F1 and loss of each branch and mixture on the validation split.
     """
+    # On validation: what the test part had a say in it could not judge.
     _, logits = classifier.infer(validation.inputs, len(validation), params.precision)
     if classifier.fusions and params.fusion == "auto" and validation.has_class.any():
         fusion = _best_fusion(classifier, validation, logits)
         classifier.config = replace(classifier.config, fusion=fusion)
-    scores = {name: _score(classifier, validation, values) for name, values in logits.items()}
+    scores = {}
+    for name, values in logits.items():
+        scores[name] = _score(classifier, validation, values)
     _calibrate(classifier, validation, logits[classifier.served])
     served = scores[classifier.served]
     progress.log_line(
@@ -477,6 +493,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     state = checkpoint.load()
     # A checkpoint was taken behind this phase, and holds the heads as it left them.
     if state is None:
+        # The middle of each picture, without augmentation: so each epoch costs seconds.
         _compute_all(classifier, train, folder, params)
         _train_heads(classifier, train, params)
     for split in (train, validation):
@@ -484,6 +501,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     trainer = Trainer(classifier, train, validation, params, checkpoint)
     with full_precision_above(classifier.image, params.frozen_blocks):
         trainer.loop.run(state, validate_start=True)
+    # The loop leaves those of its last step; kept are means over many.
     trainer.optimization.load_weights(trainer.stopping.weights)
     metrics = _choose(classifier, validation, params)
     with new_folder(model) as folder:

@@ -74,6 +74,7 @@ class CrossAttentionFusion(nn.Module):
 
     def __init__(self, text: int, image: int, width: int, heads: int) -> None:
         super().__init__()
+        # These names, as those of the other fusions, are the weights' in saved models.
         self.text = _projection(text, width)
         self.image = _projection(image, width)
         self.no_text = nn.Parameter(torch.zeros(width))
@@ -88,11 +89,22 @@ class CrossAttentionFusion(nn.Module):
         """Return the fused features [n, width] of ``words`` and ``patches``, token by token."""
         word, word_mask = _with_missing(self.text(words.values), words, self.no_text)
         patch, patch_mask = _with_missing(self.image(patches.values), patches, self.no_image)
-        # Attention's mask says what is padding, ours what is real.
+        # Attention's mask says what is padding, ours what is real. Without its weights it may use
+        # the fused kernels.
         seen, _ = self.to_image(
-            word, patch, patch, key_padding_mask=~patch_mask, need_weights=False
+            word,
+            patch,
+            patch,
+            key_padding_mask=~patch_mask,
+            need_weights=False,
         )
-        read, _ = self.to_text(patch, word, word, key_padding_mask=~word_mask, need_weights=False)
+        read, _ = self.to_text(
+            patch,
+            word,
+            word,
+            key_padding_mask=~word_mask,
+            need_weights=False,
+        )
         pooled_words = bert.mean_pool(word + seen, word_mask)
         pooled_patches = bert.mean_pool(patch + read, patch_mask)
         fused: torch.Tensor = self.join(torch.cat([pooled_words, pooled_patches], -1))
@@ -100,7 +112,13 @@ class CrossAttentionFusion(nn.Module):
 
 
 def _projection(inputs: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, width), nn.LayerNorm(width))
+    # Normalized before and behind: the features of two networks differ in size, and attention
+    # compares them.
+    return nn.Sequential(
+        nn.LayerNorm(inputs),
+        nn.Linear(inputs, width),
+        nn.LayerNorm(width),
+    )
 
 
 def _with_missing(
@@ -111,6 +129,7 @@ def _with_missing(
     Where the input is missing, one learned token ``missing`` [width] stands instead of all: the
     softmax of attention over nothing is NaN.
     """
+    # Shapes stay as they are, so that rows with and without the input share a batch.
     first = torch.zeros_like(tokens.mask)
     first[:, 0] = True
     present = tokens.present[:, None]

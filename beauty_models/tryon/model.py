@@ -79,7 +79,8 @@ def _modality_dropout(
     """
     text = inputs["text"].present
     image = inputs["image"].present
-    # One number decides of both, at its two ends: a row never loses text and picture.
+    # One number decides of both, at its two ends: a row never loses text and picture. So the model
+    # learns to answer with either (ModDrop: Neverova et al. 2016).
     draw = torch.rand(len(text), device=text.device)
     lost_text = image & (draw < drop["text"])
     lost_image = text & (draw >= 1 - drop["image"])
@@ -114,7 +115,7 @@ class FusionClassifier(Towers):
             self.norms[name] = nn.LayerNorm(width)
             missing[name] = nn.Parameter(torch.zeros(width))
         self.missing = nn.ParameterDict(missing)
-        branch_widths = {ALONE[name]: width for name, width in self.widths.items()}
+        branch_widths = {ALONE[name]: self.widths[name] for name in self.widths}
         self.fusions = nn.ModuleDict()
         if len(self.widths) == 2:
             for name, fusion in FUSIONS.items():
@@ -144,29 +145,41 @@ class FusionClassifier(Towers):
 
         ``drop`` says how often each input is hidden from the fusions, never the only one.
         """
+        # A norm for each: the features of two networks differ in size.
         pooled = {}
         for name, tokens in inputs.items():
-            pooled[name] = self.norms[name](bert.mean_pool(tokens.values, tokens.mask))
+            mean = bert.mean_pool(tokens.values, tokens.mask)
+            pooled[name] = self.norms[name](mean)
         features = {ALONE[name]: values for name, values in pooled.items()}
         if not self.fusions:
             return features
         seen = _modality_dropout(inputs, drop) if drop else inputs
+        # Each input's own branch keeps what is there; only the fusions see the gaps.
         either = {}
         for name in ALONE:
             present = seen[name].present[:, None]
             either[name] = torch.where(present, pooled[name], self.missing[name])
         for name, fusion in self.fusions.items():
-            features[name] = fusion(either["text"], either["image"], seen["text"], seen["image"])
+            features[name] = fusion(
+                either["text"],
+                either["image"],
+                words=seen["text"],
+                patches=seen["image"],
+            )
         return features
 
     def classify(self, features: ByBranch) -> ByBranch:
         """Return the logits [n, labels of all heads] of every branch."""
-        return {name: self.heads[name](self.dropout(values)) for name, values in features.items()}
+        logits = {}
+        for branch, values in features.items():
+            logits[branch] = self.heads[branch](self.dropout(values))
+        return logits
 
     def by_head(self, logits: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return ``logits`` [n, labels of all heads] cut into heads."""
         names = [head["name"] for head in self.config.heads]
-        return dict(zip(names, logits.split(self.label_counts, -1), strict=True))
+        parts = logits.split(self.label_counts, -1)
+        return dict(zip(names, parts, strict=True))
 
     def mix(self, logits: ByBranch, inputs: dict[str, TokenFeatures]) -> ByBranch:
         """Return ``logits`` of the branches and, when there are both inputs, of the mixtures.
@@ -175,11 +188,14 @@ class FusionClassifier(Towers):
         """
         if not self.fusions:
             return logits
-        present = torch.stack([inputs[name].present for name in ALONE]).float()
+        present = torch.stack([inputs[name].present for name in ALONE])
+        present = present.float()
+        # Of a row with neither the weights are 0, not NaN.
         weights = present / present.sum(0).clamp(min=1)
         alone = torch.stack([logits[branch] for branch in ALONE.values()])
         late_average = (weights[..., None] * alone).sum(0)
-        ensemble = torch.stack([logits[name] for name in FUSIONS]).mean(0)
+        fused = torch.stack([logits[name] for name in FUSIONS])
+        ensemble = fused.mean(0)
         blend = (ensemble + late_average) / 2
         return logits | {"ensemble": ensemble, "late_average": late_average, "blend": blend}
 
@@ -191,7 +207,9 @@ class FusionClassifier(Towers):
         if self.served == "late_average":
             parts = []
             for name, branch in ALONE.items():
-                parts.append(normalize(features[branch], dim=-1) * present[name][:, None])
+                # What is missing adds nothing to the inner product with a garment.
+                vectors = normalize(features[branch], dim=-1)
+                parts.append(vectors * present[name][:, None])
         else:
             # A blend is found by its fusions: they tell garments apart as the whole blend does,
             # and are narrower.
@@ -222,19 +240,22 @@ class FusionClassifier(Towers):
         shown = progress.bar(title, count) if title else nullcontext()
         with shown as bar, precision(wanted_precision):
             for start in range(0, count, ROWS):
-                batch = np.arange(start, min(start + ROWS, count))
+                stop = min(start + ROWS, count)
+                batch = np.arange(start, stop)
                 encoded = inputs.encode_batch(batch)
                 batch_features = self.features(encoded)
                 for name, values in batch_features.items():
                     features[name].append(values.float().cpu())
-                for name, values in self.mix(self.classify(batch_features), encoded).items():
+                batch_logits = self.mix(self.classify(batch_features), encoded)
+                for name, values in batch_logits.items():
                     logits[name].append(values.float().cpu())
                 if bar:
-                    bar.advance(len(batch))
+                    bar.advance(stop - start)
+        all_features = {name: torch.cat(parts) for name, parts in features.items()}
         all_logits = {name: torch.cat(parts) for name, parts in logits.items()}
         for branch, values in all_logits.items():
             require_finite(values, f"the logits of {branch}")
-        return {name: torch.cat(parts) for name, parts in features.items()}, all_logits
+        return all_features, all_logits
 
     def predict(
         self, texts: Sequence[str], keys: Sequence[str], pictures: Pictures, title: str = "predict"
@@ -250,6 +271,7 @@ class FusionClassifier(Towers):
         for branch, values in logits.items():
             by_head = self.by_head(values)
             logits_by_head[branch] = {head: part.numpy() for head, part in by_head.items()}
+        # Calibrated by one number for each head (Guo et al. 2017), fitted on the validation split.
         probabilities = {}
         for head, values in self.by_head(logits[self.served]).items():
             calibrated = values / self.temperatures[head]
@@ -261,6 +283,7 @@ class FusionClassifier(Towers):
 def save(classifier: FusionClassifier, folder: Path) -> None:
     """Write ``classifier`` into the existing ``folder``."""
     classifier.save_networks(folder)
+    # The rest of the weights: the networks are in folders of their own, for transformers.
     heads = {}
     for name, value in classifier.state_dict().items():
         if not name.startswith(NETWORKS):
@@ -306,7 +329,8 @@ def write_gallery(
     Returns:
         How many garments there are; without any nothing is written.
     """
-    frame = pd.concat([pd.read_parquet(data / f"{name}.parquet") for name in PARTS])
+    files = [data / f"{name}.parquet" for name in PARTS]
+    frame = pd.concat(map(pd.read_parquet, files))
     # By key, so that ties in the index are broken alike each time; each picture is offered once.
     frame = frame[frame["offered"]].sort_values("key").drop_duplicates("image")
     if frame.empty:
@@ -315,7 +339,8 @@ def write_gallery(
     predictions = classifier.predict(
         frame["text"].tolist(), frame["image"].tolist(), pictures, "garments on sale"
     )
-    index.write(index.build(predictions.features, **settings), folder / "gallery.faiss")
+    built = index.build(predictions.features, **settings)
+    index.write(built, folder / "gallery.faiss")
     thumbnails = []
     for key in frame["image"]:
         thumbnail = images.shrink(pictures.image(key), THUMBNAIL)

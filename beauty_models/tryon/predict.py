@@ -36,19 +36,25 @@ def nearest_garments(features: NDArray[np.float32], model: Path, count: int) -> 
 
     Best first, with their ``score``, the cosine.
     """
+    # Data without garments on sale make a model without a gallery.
     if not (model / "gallery.parquet").exists():
         return pd.DataFrame(columns=["id", "score", "thumbnail"])
-    scores, rows = index.search(index.read(model / "gallery.faiss"), features, count)
-    gallery: pd.DataFrame = pd.read_parquet(model / "gallery.parquet").iloc[rows[0]]
-    return gallery.assign(score=scores[0]).reset_index(drop=True)
+    # The index has the garments in the order of the table.
+    garments = index.read(model / "gallery.faiss")
+    scores, rows = index.search(garments, features, count)
+    gallery = pd.read_parquet(model / "gallery.parquet")
+    found: pd.DataFrame = gallery.iloc[rows[0]]
+    return found.assign(score=scores[0]).reset_index(drop=True)
 
 
 def label_answer(head: Head, probabilities: NDArray[np.float32]) -> dict[str, Any]:
     """Return the likeliest label of ``head`` and the ``probabilities`` [labels] of all."""
+    labels = head["labels"]
     rounded = {}
-    for name, probability in zip(head["labels"], probabilities.tolist(), strict=True):
+    for name, probability in zip(labels, probabilities.tolist(), strict=True):
         rounded[name] = round(probability, 4)
-    return {"label": head["labels"][int(probabilities.argmax())], "probabilities": rounded}
+    best = labels[int(probabilities.argmax())]
+    return {"label": best, "probabilities": rounded}
 
 
 def _reasons_answer(reasons: Reasons) -> dict[str, Any]:
@@ -57,9 +63,11 @@ def _reasons_answer(reasons: Reasons) -> dict[str, Any]:
     Of the photo it is the center of the heat map, as shares of the square middle.
     """
     strong = [(word, effect) for word, effect in reasons.words if abs(effect) >= LEAST_EFFECT]
+    # By size: a word that speaks against the answer may decide more than one that speaks for it.
     strong.sort(key=lambda pair: -abs(pair[1]))
-    answer: dict[str, Any] = {}
-    answer["words"] = [{"word": word, "effect": round(effect, 4)} for word, effect in strong]
+    named = [{"word": word, "effect": round(effect, 4)} for word, effect in strong]
+    answer: dict[str, Any] = {"words": named}
+    # A heat map of zeros, where nothing in the photo speaks for the answer, has no center.
     if reasons.heat is not None and reasons.heat.sum() > 0:
         side = len(reasons.heat)
         middles = (np.arange(side) + 0.5) / side
@@ -75,10 +83,12 @@ def _reasons_answer(reasons: Reasons) -> dict[str, Any]:
 
 def _garment_answers(garments: pd.DataFrame) -> list[dict[str, Any]]:
     """Return what is known of each of ``garments``, under the names of the heads."""
+    # The key and the picture are ours, and the text is long.
     columns = [name for name in garments.columns if name not in ("key", "text", "thumbnail")]
     rows = garments[columns].rename(columns=lambda name: name.removeprefix("label."))
     answers = []
     for row in rows.astype(object).to_dict("records"):
+        # JSON has no NaN: what is not known of a garment is left out.
         known = {str(name): value for name, value in row.items() if not pd.isna(value)}
         known["score"] = round(known["score"], 4)
         answers.append(known)
@@ -95,8 +105,9 @@ def _draw_board(
     tiles = []
     for garment in garments.to_dict("records"):
         thumbnail = Image.open(io.BytesIO(garment["thumbnail"]))
-        lines = [garment["name"] or garment["id"], f"{garment['score']:.2f}"]
-        tiles.append(Tile(thumbnail, lines))
+        name = garment["name"] or garment["id"]
+        score = f"{garment['score']:.2f}"
+        tiles.append(Tile(thumbnail, [name, score]))
     panels = [explanation(photo, reasons, "")]
     if tiles:
         panels.append(contact_sheet(tiles, COLUMNS))
@@ -146,11 +157,12 @@ def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
     """
     options = _parser().parse_args(arguments)
     text = normalize(options.text)
-    photo = images.shrink(picture(options.image), SIDE) if options.image else None
     given = set()
+    photo = None
     if text:
         given.add("text")
-    if photo:
+    if options.image:
+        photo = images.shrink(picture(options.image), SIDE)
         given.add("image")
     if not given:
         raise ValueError("give --text, --image or both")
@@ -168,7 +180,8 @@ def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
         _draw_board(options.board, photo, reasons, garments)
     answer = {}
     for head in classifier.config.heads:
-        answer[head["name"]] = label_answer(head, predictions.probabilities[head["name"]][0])
+        name = head["name"]
+        answer[name] = label_answer(head, predictions.probabilities[name][0])
     return {
         "answer": answer,
         "because": _reasons_answer(reasons),

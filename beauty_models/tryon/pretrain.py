@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,8 +74,12 @@ def hide(pictures: torch.Tensor, share: float, patch: int) -> tuple[torch.Tensor
     cells = -(-side // patch)
     # Ranks of random numbers: exactly so many cells of each picture have a low one.
     rank = torch.rand(n, cells * cells).argsort(-1)
-    hidden = (rank < round(share * cells * cells)).view(n, 1, cells, cells).to(pictures.device)
-    mask = hidden.repeat_interleave(patch, 2).repeat_interleave(patch, 3)[..., :side, :side]
+    hidden = rank < round(share * cells * cells)
+    grid = hidden.view(n, 1, cells, cells).to(pictures.device)
+    # Each cell becomes a square of pixels; the last ones stand out where the patch does not divide
+    # the side.
+    mask = grid.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+    mask = mask[..., :side, :side]
     return pictures.masked_fill(mask, 0.0), mask
 
 
@@ -109,6 +114,7 @@ class PixelReconstruction(nn.Module):
 
         It is in standard deviations (SimMIM, eq. 1).
         """
+        # Of the hidden ones only: copying what is seen teaches nothing.
         pixels = self.vision.pixels(pictures)
         covered, mask = hide(pixels, params.mask, params.patch)
         error = (self(covered).float() - pixels).abs()
@@ -158,8 +164,11 @@ def _train(
 
     def loss(step: int) -> torch.Tensor:
         epoch, batch = divmod(step, per_epoch)
+        # Drawn anew in each step, from the epoch alone: a resumed run needs no state of it.
         order = np.random.default_rng((params.seed, epoch)).permutation(len(keys))
-        rows = order[batch * params.batch : (batch + 1) * params.batch]
+        start = batch * params.batch
+        rows = order[start : start + params.batch]
+        # Without a change of colors: the network is to predict them.
         view = random_augmentation(
             params.size, params.seed, step, crop_scale=params.random_resized_crop, color_jitter=0.0
         )
@@ -196,13 +205,11 @@ def _pretrain_image(
         vision = vision_backbones.scratch(size=params.size, **params.scratch_image.model_dump())
     else:
         vision = vision_backbones.load(params.image)
-    progress.log_line(
-        f"pretrain: {params.image}, {vision.model.num_parameters():,} parameters, "
-        f"{len(keys):,} pictures"
-    )
+    size = f"{vision.model.num_parameters():,} parameters"
+    progress.log_line(f"pretrain: {params.image}, {size}, {len(keys):,} pictures")
     train_keys, held_out = hold_out(keys, HELD_OUT, params.seed)
     model = PixelReconstruction(vision, params.size).to(device())
-    former = {name: value.clone() for name, value in vision.model.state_dict().items()}
+    former = copy.deepcopy(vision.model.state_dict())
     before = _held_out_loss(model, pictures, held_out, params)
     history = _train(model, pictures, train_keys, params, checkpoint)
     after = _held_out_loss(model, pictures, held_out, params)
@@ -223,11 +230,10 @@ def _pretrain_text(texts: list[str], params: Pretrain, checkpoint: Checkpoint) -
     """Return the text network trained on masked words."""
     backbone = _text_backbone(texts, params)
     backbone.model.to(device())
-    progress.log_line(
-        f"pretrain: {params.text}, {backbone.model.num_parameters():,} parameters, "
-        f"{len(backbone.tokenizer):,} tokens, {len(texts):,} texts"
-    )
+    size = f"{backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens"
+    progress.log_line(f"pretrain: {params.text}, {size}, {len(texts):,} texts")
     settings = params.masked_language_model
+    # Fewer texts than `min_texts` would not even train the head, which wheels do not bring along.
     if settings.epochs == 0 or len(texts) < settings.min_texts:
         return PretrainedText(backbone, Loss(0.0, 0.0), [])
     train_texts, held_out_texts = hold_out(texts, HELD_OUT, params.seed)
@@ -276,7 +282,9 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         ValueError: there is neither a picture nor a text, or a backbone cannot be loaded.
     """
     files = [data / f"{part}.parquet" for part in PARTS]
-    frame = pd.concat([pd.read_parquet(file, columns=["text", "image"]) for file in files])
+    inputs = [pd.read_parquet(file, columns=["text", "image"]) for file in files]
+    frame = pd.concat(inputs)
+    # Each picture and each text once: variants of a product share theirs.
     keys = sorted(set(frame["image"].dropna()))
     texts = sorted(set(frame["text"]) - {""})
     # One is held out, so one alone leaves none to learn from.
@@ -288,6 +296,8 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     identity = fingerprint(__name__, params, *files)
     image_checkpoint = Checkpoint(pretrained, identity, params.checkpoint_minutes)
     text_checkpoint = Checkpoint(pretrained, identity, params.checkpoint_minutes)
+    # In one folder, which is cleared when both are done: a run that is killed in the second network
+    # does not train the first one again.
     text_checkpoint.file = image_checkpoint.file.with_name("words.pt")
     image = None
     text = None

@@ -45,6 +45,7 @@ class Served:
         from beauty_models.tryon.model import load
 
         self.classifier = load(folder)
+        # Data without garments on sale make a model without a gallery.
         self.garments = pd.DataFrame()
         if (folder / "gallery.parquet").exists():
             gallery = pd.read_parquet(folder / "gallery.parquet")
@@ -61,11 +62,13 @@ class Served:
         Raises:
             ValueError: ``top`` is below 1.
         """
+        # MLflow fills in what a signature lists; a call from Python may leave it out.
         top = int((params or {}).get("top", PARAMS["top"]))
         if top < 1:
             raise ValueError(f"top {top}: at least 1")
         queries, errors = self._queries(frame)
         rows = [row for row, error in enumerate(errors) if error is None]
+        # A row that cannot be answered keeps its place, with the reason.
         answers: list[list[Any]] = [[None, [], error] for error in errors]
         if rows:
             predictions = self._predictions([queries[row] for row in rows])
@@ -82,6 +85,7 @@ class Served:
         inputs = self.classifier.widths
         queries = []
         errors: list[str | None] = []
+        # Pictures are opened one by one: a broken one is the fault of its row alone.
         for raw_text, cell in zip(cells(frame, "text"), cells(frame, "image"), strict=True):
             text = normalize(raw_text)
             photo = None
@@ -106,9 +110,10 @@ class Served:
         keys = []
         photos = []
         for row, query in enumerate(queries):
-            keys.append("" if query.photo is None else str(row))
+            key = "" if query.photo is None else str(row)
+            keys.append(key)
             if query.photo is not None:
-                photos.append((str(row), query.photo))
+                photos.append((key, query.photo))
         # The photos take the way of those that the model has learned from: through a shard.
         with TemporaryDirectory(prefix="beauty-") as folder:
             shards.write(Path(folder), "asked", photos)
@@ -145,9 +150,11 @@ class Served:
         for garment, score in zip(garments.to_dict("records"), scores.tolist(), strict=True):
             known = {}
             for name, value in garment.items():
+                # JSON has no NaN: what is not known of a garment is left out.
                 if not pd.isna(value):
                     known[str(name).removeprefix("label.")] = value
-            described.append(known | {"score": round(score, 4)})
+            known["score"] = round(score, 4)
+            described.append(known)
         return described
 
 

@@ -151,6 +151,7 @@ TOY = Data(TOY_SHOPPERS, products=80, posts=200, size=32, named=1.0)
 
 def _catalogue(data: Data, rng: random.Random) -> list[Garment]:
     """Return the garments, three of each kind at least, the others of the kinds shoppers buy."""
+    # Three of each, or a kind of few products would miss a part of the split.
     kinds = [*data.shoppers] * 3
     kinds += rng.choices(
         list(data.shoppers), list(data.shoppers.values()), k=data.products - len(kinds)
@@ -158,7 +159,8 @@ def _catalogue(data: Data, rng: random.Random) -> list[Garment]:
     garments = []
     for number, kind in enumerate(kinds):
         pattern = rng.choice(list(PATTERNS))
-        garments.append(Garment(f"G{number:03}", kind, pattern, rng.choice(HUES)))
+        color = rng.choice(HUES)
+        garments.append(Garment(f"G{number:03}", kind, pattern, color))
     return garments
 
 
@@ -194,10 +196,12 @@ def _post_text(
     if named:
         thing = rng.choice(KIND_NAMES[garment.kind][language][:names])
     if rng.random() < COLOR_NAMED:
-        thing = f"{garment.color} {thing}" if is_english else COLORS[garment.color][1] + thing
+        _, color_zh = COLORS[garment.color]
+        thing = f"{garment.color} {thing}" if is_english else f"{color_zh}{thing}"
     parts = [rng.choice(OPENINGS[language]).format(thing=thing)]
     if fit:
-        parts.append(rng.choice(FITS[fit][language]) + ("." if is_english else "。"))
+        end = "." if is_english else "。"
+        parts.append(rng.choice(FITS[fit][language]) + end)
     parts.append(rng.choice(CLOSINGS[language]))
     return (" " if is_english else "").join(filter(None, parts))
 
@@ -214,6 +218,7 @@ def _photo(garment: Garment, size: int, seed: int, close_up: bool) -> Image.Imag
     )
     if not close_up:
         return picture
+    # A quarter of the side, from the middle: cloth and pattern, no outline.
     near = size * 2 // 5
     far = size * 13 // 20
     return picture.crop((near, near, far, far)).resize((size, size))
@@ -248,8 +253,11 @@ class Post(NamedTuple):
 def _posts(raw: Path, garments: list[Garment], data: Data, rng: random.Random) -> list[Post]:
     """Write the photos of the shoppers' posts and return the posts."""
     posts = []
+    kinds = list(data.shoppers)
+    shares = list(data.shoppers.values())
+    # One source of chance for all: a choice more or less here changes every post that follows.
     for number in range(data.posts):
-        kind = rng.choices(list(data.shoppers), list(data.shoppers.values()))[0]
+        (kind,) = rng.choices(kinds, shares)
         garment = rng.choice([garment for garment in garments if garment.kind == kind])
         fit = rng.choice([*FITS, ""])
         close_up = data.size >= DETAILED and rng.random() < CLOSE_UP
@@ -257,6 +265,7 @@ def _posts(raw: Path, garments: list[Garment], data: Data, rng: random.Random) -
         names = 1 if data.size < DETAILED else 3
         language = rng.choice(["en", "zh"])
         text = _post_text(garment, fit, named, names, language, rng)
+        # Seeds apart from the catalogue's, so that no post shows a catalogue picture again.
         photo = encode(_photo(garment, data.size, 7000 + number, close_up))
         if rng.random() < NO_TEXT:
             text = ""

@@ -102,11 +102,13 @@ class Towers(nn.Module):
 
         Test-time augmentation by a flip; the mirror image's places are flipped back before.
         """
+        # A garment is the same in a mirror: training sees both sides at random, serving the mean of
+        # both. The views that were compared: docs/decisions/2026-11-25-tryon.md.
         plain = self.image_features(pictures)
         mirrored = self.image_features(pictures.flip(-1))
         side = round(plain.shape[1] ** 0.5)
-        rows_and_columns = mirrored.unflatten(1, (side, side))
-        mean: torch.Tensor = (plain + rows_and_columns.flip(2).flatten(1, 2)) / 2
+        flipped_back = mirrored.unflatten(1, (side, side)).flip(2).flatten(1, 2)
+        mean: torch.Tensor = (plain + flipped_back) / 2
         return mean
 
     def absent_input(self, name: str, count: int) -> TokenFeatures:
@@ -134,6 +136,7 @@ def load_networks(folder: Path) -> Networks:
     """Return what `Towers.save_networks` wrote to ``folder``."""
     text = tokenizer = vision = None
     cards = {}
+    # `ingest` found no texts, or no pictures: then there is no folder, and the model does without.
     if (folder / "text").exists():
         text = network(AutoModel, folder / "text", add_pooling_layer=False)
         tokenizer = from_pretrained(AutoTokenizer, folder / "text")
@@ -163,6 +166,7 @@ class Inputs:
             "image": torch.tensor([bool(key) for key in keys]),
         }
         self.token_ids = towers.tokenize(texts)
+        # What `compute_frozen` computed; None where the networks are asked each time.
         self.frozen_text: Activations | None = None
         self.frozen_layers = 0  # of the text network, whose output `frozen_text` holds
         self.frozen_image: Activations | None = None
@@ -181,6 +185,8 @@ class Inputs:
             self.frozen_layers = layers
         if towers.image is not None:
             all_frozen = blocks >= len(vision_backbones.blocks(towers.image))
+            # While a block learns, training sees random views, so that the frozen blocks below have
+            # other inputs each time. Only when all are frozen is the middle of a picture enough.
             if not all_frozen:
                 self.frozen_image = None
             elif self.frozen_image is None:
@@ -192,7 +198,8 @@ class Inputs:
         activations = Activations(file, lengths, self.towers.widths["text"], torch.float32)
         with progress.bar("texts, once", len(lengths)) as bar:
             for batch in batches_by_length(lengths, ROWS):
-                values, _ = self.towers.text_features([self.token_ids[i] for i in batch], layers)
+                token_ids = [self.token_ids[i] for i in batch]
+                values, _ = self.towers.text_features(token_ids, layers)
                 activations.write(batch, values)
                 bar.advance(len(batch))
         return activations
@@ -202,11 +209,13 @@ class Inputs:
         size = self.towers.size
         black = torch.zeros(1, 3, size, size, dtype=torch.uint8)
         places = self.towers.image_features(black).shape[1]
-        lengths = np.where(self.present["image"], places, 1).astype(np.int64)
+        # A row without a picture takes one place, which is never looked at.
+        present = self.present["image"].numpy()
+        lengths = np.where(present, places, 1).astype(np.int64)
         # bfloat16 takes half the disk: EfficientNet-lite0 makes 49 × 1,280 numbers of a picture of
         # 224 pixels.
         activations = Activations(file, lengths, self.towers.widths["image"], torch.bfloat16)
-        rows = np.flatnonzero(self.present["image"])
+        rows = np.flatnonzero(present)
         with progress.bar("pictures, once", len(rows)) as bar:
             for start in range(0, len(rows), ROWS):
                 batch = rows[start : start + ROWS]
@@ -253,8 +262,11 @@ class Inputs:
         if self.frozen_text:
             hidden, mask = self.frozen_text.read(batch)
         else:
-            hidden, mask = self.towers.text_features([self.token_ids[i] for i in batch], 0)
-        values = bert.encode(text, hidden, mask, self.frozen_layers, len(bert.layers(text)))
+            token_ids = [self.token_ids[i] for i in batch]
+            hidden, mask = self.towers.text_features(token_ids, 0)
+        layers = len(bert.layers(text))
+        values = bert.encode(text, hidden, mask, self.frozen_layers, layers)
+        # Under autocast the networks return bfloat16; heads and fusions are small and precise.
         return TokenFeatures(values.float(), mask, present.to(device()))
 
     def _encode_image(self, batch: Batch, view: View | None, size: int | None) -> TokenFeatures:
@@ -268,8 +280,8 @@ class Inputs:
         towers = self.towers
         encode = towers.image_features if view else towers.image_features_flip_tta
         values = encode(pictures)
-        mask = torch.ones(values.shape[:2], dtype=torch.bool, device=device())
-        return TokenFeatures(values, mask, present.to(device()))
+        every_place = torch.ones(values.shape[:2], dtype=torch.bool, device=device())
+        return TokenFeatures(values, every_place, present.to(device()))
 
 
 @contextmanager
@@ -284,7 +296,8 @@ def full_precision_above(model: PreTrainedModel | None, lowest: int) -> Iterator
     if model is None or not _is_faster_in_full_precision(model, lowest):
         yield
         return
-    # Hooks, because transformers calls the blocks and offers no place between them.
+    # Hooks, because the library calls the blocks and offers no place between them. A list of
+    # modules is never called, so the hook is on the first module within that is.
     lowest_block = vision_backbones.blocks(model)[lowest]
     first = next(
         module for module in lowest_block.modules() if not isinstance(module, nn.ModuleList)
@@ -319,7 +332,8 @@ def _is_faster_in_full_precision(model: PreTrainedModel, lowest: int) -> bool:
     Of 32 photos the learning blocks of EfficientNet-lite0 took 0.29 s backward in float32 and
     1.15 s in bfloat16, on a CPU with AVX-512 BF16.
     """
-    if device().type != "cpu" or not vision_backbones.blocks(model)[lowest:]:
+    learning = vision_backbones.blocks(model)[lowest:]
+    if device().type != "cpu" or not learning:
         return False
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     return any(convolution.groups > 1 for convolution in convolutions)
