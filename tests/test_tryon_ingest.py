@@ -1,4 +1,7 @@
-"""tryon's ingest on folders and tables, clean, dirty and hostile: what is kept, what is rejected and why, and who is in which part."""
+"""tryon's ingest on folders and tables, clean, dirty and hostile.
+
+What is kept, what is rejected and why, and who is in which part.
+"""
 
 from __future__ import annotations
 
@@ -159,12 +162,15 @@ def test_shop_export(tmp_path: Path) -> None:
     rows, files = [], dict[str, bytes | str]()
     for n in range(12):
         path = "Women/Tops/Tees" if n % 2 else "Men/Bottoms/Long/Pants"
-        folders = f'"Default Category/{path},Default Category/Collections/New/Very/Deep/One,Default Category"'
+        collection = "Default Category/Collections/New/Very/Deep/One"
+        folders = f'"Default Category/{path},{collection},Default Category"'
         for colour, shift in (("Red", 0), ("Blue", 100)):
             files[f"images/w/p{n}-{colour}.jpg"] = jpeg(picture(n + shift))
             for size in "SM":
+                attributes = f'"size={size},color={colour}"'
                 rows.append(
-                    f'P{n}-{size}-{colour},{folders},Thing {n}-{size},x,/w/p{n}-{colour}.jpg,"size={size},color={colour}",'
+                    f"P{n}-{size}-{colour},{folders},Thing {n}-{size},x,"
+                    f"/w/p{n}-{colour}.jpg,{attributes},"
                 )
         listed = "|".join(
             f"sku=P{n}-{size}-{colour},size={size},color={colour}"
@@ -172,7 +178,8 @@ def test_shop_export(tmp_path: Path) -> None:
             for colour in ("Red", "Blue")
         )
         rows.append(
-            f'P{n},{folders},Thing {n},"<b>Soft</b> &amp; warm {n}",/w/p{n}-Red.jpg,"new=Yes","{listed}"'
+            f'P{n},{folders},Thing {n},"<b>Soft</b> &amp; warm {n}",'
+            f'/w/p{n}-Red.jpg,"new=Yes","{listed}"'
         )
     files["products.csv"] = SHOP + "\n".join(rows) + "\n"
     files["related.csv"] = "sku,linked_sku\nP1,P2\n"
@@ -205,7 +212,9 @@ def test_rows_that_lack_something(tmp_path: Path) -> None:
         POSTS
         + good
         + (
-            "a,pa,only words,,hat,,runs small\nb,pb,the photo is gone,gone.jpg,hat,,偏大\nc,pc,,gone.jpg,hat,,\nd,pd,,,hat,,\n"
+            "a,pa,only words,,hat,,runs small\n"
+            "b,pb,the photo is gone,gone.jpg,hat,,偏大\n"
+            "c,pc,,gone.jpg,hat,,\nd,pd,,,hat,,\n"
             "e,pe,an odd size,,hat,,enormous\nf,pf,rare thing,,cape,,\ng,,nobody said what,,,,\n"
         )
     )

@@ -1,4 +1,7 @@
-"""tryon's network: fusions that do without an input, training that learns what it should, folders that transformers reads, reasons."""
+"""tryon's network: fusions that do without an input, what training learns, saved folders, reasons.
+
+transformers reads the saved folders.
+"""
 
 from __future__ import annotations
 
@@ -369,7 +372,7 @@ def test_what_is_computed_once_equals_what_is_computed_again(
 def test_the_late_average_serves_also_where_an_input_is_missing(
     place: Path, classifier: FusionClassifier, tmp_path: Path
 ) -> None:
-    """Saved with `late_average`, loaded and asked: the mean of both alone, and of one alone what it says."""
+    """Saved with `late_average` and loaded: the mean of both alone, of one alone what it says."""
     frame = pd.read_parquet(place / "data/test.parquet")
     row = frame[(frame["text"] != "") & frame["image"].notna()].iloc[0]
     shape = classifier.config
@@ -416,7 +419,10 @@ def test_noise_on_validation_does_not_choose_what_serves(
 def test_the_last_epoch_is_kept_unless_an_earlier_one_is_surely_better(
     place: Path, tmp_path: Path
 ) -> None:
-    """Spoiled weights do not replace good ones and count against ``patience``; weights that differ by noise do."""
+    """Spoiled weights do not replace good ones and count against ``patience``.
+
+    Weights that differ by noise do replace them.
+    """
     classifier = load(place / "model")
     part = Split(
         pd.read_parquet(place / "data/validation.parquet"),
@@ -450,7 +456,7 @@ def test_the_last_epoch_is_kept_unless_an_earlier_one_is_surely_better(
 
 
 def test_a_view_that_the_image_network_cannot_take_is_told(place: Path, tmp_path: Path) -> None:
-    """The toy's vision transformer has an embedding for each place of 32 pixels, and none for others."""
+    """The toy's vision transformer has an embedding for each place of 32 pixels, no others."""
     with pytest.raises(ValueError, match="finetune.view_size: 48, .* set it to 32"):
         finetune(
             data=place / "data",

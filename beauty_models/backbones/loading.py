@@ -13,8 +13,8 @@ import torch
 from transformers import dynamic_module_utils
 
 # A library in between may ask transformers without saying `trust_remote_code`. Then transformers
-# would ask the person at the terminal (or a pipe) whether a model's own code may run. With 0 seconds
-# to answer it never asks, it refuses.
+# would ask the person at the terminal (or a pipe) whether a model's own code may run. With 0
+# seconds to answer it never asks, it refuses.
 dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
 
 # Suffixes of weights files that can run code when they are read.
@@ -56,7 +56,7 @@ def why_not(place: str | Path, error: Exception) -> str:
             "and that is never done here; take a model whose architecture the library itself has"
         )
     folder = Path(place)
-    # transformers' message for a folder of pickles does not name the remedy, so they are looked for.
+    # Of a folder of pickles the library says only that a file is missing, so we look for them.
     pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
     if folder.is_dir() and pickles and not any(folder.glob("*.safetensors")):
         return pickled(folder, pickles[0])

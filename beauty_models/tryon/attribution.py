@@ -46,7 +46,7 @@ def word_effects(
 ) -> list[tuple[str, float]]:
     """Return the words of ``text`` and how much less likely the class is without each.
 
-    Leave one out (Li et al. 2016). ``whole`` has the prediction for the whole text in its first row.
+    Leave one out (Li et al. 2016). The first row of ``whole`` is the prediction for the whole text.
     """
     # Marks between words decide nothing that could be shown.
     parts = [word for word in words(text) if any(map(str.isalnum, word))]

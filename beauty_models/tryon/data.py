@@ -77,7 +77,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
             part would be empty.
     """
     files = images.Files(raw)
-    # One frame from the first step to the last. A bad row stays in it, with its reason, so that each
+    # One frame from the first step to the last. A bad row stays in it, with its reason, so that it
     # can be named with file and line in the end.
     rows = _read(raw, files, params)
     _inherit(rows, params)

@@ -91,7 +91,7 @@ class Split:
     def batches(self, params: Finetune, epoch: int) -> list[Batch]:
         """Return an epoch's batches.
 
-        With ``imbalance: resample`` rows are drawn so that all garment classes are equally frequent.
+        With ``imbalance: resample`` rows are drawn so that all garment classes are as frequent.
         """
         random = np.random.default_rng((params.seed, epoch))
         order = random.permutation(len(self))
@@ -138,7 +138,7 @@ def _loss(
             )
             losses.append(weight * loss)
     if not losses:
-        # Nothing is labelled in this batch. A zero that hangs on the weights, so that backward() runs.
+        # Nothing is labelled in this batch. A zero that hangs on the weights lets backward() run.
         return branch_logits.sum() * 0
     return torch.stack(losses).sum() / len(classifier.branches)
 

@@ -2,8 +2,9 @@
 
 The fusions and each input alone, five branches, say what garment it is. They stand on the same two
 networks and learn together, so that they can be compared. One of them serves, or a mixture:
-``ensemble``, the mean of the fusions; ``late_average``, the mean of the inputs alone; ``blend``, the
-mean of those two. Data without texts (or without pictures) make a model of the other input alone.
+``ensemble``, the mean of the fusions; ``late_average``, the mean of the inputs alone; ``blend``,
+the mean of those two. Data without texts (or without pictures) make a model of the other input
+alone.
 
 A saved model is a folder: ``text`` and ``image`` as transformers writes them
 (``AutoModel.from_pretrained`` reads them), ``head.safetensors``, ``tryon.json`` with labels and
@@ -107,8 +108,9 @@ class FusionClassifier(Towers):
         self.config = config
         self.temperatures = temperatures or {}
         self.label_counts = [len(head["labels"]) for head in config.heads]
-        # Names of the modules are those of saved weights; by their order the weights begin at random
-        # and the length of all gradients is summed (ParameterDict sorts a dict by its keys).
+        # Names of the modules are those of saved weights. In their order the weights begin at random
+        # and the norm of all gradients is summed (ParameterDict sorts a dict by its keys), so that
+        # another order would train another model.
         self.norms = nn.ModuleDict()
         missing = {}
         for name, width in self.widths.items():

@@ -84,7 +84,7 @@ def hide(pictures: torch.Tensor, share: float, patch: int) -> tuple[torch.Tensor
 
 
 class PixelReconstruction(nn.Module):
-    """An image network and the one layer that predicts the pixels of each of its places (SimMIM)."""
+    """An image network and one layer that predicts the pixels of each of its places (SimMIM)."""
 
     def __init__(self, vision: VisionBackbone, side: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class PixelReconstruction(nn.Module):
         self.predictor = nn.Linear(width, 3 * self.stride**2)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the predicted pixels [n, 3, side, side] for normalized ``pixels`` of that shape."""
+        """Return the predicted pixels for normalized ``pixels``, both [n, 3, side, side]."""
         features = vision_backbones.spatial_features(self.network, pixels)
         tiles = self.predictor(features).transpose(1, 2)
         rows_and_columns = tiles.unflatten(2, (self.across, self.across))

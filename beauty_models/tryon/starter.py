@@ -114,8 +114,8 @@ CATALOGUE_COLUMNS = (
 )
 POST_COLUMNS = ("id", "product", "text", "photo", "class", "color", "fit")
 
-# Pixels a side from which a photo shows a garment in a room and may be called by several names. What
-# is smaller stands on white and has one name: the toy data must be learned in seconds.
+# Pixels a side from which a photo shows a garment in a room and may be called by several names.
+# What is smaller stands on white and has one name: the toy data must be learned in seconds.
 DETAILED = 64
 
 # Shares of the posts.
