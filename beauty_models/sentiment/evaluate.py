@@ -204,7 +204,9 @@ def _slices(test: pd.DataFrame, predicted: NDArray[Any], params: Evaluate) -> It
                 "accuracy": bootstrap.point_estimate(accuracy, rows),
                 "macro_f1": bootstrap.point_estimate(macro_f1, rows),
             }
-            ends = interval(rows, macro_f1, product_groups(test.iloc[index]), params)
+            # A slice may have too few products where the whole split has enough.
+            groups = product_groups(test.iloc[index])
+            ends = interval(rows, macro_f1, groups, params)
             yield make_slice(by, value, len(index), metrics, ends)
 
 
@@ -279,6 +281,7 @@ def prediction_table(
     test: pd.DataFrame, predictions: MethodPredictions, classes: list[str]
 ) -> pd.DataFrame:
     """Return the table id, label, prediction (class names) and one probability per class."""
+    # Names, not numbers: the file is read without the model at hand.
     names = np.array(classes)
     table = pd.DataFrame(
         {

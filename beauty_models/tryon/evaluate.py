@@ -151,6 +151,7 @@ def garment_metrics(
     difference. ``features`` [n, width] are those of the
     examples ``test``; those that are on sale themselves ask nothing. No garments, no metrics.
     """
+    # A garment that is on sale would find itself first.
     asks = np.flatnonzero(~test["offered"])
     if not len(asks) or not (model / "gallery.parquet").exists():
         return {}
@@ -217,10 +218,11 @@ def score(
     truth = label_numbers(test, first)
     known = truth >= 0
     predicted = methods["model"][first["name"]].argmax(1)
-    confusion = confusion_matrix(truth[known], predicted[known], len(first["labels"]))
+    classes = first["labels"]
+    confusion = confusion_matrix(truth[known], predicted[known], len(classes))
     return {
         "n": int(known.sum()),
-        "classes": first["labels"],
+        "classes": classes,
         "heads": heads,
         "grouped": product_groups(test) is not None,
         "confidence": params.confidence,
@@ -229,7 +231,7 @@ def score(
             head["name"]: _compare(test, methods, head, compared_rows, params) for head in heads
         },
         "confusion": confusion.tolist(),
-        "per_class": per_class(confusion, first["labels"]),
+        "per_class": per_class(confusion, classes),
         "garments": {},
         "notes": [],
         "serving": [],

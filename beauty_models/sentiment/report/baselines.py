@@ -117,6 +117,7 @@ def tfidf_logreg(
     With fewer than two classes or no n-gram that two training texts share there is nothing to
     learn: then it predicts as the majority does. The note says how it was trained.
     """
+    # Drawn, not cut off: a file is often sorted by product or date.
     size = min(MAX_TEXTS, len(frames["train"]))
     frames = frames | {"train": frames["train"].sample(size, random_state=seed)}
     fallback = majority(frames["train"], frames["test"], classes, aspects)

@@ -187,7 +187,7 @@ def _measurement(scores: Scores) -> Html:
 
 def _picture(file: Path, description: str) -> Html:
     """Return the picture in ``file``, which is not there when nothing was to be drawn."""
-    if not file.exists():
+    if not file.exists():  # no error, or no example with a label
         return placeholder("None.")
     return image(file.read_bytes(), description, style="max-width: 100%")
 
@@ -344,6 +344,7 @@ def write_report(
     predictions = _prediction_table(test, model, heads)
     predictions.to_parquet(folder / "predictions.parquet", index=False)
     counts = np.array(scores["confusion"])
+    # Garments have many classes, and their cells no room for shares.
     confusion_png(folder / "confusion.png", counts, scores["classes"], with_shares=False)
     errors = _worst_errors(predictions, test, pictures, first, params.listed_errors)
     if errors:
