@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from beauty_models.evaluation import bootstrap
 from beauty_models.intake import images, shards, synthetic
 from beauty_models.recommend import Evaluate, evaluate
-from beauty_models.recommend.report import baselines, ranking, tasks
+from beauty_models.recommend.report import baselines, catalog, ranking, tasks
 from beauty_models.serving import png
 
 PARAMS = Evaluate(seed=7, bootstrap=200, confidence=0.95, board_queries=6, results_per_query=4)
@@ -106,7 +106,7 @@ def folder(path, sizes: dict[str, int] = SIZES, extra: bool = True, **changes):
     return path
 
 
-def reader(blind: bool = False) -> SimpleNamespace:
+def embedder(blind: bool = False) -> SimpleNamespace:
     """Return a stand-in for the recommender that sees the colour and the kind, or nothing but noise."""
     random = np.random.default_rng(5)
 
@@ -166,19 +166,19 @@ def fixed(scores) -> ranking.Scores:
     return lambda start, stop: np.asarray(scores, float)[start:stop]
 
 
-def test_figures_by_hand():
+def test_metrics_by_hand():
     one = task([[0, 1, 0, 2], [1, 0, 0, 0], [0, 0, 1, 0]])
-    found = ranking.ranks(one, fixed([[4, 3, 2, 1], [9, 1, 2, 3], [3, 2, 1, 0]]), 7)
+    found = ranking.relevant_ranks(one, fixed([[4, 3, 2, 1], [9, 1, 2, 3], [3, 2, 1, 0]]), 7)
     assert found.tolist() == [2, 4, 1, 3]
-    figures = ranking.figures(one, found)
-    assert figures["recall_at_1"].tolist() == [0, 1, 0] and figures["recall_at_5"].tolist() == [
+    metrics = ranking.query_metrics(one, found)
+    assert metrics["recall_at_1"].tolist() == [0, 1, 0] and metrics["recall_at_5"].tolist() == [
         1,
         1,
         1,
     ]
-    assert figures["mrr_at_10"] == pytest.approx([1 / 2, 1, 1 / 3])
+    assert metrics["mrr_at_10"] == pytest.approx([1 / 2, 1, 1 / 3])
     gained, best = 1 / np.log2(3) + 2 / np.log2(5), 2 / np.log2(2) + 1 / np.log2(3)
-    assert figures["ndcg_at_10"] == pytest.approx([gained / best, 1, 1 / np.log2(4)])
+    assert metrics["ndcg_at_10"] == pytest.approx([gained / best, 1, 1 / np.log2(4)])
 
 
 def test_a_list_is_as_good_as_the_part_of_what_is_right_that_is_on_it():
@@ -188,14 +188,14 @@ def test_a_list_is_as_good_as_the_part_of_what_is_right_that_is_on_it():
     one = task(relevance, "listing", queries=given)
     scores = np.arange(40, 0, -1.0)[None]
     scores[0, 39] = 100  # what is given is not listed again, however near
-    found = ranking.ranks(one, fixed(scores), 7)
+    found = ranking.relevant_ranks(one, fixed(scores), 7)
     assert found.tolist() == [1, 6, 31]
-    figures = ranking.figures(one, found)
-    assert figures["recall_at_10"] == pytest.approx([2 / 3]) and set(figures) == {
+    metrics = ranking.query_metrics(one, found)
+    assert metrics["recall_at_10"] == pytest.approx([2 / 3]) and set(metrics) == {
         "recall_at_10",
         "ndcg_at_10",
     }
-    assert 39 not in ranking.first(one, fixed(scores), 7, 0, 39)
+    assert 39 not in ranking.best_answers(one, fixed(scores), 7, 0, 39)
 
 
 def test_ranks_are_brute_force_in_any_block(monkeypatch):
@@ -208,17 +208,19 @@ def test_ranks_are_brute_force_in_any_block(monkeypatch):
     )  # many equal scores
     order = np.random.default_rng(7).permutation(70)
     places = np.stack([np.lexsort((order, -row)).argsort() + 1 for row in scores])
-    whole = ranking.ranks(one, fixed(scores), 7)
+    whole = ranking.relevant_ranks(one, fixed(scores), 7)
     assert (whole == places[relevance]).all()
-    monkeypatch.setattr(ranking, "CELLS", 150)
-    assert (ranking.ranks(one, fixed(scores), 7) == whole).all()
+    monkeypatch.setattr(ranking, "MAX_SCORES", 150)
+    assert (ranking.relevant_ranks(one, fixed(scores), 7) == whole).all()
     for query in range(50):
-        assert (places[query][ranking.first(one, fixed(scores), 7, query, 5)] == range(1, 6)).all()
+        assert (
+            places[query][ranking.best_answers(one, fixed(scores), 7, query, 5)] == range(1, 6)
+        ).all()
 
 
 def test_equal_scores_are_chance():
     one = task(np.eye(400))
-    assert ranking.figures(one, ranking.ranks(one, fixed(np.zeros((400, 400))), 7))[
+    assert ranking.query_metrics(one, ranking.relevant_ranks(one, fixed(np.zeros((400, 400))), 7))[
         "recall_at_10"
     ].mean() == pytest.approx(10 / 400, abs=0.01)
 
@@ -230,7 +232,7 @@ def test_margins_are_paired_and_whole_products_are_resampled():
     one = task(np.eye(120))
     one.about["product"] = products
     values = {"model": {"mrr": worse + 0.1}, "base": {"mrr": worse}}
-    found = evaluate._compare(one, values, PARAMS)
+    found = evaluate.compare_methods(one, values, PARAMS)
     assert [found["base"][f"mrr.margin{end}"] for end in ("", "_low", "_high")] == pytest.approx(
         [0.1] * 3
     )
@@ -245,15 +247,15 @@ def test_margins_are_paired_and_whole_products_are_resampled():
         rows[:, :1], bootstrap.mean, resamples=2000, confidence=0.95, seed=3
     )
     assert by_product.high - by_product.low > 1.5 * (alone.high - alone.low)
-    reverse = evaluate._compare(
+    reverse = evaluate.compare_methods(
         one, {"model": {"mrr": worse}, "base": {"mrr": worse + 0.1}}, PARAMS
     )
     assert reverse["base"]["mrr.margin_high"] == pytest.approx(-0.1)
 
 
 def test_what_is_relevant(tmp_path):
-    catalogue = tasks.read(folder(tmp_path / "data"))
-    found = {one.name: one for one in tasks.tasks(catalogue)}
+    shop = catalog.read(folder(tmp_path / "data"))
+    found = {one.name: one for one in tasks.tasks(shop)}
     assert set(found) == {
         "text_image",
         "image_text",
@@ -266,10 +268,10 @@ def test_what_is_relevant(tmp_path):
     shared = [
         row
         for row, text in enumerate(told.queries)
-        if catalogue.texts[text] == "A red dress for every day."
+        if shop.texts[text] == "A red dress for every day."
     ][0]
-    right = catalogue.items.iloc[told.gallery[told.relevance[shared].indices]]
-    test = catalogue.items[catalogue.items["part"] == "test"]
+    right = shop.items.iloc[told.gallery[told.relevance[shared].indices]]
+    test = shop.items[shop.items["part"] == "test"]
     assert (
         set(right["key"])
         == set(test[(test["color"] == "red") & test["name"].str.startswith("dress")]["key"])
@@ -295,10 +297,10 @@ def test_what_is_relevant(tmp_path):
     )
 
 
-def test_data_without_ground_truth_have_no_such_figures(tmp_path):
-    found = evaluate.flat(
-        evaluate.examine(
-            reader(), reader(), folder(tmp_path / "data", extra=False), tmp_path, PARAMS
+def test_data_without_ground_truth_have_no_such_metrics(tmp_path):
+    found = evaluate.flatten_metrics(
+        evaluate.evaluate_model(
+            embedder(), embedder(), folder(tmp_path / "data", extra=False), tmp_path, PARAMS
         )
     )
     assert not [
@@ -311,7 +313,9 @@ def test_data_without_ground_truth_have_no_such_figures(tmp_path):
 
 def test_items_without_texts_are_found_by_their_photos(tmp_path):
     data = folder(tmp_path / "data", extra=False, captions=[[] for _ in range(24)])
-    found = evaluate.flat(evaluate.examine(reader(), reader(), data, tmp_path, PARAMS))
+    found = evaluate.flatten_metrics(
+        evaluate.evaluate_model(embedder(), embedder(), data, tmp_path, PARAMS)
+    )
     assert (
         "text_image_mrr_at_10" not in found
         and found["image_image_recall_at_10"] > 0
@@ -321,13 +325,15 @@ def test_items_without_texts_are_found_by_their_photos(tmp_path):
 
 def test_a_blind_model_is_as_good_as_chance_and_a_seeing_one_better(tmp_path):
     data = folder(tmp_path / "data", SIZES | {"test": 20})
-    blind = evaluate.flat(
-        evaluate.examine(reader(blind=True), reader(blind=True), data, tmp_path, PARAMS)
+    blind = evaluate.flatten_metrics(
+        evaluate.evaluate_model(embedder(blind=True), embedder(blind=True), data, tmp_path, PARAMS)
     )
     for name in ("text_image_mrr_at_10", "image_text_mrr_at_10", "goes_with_ndcg_at_10"):
         assert blind[f"random/{name}.margin_low"] < 0 < blind[f"random/{name}.margin_high"]
         assert blind[name] == pytest.approx(blind[f"random/{name}"], abs=0.1)
-    seeing = evaluate.flat(evaluate.examine(reader(), reader(blind=True), data, tmp_path, PARAMS))
+    seeing = evaluate.flatten_metrics(
+        evaluate.evaluate_model(embedder(), embedder(blind=True), data, tmp_path, PARAMS)
+    )
     for name in ("text_image_mrr_at_10", "image_text_recall_at_5"):
         assert (
             seeing[name] >= seeing[f"{name}.low"] > 0.1 and seeing[f"untuned/{name}.margin_low"] > 0
@@ -348,23 +354,24 @@ def test_a_blind_model_is_as_good_as_chance_and_a_seeing_one_better(tmp_path):
 
 
 def test_ridge_and_neighbours_learn_colours(tmp_path):
-    catalogue = tasks.read(folder(tmp_path / "data"))
+    shop = catalog.read(folder(tmp_path / "data"))
     photos, learner, told = (
-        tasks.Photos(catalogue, 7),
-        baselines.Learner(catalogue, 7),
-        tasks.text_image(catalogue),
+        catalog.Photos(shop, 7),
+        baselines.Learner(shop, 7),
+        tasks.text_image(shop),
     )
-    clean, distorted = photos.each(reader().embed_images)
-    chance = ranking.figures(told, ranking.ranks(told, baselines.chance(told, 7), 7))[
-        "mrr_at_10"
-    ].mean()
+    clean, distorted = photos.features(embedder().embed_images)
+    chance = ranking.query_metrics(
+        told, ranking.relevant_ranks(told, baselines.random_order(told, 7), 7)
+    )["mrr_at_10"].mean()
     for method, note in (
         baselines.by_regression(learner, clean, distorted),
-        baselines.by_neighbours(learner, clean),
+        baselines.by_neighbors(learner, clean),
     ):
         scores = baselines.answers(method, told)
         assert (
-            ranking.figures(told, ranking.ranks(told, scores, 7))["mrr_at_10"].mean() > 1.5 * chance
+            ranking.query_metrics(told, ranking.relevant_ranks(told, scores, 7))["mrr_at_10"].mean()
+            > 1.5 * chance
             and "from text to picture" in note
         )
     assert set(baselines.by_regression(learner, clean, distorted)[0]) == {
@@ -378,20 +385,20 @@ def test_ridge_and_neighbours_learn_colours(tmp_path):
 
 def test_baselines_do_not_learn_from_the_test_part(tmp_path):
     """Other captions on the test items change what is asked, not what the baselines have learned."""
-    one = tasks.read(folder(tmp_path / "one", extra=False))
+    one = catalog.read(folder(tmp_path / "one", extra=False))
     strange = [[{"kind": "name", "language": "en", "text": f"zebra {i}"}] for i in range(24)]
-    other = tasks.read(folder(tmp_path / "other", extra=False, captions=strange))
+    other = catalog.read(folder(tmp_path / "other", extra=False, captions=strange))
     learned = []
-    for catalogue in (one, other):
-        learner = baselines.Learner(catalogue, 7)
-        clean, distorted = tasks.Photos(catalogue, 7).each(reader().embed_images)
+    for shop in (one, other):
+        learner = baselines.Learner(shop, 7)
+        clean, distorted = catalog.Photos(shop, 7).features(embedder().embed_images)
         place = [
-            catalogue.texts.index(text)
-            for text in sorted({catalogue.texts[row] for row in catalogue.told("train")})
+            shop.texts.index(text)
+            for text in sorted({shop.texts[row] for row in shop.caption_rows("train")})
         ]
         notes = [
             baselines.by_regression(learner, clean, distorted)[1],
-            baselines.by_neighbours(learner, clean)[1],
+            baselines.by_neighbors(learner, clean)[1],
         ]
         learned.append((learner.texts.full[place].toarray(), notes))
     assert learned[0][0].shape == learned[1][0].shape and learned[0][0] == pytest.approx(
@@ -401,10 +408,10 @@ def test_baselines_do_not_learn_from_the_test_part(tmp_path):
 
 
 def test_without_a_validation_part_the_baselines_still_answer(tmp_path):
-    found = evaluate.flat(
-        evaluate.examine(
-            reader(),
-            reader(),
+    found = evaluate.flatten_metrics(
+        evaluate.evaluate_model(
+            embedder(),
+            embedder(),
             folder(tmp_path / "data", SIZES | {"validation": 0}, extra=False),
             tmp_path,
             PARAMS,
@@ -416,21 +423,21 @@ def test_without_a_validation_part_the_baselines_still_answer(tmp_path):
 
 
 def test_few_products_are_resampled_query_by_query(tmp_path):
-    scores = evaluate.examine(
-        reader(),
-        reader(),
+    scores = evaluate.evaluate_model(
+        embedder(),
+        embedder(),
         folder(tmp_path / "data", SIZES | {"test": 2}, extra=False),
         tmp_path,
         PARAMS,
     )
     assert not any(one["grouped"] for one in scores["tasks"])
-    figures = scores["tasks"][0]["figures"]["model"]
-    assert figures["mrr_at_10.low"] < figures["mrr_at_10"] < figures["mrr_at_10.high"]
+    metrics = scores["tasks"][0]["metrics"]["model"]
+    assert metrics["mrr_at_10.low"] < metrics["mrr_at_10"] < metrics["mrr_at_10.high"]
 
 
 def test_distorted_photos_are_the_same_every_time_and_of_one_item_unlike(tmp_path):
-    catalogue = tasks.read(folder(tmp_path / "data"))
-    one, two = tasks.Photos(catalogue, 7), tasks.Photos(catalogue, 7)
+    shop = catalog.read(folder(tmp_path / "data"))
+    one, two = catalog.Photos(shop, 7), catalog.Photos(shop, 7)
     key, other = one.distorted_keys[:2]
     assert (
         key.partition("#")[0] == other.partition("#")[0] and len(set(one.distorted_keys)) == 4 * 24
@@ -451,7 +458,7 @@ def test_report_is_whole_safe_and_the_same_twice(tmp_path):
     data = folder(tmp_path / "data", captions=nasty, name="<b>bag</b>")
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        evaluate.examine(reader(), reader(), data, tmp_path / name, PARAMS)
+        evaluate.evaluate_model(embedder(), embedder(), data, tmp_path / name, PARAMS)
     files = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
     assert set(files) == {"index.html", "board.html", "board.png", "recall.png", "scores.json"}
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
@@ -478,24 +485,26 @@ def test_empty_test_part_is_told(tmp_path):
     data = folder(tmp_path / "data", extra=False)
     pd.read_parquet(data / "test.parquet").iloc[:0].to_parquet(data / "test.parquet")
     with pytest.raises(ValueError, match=r"test\.parquet: no items to evaluate on"):
-        tasks.read(data)
+        catalog.read(data)
 
 
 def test_a_new_metric_and_a_new_baseline_are_measured_compared_and_shown(tmp_path, monkeypatch):
-    measure, methods = evaluate.figures, evaluate.methods
+    measure, methods = evaluate.query_metrics, evaluate.all_methods
 
-    def figures(task, found):
-        nearest = evaluate.nearest(task, found)
+    def more_metrics(task, found):
+        nearest = evaluate.first_ranks(task, found)
         return measure(task, found) | {"recall_at_2": (nearest <= 2).astype(float)}
 
-    def more(*arguments):
+    def more_methods(*arguments):
         found, notes = methods(*arguments)
         return found | {"new_baseline": found["untuned"]}, notes
 
-    monkeypatch.setattr(evaluate, "figures", figures)
-    monkeypatch.setattr(evaluate, "methods", more)
+    monkeypatch.setattr(evaluate, "query_metrics", more_metrics)
+    monkeypatch.setattr(evaluate, "all_methods", more_methods)
     data = folder(tmp_path / "data", extra=False)
-    found = evaluate.flat(evaluate.examine(reader(), reader(blind=True), data, tmp_path, PARAMS))
+    found = evaluate.flatten_metrics(
+        evaluate.evaluate_model(embedder(), embedder(blind=True), data, tmp_path, PARAMS)
+    )
     assert found["text_image_recall_at_1"] <= found["text_image_recall_at_2"]
     assert "new_baseline/text_image_recall_at_2.margin_low" in found
     page = (tmp_path / "index.html").read_text(encoding="utf-8")

@@ -273,7 +273,8 @@ def test_board_frames_what_is_right_and_stays_small(tmp_path):
     drawn = np.asarray(Image.open(tmp_path / "one.png").convert("RGB")).astype(int)
     green = np.abs(drawn - np.array([0x1F, 0x9E, 0x89])).max(-1) < 12
     edges = [
-        2 * board.GAP + board.ASKED + place * (board.SIDES[0] + board.GAP) for place in range(8)
+        2 * board.GAP + board.QUERY_WIDTH + place * (board.SIDES[0] + board.GAP)
+        for place in range(8)
     ]
     framed = [green[:, edge - 2 : edge].sum() > board.SIDES[0] for edge in edges]
     assert framed == [place == 2 for place in range(8)]

@@ -1,7 +1,8 @@
-"""A retrieval board: what was asked at the left, what was found to its right. As a picture, for reports and for predict.
+"""A retrieval board: what was asked at the left, what was found to its right.
 
-The one font that is sure to be there is DejaVu, which comes with matplotlib and has no Chinese, Japanese or Korean: such a text
-is drawn as its number and language, and written out on the page that shows the same board.
+It is a picture, for reports and for predict. The one font that is sure to be there is DejaVu, which
+comes with matplotlib and has no Chinese, Japanese or Korean: such a text is drawn as its number and
+language, and written out on the page that shows the same board.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from beauty_models.serving import png
 from beauty_models.serving.fonts import font
 
 SIDES = (112, 96, 80, 64, 48)  # pixels of a photo; the largest that keeps the file below the limit
-ASKED, GAP, UNDER = (
-    240,
-    10,
-    18,
-)  # pixels: the column of what is asked, the space between photos, the line below a photo
-INK, SOFT, LINE, GOOD = "#1d2330", "#667085", "#e4e7ec", "#1f9e89"
-COLOURS = 160  # of the palette
+QUERY_WIDTH = 240  # pixels of the column of what is asked
+GAP = 10  # pixels between photos
+CAPTION_HEIGHT = 18  # pixels of the line below a photo
+LINE_HEIGHT = 17  # pixels of the text of a query
+RIGHT_FRAME = 3  # pixels of the frame around what is right
+INK = "#1d2330"
+SOFT = "#667085"
+LINE = "#e4e7ec"
+GOOD = "#1f9e89"
+PALETTE_COLORS = 160
 
 
 @dataclass(frozen=True)
@@ -38,22 +42,26 @@ class Hit:
 
 @dataclass(frozen=True)
 class Query:
-    """One line of a board: ``note`` says what kind of query it is, "" that the line goes on; a text, a photo or both were asked."""
+    """One line of a board: a text, a photo or both were asked."""
 
-    note: str
+    note: str  # what kind of query it is; "": the line goes on with the hits of the one before
     text: str
     photo: Image.Image | None
-    found: Sequence[Hit]
+    hits: Sequence[Hit]
 
 
 def drawable(text: str) -> bool:
     """Return whether the font has the characters of ``text``."""
+    # W and F are the wide characters of East Asian scripts (Unicode annex 11)
     return not any(unicodedata.east_asian_width(character) in "WF" for character in text)
 
 
-def _cut(draw: ImageDraw.ImageDraw, text: str, width: int, face: ImageFont.FreeTypeFont) -> str:
+def _shortened(
+    draw: ImageDraw.ImageDraw, text: str, width: int, face: ImageFont.FreeTypeFont
+) -> str:
     """Return as much of ``text`` as fits into ``width`` pixels."""
-    text = text if drawable(text) else "".join(c for c in text if drawable(c)).strip()
+    if not drawable(text):
+        text = "".join(character for character in text if drawable(character)).strip()
     if draw.textlength(text, face) <= width:
         return text
     while text and draw.textlength(text + "…", face) > width:
@@ -61,67 +69,72 @@ def _cut(draw: ImageDraw.ImageDraw, text: str, width: int, face: ImageFont.FreeT
     return text.rstrip() + "…"
 
 
-def _ask(
-    draw: ImageDraw.ImageDraw, canvas: Image.Image, asked: Query, number: int, top: int, side: int
-) -> None:
-    left = GAP
-    if asked.photo is not None:
-        canvas.paste(ImageOps.pad(asked.photo, (side, side), color="white"), (left, top))
-        draw.rectangle((left, top, left + side - 1, top + side - 1), outline=LINE)
-        left += side + GAP
-    width = GAP + ASKED - left
-    draw.text((left, top), _cut(draw, f"{number}  {asked.note}", width, font(11)), SOFT, font(11))
-    face = font(13, bold=True)
-    text = asked.text if drawable(asked.text) else f"(text {number}, written out on the page)"
-    lines = wrap(text, max(8, int(width / draw.textlength("n", face))))
-    kept = max(1, (side - 18) // 17)
+def _wrapped(
+    draw: ImageDraw.ImageDraw, text: str, width: int, height: int, face: ImageFont.FreeTypeFont
+) -> str:
+    """Return ``text`` in lines that fit into ``width`` × ``height`` pixels."""
+    characters = int(width / draw.textlength("n", face))
+    lines = wrap(text, max(8, characters))
+    kept = max(1, height // LINE_HEIGHT)
     if len(lines) > kept:
-        lines = [*lines[: kept - 1], lines[kept - 1][:-1].rstrip() + "…"]
-    draw.multiline_text(
-        (left, top + 18),
-        "\n".join(_cut(draw, line, width, face) for line in lines),
-        INK,
-        face,
-        spacing=4,
-    )
+        lines = lines[:kept]
+        lines[-1] = lines[-1][:-1].rstrip() + "…"
+    return "\n".join(_shortened(draw, line, width, face) for line in lines)
 
 
-def _paint(rows: Sequence[Query], side: int) -> Image.Image:
-    columns, height = max(len(row.found) for row in rows), side + UNDER + GAP
-    canvas = Image.new(
-        "RGB", (2 * GAP + ASKED + columns * (side + GAP), GAP + len(rows) * height), "white"
-    )
+def _framed_photo(
+    canvas: Image.Image, photo: Image.Image, left: int, top: int, side: int, right: bool = False
+) -> None:
+    """Paste ``photo`` as a square of ``side`` pixels; its frame grows outwards."""
+    canvas.paste(ImageOps.pad(photo, (side, side), color="white"), (left, top))
+    width = RIGHT_FRAME if right else 1
+    outside = width - 1
+    box = (left - outside, top - outside, left + side + outside - 1, top + side + outside - 1)
+    color = GOOD if right else LINE
+    ImageDraw.Draw(canvas).rectangle(box, outline=color, width=width)
+
+
+def _draw_query(canvas: Image.Image, query: Query, number: int, top: int, side: int) -> None:
     draw = ImageDraw.Draw(canvas)
-    for number, row in enumerate(rows, 1):
-        top = GAP + (number - 1) * height
-        if row.note:
-            _ask(draw, canvas, row, number, top, side)
-        for place, found in enumerate(row.found):
-            left = 2 * GAP + ASKED + place * (side + GAP)
-            canvas.paste(ImageOps.pad(found.photo, (side, side), color="white"), (left, top))
-            frame, width = (GOOD, 3) if found.right else (LINE, 1)
-            draw.rectangle(
-                (
-                    left - width + 1,
-                    top - width + 1,
-                    left + side + width - 2,
-                    top + side + width - 2,
-                ),
-                outline=frame,
-                width=width,
-            )
-            draw.text(
-                (left, top + side + 4),
-                _cut(draw, found.caption, side, font(10)),
-                GOOD if found.right else SOFT,
-                font(10),
-            )
+    left = GAP
+    if query.photo is not None:
+        _framed_photo(canvas, query.photo, left, top, side)
+        left += side + GAP
+    width = GAP + QUERY_WIDTH - left
+    note = _shortened(draw, f"{number}  {query.note}", width, font(11))
+    draw.text((left, top), note, SOFT, font(11))
+    text = query.text if drawable(query.text) else f"(text {number}, written out on the page)"
+    face = font(13, bold=True)
+    below = top + CAPTION_HEIGHT
+    wrapped = _wrapped(draw, text, width, side - CAPTION_HEIGHT, face)
+    draw.multiline_text((left, below), wrapped, INK, face, spacing=4)
+
+
+def _draw_hit(canvas: Image.Image, hit: Hit, left: int, top: int, side: int) -> None:
+    draw = ImageDraw.Draw(canvas)
+    _framed_photo(canvas, hit.photo, left, top, side, right=bool(hit.right))
+    caption = _shortened(draw, hit.caption, side, font(10))
+    draw.text((left, top + side + 4), caption, GOOD if hit.right else SOFT, font(10))
+
+
+def _draw_board(queries: Sequence[Query], side: int) -> Image.Image:
+    columns = max(len(query.hits) for query in queries)
+    height = side + CAPTION_HEIGHT + GAP
+    first_hit = 2 * GAP + QUERY_WIDTH
+    size = (first_hit + columns * (side + GAP), GAP + len(queries) * height)
+    canvas = Image.new("RGB", size, "white")
+    for row, query in enumerate(queries):
+        top = GAP + row * height
+        if query.note:
+            _draw_query(canvas, query, row + 1, top, side)
+        for column, hit in enumerate(query.hits):
+            _draw_hit(canvas, hit, first_hit + column * (side + GAP), top, side)
     return canvas
 
 
-def board_png(file: Path, rows: Sequence[Query]) -> None:
-    """Draw ``rows`` to ``file``; what is known to be right has a green frame.
+def board_png(file: Path, queries: Sequence[Query]) -> None:
+    """Draw ``queries`` to ``file``; what is known to be right has a green frame.
 
     The photos shrink until the file has at most `png.LIMIT` bytes.
     """
-    png.save(file, lambda side: _paint(rows, side), SIDES, COLOURS)
+    png.save(file, lambda side: _draw_board(queries, side), SIDES, PALETTE_COLORS)

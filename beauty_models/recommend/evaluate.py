@@ -1,4 +1,7 @@
-"""evaluate(): the model and its baselines on the full gallery of one frozen test split, with intervals, and the report people read."""
+"""evaluate: the model and its baselines on the full gallery of one frozen test split.
+
+With intervals, and the report people read.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from beauty_models.evaluation import bootstrap
-from beauty_models.evaluation.comparison import MIN_GROUPS, Slice, make_slice
+from beauty_models.evaluation.comparison import MIN_GROUPS, Slice, interval, make_slice
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake.shards import Pictures
@@ -23,22 +26,34 @@ from beauty_models.recommend.report.baselines import (
     Learner,
     Method,
     answers,
-    by_neighbours,
+    by_neighbors,
     by_regression,
-    chance,
     popularity,
+    random_order,
 )
-from beauty_models.recommend.report.ranking import Scores, Task, figures, ranks
+from beauty_models.recommend.report.catalog import Catalog, Photos, read
+from beauty_models.recommend.report.ranking import (
+    Ranks,
+    Scores,
+    Task,
+    Values,
+    first_ranks,
+    query_metrics,
+    relevant_ranks,
+)
+from beauty_models.recommend.report.results import MethodMetrics, Results, TaskResults
 from beauty_models.recommend.report.show import show
-from beauty_models.recommend.report.tasks import Catalogue, Photos, read, tasks
+from beauty_models.recommend.report.tasks import tasks
 from beauty_models.retrieval.features import color_histogram, hog
 
 Floats = NDArray[np.float32]
-CURVE = 50  # the longest list in the recall curves
-FEATURES = {"colour_histogram": color_histogram, "hog": hog}
+CURVE_LENGTH = 50  # the longest list in the recall curves
+SLICED_BY = ("kind", "language", "category")
+SLICE_METRICS = ("recall_at_10", "mrr_at_10")
+FEATURES = {"colour_histogram": color_histogram, "hog": hog}  # baseline → its feature of a photo
 
 
-class Reader(Protocol):
+class Embedder(Protocol):
     """What is evaluated: `model.Recommender`, or anything that embeds as it does."""
 
     def embed_images(self, pictures: Pictures, keys: Sequence[str], title: str = "") -> Floats:
@@ -51,209 +66,230 @@ class Reader(Protocol):
         """Return the embeddings [n, width] of products that have a picture and a text."""
 
 
-def embedded(reader: Reader, catalogue: Catalogue, photos: Photos, name: str) -> Method:
-    """Return how ``reader`` answers: texts and photos in its common space, items and products fused of both."""
-    image, seen = photos.each(partial(reader.embed_images, title=f"evaluate: {name}, photos"))
-    text = reader.embed_texts(catalogue.texts, f"evaluate: {name}, texts")
-    item = reader.fuse(image, normalize(catalogue.by_item() @ text))
-    product = catalogue.by_product() @ item
-    alone = {"text_image": (text, image), "image_text": (image, text), "image_image": (seen, image)}
-    return alone | {"search": (text, item), "listing": (product, product)}
+def embedding_method(embedder: Embedder, catalog: Catalog, photos: Photos, name: str) -> Method:
+    """Return how ``embedder`` answers: texts and photos in its space, items fused of both."""
+    embed_photos = partial(embedder.embed_images, title=f"evaluate: {name}, photos")
+    image, distorted = photos.features(embed_photos)
+    text = embedder.embed_texts(catalog.texts, f"evaluate: {name}, texts")
+    item = embedder.fuse(image, normalize(catalog.mean_of_captions() @ text))
+    product = catalog.mean_of_items() @ item
+    return {
+        # by photo or by text alone: an item's other half would give the answer away
+        "text_image": (text, image),
+        "image_text": (image, text),
+        "image_image": (distorted, image),
+        "search": (text, item),
+        "listing": (product, product),
+    }
 
 
-def _simple(name: str, pictures: Pictures, keys: Sequence[str]) -> Floats:
-    with bar(f"evaluate: {name}", len(keys)) as moving:
-        found = []
+def _photo_features(name: str, pictures: Pictures, keys: Sequence[str]) -> Floats:
+    """Return the features [keys, width] that the baseline ``name`` takes of pictures."""
+    features = []
+    with bar(f"evaluate: {name}", len(keys)) as progress:
         for key in keys:
-            found.append(FEATURES[name](pictures.image(key)))
-            moving.advance()
-    return np.stack(found)
+            features.append(FEATURES[name](pictures.image(key)))
+            progress.advance()
+    return np.stack(features)
 
 
-def methods(
-    reader: Reader, base: Reader, catalogue: Catalogue, photos: Photos, seed: int
+def all_methods(
+    recommender: Embedder, base: Embedder, catalog: Catalog, photos: Photos, seed: int
 ) -> tuple[dict[str, Method], list[str]]:
     """Return the model, the baselines that learn or compare, and notes on what these chose."""
-    learner = Learner(catalogue, seed)
-    found = {
-        "model": embedded(reader, catalogue, photos, "model"),
-        "untuned": embedded(base, catalogue, photos, "untuned"),
+    learner = Learner(catalog, seed)
+    methods = {
+        "model": embedding_method(recommender, catalog, photos, "model"),
+        "untuned": embedding_method(base, catalog, photos, "untuned"),
     }
-    distorted, clean = found["untuned"]["image_image"]
-    found["ridge"], note = by_regression(learner, clean, distorted)
+    # the untuned tower's features of photos, which its method holds for photo → photo
+    distorted, clean = methods["untuned"]["image_image"]
+    methods["ridge"], note = by_regression(learner, clean, distorted)
     notes = [f"Ridge on frozen features: {note}."]
-    found["tfidf"], note = by_neighbours(learner, clean)
+    methods["tfidf"], note = by_neighbors(learner, clean)
     notes.append(f"TF-IDF neighbours: {note}.")
     for name in FEATURES:
-        found[name], note = by_regression(learner, *photos.each(partial(_simple, name)))
+        features = photos.features(partial(_photo_features, name))
+        methods[name], note = by_regression(learner, *features)
         notes.append(f"Ridge on {name.replace('_', ' ')}: {note}.")
-    return found, notes
+    return methods, notes
 
 
-def _scores(task: Task, found: dict[str, Method], seed: int) -> dict[str, Scores]:
+def _task_scores(task: Task, methods: dict[str, Method], seed: int) -> dict[str, Scores]:
     """Return what each method that can do the task answers; the model comes first."""
-    able = {
-        name: scores
-        for name, method in found.items()
-        if (scores := answers(method, task)) is not None
-    }
-    able |= {"popularity": popularity(task)} if task.name == "history" else {}
-    return able | {"random": chance(task, seed)}
+    scores = {}
+    for name, method in methods.items():
+        answer = answers(method, task)
+        if answer is not None:
+            scores[name] = answer
+    if task.name == "history":
+        scores["popularity"] = popularity(task)
+    scores["random"] = random_order(task, seed)
+    return scores
 
 
-def _sums(values: NDArray[Any], group: NDArray[np.int64]) -> bootstrap.Floats:
-    return np.bincount(group, values).astype(float)
-
-
-def share(rows: NDArray[Any], weights: bootstrap.Floats) -> bootstrap.Floats:
-    """Score: the sum of the first column over the sum of the last; rows are whole groups, so groups are resampled."""
+def ratio_of_sums(rows: NDArray[Any], weights: bootstrap.Floats) -> bootstrap.Floats:
+    """Score: the sum of the first column over the sum of the last."""
     return np.asarray(weights @ rows[:, 0] / (weights @ rows[:, -1]))
 
 
-def _compare(
-    task: Task, values: dict[str, dict[str, NDArray[Any]]], params: Evaluate
-) -> dict[str, dict[str, float]]:
-    """Return the model's figures with their intervals, and each baseline's with the model's margin over it (paired bootstrap)."""
-    group, counts = _groups(task.about["product"].to_numpy())
-    found: dict[str, dict[str, float]] = {}
+class QueryGroups:
+    """Queries by product, to be resampled whole, for those of one product are alike.
 
-    def sure(difference: NDArray[Any]) -> bootstrap.Interval:
-        return bootstrap.bootstrap(
-            np.stack([_sums(difference, group), counts], 1),
-            share,
-            resamples=params.bootstrap,
-            confidence=params.confidence,
-            seed=params.seed,
-        )
+    Where there are fewer than `MIN_GROUPS` products each query stands alone.
+    """
 
-    for who, those in values.items():
-        found[who] = {}
-        for name, value in those.items():
-            found[who][name] = float(value.mean())
+    def __init__(self, products: NDArray[Any]) -> None:
+        distinct, group = np.unique(products, return_inverse=True)
+        self.group = group if len(distinct) >= MIN_GROUPS else np.arange(len(products))
+        self.sizes = np.bincount(self.group)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether some queries are resampled together."""
+        return len(self.sizes) < len(self.group)
+
+    def interval(self, values: NDArray[Any], params: Evaluate) -> bootstrap.Interval:
+        """Return the interval of the mean of ``values`` [queries]."""
+        # a row for each group, its sum and its size: the mean over queries is a ratio of sums
+        sums = np.bincount(self.group, values).astype(float)
+        return interval(np.stack([sums, self.sizes], 1), ratio_of_sums, None, params)
+
+
+def compare_methods(
+    task: Task, values: dict[str, dict[str, Values]], params: Evaluate
+) -> MethodMetrics:
+    """Return the model's metrics with their intervals, and each baseline's with the model's margin.
+
+    Margins are paired: the same resamples of the differences, query by query.
+
+    Args:
+        values: method → metric → its value for each query.
+    """
+    groups = QueryGroups(task.about["product"].to_numpy())
+    comparison: MethodMetrics = {}
+    for method, metrics in values.items():
+        row = comparison[method] = {}
+        for name, value in metrics.items():
+            row[name] = float(value.mean())
             ours = values["model"][name]
-            if who == "model":
-                found[who][f"{name}.low"], found[who][f"{name}.high"] = sure(ours)
-            else:
-                found[who][f"{name}.margin"] = float((ours - value).mean())
-                found[who][f"{name}.margin_low"], found[who][f"{name}.margin_high"] = sure(
-                    ours - value
-                )
-    return found
+            if method == "model":
+                row[f"{name}.low"], row[f"{name}.high"] = groups.interval(ours, params)
+                continue
+            low, high = groups.interval(ours - value, params)
+            row[f"{name}.margin"] = float((ours - value).mean())
+            row[f"{name}.margin_low"] = low
+            row[f"{name}.margin_high"] = high
+    return comparison
 
 
-def _groups(products: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the group of each query and the size of each group: its product, or itself where there are too few products."""
-    group = np.unique(products, return_inverse=True)[1]
-    group = group if len(products) and group.max() + 1 >= MIN_GROUPS else np.arange(len(products))
-    return group, np.bincount(group)
-
-
-def _slices(task: Task, values: dict[str, NDArray[Any]], params: Evaluate) -> Iterator[Slice]:
-    """Yield n, recall@10 and MRR@10 with interval for each kind, language and category of query that a task tells apart."""
-    for by in ("kind", "language", "category"):
-        if task.kind == "listing" or by not in task.about:
+def _slices(task: Task, values: dict[str, Values], params: Evaluate) -> Iterator[Slice]:
+    """Yield the model's metrics for each kind, language and category of query of a task."""
+    if task.is_listing:
+        return
+    products = task.about["product"].to_numpy()
+    for by in SLICED_BY:
+        if by not in task.about:
             continue
         for value, rows in task.about.groupby(by).indices.items():
-            group, counts = _groups(task.about["product"].to_numpy()[rows])
-            ends = bootstrap.bootstrap(
-                np.stack([_sums(values["mrr_at_10"][rows], group), counts], 1),
-                share,
-                resamples=params.bootstrap,
-                confidence=params.confidence,
-                seed=params.seed,
-            )
-            metrics = {
-                name: float(values[name][rows].mean()) for name in ("recall_at_10", "mrr_at_10")
-            }
+            metrics = {name: float(values[name][rows].mean()) for name in SLICE_METRICS}
+            ends = QueryGroups(products[rows]).interval(values["mrr_at_10"][rows], params)
             yield make_slice(by, value, len(rows), metrics, ends)
 
 
-def nearest(task: Task, found: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rank of the first relevant thing for each query."""
-    return np.minimum.reduceat(found, task.relevance.indptr[:-1])
+def _recall_curve(task: Task, first: Ranks) -> list[float]:
+    """Return the share of queries with something right among the first k, for each k from 1 on."""
+    longest = min(CURVE_LENGTH, len(task.gallery))
+    return [float((first <= k).mean()) for k in range(1, longest + 1)]
 
 
-def score(task: Task, answered: dict[str, Scores], params: Evaluate) -> dict[str, Any]:
-    """Return everything measured in one task: nested, ready for JSON; ``ranks`` is the model's, of the first relevant thing."""
-    found = {who: ranks(task, scores, params.seed) for who, scores in answered.items()}
-    values = {who: figures(task, those) for who, those in found.items()}
-    first = {who: nearest(task, those) for who, those in found.items()}
-    curves = {
-        who: [float((those <= k).mean()) for k in range(1, min(CURVE, len(task.gallery)) + 1)]
-        for who, those in first.items()
-    }
-    group, _ = _groups(task.about["product"].to_numpy())
+def measure_task(task: Task, scores: dict[str, Scores], params: Evaluate) -> TaskResults:
+    """Return everything measured in one task, ready for JSON."""
+    ranks = {}
+    values = {}
+    first = {}
+    for method, answer in scores.items():
+        ranks[method] = relevant_ranks(task, answer, params.seed)
+        values[method] = query_metrics(task, ranks[method])
+        first[method] = first_ranks(task, ranks[method])
     return {
         "name": task.name,
         "kind": task.kind,
-        "queries": task.relevance.shape[0],
+        "queries": task.query_count,
         "gallery": len(task.gallery),
-        "relevant": float(task.relevance.nnz / task.relevance.shape[0]),
-        "grouped": int(group.max()) + 1 < len(group),
-        "figures": _compare(task, values, params),
+        "relevant": float(task.relevance.nnz / task.query_count),
+        "grouped": QueryGroups(task.about["product"].to_numpy()).grouped,
+        "metrics": compare_methods(task, values, params),
         "slices": list(_slices(task, values["model"], params)),
-        "curves": curves,
+        "curves": {method: _recall_curve(task, best) for method, best in first.items()},
         "ranks": first["model"].tolist(),
     }
 
 
-def flat(scores: dict[str, Any]) -> Metrics:
-    """Return the figures of every task under flat names, ``task_figure``; those of a baseline as ``baseline/task_figure``."""
-    found = {
-        f"{'' if who == 'model' else who + '/'}{task['name']}_{name}": value
-        for task in scores["tasks"]
-        for who, values in task["figures"].items()
-        for name, value in values.items()
+def flatten_metrics(results: Results) -> Metrics:
+    """Return the metrics of every task under flat names.
+
+    Those of the model are ``task_metric``, those of a baseline ``baseline/task_metric``.
+    """
+    metrics: Metrics = {}
+    for task in results["tasks"]:
+        for method, values in task["metrics"].items():
+            prefix = "" if method == "model" else f"{method}/"
+            for name, value in values.items():
+                metrics[f"{prefix}{task['name']}_{name}"] = value
+        metrics[f"{task['name']}_gallery"] = float(task["gallery"])
+    return metrics | {
+        "n": float(results["n"]),
+        "products": float(results["products"]),
+        "captions": float(results["captions"]),
     }
-    galleries = {f"{task['name']}_gallery": float(task["gallery"]) for task in scores["tasks"]}
-    return found | galleries | {name: float(scores[name]) for name in ("n", "products", "captions")}
 
 
-def examine(
-    reader: Reader, base: Reader, data: Path, folder: Path, params: Evaluate
-) -> dict[str, Any]:
-    """Score ``reader`` and the baselines, of which ``base`` is the untuned one; write the report to ``folder``, return what was found."""
-    catalogue = read(data)
-    photos = Photos(catalogue, params.seed)
-    found, notes = methods(reader, base, catalogue, photos, params.seed)
+def evaluate_model(
+    recommender: Embedder, base: Embedder, data: Path, folder: Path, params: Evaluate
+) -> Results:
+    """Score ``recommender`` and the baselines; write the report to ``folder``.
+
+    ``base`` is the untuned one of the baselines.
+    """
+    catalog = read(data)
+    photos = Photos(catalog, params.seed)
+    methods, notes = all_methods(recommender, base, catalog, photos, params.seed)
     measured = []
-    for task in tasks(catalogue):
+    answered = []
+    for task in tasks(catalog):
         log_line(
-            f"evaluate: {task.name}, {task.relevance.shape[0]:,} queries, gallery of {len(task.gallery):,}"
+            f"evaluate: {task.name}, {task.query_count:,} queries, gallery of {len(task.gallery):,}"
         )
-        answered = _scores(task, found, params.seed)
-        measured.append((task, answered, score(task, answered, params)))
-    test = catalogue.items.iloc[catalogue.rows("test")]
-    scores = {
+        scores = _task_scores(task, methods, params.seed)
+        measured.append(measure_task(task, scores, params))
+        answered.append((task, scores["model"]))
+    test = catalog.items.iloc[catalog.rows("test")]
+    results: Results = {
         "n": len(test),
         "products": test["product"].nunique(),
-        "captions": len(catalogue.told("test")),
+        "captions": len(catalog.caption_rows("test")),
         "confidence": params.confidence,
-        "catalogue": len(catalogue.products),
+        "catalogue": len(catalog.products),
         "notes": notes,
-        "tasks": [one for _, _, one in measured],
+        "tasks": measured,
     }
-    write_json(folder / "scores.json", scores)
+    write_json(folder / "scores.json", results)
     log_line("evaluate: report")
-    show(
-        folder,
-        catalogue,
-        photos,
-        scores,
-        [(task, answered["model"]) for task, answered, _ in measured],
-        params,
-    )
-    return scores
+    show(folder, catalog, photos, results, answered, params)
+    return results
 
 
 def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metrics:
-    """Score ``model`` and the baselines on the test part of ``data``; write pages, pictures and tables to ``report``.
+    """Score ``model`` and the baselines on the test part of ``data``.
 
-    ``report`` gets index.html, board.html, board.png, recall.png and scores.json.
+    Pages, pictures and tables go to ``report``: index.html, board.html, board.png, recall.png and
+    scores.json.
 
     Raises:
         ValueError: there is nothing to test on, or ``model`` is not a saved recommender.
     """
-    reader = load(model)
+    recommender = load(model)
+    base = untuned(recommender.card)
     with new_folder(report) as folder:
-        return flat(examine(reader, untuned(reader.card), data, folder, params))
+        return flatten_metrics(evaluate_model(recommender, base, data, folder, params))

@@ -1,1 +1,4 @@
-"""What evaluation compares the model with, and the pages that people read; only the evaluate stage depends on it."""
+"""What evaluation compares the model with, and the pages that people read.
+
+Only the evaluate stage depends on it.
+"""

@@ -1,10 +1,12 @@
 """What the model must beat. None of it sees the test split before it is asked.
 
-A method is, for each kind of task, a pair of matrices: rows of what asks and rows of what is found, compared by cosine.
-Colours and gradients have no words, so between texts and pictures they stand on ridge regression from TF-IDF of character
-n-grams to the pictures' features and back, in closed form (Hoerl & Kennard 1970), fitted to the training captions; the
-penalty is the one that serves the validation split best. `tfidf` has no picture model of its own: between texts and pictures
-it averages over the nearest training neighbours. Using a test item's other captions instead would be looking the answer up.
+A method is, for each kind of task, a pair of matrices: rows of what asks and rows of what is found,
+compared by cosine. Colors and gradients have no words, so between texts and pictures they stand on
+ridge regression from TF-IDF of character n-grams to the pictures' features and back, in closed form
+(Hoerl & Kennard 1970), fitted to the training captions; the penalty is the one that serves the
+validation split best. `tfidf` has no picture model of its own: between texts and pictures it
+averages over the nearest training neighbours. Using a test item's other captions instead would be
+looking the answer up.
 """
 
 from __future__ import annotations
@@ -20,238 +22,250 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import normalize
 
-from beauty_models.recommend.report.ranking import Matrix, Scores, Task, figures, ranks, similarity
-from beauty_models.recommend.report.tasks import Catalogue, Rows, image_text, text_image
+from beauty_models.recommend.report.catalog import Catalog, Rows
+from beauty_models.recommend.report.ranking import (
+    Matrix,
+    Scores,
+    Task,
+    query_metrics,
+    relevant_ranks,
+    similarity,
+)
+from beauty_models.recommend.report.tasks import image_text, text_image
 
 Method = dict[str, tuple[Matrix, Matrix]]
-Half = Callable[[tuple[str, ...], str, float], tuple[Matrix, Matrix]]
-PENALTIES = (
-    10.0,
-    0.1,
-    1.0,
-    100.0,
-    1000.0,
-)  # of settings that are as good as each other the first is taken
-NEIGHBOURS = (10, 1, 3, 30)
-WIDTH = 512  # dimensions of the reduced TF-IDF space
-PAIRS = 100_000  # training pairs of caption and picture at most
-FEATURES = 100_000  # n-grams kept
-BLOCK = 1000  # texts whose neighbours are looked for at once
+"""Kind of task → what asks and what is found, a row each."""
+Direction = Callable[[tuple[str, ...], str, float], tuple[Matrix, Matrix]]
+"""(parts to learn from, part that asks, setting) → a method from texts to photos or back."""
+
+# of settings that are as good as each other the first is taken
+PENALTIES = (10.0, 0.1, 1.0, 100.0, 1000.0)
+NEIGHBORS = (10, 1, 3, 30)
+SVD_WIDTH = 512  # dimensions of the reduced TF-IDF space
+MAX_PAIRS = 100_000  # training pairs of caption and photo
+MAX_NGRAMS = 100_000  # kept
+ROWS_AT_ONCE = 1000  # whose neighbours are looked for
 
 
-class Texts(NamedTuple):
-    """TF-IDF of all texts [texts, n-grams], and reduced to a space [texts, `WIDTH` at most] in which regression is cheap."""
+class TfidfTexts(NamedTuple):
+    """TF-IDF of all texts."""
 
-    full: csr_matrix
-    reduced: NDArray[np.float32]
+    full: csr_matrix  # [texts, n-grams]
+    reduced: NDArray[np.float32]  # [texts, `SVD_WIDTH` at most], in which regression is cheap
 
 
 def answers(method: Method, task: Task) -> Scores | None:
     """Return the scores a method gives in a task, or None where it has nothing to say."""
     if task.kind not in method:
         return None
-    left, right = method[task.kind]
-    return similarity(
-        task.queries @ left if task.kind == "listing" else left[task.queries], right[task.gallery]
-    )
+    asking, found = method[task.kind]
+    queries = task.queries @ asking if task.is_listing else asking[task.queries]
+    return similarity(queries, found[task.gallery])
 
 
-def chance(task: Task, seed: int) -> Scores:
+def random_order(task: Task, seed: int) -> Scores:
     """Return random scores, drawn anew for each query."""
 
+    def query_scores(query: int) -> NDArray[Any]:
+        return np.random.default_rng((seed, query)).random(len(task.gallery))
+
     def scores(start: int, stop: int) -> NDArray[Any]:
-        return np.stack(
-            [
-                np.random.default_rng((seed, query)).random(len(task.gallery))
-                for query in range(start, stop)
-            ]
-        )
+        return np.stack([query_scores(query) for query in range(start, stop)])
 
     return scores
 
 
 def popularity(task: Task) -> Scores:
-    """Return, for every shopper, how many others bought each product before the one that is asked for."""
-    owned = task.queries > 0
-    often = np.asarray(owned.sum(0)).ravel().astype(float)
-    return lambda start, stop: np.tile(often, (stop - start, 1))
+    """Return, for every shopper, how many shoppers had each product before their last one."""
+    counts = np.asarray((task.queries > 0).sum(0)).ravel().astype(float)
+    return lambda start, stop: np.tile(counts, (stop - start, 1))
 
 
-def vectorise(catalogue: Catalogue, seed: int) -> Texts:
-    """Return the texts in the TF-IDF of the character n-grams of training and validation captions."""
-    known = catalogue.told("train", "validation")
+def tfidf(catalog: Catalog, seed: int) -> TfidfTexts:
+    """Return the texts in the TF-IDF of the n-grams of training and validation captions."""
+    known = catalog.caption_rows("train", "validation")
     vectorizer = TfidfVectorizer(
         analyzer="char_wb",
         ngram_range=(1, 4),
         sublinear_tf=True,
-        max_features=FEATURES,
+        max_features=MAX_NGRAMS,
         dtype=np.float32,
     )
-    vectorizer.fit([catalogue.texts[row] for row in known])
-    full = csr_matrix(vectorizer.transform(catalogue.texts))
-    width = min(WIDTH, len(known) - 1, full.shape[1] - 1)
-    svd = TruncatedSVD(max(1, width), algorithm="randomized", random_state=seed).fit(full[known])
-    return Texts(full, svd.transform(full).astype(np.float32))
+    vectorizer.fit([catalog.texts[row] for row in known])
+    full = csr_matrix(vectorizer.transform(catalog.texts))
+    # scikit-learn takes fewer dimensions than there are rows and columns
+    width = max(1, min(SVD_WIDTH, len(known) - 1, full.shape[1] - 1))
+    svd = TruncatedSVD(width, algorithm="randomized", random_state=seed).fit(full[known])
+    return TfidfTexts(full, svd.transform(full).astype(np.float32))
+
+
+class Tuned(NamedTuple):
+    """A method between texts and photos, with the settings that serve the validation split best."""
+
+    method: Method
+    to_image: float  # setting
+    to_text: float
 
 
 class Learner:
-    """What baselines between texts and pictures learn from: the training captions, and which texts they are asked."""
+    """What baselines between texts and photos learn from: captions and validation tasks."""
 
-    def __init__(self, catalogue: Catalogue, seed: int) -> None:
-        self.catalogue, self.seed, self.texts = catalogue, seed, vectorise(catalogue, seed)
-        self.forward, self.backward = (
-            text_image(catalogue, "validation"),
-            image_text(catalogue, "validation"),
-        )
+    def __init__(self, catalog: Catalog, seed: int) -> None:
+        self.catalog = catalog
+        self.seed = seed
+        self.texts = tfidf(catalog, seed)
+        self.validation_text_image = text_image(catalog, "validation")
+        self.validation_image_text = image_text(catalog, "validation")
 
     def pairs(self, *parts: str) -> tuple[Rows, Rows]:
-        """Return the rows of texts and of items that belong together, `PAIRS` at most."""
-        told = self.catalogue.captions[
-            self.catalogue.captions["item"].isin(self.catalogue.rows(*parts))
-        ]
-        told = told.sample(min(PAIRS, len(told)), random_state=self.seed).sort_index()
-        return told["text"].to_numpy(), told["item"].to_numpy()
+        """Return the rows of texts and of items that belong together, `MAX_PAIRS` at most."""
+        captions = self.catalog.captions
+        captions = captions[captions["item"].isin(self.catalog.rows(*parts))]
+        count = min(MAX_PAIRS, len(captions))
+        sample = captions.sample(count, random_state=self.seed).sort_index()
+        return sample["text"].to_numpy(), sample["item"].to_numpy()
 
-    def asked(self, part: str) -> Rows:
+    def query_texts(self, part: str) -> Rows:
         """Return the rows of the texts that are looked up when ``part`` is the gallery."""
-        told = self.catalogue.told(part)
-        return (
-            np.union1d(told, self.catalogue.queries["text"].to_numpy(np.int64))
-            if part == "test"
-            else told
-        )
+        captions = self.catalog.caption_rows(part)
+        if part != "test":
+            return captions
+        return np.union1d(captions, self.catalog.queries["text"].to_numpy(np.int64))
 
-    def choose(self, settings: Sequence[float], task: Task | None, half: Half) -> float:
-        """Return the setting of ``half`` with the highest MRR@10 in a task of the validation split; without such a split the first."""
+    def _choose(self, settings: Sequence[float], task: Task | None, direction: Direction) -> float:
+        """Return the setting with the highest MRR@10 in a task of the validation split.
+
+        Without such a split it is the first.
+        """
         if task is None:
             return settings[0]
 
-        def quality(setting: float) -> float:
-            left, right = half(("train",), "validation", setting)
-            found = ranks(task, similarity(left[task.queries], right[task.gallery]), self.seed)
-            return float(figures(task, found)["mrr_at_10"].mean())
+        def validation_mrr(setting: float) -> float:
+            asking, found = direction(("train",), "validation", setting)
+            scores = similarity(asking[task.queries], found[task.gallery])
+            ranks = relevant_ranks(task, scores, self.seed)
+            return float(query_metrics(task, ranks)["mrr_at_10"].mean())
 
-        return max(settings, key=quality)
+        return max(settings, key=validation_mrr)
 
-    def best(
-        self, settings: Sequence[float], forth: Half, back: Half
-    ) -> tuple[Method, float, float]:
-        """Return the method with the settings, one forth and one back, that serve the validation split best, and those settings.
-
-        ``forth`` and ``back`` make the half of a method from text to picture and back: (parts to learn from, part asked, setting).
-        """
-        there, again = (
-            self.choose(settings, self.forward, forth),
-            self.choose(settings, self.backward, back),
-        )
-        every = ("train", "validation")
-        return (
-            {"text_image": forth(every, "test", there), "image_text": back(every, "test", again)},
-            there,
-            again,
-        )
+    def tune(self, settings: Sequence[float], to_image: Direction, to_text: Direction) -> Tuned:
+        """Return the method that both directions make, each with its best setting."""
+        image_setting = self._choose(settings, self.validation_text_image, to_image)
+        text_setting = self._choose(settings, self.validation_image_text, to_text)
+        # the choice is made, so the method learns from both parts
+        learned = ("train", "validation")
+        method: Method = {
+            "text_image": to_image(learned, "test", image_setting),
+            "image_text": to_text(learned, "test", text_setting),
+        }
+        return Tuned(method, image_setting, text_setting)
 
 
-def _spread(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float32]:
-    """Return a matrix of ``length`` rows with ``values`` at ``rows``; the others are zero and take no memory."""
-    found = np.zeros((length, values.shape[1]), np.float32)
-    found[rows] = values
-    return found
+def _scatter(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float32]:
+    """Return a matrix of ``length`` rows with ``values`` at ``rows`` and zero elsewhere.
+
+    Zeros that are never touched take no memory.
+    """
+    matrix = np.zeros((length, values.shape[1]), np.float32)
+    matrix[rows] = values
+    return matrix
 
 
-def _regression(
-    x: NDArray[Any], y: NDArray[Any], penalty: float
-) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Return the ridge regression from rows of ``x`` to rows of ``y``; unlike scikit-learn's own it also answers no rows."""
+def _ridge(x: NDArray[Any], y: NDArray[Any], penalty: float, queries: NDArray[Any]) -> NDArray[Any]:
+    """Return what ridge regression from rows of ``x`` to rows of ``y`` says of ``queries``."""
     model = Ridge(alpha=penalty, solver="cholesky").fit(x, y)
-    return lambda rows: np.asarray(rows @ model.coef_.T + model.intercept_)
+    # not by `predict`, which refuses to answer no rows
+    return np.asarray(queries @ model.coef_.T + model.intercept_)
 
 
 def by_regression(
     learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]
 ) -> tuple[Method, str]:
-    """Return the method for the features [items, width] of clean and of distorted photos, and a note on its penalties."""
-    catalogue, words = learner.catalogue, learner.texts.reduced
-    centred = clean - clean[catalogue.rows("train")].mean(0)
-    told = normalize(catalogue.by_item() @ words)
+    """Return the method for the features of clean and of distorted photos, and a note.
 
-    def forth(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
-        (text, item), asked = learner.pairs(*parts), learner.asked(part)
-        return _spread(
-            _regression(words[text], centred[item], penalty)(words[asked]), asked, len(words)
-        ), centred
+    ``clean`` and ``distorted`` are [photos, width]; the note tells the penalties.
+    """
+    catalog = learner.catalog
+    words = learner.texts.reduced
+    centred = clean - clean[catalog.rows("train")].mean(0)
+    captions = normalize(catalog.mean_of_captions() @ words)
 
-    def back(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
-        item, asked = np.unique(learner.pairs(*parts)[1]), catalogue.rows(part)
-        usual = told[item].mean(0)
-        return _spread(
-            _regression(centred[item], told[item] - usual, penalty)(centred[asked]),
-            asked,
-            len(centred),
-        ), normalize(words) - usual
+    def to_image(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
+        text, item = learner.pairs(*parts)
+        queries = learner.query_texts(part)
+        features = _ridge(words[text], centred[item], penalty, words[queries])
+        return _scatter(features, queries, len(words)), centred
 
-    method, there, again = learner.best(PENALTIES, forth, back)
-    products = catalogue.by_product() @ normalize(centred)
-    method |= {
-        "search": method["text_image"],
+    def to_text(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
+        item = np.unique(learner.pairs(*parts)[1])
+        queries = catalog.rows(part)
+        mean = captions[item].mean(0)
+        predicted = _ridge(centred[item], captions[item] - mean, penalty, centred[queries])
+        return _scatter(predicted, queries, len(centred)), normalize(words) - mean
+
+    tuned = learner.tune(PENALTIES, to_image, to_text)
+    products = catalog.mean_of_items() @ normalize(centred)
+    method = tuned.method | {
+        "search": tuned.method["text_image"],
         "image_image": (distorted, clean),
         "listing": (products, products),
     }
-    return method, f"penalty {there:g} from text to picture, {again:g} back"
+    return method, f"penalty {tuned.to_image:g} from text to picture, {tuned.to_text:g} back"
 
 
-def _neighbours(asked: Matrix, known: Matrix, values: Matrix, count: int) -> NDArray[np.float32]:
-    """Return, for each row of ``asked``, the mean of the ``values`` of its ``count`` nearest rows of ``known``, weighted by similarity."""
-    found = np.zeros((asked.shape[0], values.shape[1]), np.float32)
-    if not len(found):
-        return found
-    scores, count = similarity(asked, known), min(count, known.shape[0])
-    for start in range(0, len(found), BLOCK):
-        block = scores(start, min(start + BLOCK, len(found)))
+def _neighbor_means(
+    queries: Matrix, known: Matrix, values: Matrix, count: int
+) -> NDArray[np.float32]:
+    """Return the mean of the ``values`` of each query's ``count`` nearest rows of ``known``.
+
+    They are weighted by similarity.
+    """
+    means = np.zeros((queries.shape[0], values.shape[1]), np.float32)
+    if not len(means):
+        return means
+    scores = similarity(queries, known)
+    count = min(count, known.shape[0])
+    for start in range(0, len(means), ROWS_AT_ONCE):
+        block = scores(start, min(start + ROWS_AT_ONCE, len(means)))
         near = np.argsort(-block, axis=1, kind="stable")[:, :count]
-        weights = np.maximum(
-            np.take_along_axis(block, near, 1), 1e-9
-        )  # a text without any known n-gram has no near ones: all the same
-        chosen = (
-            csr_matrix(
-                (weights.ravel(), near.ravel(), np.arange(0, near.size + 1, count)),
-                shape=block.shape,
-            )
-            @ values
-        )
-        found[start : start + BLOCK] = chosen.toarray() if issparse(chosen) else chosen
-    return found
+        # a text without any known n-gram is near to nothing: all neighbours count the same
+        weights = np.maximum(np.take_along_axis(block, near, 1), 1e-9)
+        ends = np.arange(0, near.size + 1, count)
+        selection = csr_matrix((weights.ravel(), near.ravel(), ends), shape=block.shape)
+        mean = selection @ values
+        means[start : start + ROWS_AT_ONCE] = mean.toarray() if issparse(mean) else mean
+    return means
 
 
-def by_neighbours(learner: Learner, clean: NDArray[Any]) -> tuple[Method, str]:
+def by_neighbors(learner: Learner, clean: NDArray[Any]) -> tuple[Method, str]:
     """Return the method that goes by the words alone, and a note on how many neighbours it takes.
 
-    A search and a list of products compare texts with texts. From a text to pictures it takes the training captions nearest to
-    it and looks for their pictures' mean features; from a picture to texts the nearest training pictures and their captions.
+    A search and a list of products compare texts with texts. From a text to photos it takes the
+    training captions nearest to it and looks for their photos' mean features; from a photo to texts
+    the nearest training photos and their captions.
     """
-    catalogue, words = learner.catalogue, learner.texts
-    centred = normalize(clean - clean[catalogue.rows("train")].mean(0))
-    told = normalize(catalogue.by_item() @ words.full)
+    catalog = learner.catalog
+    words = learner.texts
+    centred = normalize(clean - clean[catalog.rows("train")].mean(0))
+    captions_full = normalize(catalog.mean_of_captions() @ words.full)
+    captions_reduced = normalize(catalog.mean_of_captions() @ words.reduced)
 
-    def forth(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
-        (text, item), asked = learner.pairs(*parts), learner.asked(part)
-        return _spread(
-            _neighbours(words.full[asked], words.full[text], centred[item], int(count)),
-            asked,
-            len(catalogue.texts),
-        ), centred
+    def to_image(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
+        text, item = learner.pairs(*parts)
+        queries = learner.query_texts(part)
+        features = _neighbor_means(words.full[queries], words.full[text], centred[item], int(count))
+        return _scatter(features, queries, len(catalog.texts)), centred
 
-    def back(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
-        item, asked = np.unique(learner.pairs(*parts)[1]), catalogue.rows(part)
-        near = _neighbours(
-            centred[asked],
-            centred[item],
-            normalize(catalogue.by_item() @ words.reduced)[item],
-            int(count),
+    def to_text(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
+        item = np.unique(learner.pairs(*parts)[1])
+        queries = catalog.rows(part)
+        predicted = _neighbor_means(
+            centred[queries], centred[item], captions_reduced[item], int(count)
         )
-        return _spread(near, asked, len(centred)), words.reduced
+        return _scatter(predicted, queries, len(centred)), words.reduced
 
-    method, there, again = learner.best(NEIGHBOURS, forth, back)
-    products = catalogue.by_product() @ told
-    method |= {"search": (words.full, told), "listing": (products, products)}
-    return method, f"{there:g} captions from text to picture, {again:g} pictures back"
+    tuned = learner.tune(NEIGHBORS, to_image, to_text)
+    products = catalog.mean_of_items() @ captions_full
+    method = tuned.method | {"search": (words.full, captions_full), "listing": (products, products)}
+    note = f"{tuned.to_image:g} captions from text to picture, {tuned.to_text:g} pictures back"
+    return method, note
