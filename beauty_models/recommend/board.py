@@ -28,6 +28,7 @@ INK = "#1d2330"
 SOFT = "#667085"
 LINE = "#e4e7ec"
 GOOD = "#1f9e89"
+# fewer show bands in photos, more make the file larger and the photos smaller
 PALETTE_COLORS = 160
 
 
@@ -57,22 +58,31 @@ def drawable(text: str) -> bool:
 
 
 def _shortened(
-    draw: ImageDraw.ImageDraw, text: str, width: int, face: ImageFont.FreeTypeFont
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    width: int,
+    face: ImageFont.FreeTypeFont,
 ) -> str:
     """Return as much of ``text`` as fits into ``width`` pixels."""
     if not drawable(text):
         text = "".join(character for character in text if drawable(character)).strip()
     if draw.textlength(text, face) <= width:
         return text
+    # DejaVu is proportional: how many characters fit is known only by measuring
     while text and draw.textlength(text + "…", face) > width:
         text = text[:-1]
     return text.rstrip() + "…"
 
 
 def _wrapped(
-    draw: ImageDraw.ImageDraw, text: str, width: int, height: int, face: ImageFont.FreeTypeFont
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    width: int,
+    height: int,
+    face: ImageFont.FreeTypeFont,
 ) -> str:
     """Return ``text`` in lines that fit into ``width`` × ``height`` pixels."""
+    # by the width of an n: `wrap` counts characters, and `_shortened` cuts what is still too wide
     characters = int(width / draw.textlength("n", face))
     lines = wrap(text, max(8, characters))
     kept = max(1, height // LINE_HEIGHT)
@@ -83,18 +93,35 @@ def _wrapped(
 
 
 def _framed_photo(
-    canvas: Image.Image, photo: Image.Image, left: int, top: int, side: int, right: bool = False
+    canvas: Image.Image,
+    photo: Image.Image,
+    left: int,
+    top: int,
+    side: int,
+    right: bool = False,
 ) -> None:
     """Paste ``photo`` as a square of ``side`` pixels; its frame grows outwards."""
     canvas.paste(ImageOps.pad(photo, (side, side), color="white"), (left, top))
+    # outwards, so that the photo of a right answer is as large as the others
     width = RIGHT_FRAME if right else 1
     outside = width - 1
-    box = (left - outside, top - outside, left + side + outside - 1, top + side + outside - 1)
+    box = (
+        left - outside,
+        top - outside,
+        left + side + outside - 1,
+        top + side + outside - 1,
+    )
     color = GOOD if right else LINE
     ImageDraw.Draw(canvas).rectangle(box, outline=color, width=width)
 
 
-def _draw_query(canvas: Image.Image, query: Query, number: int, top: int, side: int) -> None:
+def _draw_query(
+    canvas: Image.Image,
+    query: Query,
+    number: int,
+    top: int,
+    side: int,
+) -> None:
     draw = ImageDraw.Draw(canvas)
     left = GAP
     if query.photo is not None:
@@ -103,6 +130,7 @@ def _draw_query(canvas: Image.Image, query: Query, number: int, top: int, side: 
     width = GAP + QUERY_WIDTH - left
     note = _shortened(draw, f"{number}  {query.note}", width, font(11))
     draw.text((left, top), note, SOFT, font(11))
+    # the number leads to the same line of board.html, where browsers have the fonts
     text = query.text if drawable(query.text) else f"(text {number}, written out on the page)"
     face = font(13, bold=True)
     below = top + CAPTION_HEIGHT
@@ -110,21 +138,30 @@ def _draw_query(canvas: Image.Image, query: Query, number: int, top: int, side: 
     draw.multiline_text((left, below), wrapped, INK, face, spacing=4)
 
 
-def _draw_hit(canvas: Image.Image, hit: Hit, left: int, top: int, side: int) -> None:
+def _draw_hit(
+    canvas: Image.Image,
+    hit: Hit,
+    left: int,
+    top: int,
+    side: int,
+) -> None:
     draw = ImageDraw.Draw(canvas)
     _framed_photo(canvas, hit.photo, left, top, side, right=bool(hit.right))
     caption = _shortened(draw, hit.caption, side, font(10))
-    draw.text((left, top + side + 4), caption, GOOD if hit.right else SOFT, font(10))
+    color = GOOD if hit.right else SOFT
+    draw.text((left, top + side + 4), caption, color, font(10))
 
 
 def _draw_board(queries: Sequence[Query], side: int) -> Image.Image:
     columns = max(len(query.hits) for query in queries)
     height = side + CAPTION_HEIGHT + GAP
     first_hit = 2 * GAP + QUERY_WIDTH
-    size = (first_hit + columns * (side + GAP), GAP + len(queries) * height)
-    canvas = Image.new("RGB", size, "white")
+    # a line may have fewer hits than another: a small gallery, the last line of an answer
+    width = first_hit + columns * (side + GAP)
+    canvas = Image.new("RGB", (width, GAP + len(queries) * height), "white")
     for row, query in enumerate(queries):
         top = GAP + row * height
+        # a line that goes on has its query above
         if query.note:
             _draw_query(canvas, query, row + 1, top, side)
         for column, hit in enumerate(query.hits):

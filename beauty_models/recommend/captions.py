@@ -21,6 +21,7 @@ class Caption(TypedDict):
 
 # values that describe nothing one can see
 EMPTY = {"", "yes", "no", "true", "false", "none", "null", "n/a"}
+# "Washable." says something, "Soft" or "Size M" does not
 MIN_SENTENCE = 8  # characters of a sentence that is worth a caption
 MIN_SENTENCE_DENSE = 4  # the same in a language that says more with a character
 DENSE = ("zh", "ja", "ko", "th")
@@ -81,11 +82,15 @@ def _names(texts: Texts) -> list[str]:
     """Return each name, and each name with the color in its own language."""
     names = []
     for name in texts["name"]:
+        # with the color and without: people search for both
         names.append(name)
         color = _first_in(texts["color"], _script(name))
         if not color or color.casefold() in name.casefold():
             continue
-        names.append(f"{color}{name}" if _script(name) in UNSPACED else f"{name} {color}")
+        if _script(name) in UNSPACED:
+            names.append(f"{color}{name}")
+        else:
+            names.append(f"{name} {color}")
     return names
 
 
@@ -95,12 +100,16 @@ def _attributes(texts: Texts, attributes: dict[str, str]) -> list[str]:
     The three are color, material and category. The other attributes follow in one caption.
     """
     captions = []
-    for script in dict.fromkeys(map(_script, [*texts["category"], *texts["name"]])):
+    scripts = [_script(text) for text in (*texts["category"], *texts["name"])]
+    for script in dict.fromkeys(scripts):
         words = []
         for field in ("color", "material", "category"):
+            # of "Wool, Spandex" the first is what people call it
             words.append(_first_in(texts[field], script).split(", ")[0])
+        # one word alone is the name of its kind already
         if sum(map(bool, words)) >= 2:
             captions.append(_phrase(words, script))
+    # color and material stand in the caption above already
     named = {value.casefold() for field in ("color", "material") for value in texts[field]}
     others = [value for value in visible_values(attributes) if value.casefold() not in named]
     if others:
@@ -108,7 +117,11 @@ def _attributes(texts: Texts, attributes: dict[str, str]) -> list[str]:
     return captions
 
 
-def _descriptions(texts: Texts, colors: Sequence[str], count: int) -> list[str]:
+def _descriptions(
+    texts: Texts,
+    colors: Sequence[str],
+    count: int,
+) -> list[str]:
     """Return the first ``count`` sentences that name no other of the shop's ``colors``.
 
     Variants share a description that was written for one of them: "light green heathered hoodie"
@@ -137,7 +150,10 @@ def _any_of(words: Sequence[str]) -> re.Pattern[str]:
 
 
 def _texts_by_kind(
-    texts: Texts, attributes: dict[str, str], colors: Sequence[str], count: int
+    texts: Texts,
+    attributes: dict[str, str],
+    colors: Sequence[str],
+    count: int,
 ) -> Iterator[tuple[str, str]]:
     """Yield kind and text of all captions, repeated ones, too."""
     for text in _names(texts):
@@ -151,7 +167,11 @@ def _texts_by_kind(
 
 
 def captions(
-    texts: Texts, attributes: dict[str, str], colors: Sequence[str], count: int, longest: int
+    texts: Texts,
+    attributes: dict[str, str],
+    colors: Sequence[str],
+    count: int,
+    longest: int,
 ) -> list[Caption]:
     """Return what may be said of a product, each text once.
 
@@ -168,6 +188,7 @@ def captions(
     kept: list[Caption] = []
     for kind, whole in _texts_by_kind(texts, attributes, colors, count):
         text = whole[:longest].strip()
+        # captions are drawn by weight: one that stands twice would be drawn twice as often
         if not text or text.casefold() in seen:
             continue
         seen.add(text.casefold())

@@ -57,6 +57,7 @@ class FeatureMoments:
         n, views, width = features.shape
         rows = features.reshape(-1, width)
         means = features.mean(1)
+        # `between` is weighted by the views, so that it is a part of `squares`
         self.count += n * views
         self.sums += rows.sum(0)
         self.squares += rows.T @ rows
@@ -169,13 +170,16 @@ def _caption_targets(
     targets = torch.zeros(len(part.keys), texts.shape[1], dtype=torch.float64)
     targets.index_add_(0, torch.tensor(part.pairs["item"].tolist()), captions * weights)
     mean = targets.mean(0)
-    covariance = ((captions - mean) * weights).T @ (captions - mean) / len(part.keys)
+    centred = captions - mean
+    covariance = (centred * weights).T @ centred / len(part.keys)
     return targets, mean, covariance
 
 
 @torch.no_grad()
 def collect_statistics(
-    part: ImageTextPairs, image_only_dimensions: int, color_histogram_weight: float
+    part: ImageTextPairs,
+    image_only_dimensions: int,
+    color_histogram_weight: float,
 ) -> CCAStatistics:
     """Return what `fit_cca` needs of ``part``: of its captions, and its pictures in all views."""
     width = part.encoder.clip.visual.head.proj.in_features
@@ -215,7 +219,11 @@ def collect_statistics(
 
 
 @torch.no_grad()
-def fit_cca(encoder: DualEncoder, statistics: CCAStatistics, penalty: float) -> None:
+def fit_cca(
+    encoder: DualEncoder,
+    statistics: CCAStatistics,
+    penalty: float,
+) -> None:
     """Set the projections of ``encoder`` in closed form.
 
     Texts and pictures meet in their canonical variates. The last dimensions hold
@@ -233,7 +241,8 @@ def fit_cca(encoder: DualEncoder, statistics: CCAStatistics, penalty: float) -> 
     shared = min(len(variates.correlations), head.out_features - image_only.shape[1])
     used = shared + image_only.shape[1]
 
-    image = variates.image[:, :shared] * variates.correlations[:shared] ** CORRELATION_POWER
+    importance = variates.correlations[:shared] ** CORRELATION_POWER
+    image = variates.image[:, :shared] * importance
     image /= (image * (moments.correlation @ image)).sum().sqrt()  # to a mean square of 1
     deviation = moments.deviation
     covariance = (moments.correlation * torch.outer(deviation, deviation))[:width, :width]
@@ -246,7 +255,8 @@ def fit_cca(encoder: DualEncoder, statistics: CCAStatistics, penalty: float) -> 
     for weight in (text.proj.weight, head.weight, head.bias):
         nn.init.zeros_(weight)
     from_text = statistics.without_common_direction @ variates.text[:, :shared]
-    text.proj.weight[:shared] = (from_text / statistics.mean_text_norm).T.to(text.proj.weight)
+    from_text = from_text / statistics.mean_text_norm
+    text.proj.weight[:shared] = from_text.T.to(text.proj.weight)
     head.weight[:used] = projection[:width].T.to(head.weight)
     if encoder.color_projection is not None:
         from_colors = statistics.color_scale * projection[width:].T
@@ -255,7 +265,9 @@ def fit_cca(encoder: DualEncoder, statistics: CCAStatistics, penalty: float) -> 
 
 
 def best_penalty(
-    validation: ImageTextPairs, statistics: CCAStatistics, penalties: Sequence[float]
+    validation: ImageTextPairs,
+    statistics: CCAStatistics,
+    penalties: Sequence[float],
 ) -> float:
     """Return which of ``penalties`` leads to the highest MRR@10 of ``validation``, both ways.
 

@@ -31,7 +31,10 @@ def _without_diagonal(mask: torch.Tensor) -> torch.Tensor:
 
 
 def clip_loss(
-    image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, mask: torch.Tensor
+    image: torch.Tensor,
+    text: torch.Tensor,
+    scale: torch.Tensor,
+    mask: torch.Tensor,
 ) -> torch.Tensor:
     """Return the mean cross-entropy of finding each row's partner, both ways.
 
@@ -44,6 +47,7 @@ def clip_loss(
     """
     logits = scale * image @ text.T
     logits = logits.masked_fill(_without_diagonal(mask), -torch.inf)
+    # row i's partner is in column i
     target = torch.arange(len(logits), device=logits.device)
     find_text = functional.cross_entropy(logits, target)
     find_image = functional.cross_entropy(logits.T, target)
@@ -69,7 +73,10 @@ def siglip_loss(
 
 
 def nt_xent(
-    first: torch.Tensor, second: torch.Tensor, temperature: float, mask: torch.Tensor
+    first: torch.Tensor,
+    second: torch.Tensor,
+    temperature: float,
+    mask: torch.Tensor,
 ) -> torch.Tensor:
     """Return the normalised temperature-scaled cross-entropy of two views.
 
@@ -91,7 +98,10 @@ def nt_xent(
 
 
 def grad_cache_backward(
-    encode: Callable[[Any], tuple[torch.Tensor, ...]], chunks: Sequence[Any], loss: Loss, seed: int
+    encode: Callable[[Any], tuple[torch.Tensor, ...]],
+    chunks: Sequence[Any],
+    loss: Loss,
+    seed: int,
 ) -> float:
     """Add the gradient of the loss over all ``chunks``, with memory for one; return the loss.
 
@@ -110,6 +120,7 @@ def grad_cache_backward(
         torch.manual_seed(seed + chunk)
         return encode(chunks[chunk])
 
+    # one chunk fits: its graph can stay, and nothing is embedded twice
     if len(chunks) == 1:
         value = loss(*embed(0))
         value.backward()

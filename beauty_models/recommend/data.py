@@ -31,7 +31,13 @@ from beauty_models.recommend.rows import REQUIRED_FIELDS, Row, Tables, join_vari
 # Of two equal pictures the one in the earlier part stays: the test part changes least.
 PARTS = ["test", "validation", "train"]
 
-CAPTION = pa.struct([(name, pa.string()) for name in ("kind", "language", "text")])
+CAPTION = pa.struct(
+    [
+        ("kind", pa.string()),
+        ("language", pa.string()),
+        ("text", pa.string()),
+    ]
+)
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -47,9 +53,27 @@ SCHEMA = pa.schema(
         ("image", pa.string()),
     ]
 )
-RELATIONS = pa.schema([(name, pa.string()) for name in ("kind", "product", "other")])
-HISTORIES = pa.schema([("shopper", pa.string()), ("products", pa.list_(pa.string()))])
-QUERIES = pa.schema([(name, pa.string()) for name in ("query", "language", "product", "color")])
+RELATIONS = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("product", pa.string()),
+        ("other", pa.string()),
+    ]
+)
+HISTORIES = pa.schema(
+    [
+        ("shopper", pa.string()),
+        ("products", pa.list_(pa.string())),
+    ]
+)
+QUERIES = pa.schema(
+    [
+        ("query", pa.string()),
+        ("language", pa.string()),
+        ("product", pa.string()),
+        ("color", pa.string()),
+    ]
+)
 
 
 class Item(TypedDict):
@@ -68,7 +92,12 @@ class Item(TypedDict):
     image: str
 
 
-def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
+def ingest(
+    *,
+    raw: Path,
+    data: Path,
+    params: Ingest,
+) -> Metrics:
     """Read every table and picture of ``raw``; write the shards and ``schema.json`` to ``data``.
 
     A table with SKUs and a name, a description or a picture holds products; one with sku and
@@ -87,7 +116,9 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     shop = read_tables(raw, params.columns)
     files = Files(raw)
     rows = join_variants(shop["products"])
+    # every row that is left out keeps its reason; the steps below add to `Row.reason`
     _find_pictures(rows, files)
+    # in one order: the same files give the same bytes
     named = sorted({row.picture for row in rows if row.picture})
     unnamed = _unnamed_pictures(files, named, params)
     with new_folder(data) as folder:
@@ -97,6 +128,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         items = _items_by_part(rows, parts, decoded, params)
         evaluation = _evaluation_tables(shop, rows, parts)
         unreadable = _unreadable_pictures(unnamed, decoded, raw)
+        # all is known now, and nothing is written yet: a bad delivery leaves no data folder
         rejected = _rejected(rows, shop, unreadable)
         share = _largest_rejected_share(rows, shop, len(unreadable), len(unnamed))
         check_rejected(rejected, share, params.max_rejected, data)
@@ -114,7 +146,8 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
 
 
 def _reported(counts: dict[str, int]) -> Metrics:
-    log_line("ingest: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    parts = [f"{count:,} {name}" for name, count in counts.items()]
+    log_line(f"ingest: {', '.join(parts)}")
     return {name: float(count) for name, count in counts.items()}
 
 
@@ -136,6 +169,7 @@ def _find_pictures(rows: list[Row], files: Files) -> None:
 
     A product's own row needs none where its variants have the pictures.
     """
+    # a configurable product of Magento is a row of its own and may have no picture
     has_variants = {row.product for row in rows if row.product != row.sku}
     for row in rows:
         if row.reason:
@@ -147,7 +181,11 @@ def _find_pictures(rows: list[Row], files: Files) -> None:
             row.reason = f"no picture file {reference}" if reference else "no picture is named"
 
 
-def _unnamed_pictures(files: Files, named: list[Path], params: Ingest) -> list[Path]:
+def _unnamed_pictures(
+    files: Files,
+    named: list[Path],
+    params: Ingest,
+) -> list[Path]:
     """Return the picture files that no row names, where there is a training part to use them."""
     if not params.split.train:
         return []
@@ -155,7 +193,11 @@ def _unnamed_pictures(files: Files, named: list[Path], params: Ingest) -> list[P
     return [path for path in files.all() if path not in known]
 
 
-def _reject_pictures(rows: list[Row], decoded: Decoded, params: Ingest) -> None:
+def _reject_pictures(
+    rows: list[Row],
+    decoded: Decoded,
+    params: Ingest,
+) -> None:
     """Reject rows with a bad picture or another product's.
 
     Rows with a copy of a picture of their own product in the same color share that picture.
@@ -168,9 +210,17 @@ def _reject_pictures(rows: list[Row], decoded: Decoded, params: Ingest) -> None:
             row.reason = decoded.faults[row.picture]
         else:
             good.append((row, decoded.keys[row.picture]))
-    part = {row.product: PARTS.index(_part(row.product, params)) for row, _ in good}
+    # by part first: when a training product shows a test product's picture, the test one keeps it
+    part = {}
+    for row, _ in good:
+        part[row.product] = PARTS.index(_part(row.product, params))
     first_row: dict[str, Row] = {}  # picture → the row that keeps it
-    for row, key in sorted(good, key=lambda x: (part[x[0].product], x[0].product, x[0].sku)):
+
+    def precedence(candidate: tuple[Row, str]) -> tuple[int, str, str]:
+        row, _ = candidate
+        return part[row.product], row.product, row.sku
+
+    for row, key in sorted(good, key=precedence):
         first_row.setdefault(key, row)
     original = _originals(list(first_row), decoded.hashes, params)
     for row, key in good:
@@ -181,11 +231,14 @@ def _reject_pictures(rows: list[Row], decoded: Decoded, params: Ingest) -> None:
         if owner.product != row.product:
             row.reason = f"its picture is that of {owner.sku} ({owner.file}, row {owner.row})"
         elif owner.texts["color"] == row.texts["color"]:
+            # sizes of one color, photographed once and saved twice: one item
             row.picture = owner.picture
 
 
 def _originals(
-    keys: list[str], hashes: dict[str, PerceptualHash], params: Ingest
+    keys: list[str],
+    hashes: dict[str, PerceptualHash],
+    params: Ingest,
 ) -> dict[str, str]:
     """Return, for each of the pictures ``keys``, the first one that it is a copy of, or itself."""
     repeats = images.near_duplicates([hashes[key] for key in keys], params.pictures)
@@ -196,6 +249,7 @@ def _originals(
 
 
 def _part(product: str, params: Ingest) -> str:
+    # by a hash of the name: a product stays in its part when others come and go
     return splits.part(params.split, f"product {tables.plain(product)}", params.seed)
 
 
@@ -209,30 +263,44 @@ def _assign_parts(rows: list[Row], params: Ingest) -> dict[str, str]:
 
 
 def _items_by_part(
-    rows: list[Row], parts: dict[str, str], decoded: Decoded, params: Ingest
+    rows: list[Row],
+    parts: dict[str, str],
+    decoded: Decoded,
+    params: Ingest,
 ) -> dict[str, list[Item]]:
     """Return part → its items, one per picture, in the order of their keys."""
     colors = set[str]()
     for row in rows:
         colors.update(row.texts["color"])
-    by_key: dict[str, dict[str, list[Row]]] = {part: defaultdict(list) for part in PARTS}
+    rows_of: dict[str, list[Row]] = defaultdict(list)  # picture → its rows
     for row in rows:
         if row.picture and not row.reason and row.product in parts:
-            by_key[parts[row.product]][decoded.keys[row.picture]].append(row)
-    items: dict[str, list[Item]] = {}
-    for part, shown in by_key.items():
-        items[part] = [_item(key, shown[key], params, sorted(colors)) for key in sorted(shown)]
+            key = decoded.keys[row.picture]
+            rows_of[key].append(row)
+    items: dict[str, list[Item]] = {part: [] for part in PARTS}
+    for key in sorted(rows_of):
+        # no two products share a picture by now
+        part = parts[rows_of[key][0].product]
+        item = _item(key, rows_of[key], params, sorted(colors))
+        items[part].append(item)
     return items
 
 
-def _item(key: str, rows: list[Row], params: Ingest, colors: list[str]) -> Item:
+def _item(
+    key: str,
+    rows: list[Row],
+    params: Ingest,
+    colors: list[str],
+) -> Item:
     """Return the item of ``rows``, which share one picture.
 
     It has what they agree on, and all their SKUs but their product's own.
     """
     rows = sorted(rows, key=lambda row: row.sku)
     first = rows[0]
+    # a product's own row cannot be bought where it has variants
     variants = [row for row in rows if row.sku != row.product] or rows
+    # sizes share an item: "size: M" is true of one of them only
     attributes = {}
     for name, value in variants[0].attributes.items():
         if all(row.attributes.get(name) == value for row in variants):
@@ -252,10 +320,12 @@ def _item(key: str, rows: list[Row], params: Ingest, colors: list[str]) -> Item:
         "key": key,
         "product": first.product,
         "skus": [row.sku for row in variants],
+        # a product may have a description only
         "name": next(iter(texts["name"]), item_captions[0]["text"]),
         "category": next(iter(texts["category"]), None),
         "color": next(iter(color), None),
         "material": next(iter(texts["material"]), None),
+        # the lowest, as shops write "from 10 €"
         "price": min((price for price in prices if price is not None), default=None),
         "attributes": sorted(attributes.items()),
         "captions": item_captions,
@@ -263,7 +333,11 @@ def _item(key: str, rows: list[Row], params: Ingest, colors: list[str]) -> Item:
     }
 
 
-def _evaluation_tables(shop: Tables, rows: list[Row], parts: dict[str, str]) -> dict[str, pa.Table]:
+def _evaluation_tables(
+    shop: Tables,
+    rows: list[Row],
+    parts: dict[str, str],
+) -> dict[str, pa.Table]:
     """Return the tables of evaluation; a row that names no product with an item is rejected."""
     product_of = {row.product: row.product for row in rows}
     color_of: dict[str, str | None] = {}
@@ -283,7 +357,9 @@ def _evaluation_tables(shop: Tables, rows: list[Row], parts: dict[str, str]) -> 
 
 
 def _reject_unknown_products(
-    rows: list[Row], product_of: dict[str, str], parts: dict[str, str]
+    rows: list[Row],
+    product_of: dict[str, str],
+    parts: dict[str, str],
 ) -> None:
     for row in rows:
         if row.reason:
@@ -293,12 +369,17 @@ def _reject_unknown_products(
                 row.reason = f"no product with a picture has the SKU {row.cells[name]!r:.60}"
 
 
-def _relations(rows: list[Row], product_of: dict[str, str], parts: dict[str, str]) -> pa.Table:
+def _relations(
+    rows: list[Row],
+    product_of: dict[str, str],
+    parts: dict[str, str],
+) -> pa.Table:
     """Return what the shop links with the products of the test part, each link once."""
     links = set()
     for row in rows:
         product = product_of[row.sku]
         linked = product_of[row.cells["linked"]]
+        # a shop may link two variants of one product
         if parts[product] == "test" and product != linked:
             links.add((Path(row.file).stem, product, linked))
     return _table(sorted(links), RELATIONS)
@@ -309,6 +390,7 @@ def _histories(rows: list[Row], product_of: dict[str, str]) -> pa.Table:
     purchases: dict[str, list[tuple[Any, int, str]]] = defaultdict(list)
     dates = tables.dates([row.cells.get("date", "") for row in rows])
     for number, (row, date) in enumerate(zip(rows, dates, strict=True)):
+        # the row number breaks ties: of one day's purchases the file's order is kept
         purchase = (date or pd.Timestamp.min, number, product_of[row.sku])
         purchases[row.cells["shopper"]].append(purchase)
     histories = []
@@ -341,7 +423,11 @@ def _table(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _unreadable_pictures(unnamed: list[Path], decoded: Decoded, raw: Path) -> list[Rejected]:
+def _unreadable_pictures(
+    unnamed: list[Path],
+    decoded: Decoded,
+    raw: Path,
+) -> list[Rejected]:
     """Return the pictures that no row names and that could not be used."""
     unreadable = []
     for path in unnamed:
@@ -351,7 +437,11 @@ def _unreadable_pictures(unnamed: list[Path], decoded: Decoded, raw: Path) -> li
     return unreadable
 
 
-def _rejected(rows: list[Row], shop: Tables, unreadable: list[Rejected]) -> list[Rejected]:
+def _rejected(
+    rows: list[Row],
+    shop: Tables,
+    unreadable: list[Rejected],
+) -> list[Rejected]:
     rejected = []
     for kind_rows in (rows, *(shop[kind] for kind in REQUIRED_FIELDS)):
         for row in kind_rows:
@@ -360,7 +450,12 @@ def _rejected(rows: list[Row], shop: Tables, unreadable: list[Rejected]) -> list
     return rejected + unreadable
 
 
-def _largest_rejected_share(rows: list[Row], shop: Tables, unreadable: int, unnamed: int) -> float:
+def _largest_rejected_share(
+    rows: list[Row],
+    shop: Tables,
+    unreadable: int,
+    unnamed: int,
+) -> float:
     """Return the largest share that is rejected of any kind of rows, or of the unnamed pictures.
 
     Over all kinds together a broken table of queries would hide behind many good products.
@@ -368,7 +463,8 @@ def _largest_rejected_share(rows: list[Row], shop: Tables, unreadable: int, unna
     shares = [unreadable / max(1, unnamed)]
     for kind_rows in (rows, *(shop[kind] for kind in REQUIRED_FIELDS)):
         if kind_rows:
-            shares.append(sum(bool(row.reason) for row in kind_rows) / len(kind_rows))
+            rejected = [row for row in kind_rows if row.reason]
+            shares.append(len(rejected) / len(kind_rows))
     return max(shares)
 
 
@@ -379,6 +475,7 @@ def _check_parts(items: dict[str, list[Item]], params: Ingest) -> None:
             "no product has both a picture and a text; rejected rows say why: look at the columns "
             "image, name and description"
         )
+    # a small shop may leave a part empty by chance; a share of 0 asks for that
     for part, share in params.split.model_dump().items():
         if share and not items[part]:
             raise ValueError(
@@ -388,7 +485,10 @@ def _check_parts(items: dict[str, list[Item]], params: Ingest) -> None:
 
 
 def _unlabelled(
-    unnamed: list[Path], items: dict[str, list[Item]], decoded: Decoded, params: Ingest
+    unnamed: list[Path],
+    items: dict[str, list[Item]],
+    decoded: Decoded,
+    params: Ingest,
 ) -> list[str]:
     """Return the keys of the pictures that no row names, without copies.
 
@@ -410,6 +510,7 @@ def _write(
     evaluation: dict[str, pa.Table],
     rejected: list[Rejected],
 ) -> None:
+    # part → keys of the pictures that stand in its shards
     pictures = {"unlabelled": unlabelled}
     for part, part_items in items.items():
         table = pa.Table.from_pylist(part_items, SCHEMA)
@@ -424,7 +525,9 @@ def _write(
 
 
 def _schema(raw: Path, items: dict[str, list[Item]]) -> dict[str, Any]:
-    test = "".join(f"{item['key']} {item['product']}\n" for item in items["test"])
+    # what was asked of a model: two models compare only where this is the same
+    lines = [f"{item['key']} {item['product']}\n" for item in items["test"]]
+    test = "".join(lines)
     return {
         "rows": {part: len(part_items) for part, part_items in items.items()},
         "split_sha256": hashlib.sha256(test.encode()).hexdigest(),

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from beauty_models.evaluation import bootstrap
-from beauty_models.evaluation.comparison import MIN_GROUPS, Slice, interval, make_slice
+from beauty_models.evaluation.comparison import (
+    MIN_GROUPS,
+    MethodMetrics,
+    Slice,
+    interval,
+    make_slice,
+)
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake.shards import Pictures
@@ -41,7 +47,7 @@ from beauty_models.recommend.report.ranking import (
     query_metrics,
     relevant_ranks,
 )
-from beauty_models.recommend.report.results import MethodMetrics, Results, TaskResults
+from beauty_models.recommend.report.results import Results, TaskResults
 from beauty_models.recommend.report.show import show
 from beauty_models.recommend.report.tasks import tasks
 from beauty_models.retrieval.features import color_histogram, hog
@@ -56,7 +62,12 @@ FEATURES = {"colour_histogram": color_histogram, "hog": hog}  # baseline → its
 class Embedder(Protocol):
     """What is evaluated: `model.Recommender`, or anything that embeds as it does."""
 
-    def embed_images(self, pictures: Pictures, keys: Sequence[str], title: str = "") -> Floats:
+    def embed_images(
+        self,
+        pictures: Pictures,
+        keys: Sequence[str],
+        title: str = "",
+    ) -> Floats:
         """Return the normalised embeddings [n, width] of pictures."""
 
     def embed_texts(self, texts: Sequence[str], title: str = "") -> Floats:
@@ -66,7 +77,12 @@ class Embedder(Protocol):
         """Return the embeddings [n, width] of products that have a picture and a text."""
 
 
-def embedding_method(embedder: Embedder, catalog: Catalog, photos: Photos, name: str) -> Method:
+def embedding_method(
+    embedder: Embedder,
+    catalog: Catalog,
+    photos: Photos,
+    name: str,
+) -> Method:
     """Return how ``embedder`` answers: texts and photos in its space, items fused of both."""
     embed_photos = partial(embedder.embed_images, title=f"evaluate: {name}, photos")
     image, distorted = photos.features(embed_photos)
@@ -83,8 +99,13 @@ def embedding_method(embedder: Embedder, catalog: Catalog, photos: Photos, name:
     }
 
 
-def _photo_features(name: str, pictures: Pictures, keys: Sequence[str]) -> Floats:
+def _photo_features(
+    name: str,
+    pictures: Pictures,
+    keys: Sequence[str],
+) -> Floats:
     """Return the features [keys, width] that the baseline ``name`` takes of pictures."""
+    # one by one: these features are of a picture, not of a batch
     features = []
     with bar(f"evaluate: {name}", len(keys)) as progress:
         for key in keys:
@@ -94,7 +115,11 @@ def _photo_features(name: str, pictures: Pictures, keys: Sequence[str]) -> Float
 
 
 def all_methods(
-    recommender: Embedder, base: Embedder, catalog: Catalog, photos: Photos, seed: int
+    recommender: Embedder,
+    base: Embedder,
+    catalog: Catalog,
+    photos: Photos,
+    seed: int,
 ) -> tuple[dict[str, Method], list[str]]:
     """Return the model, the baselines that learn or compare, and notes on what these chose."""
     learner = Learner(catalog, seed)
@@ -115,15 +140,21 @@ def all_methods(
     return methods, notes
 
 
-def _task_scores(task: Task, methods: dict[str, Method], seed: int) -> dict[str, Scores]:
+def _task_scores(
+    task: Task,
+    methods: dict[str, Method],
+    seed: int,
+) -> dict[str, Scores]:
     """Return what each method that can do the task answers; the model comes first."""
     scores = {}
     for name, method in methods.items():
         answer = answers(method, task)
         if answer is not None:
             scores[name] = answer
+    # how often others bought a thing is known of histories only
     if task.name == "history":
         scores["popularity"] = popularity(task)
+    # what no method can be worse than, and what a broken one looks like
     scores["random"] = random_order(task, seed)
     return scores
 
@@ -157,7 +188,9 @@ class QueryGroups:
 
 
 def compare_methods(
-    task: Task, values: dict[str, dict[str, Values]], params: Evaluate
+    task: Task,
+    values: dict[str, dict[str, Values]],
+    params: Evaluate,
 ) -> MethodMetrics:
     """Return the model's metrics with their intervals, and each baseline's with the model's margin.
 
@@ -167,6 +200,7 @@ def compare_methods(
         values: method → metric → its value for each query.
     """
     groups = QueryGroups(task.about["product"].to_numpy())
+    # the model is compared on the same queries, so their difficulty cancels out of the margin
     comparison: MethodMetrics = {}
     for method, metrics in values.items():
         row = comparison[method] = {}
@@ -183,8 +217,13 @@ def compare_methods(
     return comparison
 
 
-def _slices(task: Task, values: dict[str, Values], params: Evaluate) -> Iterator[Slice]:
+def _slices(
+    task: Task,
+    values: dict[str, Values],
+    params: Evaluate,
+) -> Iterator[Slice]:
     """Yield the model's metrics for each kind, language and category of query of a task."""
+    # a listing has no reciprocal rank, and its queries no kind or language
     if task.is_listing:
         return
     products = task.about["product"].to_numpy()
@@ -199,11 +238,16 @@ def _slices(task: Task, values: dict[str, Values], params: Evaluate) -> Iterator
 
 def _recall_curve(task: Task, first: Ranks) -> list[float]:
     """Return the share of queries with something right among the first k, for each k from 1 on."""
+    # a list longer than the gallery finds everything
     longest = min(CURVE_LENGTH, len(task.gallery))
     return [float((first <= k).mean()) for k in range(1, longest + 1)]
 
 
-def measure_task(task: Task, scores: dict[str, Scores], params: Evaluate) -> TaskResults:
+def measure_task(
+    task: Task,
+    scores: dict[str, Scores],
+    params: Evaluate,
+) -> TaskResults:
     """Return everything measured in one task, ready for JSON."""
     ranks = {}
     values = {}
@@ -236,6 +280,7 @@ def flatten_metrics(results: Results) -> Metrics:
         for method, values in task["metrics"].items():
             prefix = "" if method == "model" else f"{method}/"
             for name, value in values.items():
+                # the names that the gate and params.yaml use
                 metrics[f"{prefix}{task['name']}_{name}"] = value
         metrics[f"{task['name']}_gallery"] = float(task["gallery"])
     return metrics | {
@@ -246,12 +291,17 @@ def flatten_metrics(results: Results) -> Metrics:
 
 
 def evaluate_model(
-    recommender: Embedder, base: Embedder, data: Path, folder: Path, params: Evaluate
+    recommender: Embedder,
+    base: Embedder,
+    data: Path,
+    folder: Path,
+    params: Evaluate,
 ) -> Results:
     """Score ``recommender`` and the baselines; write the report to ``folder``.
 
     ``base`` is the untuned one of the baselines.
     """
+    # everything is embedded once, whatever the number of tasks
     catalog = read(data)
     photos = Photos(catalog, params.seed)
     methods, notes = all_methods(recommender, base, catalog, photos, params.seed)
@@ -264,6 +314,7 @@ def evaluate_model(
         scores = _task_scores(task, methods, params.seed)
         measured.append(measure_task(task, scores, params))
         answered.append((task, scores["model"]))
+    # counted, for intervals are wide where there is little
     test = catalog.items.iloc[catalog.rows("test")]
     results: Results = {
         "n": len(test),
@@ -280,7 +331,13 @@ def evaluate_model(
     return results
 
 
-def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metrics:
+def evaluate(
+    *,
+    data: Path,
+    model: Path,
+    report: Path,
+    params: Evaluate,
+) -> Metrics:
     """Score ``model`` and the baselines on the test part of ``data``.
 
     Pages, pictures and tables go to ``report``: index.html, board.html, board.png, recall.png and
@@ -291,5 +348,6 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
     """
     recommender = load(model)
     base = untuned(recommender.card)
+    # whole or not at all: a page never stands beside figures of another run
     with new_folder(report) as folder:
         return flatten_metrics(evaluate_model(recommender, base, data, folder, params))

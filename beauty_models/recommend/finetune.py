@@ -76,6 +76,7 @@ def _unfreeze(encoder: DualEncoder, params: Finetune) -> list[ParameterGroup]:
         clip.text.transformer.encoder.layer[: params.frozen_layers].requires_grad_(False)
     projections: list[nn.Parameter] = []
     towers: list[nn.Parameter] = []
+    # projections start at random or from a closed form, towers from pretraining: rates of their own
     for name, weight in clip.named_parameters():
         if weight.requires_grad:
             group = projections if name.startswith(PROJECTIONS) else towers
@@ -128,6 +129,7 @@ class Trainer:
         """Learn from ``items``; return their loss."""
         captions = self.train.sample_captions(items, step)
         products = self.train.products[items]
+        # another photo of the product, and the same caption elsewhere, are right answers, too
         mask = false_negative_mask(products, torch.from_numpy(captions)).to(device())
         size = self.params.grad_cache_chunk
         chunks = np.split(np.arange(len(items)), range(size, len(items), size))
@@ -148,6 +150,7 @@ class Trainer:
         self.optimization.step(value)
         with torch.no_grad():
             self.clip.logit_scale.clamp_(0, MAX_LOG_SCALE)
+        # after the clamp, so that the mean is of temperatures that were used
         self.ema.update(self.params.ema)
         return value
 
@@ -156,11 +159,13 @@ class Trainer:
         self.clip.train(training)
         vision.hold_statistics(self.clip)
         if self.train.encoder.is_bert:
+            # the fused kernel is fast forwards and, on a CPU, slow backwards
             self.clip.text.transformer.set_attn_implementation(attention(training))
 
     def validate(self) -> Validation:
         """Return the MRR@10, both ways, of the mean weights on the validation split."""
         self.set_mode(training=False)
+        # the mean is what is saved, so it is what is judged
         with self.ema.applied():
             score = self.validation.retrieval_score()
         return Validation({"validation_mrr_at_10": score}, score)
@@ -195,6 +200,7 @@ def _load_recommender(pretrained: Path, params: Finetune) -> Recommender:
         encoder.clip.logit_bias = nn.Parameter(torch.tensor(SIGLIP_BIAS))
         # without this line open_clip would not know the saved bias
         encoder.config["model_cfg"]["init_logit_bias"] = SIGLIP_BIAS
+    # open_clip keeps the logarithm of the scale
     if params.temperature:
         nn.init.constant_(encoder.clip.logit_scale, math.log(1 / params.temperature))
     set_dropout(encoder.clip, params.dropout)
@@ -230,7 +236,12 @@ def _without_epochs_for_few(params: Finetune, products: int) -> Finetune:
 class ClosedFormStart:
     """The canonical correlation analysis that the projections start from."""
 
-    def __init__(self, train: ImageTextPairs, validation: ImageTextPairs, params: Finetune) -> None:
+    def __init__(
+        self,
+        train: ImageTextPairs,
+        validation: ImageTextPairs,
+        params: Finetune,
+    ) -> None:
         self.encoder = train.encoder
         self.params = params
         statistics = self._statistics(train)
@@ -250,7 +261,13 @@ class ClosedFormStart:
         fit_cca(self.encoder, self._statistics(part), self.penalty)
 
 
-def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> Metrics:
+def finetune(
+    *,
+    data: Path,
+    pretrained: Path,
+    model: Path,
+    params: Finetune,
+) -> Metrics:
     """Fine-tune the dual encoder in ``pretrained`` on ``data/train.parquet``.
 
     The best epoch's weights, and the index of the items of all parts, are saved to ``model``. The
@@ -278,11 +295,13 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         part.cache_frozen_features(checkpoint.file.parent, name)
         return part
 
+    # the closed form looks at frozen features as well: they are computed before it
     train = pairs("train", frames["train"])
     validation = pairs("validation", frames["validation"])
     start = ClosedFormStart(train, validation, params) if params.cca_penalties else None
     trainer = Trainer(train, validation, params, checkpoint)
     trainer.loop.run(checkpoint.load(), validate_start=True)
+    # the best epoch's, which need not be the last one's
     trainer.optimization.load_weights(trainer.stopping.weights)
     if start is not None and trainer.stopping.epoch == 0:
         # no epoch beat the start, which may learn from both parts now
@@ -292,6 +311,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         recommender, pd.concat(list(frames.values()), ignore_index=True), pictures
     )
     save(recommender, model, gallery, trainer.loop.history, params.index)
+    # only now: killed before, the stage goes on from it
     checkpoint.clear()
     return {
         "validation_mrr_at_10": trainer.stopping.score,

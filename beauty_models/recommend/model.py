@@ -35,6 +35,7 @@ from beauty_models.training.finite import require_finite
 
 RECENCY_DECAY = 0.8  # weight of a purchase beside that of the next one
 THUMBNAIL = 160  # pixels, the longer side of the gallery's pictures
+# sharp enough for a board of 112 pixels, and a few kilobytes an item
 THUMBNAIL_QUALITY = 85  # of a JPEG, 0 to 100
 GALLERY_COLUMNS = [
     "key",
@@ -53,6 +54,7 @@ Floats = NDArray[np.float32]
 def normalize(vectors: NDArray[Any]) -> Floats:
     """Return ``vectors`` [n, d] with length 1; zero stays zero."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    # a row of zeros is "nothing was asked", see `serving`
     return np.asarray(vectors / np.maximum(norms, 1e-12), np.float32)
 
 
@@ -85,6 +87,7 @@ class Recommender:
         return self.encoder.card
 
     def _encode_images(self, pictures: Pictures, keys: Sequence[str]) -> torch.Tensor:
+        # the same views and colors as in `pairs`, or training and serving would differ
         encoder = self.encoder
         batch = pictures.tensor(keys, encoder.size, encoder.inference_view)
         embeddings: torch.Tensor = self.clip.encode_image(encoder.pixels(batch)).float()
@@ -94,7 +97,12 @@ class Recommender:
         return embeddings
 
     @torch.inference_mode()
-    def embed_images(self, pictures: Pictures, keys: Sequence[str], title: str = "") -> Floats:
+    def embed_images(
+        self,
+        pictures: Pictures,
+        keys: Sequence[str],
+        title: str = "",
+    ) -> Floats:
         """Return the normalised embeddings [n, d] of the pictures ``keys``.
 
         ``title`` shows a bar.
@@ -108,6 +116,7 @@ class Recommender:
                 embeddings[start : start + INFERENCE_BATCH] = encoded.cpu().numpy()
                 if bar:
                     bar.advance(len(batch))
+        # a NaN would rank as if it were nearest to nothing, and nobody would hear of it
         require_finite(torch.from_numpy(embeddings), "the embeddings of pictures")
         return normalize(embeddings)
 
@@ -130,7 +139,10 @@ class Recommender:
         return normalize(embeddings)
 
     def embed_items(
-        self, items: pd.DataFrame, pictures: Pictures, title: str = ""
+        self,
+        items: pd.DataFrame,
+        pictures: Pictures,
+        title: str = "",
     ) -> tuple[Floats, Floats]:
         """Return the embeddings [n, d] of the pictures of ``items`` and of their captions.
 
@@ -164,7 +176,11 @@ class Gallery(NamedTuple):
     embeddings: Floats  # [n, d], of products
 
 
-def build_gallery(recommender: Recommender, items: pd.DataFrame, pictures: Pictures) -> Gallery:
+def build_gallery(
+    recommender: Recommender,
+    items: pd.DataFrame,
+    pictures: Pictures,
+) -> Gallery:
     """Return the gallery of ``items``."""
 
     def thumbnail(key: str) -> bytes:
@@ -172,6 +188,7 @@ def build_gallery(recommender: Recommender, items: pd.DataFrame, pictures: Pictu
         small = ImageOps.contain(image, (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         return encode(small, THUMBNAIL_QUALITY)
 
+    # of all parts: the test products can be recommended, too
     image, text = recommender.embed_items(items, pictures, "finetune: gallery,")
     thumbnails = [thumbnail(key) for key in items["image"]]
     table = items[GALLERY_COLUMNS].assign(thumbnail=thumbnails).reset_index(drop=True)
@@ -197,6 +214,7 @@ def save(
         write_json(temporary / "recommender.json", {"image_share": recommender.image_share})
         write_json(temporary / "history.json", history)
         gallery.table.to_parquet(temporary / "gallery.parquet", index=False)
+        # in the order of the table: a row of one is a row of the other
         built = index.build(gallery.embeddings, **params.model_dump())
         index.write(built, temporary / "products.faiss")
 
@@ -207,6 +225,7 @@ def load(folder: Path) -> Recommender:
     Raises:
         ValueError: the folder is not a saved recommender.
     """
+    # JSON and safetensors: nothing in the folder is run
     saved = read_json(folder / "recommender.json")
     return Recommender(openclip.load(folder), saved["image_share"])
 
@@ -266,6 +285,7 @@ def untuned(card: dict[str, Any]) -> Recommender:
     """
     if "towers" not in card:
         return Recommender(openclip.load_pretrained(card["base"]), 1.0)
+    # the whole vocabulary: what was trimmed away in training is here for new texts
     encoder = build_encoder(**card["towers"], texts=[string.printable], vocabulary=0)
     openclip.set_identity_projections(encoder)
     return Recommender(encoder, 1.0)

@@ -67,6 +67,7 @@ class DualEncoder:
     @property
     def size(self) -> int:
         """Pixels a side of what the image tower sees."""
+        # open_clip writes one number or height and width
         size = self.config["preprocess_cfg"]["size"]
         return int(size if isinstance(size, int) else size[0])
 
@@ -100,6 +101,7 @@ class DualEncoder:
         A tower that is not timm's returns its output, which is projected already.
         """
         visual = self.clip.visual
+        # open_clip's own towers project inside `forward`
         features: torch.Tensor = visual.trunk(pixels) if self.is_timm else visual(pixels)
         return features
 
@@ -181,7 +183,13 @@ def _image_tower(image: str) -> _ImageTower:
     )
 
 
-def _config(tower: _ImageTower, *, size: int, dimension: int, max_tokens: int) -> dict[str, Any]:
+def _config(
+    tower: _ImageTower,
+    *,
+    size: int,
+    dimension: int,
+    max_tokens: int,
+) -> dict[str, Any]:
     """Return the content of open_clip_config.json."""
     model = {
         "embed_dim": dimension,
@@ -214,7 +222,12 @@ def _config(tower: _ImageTower, *, size: int, dimension: int, max_tokens: int) -
 
 
 def from_towers(
-    image: str, text: Backbone, *, size: int, dimension: int, max_tokens: int
+    image: str,
+    text: Backbone,
+    *,
+    size: int,
+    dimension: int,
+    max_tokens: int,
 ) -> DualEncoder:
     """Return a dual encoder of two towers that do not know each other yet.
 
@@ -236,6 +249,7 @@ def from_towers(
         encoder = _load_folder(Path(folder), {}, with_weights=False)
     # not strict: open_clip builds BERT without the pooler that a checkpoint may have
     encoder.clip.text.transformer.load_state_dict(text.model.base_model.state_dict(), strict=False)
+    # a classifier of ImageNet's classes is no use here
     if tower.weights is not None:
         kept = {
             name: value
@@ -264,6 +278,7 @@ def set_identity_projections(encoder: DualEncoder) -> None:
         module.proj = nn.Linear(
             module.proj.in_features, width, bias=False, device=encoder.clip.logit_scale.device
         )
+        # the narrower tower's features fill the first dimensions, zeros the rest
         nn.init.eye_(module.proj.weight)
     encoder.config["model_cfg"]["embed_dim"] = width
 
@@ -288,7 +303,11 @@ def _quiet_below(level: int) -> Iterator[None]:
         logging.disable(before)
 
 
-def _load_folder(folder: Path, card: dict[str, Any], with_weights: bool = True) -> DualEncoder:
+def _load_folder(
+    folder: Path,
+    card: dict[str, Any],
+    with_weights: bool = True,
+) -> DualEncoder:
     config = read_json(folder / CONFIG)
     text = config["model_cfg"]["text_cfg"]
     overrides = {}
@@ -382,8 +401,12 @@ def _from_open_clip(name: str) -> DualEncoder:
 
 
 def _with_preprocessing(
-    clip: Any, model: str, model_config: dict[str, Any], card: dict[str, Any]
+    clip: Any,
+    model: str,
+    model_config: dict[str, Any],
+    card: dict[str, Any],
 ) -> DualEncoder:
+    # what the weights were trained with, which may differ from the model's own defaults
     config = {"model_cfg": model_config, "preprocess_cfg": dict(clip.visual.preprocess_cfg)}
     return DualEncoder(clip, _tokenizer(model, model_config), config, card)
 
@@ -407,6 +430,7 @@ def save(encoder: DualEncoder, folder: Path) -> None:
         text["hf_model_pretrained"] = False
         encoder.clip.text.config.save_pretrained(folder)
     model["text_cfg"] = text
+    # open_clip's own byte-pair tokenizer has no files: it is a part of the package
     if hasattr(encoder.tokenizer, "save_pretrained"):
         encoder.tokenizer.save_pretrained(folder)
     weights = {name: value.cpu().contiguous() for name, value in encoder.clip.state_dict().items()}
@@ -435,6 +459,7 @@ def export(folder: Path, destination: Path) -> None:
     files: set[Path] = set()
     for pattern in (WEIGHTS, CARD, "config.json", *TOKENIZER_FILES):
         files.update(folder.glob(pattern))
+    # the color projection stays behind: open_clip has no place for it
     for file in sorted(files):
         shutil.copyfile(file, destination / file.name)
     text = config["model_cfg"]["text_cfg"]

@@ -61,7 +61,10 @@ class PairParams:
 
 
 def mean_reciprocal_rank(
-    queries: torch.Tensor, gallery: torch.Tensor, query: torch.Tensor, relevant: torch.Tensor
+    queries: torch.Tensor,
+    gallery: torch.Tensor,
+    query: torch.Tensor,
+    relevant: torch.Tensor,
 ) -> float:
     """Return the mean over ``queries`` [n, d] of 1 / rank of the first right answer, 0 beyond 10.
 
@@ -73,6 +76,7 @@ def mean_reciprocal_rank(
     total = 0.0
     for start in range(0, len(queries), RANKED_AT_ONCE):
         scores = queries[start : start + RANKED_AT_ONCE] @ gallery.T
+        # NaN compares as false with everything: it would rank first
         scores = scores.nan_to_num(nan=-torch.inf)
         in_block = (query >= start) & (query < start + RANKED_AT_ONCE)
         right = torch.zeros_like(scores, dtype=torch.bool)
@@ -99,6 +103,7 @@ def _caption_pairs(
     items: pd.DataFrame, caption_weights: Mapping[str, float]
 ) -> tuple[list[str], pd.DataFrame]:
     """Return the distinct captions of ``items``, sorted, and the table `ImageTextPairs.pairs`."""
+    # a row for each caption, with the number of its item as index
     captions = items["captions"].reset_index(drop=True).explode().dropna()
     kinds = [caption["kind"] for caption in captions]
     text, texts = pd.factorize(
@@ -126,7 +131,11 @@ class ImageTextPairs:
     """
 
     def __init__(
-        self, items: pd.DataFrame, pictures: Pictures, encoder: DualEncoder, params: PairParams
+        self,
+        items: pd.DataFrame,
+        pictures: Pictures,
+        encoder: DualEncoder,
+        params: PairParams,
     ) -> None:
         self.pictures = pictures
         self.encoder = encoder
@@ -137,6 +146,7 @@ class ImageTextPairs:
         # Cumulative weights of all captions in the order of items: item i's go from i to i + 1.
         cumulative = self.pairs.groupby("item")["weight"].cumsum()
         self._cumulative_weights = (self.pairs["item"] + cumulative).to_numpy()
+        # one by one: each keeps its own length, and batches are padded to their longest
         self.tokens = [encoder.tokens([text])[0] for text in self.texts]
         self.lengths = np.array([len(row) for row in self.tokens], np.int64)
         self.colors: torch.Tensor | None = None
@@ -159,6 +169,7 @@ class ImageTextPairs:
             folder: where the features are kept while this process runs.
             name: of the split, for files and messages.
         """
+        # kept in the precision of the step that reads them: half the disk where it is bfloat16
         with precision(self.params.precision):
             half = torch.is_autocast_enabled(device().type)
             dtype = torch.bfloat16 if half else torch.float32
@@ -167,7 +178,12 @@ class ImageTextPairs:
             if self.params.frozen_layers:
                 self._text_cache = self._cached_texts(folder, name, dtype)
 
-    def _cached_images(self, folder: Path, name: str, dtype: torch.dtype) -> Activations:
+    def _cached_images(
+        self,
+        folder: Path,
+        name: str,
+        dtype: torch.dtype,
+    ) -> Activations:
         views = self.params.views
         first = self._trunk_features(np.arange(1), view=0)
         counts = np.full(len(self.keys), views, np.int64)
@@ -179,7 +195,12 @@ class ImageTextPairs:
                 bar.advance(len(rows))
         return cache
 
-    def _cached_texts(self, folder: Path, name: str, dtype: torch.dtype) -> Activations:
+    def _cached_texts(
+        self,
+        folder: Path,
+        name: str,
+        dtype: torch.dtype,
+    ) -> Activations:
         width = self._transformer.config.hidden_size
         cache = Activations(folder / f"{name}.text.bin", self.lengths, width, dtype)
         with progress.bar(f"finetune: {name}, captions once", len(self.texts)) as bar:
@@ -192,7 +213,12 @@ class ImageTextPairs:
                 bar.advance(len(rows))
         return cache
 
-    def image_batch(self, rows: Batch, view: int, step: int = 0) -> torch.Tensor:
+    def image_batch(
+        self,
+        rows: Batch,
+        view: int,
+        step: int = 0,
+    ) -> torch.Tensor:
         """Return the pictures of items ``rows``, uint8 [n, 3, size, size].
 
         View 0 shows them whole, the others cropped and in another light.
@@ -213,11 +239,21 @@ class ImageTextPairs:
             keys, size, lambda image, place: chosen(image, int(rows[place]))
         )
 
-    def _trunk_features(self, rows: Batch, view: int, step: int = 0) -> torch.Tensor:
+    def _trunk_features(
+        self,
+        rows: Batch,
+        view: int,
+        step: int = 0,
+    ) -> torch.Tensor:
         pixels = self.encoder.pixels(self.image_batch(rows, view, step))
         return self.encoder.trunk(pixels)
 
-    def image_features(self, rows: Batch, step: int | None = None, view: int = 0) -> torch.Tensor:
+    def image_features(
+        self,
+        rows: Batch,
+        step: int | None = None,
+        view: int = 0,
+    ) -> torch.Tensor:
         """Return the features [n, width] of items ``rows`` before the projection.
 
         They are in the views of ``step``, or all in one ``view``. With a locked tower a step takes
@@ -301,12 +337,14 @@ class ImageTextPairs:
 
         The gallery is everything in the split.
         """
-        images = torch.cat([self.embed_images(rows) for rows in row_blocks(len(self.keys))])
+        blocks = [self.embed_images(rows) for rows in row_blocks(len(self.keys))]
+        images = torch.cat(blocks)
         texts = torch.zeros(len(self.texts), images.shape[1], device=images.device)
         for rows in batches_by_length(self.lengths, INFERENCE_BATCH):
             texts[rows] = self.embed_texts(rows)
         require_finite(images, "finetune: the embeddings of pictures")
         require_finite(texts, "finetune: the embeddings of captions")
+        # a caption of several items is right with any of them
         text = torch.tensor(self.pairs["text"].tolist(), device=images.device)
         item = torch.tensor(self.pairs["item"].tolist(), device=images.device)
         find_image = mean_reciprocal_rank(texts, images, text, item)

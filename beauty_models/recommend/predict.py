@@ -31,6 +31,7 @@ Hits = list[tuple[int, float]]
 
 MAX_TOP = 1000  # products listed
 SIDE = 256  # pixels a picture is shrunk to, as in the catalogue
+# the answer says colour, too, so people filter by it
 ALIASES = {"colour": "color", "sku": "skus"}  # what people write → the gallery's column
 COLUMNS = ("product", "skus", "name", "category", "color", "price")
 PER_LINE = 10  # products on one line of a board
@@ -53,13 +54,16 @@ class Gallery:
         Raises:
             ValueError: the catalogue has no such SKU; the message names those that are nearest.
         """
+        # a variant's SKU names one photo, a product's all of them
         variants = np.flatnonzero([sku in skus for skus in self.rows["skus"]])
         if len(variants):
             return variants
         items = np.flatnonzero(self.rows["product"] == sku)
         if len(items):
             return items
-        known = pd.concat([self.rows["product"], self.rows["skus"].explode()]).unique().tolist()
+        skus = self.rows["skus"].explode()
+        known = pd.concat([self.rows["product"], skus]).unique().tolist()
+        # a typing error, or a size that is not in the catalogue
         near = get_close_matches(sku, known, n=5, cutoff=0.5)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise ValueError(f"--history: no product has the SKU {sku!r}{hint}")
@@ -74,7 +78,8 @@ class Gallery:
         products: set[str] = set()
         for sku in skus:
             rows = self.items(sku).tolist()
-            vectors.append(np.mean([self.index.reconstruct(row) for row in rows], axis=0))
+            items = [self.index.reconstruct(row) for row in rows]
+            vectors.append(np.mean(items, axis=0))
             products.update(self.rows["product"].iloc[rows])
         weights = recency_weights(len(vectors))
         return np.average(np.stack(vectors), axis=0, weights=weights)[None], products
@@ -111,6 +116,7 @@ class Gallery:
             raise ValueError(f"--filter: the catalogue has no {key!r}; it has {', '.join(names)}")
         values = []
         for cell in cells:
+            # "Women/Tops", "Hot, Cold": a filter may name the whole or a part
             parts = [part.strip() for part in re.split(r"[/>|,;]", cell)]
             values.append([cell, *parts])
         return values
@@ -129,6 +135,7 @@ class Gallery:
             if not equals or not value.strip():
                 raise ValueError(f"--filter {filter_}: write KEY=VALUE, such as colour=red")
             fits = self._fits(key.strip(), value)
+            # one key given twice asks for either, two keys for both
             column = _column(key.strip())
             passed[column] = passed.get(column, np.zeros(len(fits), bool)) | fits
         everything = np.ones(len(self.rows), bool)
@@ -148,7 +155,12 @@ class Gallery:
             raise ValueError(f"--filter: no product has {key}={value}; there are {listed}{more}")
         return fits
 
-    def best(self, query: Floats, count: int, allowed: NDArray[np.bool_]) -> Hits:
+    def best(
+        self,
+        query: Floats,
+        count: int,
+        allowed: NDArray[np.bool_],
+    ) -> Hits:
         """Return the ``count`` products nearest to ``query`` [1, width], each by its best item."""
         # enough, even if the nearest items are all of the product that has most of them
         items_of_a_product = int(self.rows["product"].value_counts().iloc[0])
@@ -157,6 +169,7 @@ class Gallery:
         )
         nearest: dict[str, tuple[int, float]] = {}
         for row, score in zip(rows[0].tolist(), scores[0].tolist(), strict=True):
+            # rows come best first: a product's first one is its best
             nearest.setdefault(str(self.rows["product"].iat[row]), (row, score))
         return list(nearest.values())[:count]
 
@@ -176,7 +189,8 @@ class Gallery:
 
     def photos(self, rows: Sequence[int]) -> list[Image.Image]:
         """Return the thumbnails of rows, which are read from the file for this only."""
-        thumbnails = pd.read_parquet(self.file, columns=["thumbnail"])["thumbnail"].iloc[list(rows)]
+        column = pd.read_parquet(self.file, columns=["thumbnail"])["thumbnail"]
+        thumbnails = column.iloc[list(rows)]
         return [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in thumbnails]
 
 
@@ -185,7 +199,11 @@ def _column(key: str) -> str:
     return ALIASES.get(key.casefold(), key.casefold())
 
 
-def _embedded(model: Path, image: Image.Image | None, text: str | None) -> list[Floats]:
+def _embedded(
+    model: Path,
+    image: Image.Image | None,
+    text: str | None,
+) -> list[Floats]:
     """Return the embeddings, [1, width] each, of a text and of a picture, where given."""
     recommender = load(model)
     embeddings = []
@@ -227,8 +245,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options, with ``skus`` of the history; "" of a text is None."""
+    # told here, before a model is loaded for nothing
     options = _parser().parse_args(arguments)
-    options.skus = [sku.strip() for sku in (options.history or "").split(",") if sku.strip()]
+    history = (options.history or "").split(",")
+    options.skus = [sku.strip() for sku in history if sku.strip()]
     if not (options.text or "").strip():
         options.text = None
     asks = options.image is not None or options.text is not None or options.skus
@@ -252,7 +272,8 @@ def _board(
     photos = gallery.photos([row for row, _ in hits])
     answers = []
     for (row, score), photo in zip(hits, photos, strict=True):
-        answers.append(Hit(photo, f"{score:.2f} {gallery.rows['name'].iat[row]}"))
+        name = gallery.rows["name"].iat[row]
+        answers.append(Hit(photo, f"{score:.2f} {name}"))
     given = [text for text in (options.text, options.history) if text]
     label = ", ".join(text if drawable(text) else "(your text)" for text in given)
     lines = [Query("asked for", label, image, answers[:PER_LINE])]
@@ -293,7 +314,8 @@ def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     if image is not None or options.text is not None:
         embeddings += _embedded(model, image, options.text)
     # normalised first: what is longer would count for more in the mean
-    query = np.mean([vector / np.linalg.norm(vector) for vector in embeddings], axis=0)
+    directions = [vector / np.linalg.norm(vector) for vector in embeddings]
+    query = np.mean(directions, axis=0)
     hits = gallery.best(query / np.linalg.norm(query), options.top, allowed)
     if not hits:
         whose = " that the shopper does not have" if bought else ""

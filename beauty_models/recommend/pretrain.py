@@ -43,7 +43,12 @@ LEVELS = 4  # of red, green and blue in the colors that a view tells
 MIN_OTHER_COLORS = 0.02
 
 
-def _both_views(first: View, second: View, image: Image.Image, position: int) -> Image.Image:
+def _both_views(
+    first: View,
+    second: View,
+    image: Image.Image,
+    position: int,
+) -> Image.Image:
     """Return ``image`` through one view after the other."""
     return second(first(image, position), position)
 
@@ -57,10 +62,16 @@ class PicturePairs:
             one each.
     """
 
-    def __init__(self, data: Path, encoder: DualEncoder, params: Pretrain) -> None:
+    def __init__(
+        self,
+        data: Path,
+        encoder: DualEncoder,
+        params: Pretrain,
+    ) -> None:
         labelled = pd.read_parquet(data / "train.parquet", columns=["image", "product"])
         unlabelled = pd.read_parquet(data / "unlabelled.parquet")["image"]
         self.keys = [*labelled["image"], *unlabelled]
+        # photos of one product are never negatives of each other
         products, names = pd.factorize(labelled["product"])
         own_products = len(names) + np.arange(len(unlabelled))
         self.products = torch.from_numpy(np.concatenate([products, own_products]))
@@ -77,6 +88,7 @@ class PicturePairs:
         keys = [self.keys[row] for row in rows]
         # the same hue for both views: it is what tells two dyed pictures apart
         hue_shift = random_hue_shift(params.seed, step, params.hue_shift_probability)
+        # other crops and other light: what stays the same is the product
         views = []
         for side in (0, 1):
             crop = random_augmentation(
@@ -90,7 +102,12 @@ class PicturePairs:
             views.append(self.pictures.tensor(keys, params.view_size, view))
         return torch.cat(views)
 
-    def loss(self, heads: nn.ModuleDict, rows: Batch, step: int) -> torch.Tensor:
+    def loss(
+        self,
+        heads: nn.ModuleDict,
+        rows: Batch,
+        step: int,
+    ) -> torch.Tensor:
         """Return the loss of the pictures ``rows``, in nats."""
         pictures = self.views(rows, step)
         with precision(self.params.precision):
@@ -112,12 +129,18 @@ def color_shares(pictures: torch.Tensor) -> torch.Tensor:
     """
     bins = LEVELS**3
     levels = pictures.long() * LEVELS // 256
-    colors = (levels[:, 0] * LEVELS + levels[:, 1]) * LEVELS + levels[:, 2]
-    border = torch.cat([colors[:, 0], colors[:, -1], colors[:, :, 0], colors[:, :, -1]], 1)
+    red, green, blue = levels.unbind(1)
+    colors = (red * LEVELS + green) * LEVELS + blue
+    top = colors[:, 0]
+    bottom = colors[:, -1]
+    left = colors[:, :, 0]
+    right = colors[:, :, -1]
+    border = torch.cat([top, bottom, left, right], 1)
     backdrop = border.mode(1).values
     # one bincount for all pictures: each counts in bins of its own
     offsets = torch.arange(len(colors))[:, None] * bins
-    counts = torch.bincount((colors.flatten(1) + offsets).flatten(), minlength=len(colors) * bins)
+    numbered = (colors.flatten(1) + offsets).flatten()
+    counts = torch.bincount(numbered, minlength=len(colors) * bins)
     counts = counts.view(len(colors), -1).float()
     shares = counts / counts.sum(1, keepdim=True)
     others = shares.scatter(1, backdrop[:, None], 0.0)
@@ -136,7 +159,11 @@ def _split(products: torch.Tensor, seed: int) -> tuple[Batch, Batch]:
 
 
 @torch.no_grad()
-def _held_out_loss(pairs: PicturePairs, heads: nn.ModuleDict, rows: Batch) -> float:
+def _held_out_loss(
+    pairs: PicturePairs,
+    heads: nn.ModuleDict,
+    rows: Batch,
+) -> float:
     """Return the mean loss in nats, on the same views and batches every time."""
     pairs.encoder.clip.eval()
     heads.eval()
@@ -156,13 +183,20 @@ def _heads(encoder: DualEncoder, width: int) -> nn.ModuleDict:
     features themselves forget less (Chen et al. 2020, section 4.2).
     """
     features = encoder.clip.visual.head.proj.in_features
-    projector = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width))
+    projector = nn.Sequential(
+        nn.Linear(features, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+    )
     color = nn.Linear(features, LEVELS**3)
     return nn.ModuleDict({"projector": projector, "color": color}).to(device())
 
 
 def _train(
-    pairs: PicturePairs, heads: nn.ModuleDict, rows: Batch, checkpoint: Checkpoint
+    pairs: PicturePairs,
+    heads: nn.ModuleDict,
+    rows: Batch,
+    checkpoint: Checkpoint,
 ) -> list[dict[str, float]]:
     """Train in place, from the last checkpoint on; return the loss of each tenth of the run."""
     params = pairs.params
@@ -184,6 +218,7 @@ def _train(
     vision.hold_statistics(trunk)
 
     def loss(step: int) -> torch.Tensor:
+        # from the step alone: a run that was killed draws the same batches again
         epoch, batch = divmod(step, steps_per_epoch)
         order = np.random.default_rng((params.seed, epoch)).permutation(rows)
         return pairs.loss(heads, np.array_split(order, steps_per_epoch)[batch], step)
@@ -194,9 +229,14 @@ def _train(
 
 
 @torch.no_grad()
-def _interpolate(trunk: nn.Module, before: dict[str, torch.Tensor], alpha: float) -> None:
+def _interpolate(
+    trunk: nn.Module,
+    before: dict[str, torch.Tensor],
+    alpha: float,
+) -> None:
     """Set the weights that lie ``alpha`` of the way from ``before`` (WiSE-FT)."""
     for name, value in trunk.state_dict().items():
+        # batch norm counts its batches in an integer
         if value.is_floating_point():
             value.copy_(torch.lerp(before[name].to(value.device), value, alpha))
 
@@ -220,7 +260,9 @@ def _base_encoder(data: Path, params: Pretrain) -> DualEncoder:
 
 
 def _train_image_tower(
-    pairs: PicturePairs, data: Path, checkpoint: Checkpoint
+    pairs: PicturePairs,
+    data: Path,
+    checkpoint: Checkpoint,
 ) -> tuple[Metrics, list[dict[str, float]]]:
     """Train the image tower in place; return the loss before and after, and the history."""
     params = pairs.params
@@ -240,6 +282,7 @@ def _train_image_tower(
     torch.manual_seed(params.seed)
     heads = _heads(encoder, params.projector)
     trunk = encoder.clip.visual.trunk
+    # a copy: the state dict holds the weights themselves, which change in place
     weights_before = {name: value.clone() for name, value in trunk.state_dict().items()}
     before = _held_out_loss(pairs, heads, held_out)
     history = _train(pairs, heads, rows, checkpoint)
@@ -251,7 +294,12 @@ def _train_image_tower(
     return {"loss_before": before, "loss_after": after}, history
 
 
-def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
+def pretrain(
+    *,
+    data: Path,
+    pretrained: Path,
+    params: Pretrain,
+) -> Metrics:
     """Train the image tower on the pictures of ``train`` and ``unlabelled``.
 
     The whole dual encoder is saved to ``pretrained``, in the layout of open_clip's ``local-dir:``.

@@ -96,6 +96,7 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
                 continue
             fields = tables.pick(list(table.rows.columns), columns.model_dump())
             descriptions.append(f"{file} has the columns {', '.join(table.rows.columns)}")
+            # by its columns: the names of files are the shop's own
             kind = _kind(set(fields), descriptions[-1])
             rows[kind] += _rows(table, file.relative_to(raw).as_posix(), fields, columns)
     if not rows["products"]:
@@ -107,7 +108,10 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
 
 
 def _rows(
-    table: tables.Table, file: str, fields: dict[str, str], columns: Columns
+    table: tables.Table,
+    file: str,
+    fields: dict[str, str],
+    columns: Columns,
 ) -> Iterator[Row]:
     """Yield the good rows, then those that could not be read."""
     single = {name: column for name, column in fields.items() if name not in MULTIPLE}
@@ -145,6 +149,7 @@ def join_variants(rows: list[Row]) -> list[Row]:
     # what the shop says of a product itself, before its variants change anything
     own = {sku: (row.texts, row.attributes, row.cells) for sku, row in by_sku.items()}
     for row in kept:
+        # a column of parents, or a list of variations in the parent's row, or a product by itself
         row.product = row.cells.get("parent", "") or parent_of.get(row.sku, "") or row.sku
         inherited = own.get(row.product, (row.texts, row.attributes, row.cells))
         _inherit(row, *inherited)
@@ -165,6 +170,7 @@ def _without_repeats(rows: list[Row]) -> tuple[list[Row], dict[str, Row]]:
             row.reason = row.reason or "no SKU"
         first = row if row.reason else by_sku.setdefault(row.sku, row)
         if first is not row:
+            # exports that were put together from several repeat rows word for word
             if (first.cells, first.texts) == (row.cells, row.texts):
                 continue
             row.reason = f"{first.file}, row {first.row} has this SKU, too"
@@ -172,7 +178,12 @@ def _without_repeats(rows: list[Row]) -> tuple[list[Row], dict[str, Row]]:
     return kept, by_sku
 
 
-def _inherit(row: Row, texts: Texts, attributes: dict[str, str], cells: dict[str, str]) -> None:
+def _inherit(
+    row: Row,
+    texts: Texts,
+    attributes: dict[str, str],
+    cells: dict[str, str],
+) -> None:
     """Give ``row`` what its product says where the row itself says nothing."""
     inherited: Texts = {name: row.texts[name] or texts[name] for name in MULTIPLE}
     # a variant's own name is often the product's with size and color: "Mona Hoodie-S-Green"

@@ -51,13 +51,15 @@ class Served:
         everything = np.ones(len(self.gallery.rows), bool)
         answers: list[list[Any]] = []
         for query, error in zip(queries, errors, strict=True):
+            # a bad row has its reason and leaves the answers of the others alone
             if error is None and not query.any():
                 error = "neither text nor image"
             if error is not None:
                 answers.append([[], error])
                 continue
             hits = self.gallery.best(query[None], top, everything)
-            answers.append([[self.gallery.describe(row, score) for row, score in hits], None])
+            products = [self.gallery.describe(row, score) for row, score in hits]
+            answers.append([products, None])
         return pd.DataFrame(answers, index=frame.index, columns=[*ANSWERS, "error"], dtype=object)
 
     def _queries(self, frame: pd.DataFrame) -> tuple[NDArray[np.float32], list[str | None]]:
@@ -83,6 +85,7 @@ class Served:
         from beauty_models.intake import shards
 
         named = {str(row): jpeg for row, jpeg in photos.items()}
+        # shards read from files only, as in training
         with TemporaryDirectory(prefix="beauty-") as folder:
             shards.write(Path(folder), "query", named.items())
             pictures = shards.Pictures(Path(folder), "query")

@@ -41,8 +41,10 @@ HEADER = [
     "price",
     "image",
 ]
+# sizes share a picture, as in most shops: ingest must make one item of them
 SIZES = ("S", "M", "L")
 DEPARTMENTS_WITH_SIZES = {"tops", "outerwear", "dresses", "bottoms"}
+# department → the one that the shop would link with it
 GOES_WITH = {
     "tops": "bottoms",
     "bottoms": "tops",
@@ -54,6 +56,7 @@ GOES_WITH = {
     "skin care": "fragrance",
     "fragrance": "make-up",
 }
+# here and below: in English and in Chinese
 MATERIALS = {
     "tops": [("cotton", "棉"), ("linen", "亚麻")],
     "outerwear": [("wool", "羊毛"), ("denim", "牛仔布")],
@@ -65,6 +68,7 @@ MATERIALS = {
     "skin care": [("shea butter", "乳木果油")],
     "fragrance": [("eau de parfum", "香水")],
 }
+# brand names, which no picture shows: a model must learn to look past them
 LINES = [
     ("Aurora", "晨曦"),
     ("Breeze", "微风"),
@@ -79,6 +83,7 @@ LINES = [
     ("Lagoon", "泻湖"),
     ("Meadow", "草原"),
 ]
+# what descriptions say and no picture shows either
 MOODS = [
     ("for long walks by the sea", "适合海边漫步"),
     ("for quiet days at home", "适合居家"),
@@ -170,7 +175,11 @@ def _draw(file: Path, kind: str, color: str, pattern: str, **options: Any) -> No
         temporary.write_bytes(encode(picture))
 
 
-def _write(file: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _write(
+    file: Path,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+) -> None:
     with new_file(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
@@ -192,7 +201,11 @@ def _relations(products: Sequence[Product]) -> list[list[str]]:
     return [[product.sku, other.sku] for product, other in pairs if _go_together(product, other)]
 
 
-def _histories(products: Sequence[Product], shoppers: int, rng: random.Random) -> list[list[str]]:
+def _histories(
+    products: Sequence[Product],
+    shoppers: int,
+    rng: random.Random,
+) -> list[list[str]]:
     """Return purchases of shoppers: shopper, SKU, date.
 
     A shopper has a favourite color and a favourite pattern, and now and then something else.
@@ -203,13 +216,16 @@ def _histories(products: Sequence[Product], shoppers: int, rng: random.Random) -
         pattern = rng.choice(list(synthetic.PATTERNS))
         liked = [p for p in products if color in p.colors and p.pattern == pattern]
         chosen = rng.sample(liked, min(len(liked), rng.randint(3, 6)))
+        # taste explains most purchases, not all of them
         chosen += rng.sample(list(products), 1)
         rng.shuffle(chosen)
         for day, product in enumerate(chosen, 1):
+            # shops know the variant that was bought or the product only
             sku = product.sku
             if color in product.colors and product.department not in DEPARTMENTS_WITH_SIZES:
                 sku += f"-{color}"
-            date = f"2025-{1 + day // 28:02}-{day % 28 + 1:02}"
+            month = 1 + day // 28
+            date = f"2025-{month:02}-{day % 28 + 1:02}"
             rows.append([f"shopper-{number}", sku, date])
     return rows
 
@@ -230,6 +246,7 @@ def _queries(products: Sequence[Product]) -> list[list[str]]:
 
 def _add_faults(raw: Path, rows: list[list[str]]) -> None:
     """Add what real deliveries bring: broken rows to ``rows`` and broken pictures to ``raw``."""
+    # a good row in all but one thing: it must be that one for which it is rejected
     first = dict(zip(HEADER, rows[0], strict=True))
     faults = {
         "LOST-1": {"image": "images/lost.jpg"},  # a picture that is missing
@@ -249,7 +266,12 @@ def _add_faults(raw: Path, rows: list[list[str]]) -> None:
     cmyk.save(target, "JPEG", quality=95)
 
 
-def _write_shop(raw: Path, products: Sequence[Product], size: int, rng: random.Random) -> None:
+def _write_shop(
+    raw: Path,
+    products: Sequence[Product],
+    size: int,
+    rng: random.Random,
+) -> None:
     """Write all but the histories; pictures have ``size`` pixels a side."""
     rows = []
     for product in products:
@@ -277,7 +299,9 @@ def _starter_products(count: int, rng: random.Random) -> list[Product]:
     products = []
     for number in range(count):
         kind, pattern = combinations[number % len(combinations)]
-        colors = sorted(free[kind, pattern].pop() for _ in range(rng.randint(1, 3)))
+        # once each: two products that look alike could not be told apart
+        count_of_colors = rng.randint(1, 3)
+        colors = sorted(free[kind, pattern].pop() for _ in range(count_of_colors))
         material = rng.choice(MATERIALS[synthetic.KINDS[kind].department])
         line = rng.choice(LINES)
         mood = rng.choice(MOODS)
@@ -294,10 +318,12 @@ def starter(*, raw: Path) -> None:
     ``images/`` has a picture for each color and 60 more that no product names. A few rows and
     pictures are broken, as in real deliveries.
     """
+    # one generator for everything: the order of the calls below is a part of the data
     rng = random.Random(7)
     products = _starter_products(120, rng)
     _write_shop(raw, products, 224, rng)
     _write(raw / "histories.csv", ["shopper", "sku", "date"], _histories(products, 200, rng))
+    # photos in a room that belong to no product: pretraining takes pictures without labels
     for number in range(60):
         kind = rng.choice(list(synthetic.KINDS))
         color = rng.choice(list(synthetic.COLORS))

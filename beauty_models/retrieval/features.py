@@ -28,7 +28,8 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 def _normalized(blocks: Floats) -> Floats:
     # inside the root, so that a block without any edge stays zero
-    norms = np.sqrt((blocks**2).sum(-1, keepdims=True) + 1e-6)
+    squares = (blocks**2).sum(-1, keepdims=True)
+    norms = np.sqrt(squares + 1e-6)
     return np.asarray(blocks / norms, np.float32)
 
 
@@ -39,10 +40,13 @@ def _steepest_gradients(pixels: Floats) -> tuple[NDArray[Any], NDArray[Any]]:
     """
     down = np.gradient(pixels, axis=0)
     right = np.gradient(pixels, axis=1)
-    steepest = np.argmax(down**2 + right**2, axis=-1)[..., None]
+    squares = down**2 + right**2
+    steepest = np.argmax(squares, axis=-1)[..., None]
     down = np.take_along_axis(down, steepest, -1)[..., 0]
     right = np.take_along_axis(right, steepest, -1)[..., 0]
-    return np.hypot(down, right), np.arctan2(down, right) / np.pi % 1
+    strength = np.hypot(down, right)
+    direction = np.arctan2(down, right) / np.pi % 1
+    return strength, direction
 
 
 def hog(image: Image.Image) -> Floats:
@@ -55,6 +59,7 @@ def hog(image: Image.Image) -> Floats:
     pixels = np.sqrt(np.asarray(_fitted(image), np.float32) / 255)  # gamma, as in the paper
     strength, direction = _steepest_gradients(pixels)
     place = direction * DIRECTIONS
+    # each pixel votes for two bins by nearness, so that a small turn changes little
     low = np.floor(place).astype(np.int64) % DIRECTIONS
     high = (low + 1) % DIRECTIONS  # the bins are a circle: 180° is 0°
     share = (place - np.floor(place)).astype(np.float32)
@@ -63,6 +68,7 @@ def hog(image: Image.Image) -> Floats:
     np.add.at(votes, (rows, columns, low), strength * (1 - share))
     np.add.at(votes, (rows, columns, high), strength * share)
     windows = np.lib.stride_tricks.sliding_window_view(votes, (BLOCK, BLOCK), axis=(0, 1))
+    # blocks overlap: a cell is normalised with each of its neighbourhoods
     positions = CELLS - BLOCK + 1
     blocks = windows.reshape(positions, positions, -1)
     return _normalized(np.minimum(_normalized(blocks), CLIP)).reshape(-1)
@@ -76,9 +82,15 @@ def color_histogram(image: Image.Image) -> Floats:
     """
     width, height = image.size
     # the middle half: what stands around a product is the backdrop
-    box = (width / 4, height / 4, width * 3 / 4, height * 3 / 4)
+    box = (
+        width / 4,
+        height / 4,
+        width * 3 / 4,
+        height * 3 / 4,
+    )
     middle = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box).convert("HSV")
-    hue, saturation, value = np.moveaxis(np.asarray(middle, np.int64), -1, 0)
+    channels = np.moveaxis(np.asarray(middle, np.int64), -1, 0)
+    hue, saturation, value = channels
     bins = hue * HUES // 256
     bins = bins * SHADES + saturation * SHADES // 256
     bins = bins * SHADES + value * SHADES // 256

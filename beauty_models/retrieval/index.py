@@ -47,7 +47,12 @@ def _checked(vectors: NDArray[Any], what: str) -> Floats:
 
 
 def build(
-    vectors: NDArray[Any], *, exact_below: int, links: int, build_width: int, search_width: int
+    vectors: NDArray[Any],
+    *,
+    exact_below: int,
+    links: int,
+    build_width: int,
+    search_width: int,
 ) -> faiss.Index:
     """Return the index of ``vectors`` [n, width]: exact when n is below ``exact_below``, else HNSW.
 
@@ -60,6 +65,7 @@ def build(
     vectors = _checked(vectors, "vectors")
     width = vectors.shape[1]
     index: faiss.Index = faiss.IndexFlatIP(width)
+    # below, comparing with all is fast enough, and never wrong
     if len(vectors) >= exact_below:
         graph = faiss.IndexHNSWFlat(width, links, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction = build_width
@@ -79,7 +85,10 @@ def _exact(index: faiss.Index) -> faiss.Index:
 
 
 def search(
-    index: faiss.Index, queries: NDArray[Any], count: int, allowed: NDArray[np.bool_] | None = None
+    index: faiss.Index,
+    queries: NDArray[Any],
+    count: int,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> tuple[Floats, Rows]:
     """Return the scores and the row numbers [queries, count] of the nearest rows, best first.
 
@@ -113,7 +122,11 @@ def search(
     return scores, rows
 
 
-def recall(index: faiss.Index, queries: NDArray[Any], count: int) -> float:
+def recall(
+    index: faiss.Index,
+    queries: NDArray[Any],
+    count: int,
+) -> float:
     """Return the share of the ``count`` exact neighbours of ``queries`` that the index finds.
 
     Equal scores count as found.

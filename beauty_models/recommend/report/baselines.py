@@ -77,7 +77,9 @@ def random_order(task: Task, seed: int) -> Scores:
 
 def popularity(task: Task) -> Scores:
     """Return, for every shopper, how many shoppers had each product before their last one."""
-    counts = np.asarray((task.queries > 0).sum(0)).ravel().astype(float)
+    # bought at all, not how lately: the weights of a history fall with age
+    buyers = np.asarray((task.queries > 0).sum(0))
+    counts = buyers.ravel().astype(float)
     return lambda start, stop: np.tile(counts, (stop - start, 1))
 
 
@@ -119,6 +121,7 @@ class Learner:
 
     def pairs(self, *parts: str) -> tuple[Rows, Rows]:
         """Return the rows of texts and of items that belong together, `MAX_PAIRS` at most."""
+        # sampled by rows of the table and put in order again: the same ones for every baseline
         captions = self.catalog.captions
         captions = captions[captions["item"].isin(self.catalog.rows(*parts))]
         count = min(MAX_PAIRS, len(captions))
@@ -130,9 +133,15 @@ class Learner:
         captions = self.catalog.caption_rows(part)
         if part != "test":
             return captions
+        # searches are asked of the test part only
         return np.union1d(captions, self.catalog.queries["text"].to_numpy(np.int64))
 
-    def _choose(self, settings: Sequence[float], task: Task | None, direction: Direction) -> float:
+    def _choose(
+        self,
+        settings: Sequence[float],
+        task: Task | None,
+        direction: Direction,
+    ) -> float:
         """Return the setting with the highest MRR@10 in a task of the validation split.
 
         Without such a split it is the first.
@@ -148,7 +157,12 @@ class Learner:
 
         return max(settings, key=validation_mrr)
 
-    def tune(self, settings: Sequence[float], to_image: Direction, to_text: Direction) -> Tuned:
+    def tune(
+        self,
+        settings: Sequence[float],
+        to_image: Direction,
+        to_text: Direction,
+    ) -> Tuned:
         """Return the method that both directions make, each with its best setting."""
         image_setting = self._choose(settings, self.validation_text_image, to_image)
         text_setting = self._choose(settings, self.validation_image_text, to_text)
@@ -161,7 +175,11 @@ class Learner:
         return Tuned(method, image_setting, text_setting)
 
 
-def _scatter(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float32]:
+def _scatter(
+    values: NDArray[Any],
+    rows: Rows,
+    length: int,
+) -> NDArray[np.float32]:
     """Return a matrix of ``length`` rows with ``values`` at ``rows`` and zero elsewhere.
 
     Zeros that are never touched take no memory.
@@ -171,7 +189,12 @@ def _scatter(values: NDArray[Any], rows: Rows, length: int) -> NDArray[np.float3
     return matrix
 
 
-def _ridge(x: NDArray[Any], y: NDArray[Any], penalty: float, queries: NDArray[Any]) -> NDArray[Any]:
+def _ridge(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    penalty: float,
+    queries: NDArray[Any],
+) -> NDArray[Any]:
     """Return what ridge regression from rows of ``x`` to rows of ``y`` says of ``queries``."""
     model = Ridge(alpha=penalty, solver="cholesky").fit(x, y)
     # not by `predict`, which refuses to answer no rows
@@ -179,7 +202,9 @@ def _ridge(x: NDArray[Any], y: NDArray[Any], penalty: float, queries: NDArray[An
 
 
 def by_regression(
-    learner: Learner, clean: NDArray[Any], distorted: NDArray[Any]
+    learner: Learner,
+    clean: NDArray[Any],
+    distorted: NDArray[Any],
 ) -> tuple[Method, str]:
     """Return the method for the features of clean and of distorted photos, and a note.
 
@@ -187,16 +212,26 @@ def by_regression(
     """
     catalog = learner.catalog
     words = learner.texts.reduced
+    # what all photos share, such as the white backdrop, makes every cosine large
     centred = clean - clean[catalog.rows("train")].mean(0)
     captions = normalize(catalog.mean_of_captions() @ words)
 
-    def to_image(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
+    def to_image(
+        parts: tuple[str, ...],
+        part: str,
+        penalty: float,
+    ) -> tuple[Matrix, Matrix]:
         text, item = learner.pairs(*parts)
         queries = learner.query_texts(part)
         features = _ridge(words[text], centred[item], penalty, words[queries])
         return _scatter(features, queries, len(words)), centred
 
-    def to_text(parts: tuple[str, ...], part: str, penalty: float) -> tuple[Matrix, Matrix]:
+    def to_text(
+        parts: tuple[str, ...],
+        part: str,
+        penalty: float,
+    ) -> tuple[Matrix, Matrix]:
+        # each photo once, with the mean of its captions, however many it has
         item = np.unique(learner.pairs(*parts)[1])
         queries = catalog.rows(part)
         mean = captions[item].mean(0)
@@ -214,12 +249,16 @@ def by_regression(
 
 
 def _neighbor_means(
-    queries: Matrix, known: Matrix, values: Matrix, count: int
+    queries: Matrix,
+    known: Matrix,
+    values: Matrix,
+    count: int,
 ) -> NDArray[np.float32]:
     """Return the mean of the ``values`` of each query's ``count`` nearest rows of ``known``.
 
     They are weighted by similarity.
     """
+    # in blocks, so that no matrix of all similarities is held
     means = np.zeros((queries.shape[0], values.shape[1]), np.float32)
     if not len(means):
         return means
@@ -250,13 +289,21 @@ def by_neighbors(learner: Learner, clean: NDArray[Any]) -> tuple[Method, str]:
     captions_full = normalize(catalog.mean_of_captions() @ words.full)
     captions_reduced = normalize(catalog.mean_of_captions() @ words.reduced)
 
-    def to_image(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
+    def to_image(
+        parts: tuple[str, ...],
+        part: str,
+        count: float,
+    ) -> tuple[Matrix, Matrix]:
         text, item = learner.pairs(*parts)
         queries = learner.query_texts(part)
         features = _neighbor_means(words.full[queries], words.full[text], centred[item], int(count))
         return _scatter(features, queries, len(catalog.texts)), centred
 
-    def to_text(parts: tuple[str, ...], part: str, count: float) -> tuple[Matrix, Matrix]:
+    def to_text(
+        parts: tuple[str, ...],
+        part: str,
+        count: float,
+    ) -> tuple[Matrix, Matrix]:
         item = np.unique(learner.pairs(*parts)[1])
         queries = catalog.rows(part)
         predicted = _neighbor_means(

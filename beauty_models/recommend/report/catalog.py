@@ -41,6 +41,7 @@ class DistortedPictures(Pictures):
 
     def __init__(self, folder: Path, *parts: str, seed: int) -> None:
         super().__init__(folder, *parts)
+        # harder than training's crops (half of the area at least)
         self._view = random_augmentation(
             DISTORTED_SIDE, seed, 0, crop_scale=DISTORTED_CROP, color_jitter=DISTORTED_LIGHT
         )
@@ -52,7 +53,11 @@ class DistortedPictures(Pictures):
         return self._view(clean, zlib.crc32(key.encode()))
 
 
-def _means(rows: Rows, columns: Rows, shape: tuple[int, int]) -> csr_matrix:
+def _means(
+    rows: Rows,
+    columns: Rows,
+    shape: tuple[int, int],
+) -> csr_matrix:
     """Return the matrix whose row i averages the columns that stand beside i."""
     counts = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
     return normalize(counts, norm="l1")
@@ -140,6 +145,7 @@ def read(data: Path) -> Catalog:
     Raises:
         ValueError: there is nothing to test on.
     """
+    # all parts: lists of products are found in the whole catalogue
     frames = [pd.read_parquet(data / f"{part}.parquet").assign(part=part) for part in PARTS]
     if frames[-1].empty:
         raise ValueError(
@@ -149,6 +155,7 @@ def read(data: Path) -> Catalog:
     items = pd.concat(frames, ignore_index=True)
     captions = _caption_table(items)
     queries = _query_table(data)
+    # one row for a text, whoever says it: a shared caption is embedded and asked once
     texts = list(dict.fromkeys([*captions["text"], *queries["text"]]))
     for table in (captions, queries):
         table["text"] = pd.Index(texts).get_indexer(pd.Index(table["text"]))

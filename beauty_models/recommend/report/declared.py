@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from beauty_models.evaluation.metrics import Metric
 
+# in the order of a table's columns
 METRICS = (
     Metric("recall_at_1", "recall@1"),
     Metric("recall_at_5", "recall@5"),
@@ -26,6 +27,7 @@ class Baseline(NamedTuple):
     description: str
 
 
+# from the strongest idea to the weakest, as pages list them
 BASELINES = {
     "untuned": Baseline(
         "untuned base",

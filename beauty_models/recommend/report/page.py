@@ -45,6 +45,7 @@ class TaskWords(NamedTuple):
     description: str
 
 
+# the words of a new task go here; one without a line is shown as a search
 TASKS = {
     "text_image": TaskWords(
         "text → photo",
@@ -111,6 +112,7 @@ def title(task: str) -> str:
 def photo(picture: Image.Image, description: str) -> Html:
     """Return a small photo as an element that carries its bytes."""
     stream = io.BytesIO()
+    # squares line up; nothing of the photo is cut off
     padded = ImageOps.pad(picture, (SIDE, SIDE), color="white")
     padded.save(stream, "JPEG", quality=PHOTO_QUALITY)
     return image(stream.getvalue(), description, "jpeg")
@@ -131,6 +133,7 @@ def _board_line(number: int, query: Query) -> Html:
         tag("div", f"{number}  {query.note}", _class="soft small"),
         tag("div", tag("strong", query.text)),
     ]
+    # a text asks by itself; of a photo the name stands above it
     if query.photo is not None:
         question.append(photo(query.photo, query.text))
     hits = [_hit(hit) for hit in query.hits]
@@ -155,7 +158,11 @@ def board_page(board: Sequence[Query]) -> str:
     )
 
 
-def _metric_cell(metric: Metric, method: str, values: Mapping[str, float]) -> Html:
+def _metric_cell(
+    metric: Metric,
+    method: str,
+    values: Mapping[str, float],
+) -> Html:
     """Return a metric of a method, and below it the model's interval or its margin's."""
     if method == "model":
         value = tag("strong", format_value(metric, values))
@@ -177,6 +184,7 @@ def _task_section(task: TaskResults, confidence: float) -> Html:
         caption = declared.caption(method)
         name = tag("strong", caption) if method == "model" else caption
         rows.append([name, *(_metric_cell(metric, method, values) for metric in metrics)])
+    # what the bootstrap drew, see `evaluate.QueryGroups`
     unit = "products" if task["grouped"] else "queries"
     if task["name"] == "history":
         unit = "shoppers"
@@ -227,6 +235,7 @@ def _worst_section(worst: Mapping[str, Sequence[WorstQuery]]) -> Html:
     for number, (task, queries) in enumerate(worst.items()):
         summary = tag("summary", tag("strong", title(task)), _soft(f"  {len(queries)} queries"))
         rows = table(head, [_worst_row(query) for query in queries], {1})
+        # without scripts: <details> opens by itself
         state = {"open": "open"} if number == 0 else {}
         parts.append(tag("details", summary, rows, **state))
     if not parts:
@@ -293,7 +302,11 @@ def _subtitle(results: Results) -> Html:
     return tag("span", size, tag("a", "what is found", href="board.html"))
 
 
-def quality_page(results: Results, worst: Mapping[str, Sequence[WorstQuery]], curves: bytes) -> str:
+def quality_page(
+    results: Results,
+    worst: Mapping[str, Sequence[WorstQuery]],
+    curves: bytes,
+) -> str:
     """Return the page for what ``evaluate_model`` measured.
 
     Args:

@@ -75,7 +75,12 @@ def similarity(queries: Matrix, gallery: Matrix) -> Scores:
     return scores
 
 
-def _block_scores(task: Task, scores: Scores, start: int, stop: int) -> NDArray[Any]:
+def _block_scores(
+    task: Task,
+    scores: Scores,
+    start: int,
+    stop: int,
+) -> NDArray[Any]:
     """Return the scores [queries, gallery] of some queries."""
     block = scores(start, stop)
     if task.is_listing:
@@ -95,7 +100,11 @@ def _tie_order(task: Task, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(len(task.gallery))
 
 
-def relevant_ranks(task: Task, scores: Scores, seed: int) -> Ranks:
+def relevant_ranks(
+    task: Task,
+    scores: Scores,
+    seed: int,
+) -> Ranks:
     """Return the rank, from 1, of each relevant thing for its query.
 
     They are in the order of ``task.relevance.indices``.
@@ -113,12 +122,20 @@ def relevant_ranks(task: Task, scores: Scores, seed: int) -> Ranks:
             row = query[first : first + rows_at_once]
             column = relevance.indices[first : first + rows_at_once]
             own = block[row, column][:, None]
-            tied_before = (block[row] == own) & (order < order[column][:, None])
-            ranks.append(1 + ((block[row] > own) | tied_before).sum(1))
+            better = block[row] > own
+            tied = block[row] == own
+            tied_before = tied & (order < order[column][:, None])
+            ranks.append(1 + (better | tied_before).sum(1))
     return np.concatenate(ranks)
 
 
-def best_answers(task: Task, scores: Scores, seed: int, query: int, count: int) -> Ranks:
+def best_answers(
+    task: Task,
+    scores: Scores,
+    seed: int,
+    query: int,
+    count: int,
+) -> Ranks:
     """Return the first ``count`` places of the gallery for one query, best first."""
     block = _block_scores(task, scores, query, query + 1)[0]
     return np.lexsort((_tie_order(task, seed), -block))[:count]
@@ -137,7 +154,8 @@ def _ndcg(task: Task, ranks: Ranks) -> Values:
     gains = task.relevance.data
 
     def discounted(gain: Values, rank: Ranks) -> Values:
-        values = np.where(rank <= TOP, gain / np.log2(rank + 1.0), 0.0)
+        discount = np.log2(rank + 1.0)
+        values = np.where(rank <= TOP, gain / discount, 0.0)
         return np.asarray(np.add.reduceat(values, starts))
 
     # the best order of a query: its relevant things from rank 1 on, what is worth most first

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from beauty_models.evaluation.comparison import Slice
-
-MethodMetrics = dict[str, dict[str, float]]
-"""Method → metric → value; ``.low`` and ``.high`` of the model, margins of the others."""
+from beauty_models.evaluation.comparison import MethodMetrics, Slice
 
 
 class TaskResults(TypedDict):

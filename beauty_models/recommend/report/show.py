@@ -21,6 +21,7 @@ from beauty_models.recommend.report.ranking import Scores, Task, best_answers
 from beauty_models.recommend.report.results import Results, TaskResults
 
 LISTED_ERRORS = 12  # queries of each task
+# the accent of the pages
 MODEL_COLOR = "#4457c7"
 Answered = Sequence[tuple[Task, Scores]]
 """Each task and the model's answers to it."""
@@ -29,10 +30,16 @@ Answered = Sequence[tuple[Task, Scores]]
 class CatalogView:
     """The photos and names behind the rows of a catalogue."""
 
-    def __init__(self, catalog: Catalog, photos: Photos, seed: int) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        photos: Photos,
+        seed: int,
+    ) -> None:
         self.catalog = catalog
         self.photos = photos
         self.seed = seed
+        # a product has no photo of its own: its first item stands for it
         items = catalog.items["product"].drop_duplicates()
         self.first_item = dict(zip(items, items.index.tolist(), strict=True))
 
@@ -56,8 +63,15 @@ class CatalogView:
         relevance = task.relevance[query]
         return self.item(task, int(relevance.indices[relevance.data.argmax()]))
 
-    def hits(self, task: Task, scores: Scores, query: int, count: int) -> list[Hit]:
+    def hits(
+        self,
+        task: Task,
+        scores: Scores,
+        query: int,
+        count: int,
+    ) -> list[Hit]:
         """Return the first ``count`` answers to a query."""
+        # in CSR the indices of a row are its relevant places
         relevant = set(task.relevance[query].indices)
         hits = []
         for place in best_answers(task, scores, self.seed, query, count):
@@ -66,7 +80,13 @@ class CatalogView:
             hits.append(Hit(self.photo(item), name, place in relevant))
         return hits
 
-    def line(self, task: Task, scores: Scores, query: int, count: int) -> Query:
+    def line(
+        self,
+        task: Task,
+        scores: Scores,
+        query: int,
+        count: int,
+    ) -> Query:
         """Return one line of a board: a query and the first ``count`` answers to it."""
         hits = self.hits(task, scores, query, count)
         if task.is_listing:
@@ -93,7 +113,11 @@ def _shuffled_queries(task: Task, random: np.random.Generator) -> list[NDArray[n
     return [random.permutation(rows) for rows in groups]
 
 
-def _sample_queries(answered: Answered, count: int, seed: int) -> list[tuple[Task, Scores, int]]:
+def _sample_queries(
+    answered: Answered,
+    count: int,
+    seed: int,
+) -> list[tuple[Task, Scores, int]]:
     """Return ``count`` queries drawn at random, the tasks and the languages in turn.
 
     Captions come twice as often.
@@ -105,6 +129,7 @@ def _sample_queries(answered: Answered, count: int, seed: int) -> list[tuple[Tas
             continue
         for rows in _shuffled_queries(task, random):
             if task.kind == "text_image":
+                # two piles: captions are what most people will ask
                 piles += [(task, scores, rows[::2]), (task, scores, rows[1::2])]
             else:
                 piles.append((task, scores, rows))
@@ -118,7 +143,9 @@ def _sample_queries(answered: Answered, count: int, seed: int) -> list[tuple[Tas
 
 
 def _worst_queries(
-    view: CatalogView, answered: Answered, results: Results
+    view: CatalogView,
+    answered: Answered,
+    results: Results,
 ) -> Iterator[tuple[str, list[WorstQuery]]]:
     """Yield, for each task that finds items, the queries whose right answer came last."""
     for (task, scores), measured in zip(answered, results["tasks"], strict=True):
@@ -127,6 +154,7 @@ def _worst_queries(
         ranks = np.array(measured["ranks"])
         worst = []
         for query in np.argsort(-ranks, kind="stable")[:LISTED_ERRORS].tolist():
+            # a short list may end among queries that were answered rightly
             if ranks[query] > 1:
                 line = view.line(task, scores, query, 1)
                 right = view.photo(view.best_item(task, query))
@@ -135,7 +163,11 @@ def _worst_queries(
             yield task.name, worst
 
 
-def _draw_curves(axes: Axes, task: TaskResults, colors: dict[str, str]) -> None:
+def _draw_curves(
+    axes: Axes,
+    task: TaskResults,
+    colors: dict[str, str],
+) -> None:
     for method, curve in task["curves"].items():
         is_model = method == "model"
         axes.plot(
@@ -159,6 +191,7 @@ def recall_png(file: Path, results: Results) -> None:
     for task in tasks:
         methods |= dict.fromkeys(task["curves"])
     colors = {method: f"C{place}" for place, method in enumerate(methods, 1)}
+    # four in a square, more in rows of three
     columns = 2 if len(tasks) == 4 else min(3, len(tasks))
     rows = -(-len(tasks) // columns)
     figure = Figure(figsize=(1.2 + 3.3 * columns, 0.6 + 2.7 * rows), layout="constrained")
@@ -196,6 +229,7 @@ def show(
         board_png(folder / "board.png", board)
     (folder / "board.html").write_text(board_page(board), encoding="utf-8")
     recall_png(folder / "recall.png", results)
+    # the page carries the picture inside itself: it can be sent alone
     curves = (folder / "recall.png").read_bytes()
     worst = dict(_worst_queries(view, answered, results))
     (folder / "index.html").write_text(quality_page(results, worst, curves), encoding="utf-8")

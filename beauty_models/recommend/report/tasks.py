@@ -26,7 +26,8 @@ def _relevance(shape: tuple[int, int], cells: Iterable[tuple[int, int]]) -> csr_
     """Return the matrix with 1 at each of ``cells``, however often it is named."""
     # distinct and sorted: csr_matrix would add up what is named twice
     distinct = np.array(sorted(set(cells)), np.int64).reshape(-1, 2)
-    return csr_matrix((np.ones(len(distinct)), (distinct[:, 0], distinct[:, 1])), shape=shape)
+    rows, columns = distinct.T
+    return csr_matrix((np.ones(len(distinct)), (rows, columns)), shape=shape)
 
 
 def text_image(catalog: Catalog, part: str = "test") -> Task | None:
@@ -74,6 +75,7 @@ def image_image(catalog: Catalog) -> Task:
     product = pd.factorize(about["product"])[0]
     members = csr_matrix((np.ones(len(items)), (range(len(items)), product)))
     relevance = csr_matrix(members @ members.T) * OTHER_COLOR_GAIN
+    # the diagonal: an item and itself
     relevance.setdiag(EXACT_GAIN)
     relevance.sort_indices()
     item = np.repeat(np.arange(len(items)), DISTORTED_VIEWS)  # of each distorted photo
@@ -109,6 +111,7 @@ def _listing(
         rows += [query] * len(weights)
         columns += weights.keys()
         values += weights.values()
+        # several products may be right, all of equal worth
         relevant += [(query, product) for product in products]
     queries = csr_matrix((values, (rows, columns)), shape=shape)
     queries.sort_indices()
@@ -168,7 +171,8 @@ def searches(catalog: Catalog) -> list[Task]:
     items = catalog.items.iloc[gallery][["product", "color"]].assign(place=range(len(gallery)))
     pairs = catalog.queries.merge(items, on="product", suffixes=("", "_item"))
     # a search that names a color should find that variant only
-    pairs = pairs[pairs["color"].isna() | (pairs["color"] == pairs["color_item"])]
+    any_color = pairs["color"].isna()
+    pairs = pairs[any_color | (pairs["color"] == pairs["color_item"])]
     found = []
     for language, rows in pairs.groupby("language"):
         texts, query = np.unique(rows["text"], return_inverse=True)
