@@ -25,6 +25,7 @@ from tasks.secrets import redact
 
 BEGIN_S = 30.0  # for the first requests of a run, before the server's health is looked at
 END_S = 10.0  # and for the last ones
+POLL_S = 0.5  # between two looks whether Ctrl-C was pressed
 
 prefect_is_stuck = threading.Event()
 """Set when Prefect was left waiting for its server: the end of this process would wait for it."""
@@ -76,6 +77,13 @@ class FlowHandle:
                 _send_what_is_left()
             self.recorded.set()
 
+    def wait_for_end(self) -> None:
+        """Wait until the flow's own code has ended, and notice Ctrl-C meanwhile."""
+        # In steps: the kernel may give a signal to another thread, and Python's handler runs when
+        # the main thread does. A wait without limit then never hears of it; seen once under load.
+        while not self.ended.wait(POLL_S):
+            pass
+
 
 flow_handle: ContextVar[FlowHandle] = ContextVar("flow_handle")
 
@@ -126,11 +134,11 @@ def run(flow: Callable[[], Outcome], api: str | None, warn: Callable[[str], None
                 f"the Prefect server at {redact(str(api))} stopped answering before the run began: "
                 "start it anew, or take its address away, and the run brings a server of its own"
             )
-        handle.ended.wait()
+        handle.wait_for_end()
     except KeyboardInterrupt:
         handle.interrupted.set()
         if handle.begun.is_set():
-            handle.ended.wait()
+            handle.wait_for_end()
         _await_record(handle, api, warn)
         raise
     _await_record(handle, api, warn)
