@@ -70,6 +70,7 @@ def is_up_to_date(family: str) -> bool:
         ValueError, RuntimeError: as `fetch`.
     """
     source, license = _settings(family)
+    # Without the lock of `fetch`: a look must not wait for a download of hours.
     former = _intact_manifest(families.path("raw", family))
     return _is_recorded(family) and _is_current(family, source, license, former, _ignore_line)
 
