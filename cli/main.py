@@ -162,7 +162,7 @@ def _run(families: list[str], answer: list[Any]) -> Exception | None:
 
     With nothing to do and no server that should hear of it, the answer comes without starting Prefect.
     """
-    from cli.show import watching
+    from cli.show import progress_display
     from flows import servers, settings
 
     settings.configure()
@@ -172,7 +172,7 @@ def _run(families: list[str], answer: list[Any]) -> Exception | None:
         if (stages := pending.all_done(families)) is not None:
             answer.append({"stages": stages, "registered": []})
             return None
-    with servers.api(), watching() as on_event:
+    with servers.api(), progress_display() as on_event:
         from flows import retrain as flow
 
         try:

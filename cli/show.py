@@ -53,7 +53,7 @@ def _show(what: Any = "", indent: int = 0) -> None:
 
 
 @contextmanager
-def watching() -> Iterator[OnEvent]:
+def progress_display() -> Iterator[OnEvent]:
     """Yield an ``on_event`` for `flows.retrain.run`: bars and lines on a terminal, plain lines elsewhere, all on standard error."""
     errors = Console(stderr=True)
     if not errors.is_terminal:

@@ -26,11 +26,11 @@ GONE = "does not answer any more"
 # The command line on the miniature project, which has nothing to fetch and nothing to register.
 STAGES_ONLY = """
 from cli import main as cli
-from cli.show import watching
+from cli.show import progress_display
 from flows import servers
 
 def stages_only(families, answer):
-    with servers.api(), watching() as on_event:
+    with servers.api(), progress_display() as on_event:
         from flows import retrain
         try:
             answer.append(retrain.run(families, on_event, only_stages=True))
