@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -242,14 +242,22 @@ def test_a_database_is_made_whole_or_not_at_all(
     file = tmp_path / ".beauty/mlflow.db"
     unfinished = file.with_name("mlflow.db.unfinished")
     program = "from tasks.registry import connection; connection.client()"
+
+    def killed_at(size: int) -> bool:
+        """Kill the program when its unfinished database is larger than ``size``, if in time."""
+        with subprocess.Popen([sys.executable, "-c", program]) as making:
+            while making.poll() is None:
+                with suppress(FileNotFoundError):
+                    if unfinished.stat().st_size > size:
+                        break
+            making.kill()
+        return making.returncode == -signal.SIGKILL and unfinished.exists()
+
     for kilobytes in (8, 100):
-        making = subprocess.Popen([sys.executable, "-c", program])
-        while making.poll() is None:
-            if unfinished.exists() and unfinished.stat().st_size > 1000 * kilobytes:
-                break
-        making.kill()
-        assert making.wait() == -signal.SIGKILL, sorted(tmp_path.rglob("*"))
-        assert unfinished.exists() and not file.exists()
+        # On a busy machine the program may be done before this one looks: then again.
+        while not killed_at(1000 * kilobytes):
+            file.unlink()
+        assert not file.exists()
     connection.check_reachable()
     assert connection.client().search_registered_models() == []
     connection.check_reachable()
