@@ -1,10 +1,11 @@
-"""Fine-tuning throughput beside open_clip's own training loop: same model, pictures, captions, batch and precision, one run.
+"""Fine-tuning throughput beside open_clip's own loop: same model, data, batch, precision, one run.
 
-``python -m bench.clip_throughput`` takes an ingested catalogue. Theirs is ``train_one_epoch`` of ``open_clip_train``, as the
-open_clip package carries it, with open_clip's augmentation on loose JPEG files and worker processes. Case "all": every weight
-learns. Case "image locked" (LiT): the image tower does not, theirs by ``lock_image_tower``, ours reads its features from its
-cache from the second epoch on. Case "as in params.yaml": the lower layers of the text tower are locked, too. A sample is one
-picture with one caption.
+``python -m bench.clip_throughput`` takes an ingested catalogue. Theirs is ``train_one_epoch`` of
+``open_clip_train``, as the open_clip package carries it, with open_clip's augmentation on loose
+JPEG files and worker processes. Case "all": every weight learns. Case "image locked" (LiT): the
+image tower does not, theirs by ``lock_image_tower``, ours reads its features from its cache from
+the second epoch on. Case "as in params.yaml": the lower layers of the text tower are locked, too. A
+sample is one picture with one caption.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ def _encoder(section: Pretrain, texts: list[str]) -> DualEncoder:
 
 
 class _Loose(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Pairs as ``open_clip_train.data.CsvDataset`` gives them; that module needs packages that open_clip does not install."""
+    """Pairs as ``open_clip_train.data.CsvDataset`` gives them.
+
+    That module needs packages that open_clip does not install.
+    """
 
     def __init__(
         self,

@@ -1,11 +1,13 @@
-"""What the platform itself costs: ``python -m bench.flow_overhead [--times 7]``, and with ``--everything`` what its stages cost.
+"""What the platform itself costs: ``python -m bench.flow_overhead [--times 7] [--everything]``.
 
-**Nothing to do** is what a person meets most often, and it is promised: in a scratch project with three families, all up to
-date and registered, ``beauty retrain`` without a server answers in at most 2.0 times one ``dvc status``, and with a
-running Prefect server in at most 1.5 times ``import prefect`` plus ``dvc status``. The commands take turns, so that
-whatever else the machine does meets all of them; a ratio is of the runs of one round. Shown are medians and the ends.
+**Nothing to do** is what a person meets most often, and it is promised: in a scratch project with
+three families, all up to date and registered, ``beauty retrain`` without a server answers in at
+most 2.0 times one ``dvc status``, and with a running Prefect server in at most 1.5 times ``import
+prefect`` plus ``dvc status``. The commands take turns, so that whatever else the machine does meets
+all of them; a ratio is of the runs of one round. Shown are medians and the ends.
 
-**Everything to do** (``--everything``) is a project whose stages only sleep: the flow beside ``dvc repro``, whole processes.
+**Everything to do** (``--everything``) is a project whose stages only sleep: the flow beside ``dvc
+repro``, whole processes.
 
 With PREFECT_API_URL your server is measured; without it one is started for the measurement.
 """
@@ -44,7 +46,7 @@ LIMITS = {WITHOUT: 2.0, WITH: 1.5}
 
 
 def _dvc_yaml(stages: int, sleep: float) -> str:
-    made: dict[str, object] = {}
+    steps: dict[str, object] = {}
     for number in range(stages):
         source = f"build/${{key}}/{number - 1}" if number else "data/raw/${key}"
         out = f"build/${{key}}/{number}"
@@ -55,12 +57,15 @@ def _dvc_yaml(stages: int, sleep: float) -> str:
             "outs": [out],
             "meta": {"tags": ["cpu"]},
         }
-        made[f"step{number}"] = {"foreach": "${families}", "do": do}
-    return yaml.safe_dump({"stages": made})
+        steps[f"step{number}"] = {"foreach": "${families}", "do": do}
+    return yaml.safe_dump({"stages": steps})
 
 
 def make_project(folder: Path, families: int, stages: int, sleep: float) -> None:
-    """Write a DVC project of ``families`` chains of ``stages`` stages, each sleeping ``sleep`` seconds, into ``folder``."""
+    """Write a DVC project of ``families`` chains of ``stages`` stages into ``folder``.
+
+    Each stage sleeps ``sleep`` seconds.
+    """
     names = [f"f{number}" for number in range(families)]
     block = {f"step{number}": 1 for number in range(stages)}
     (folder / "params.yaml").write_text(
@@ -90,9 +95,10 @@ def seconds(command: list[str], folder: Path, env: dict[str, str] | None = None)
 
 @contextmanager
 def _server(folder: Path) -> Iterator[str]:
-    """Yield the API of the server that PREFECT_API_URL names, else of one that lives as long as the block."""
-    if given := os.environ.get("PREFECT_API_URL"):
-        yield given
+    """Yield the API of PREFECT_API_URL's server, else of one that lives as long as the block."""
+    own = os.environ.get("PREFECT_API_URL")
+    if own:
+        yield own
         return
     os.environ["PREFECT_HOME"] = str(folder / "prefect-home")
     before = Path.cwd()
@@ -108,7 +114,7 @@ def _server(folder: Path) -> Iterator[str]:
 
 
 def three_families(folder: Path) -> Project:
-    """Make a project with three families of the game of faults in ``folder``, and bring them up to date.
+    """Make a project with three families of the game of faults, and bring them up to date.
 
     Raises:
         RuntimeError: they did not come to their end; with the last lines.
@@ -130,7 +136,7 @@ def three_families(folder: Path) -> Project:
 
 
 def nothing_to_do(project: Project, api: str, times: int) -> dict[str, list[float]]:
-    """Return the seconds of each command in ``times`` rounds, in each of which the commands come in another order."""
+    """Return the seconds of each command in ``times`` rounds, each in another order."""
     alone = project.environment()
     commands = {
         STATUS: ([*DVC, "status"], alone),
@@ -139,15 +145,15 @@ def nothing_to_do(project: Project, api: str, times: int) -> dict[str, list[floa
         WITH: (project.command("retrain"), {**alone, "PREFECT_API_URL": api}),
     }
     rows: dict[str, list[float]] = {name: [] for name in commands}
-    chance = random.Random(1)
+    rng = random.Random(1)
     for number in range(times + 1):
         order = list(commands)
-        chance.shuffle(order)
+        rng.shuffle(order)
         for name in order:
             command, env = commands[name]
-            took = seconds(command, project.folder, env)
+            elapsed = seconds(command, project.folder, env)
             if number:  # the first round only warms the disk's cache
-                rows[name].append(took)
+                rows[name].append(elapsed)
     return rows
 
 
@@ -166,13 +172,14 @@ def print_nothing(rows: dict[str, list[float]]) -> bool:
     for name, took in rows.items():
         print(f"{name:28}{statistics.median(took):8.2f}{min(took):8.2f}{max(took):8.2f}")
     held = True
-    for name, found in ratios(rows).items():
+    for name, values in ratios(rows).items():
         against = STATUS if name == WITHOUT else f"({IMPORT} + {STATUS})"
-        middle, limit = statistics.median(found), LIMITS[name]
+        middle = statistics.median(values)
+        limit = LIMITS[name]
         held = held and middle <= limit
         print(
-            f"{name} / {against}: {middle:.2f} ({min(found):.2f} to {max(found):.2f}), at most {limit}: "
-            f"{'held' if middle <= limit else 'NOT HELD'}"
+            f"{name} / {against}: {middle:.2f} ({min(values):.2f} to {max(values):.2f}), "
+            f"at most {limit}: {'held' if middle <= limit else 'NOT HELD'}"
         )
     return held
 
@@ -180,12 +187,12 @@ def print_nothing(rows: dict[str, list[float]]) -> bool:
 def everything_to_do(families: int, stages: int, sleep: float, api: str) -> dict[str, float]:
     """Return the seconds of the flow and of ``dvc repro`` over stages that only sleep."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": api}
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-        for folder in (Path(one), Path(two)):
+    with tempfile.TemporaryDirectory() as for_flow, tempfile.TemporaryDirectory() as for_dvc:
+        for folder in (Path(for_flow), Path(for_dvc)):
             make_project(folder, families, stages, sleep)
         return {
-            "flow, everything to do": seconds(FLOW, Path(one), env),
-            "dvc repro, everything to do": seconds([*DVC, "repro"], Path(two), env),
+            "flow, everything to do": seconds(FLOW, Path(for_flow), env),
+            "dvc repro, everything to do": seconds([*DVC, "repro"], Path(for_dvc), env),
         }
 
 
@@ -209,8 +216,8 @@ def main() -> int:
             for name, value in rows.items():
                 print(f"{name:28}{value:8.2f}")
             work = options.families * options.stages * options.sleep
-            told = rows["flow, everything to do"] / work
-            print(f"{'flow / sum of its stages':28}{told:8.2f}   (of {work:g} s)")
+            ratio = rows["flow, everything to do"] / work
+            print(f"{'flow / sum of its stages':28}{ratio:8.2f}   (of {work:g} s)")
     return 0 if held else 1
 
 

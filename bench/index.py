@@ -1,8 +1,9 @@
-"""The index at 100,000 products: time to build, size, time of a query and recall, HNSW beside exact.
+"""The index at 100,000 products: time to build, size, time of a query, recall; HNSW and exact.
 
-``python -m bench.index`` generates embeddings with the structure of a catalogue: products gather around styles, and queries
-lie near products. Vectors without any structure are the hard case for a graph; the last row of the table has them. faiss has
-one thread, and times are those of the processor: what else the machine does is not counted.
+``python -m bench.index`` generates embeddings with the structure of a catalogue: products gather
+around styles, and queries lie near products. Vectors without any structure are the hard case for a
+graph; the last row of the table has them. faiss has one thread, and times are those of the
+processor: what else the machine does is not counted.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ from rich.table import Table
 from beauty_models import params
 from beauty_models.retrieval import index
 
-STYLES = 2000  # centres that products gather around
+STYLES = 2000  # centers that products gather around
 LOOKED_UP = 1000  # queries
 
 
 def embeddings(n: int, width: int, spread: float, seed: int) -> NDArray[np.float32]:
-    """Return ``n`` normalised vectors around `STYLES` centres; ``spread`` is their distance from it, in lengths of a centre."""
-    random = np.random.default_rng(seed)
-    centres = np.random.default_rng(0).normal(size=(STYLES, width)) / np.sqrt(width)
-    found = centres[random.integers(0, STYLES, n)] + spread * random.normal(
-        size=(n, width)
-    ) / np.sqrt(width)
-    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
+    """Return ``n`` normalized vectors around `STYLES` centers, float32 [n, width].
+
+    ``spread`` is their distance from a center, in lengths of the center.
+    """
+    rng = np.random.default_rng(seed)
+    centers = np.random.default_rng(0).normal(size=(STYLES, width)) / np.sqrt(width)
+    own_centers = centers[rng.integers(0, STYLES, n)]
+    vectors = own_centers + spread * rng.normal(size=(n, width)) / np.sqrt(width)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def one_by_one(built: faiss.Index, queries: NDArray[np.float32]) -> float:
@@ -54,7 +57,8 @@ def main() -> None:
     head = ("embeddings", "index", "build, s", "file, MB", "query, ms", "read, s", "recall@10")
     table = Table(
         *head,
-        title=f"{options.products:,} × {options.width}, one thread, seconds of the processor, {settings}",
+        title=f"{options.products:,} × {options.width}, one thread, "
+        f"seconds of the processor, {settings}",
     )
     for name, spread in (("around styles", 0.8), ("no structure", 1e6)):
         rows, queries = (

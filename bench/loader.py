@@ -1,7 +1,8 @@
-"""Reading 10,000 pictures: our shards beside loose JPEG files in torchvision's ``DataLoader``, with the same augmentation, one run.
+"""Reading 10,000 pictures: our shards beside loose JPEG files in torch's ``DataLoader``, one run.
 
-``python -m bench.loader`` draws 100 products, writes each in 100 kinds of light, and passes over all pictures twice with each
-way of reading: decode, random crop to the given size, mirror, turn, brightness, contrast, saturation.
+``python -m bench.loader`` draws 100 products, writes each in 100 kinds of light, and passes over
+all pictures twice with each way of reading: decode, random crop to the given size, mirror, turn,
+brightness, contrast, saturation.
 """
 
 from __future__ import annotations
@@ -23,33 +24,33 @@ from torchvision import transforms
 from beauty_models.intake import images, shards, synthetic
 from beauty_models.training import augmentation
 
-BATCH, DRAWN, SIDE = 64, 100, 256
-CROP, LIGHT = (0.5, 1.0), 0.2
-COLOURS, KINDS, PATTERNS = list(synthetic.COLORS), list(synthetic.KINDS), list(synthetic.PATTERNS)
+BATCH = 64
+DRAWN = 100  # products
+SIDE = 256  # pixels
+CROP = (0.5, 1.0)  # least and largest share of the area
+JITTER = 0.2  # of brightness, contrast and saturation
+COLORS = list(synthetic.COLORS)
+KINDS = list(synthetic.KINDS)
+PATTERNS = list(synthetic.PATTERNS)
 
 
 def pictures(count: int) -> list[tuple[str, bytes]]:
     """Return ``count`` pictures as (name, JPEG)."""
-    found = []
+    encoded = []
     for number in range(DRAWN):
-        look = (
+        product = (
             KINDS[number % len(KINDS)],
-            COLOURS[number % len(COLOURS)],
+            COLORS[number % len(COLORS)],
             PATTERNS[number % len(PATTERNS)],
         )
         drawn = synthetic.product(
-            *look, size=SIDE, seed=number, background=("white", "room")[number % 2]
+            *product, size=SIDE, seed=number, background=("white", "room")[number % 2]
         )
         for light in range(count // DRAWN):
-            found.append(
-                (
-                    f"{number:03}-{light:03}",
-                    images.encode(
-                        ImageEnhance.Brightness(drawn).enhance(0.7 + 0.6 * light * DRAWN / count)
-                    ),
-                )
-            )
-    return found
+            brightness = 0.7 + 0.6 * light * DRAWN / count
+            lit = ImageEnhance.Brightness(drawn).enhance(brightness)
+            encoded.append((f"{number:03}-{light:03}", images.encode(lit)))
+    return encoded
 
 
 class Loose(Dataset[torch.Tensor]):
@@ -64,7 +65,7 @@ class Loose(Dataset[torch.Tensor]):
                 ),
                 transforms.RandomHorizontalFlip(),
                 transforms.RandomRotation(12, transforms.InterpolationMode.BILINEAR),
-                transforms.ColorJitter(LIGHT, LIGHT, LIGHT),
+                transforms.ColorJitter(JITTER, JITTER, JITTER),
                 transforms.PILToTensor(),
             ]
         )
@@ -74,8 +75,8 @@ class Loose(Dataset[torch.Tensor]):
 
     def __getitem__(self, index: int) -> torch.Tensor:
         with Image.open(self.files[index]) as image:
-            found: torch.Tensor = self.view(image.convert("RGB"))
-        return found
+            pixels: torch.Tensor = self.view(image.convert("RGB"))
+        return pixels
 
 
 def theirs(folder: Path, size: int, workers: int) -> None:
@@ -86,13 +87,13 @@ def theirs(folder: Path, size: int, workers: int) -> None:
 
 def ours(folder: Path, size: int, epoch: int, keys: list[str]) -> None:
     """Pass once over the shards."""
-    known = shards.Pictures(folder, "train")
+    pictures = shards.Pictures(folder, "train")
     order = torch.randperm(len(keys), generator=torch.Generator().manual_seed(epoch)).tolist()
     for step, start in enumerate(range(0, len(order), BATCH)):
         view = augmentation.random_augmentation(
-            size, epoch, step, crop_scale=CROP, color_jitter=LIGHT
+            size, epoch, step, crop_scale=CROP, color_jitter=JITTER
         )
-        known.tensor([keys[i] for i in order[start : start + BATCH]], size, view)
+        pictures.tensor([keys[i] for i in order[start : start + BATCH]], size, view)
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -107,19 +108,22 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=224)
     options = parser.parse_args()
-    made, threads = pictures(options.pictures), torch.get_num_threads()
-    keys, size = [key for key, _ in made], sum(len(jpeg) for _, jpeg in made) / 1e6
+    encoded = pictures(options.pictures)
+    threads = torch.get_num_threads()
+    keys = [key for key, _ in encoded]
+    megabytes = sum(len(jpeg) for _, jpeg in encoded) / 1e6
     table = Table(
         "way",
         "files",
         "write, s",
         "pass 1, pictures/s",
         "pass 2, pictures/s",
-        title=f"{len(made):,} JPEG pictures of {SIDE} px, {size:.0f} MB, read as {options.size} px, {threads} threads",
+        title=f"{len(encoded):,} JPEG pictures of {SIDE} px, {megabytes:.0f} MB, "
+        f"read as {options.size} px, {threads} threads",
     )
 
     def row(way: str, folder: Path, wrote: float, read: Callable[[int], object]) -> None:
-        speeds = [len(made) / _seconds(partial(read, epoch)) for epoch in range(2)]
+        speeds = [len(encoded) / _seconds(partial(read, epoch)) for epoch in range(2)]
         table.add_row(
             way,
             f"{len(list(folder.iterdir())):,}",
@@ -131,7 +135,9 @@ def main() -> None:
         loose, packed = Path(place) / "loose", Path(place) / "packed"
         loose.mkdir()
         packed.mkdir()
-        wrote = _seconds(lambda: [(loose / f"{key}.jpg").write_bytes(jpeg) for key, jpeg in made])
+        wrote = _seconds(
+            lambda: [(loose / f"{key}.jpg").write_bytes(jpeg) for key, jpeg in encoded]
+        )
         for workers in (0, threads):
             row(
                 f"loose files, {workers} worker processes",
@@ -139,7 +145,7 @@ def main() -> None:
                 wrote,
                 lambda epoch, workers=workers: theirs(loose, options.size, workers),
             )
-        wrote = _seconds(lambda: shards.write(packed, "train", made))
+        wrote = _seconds(lambda: shards.write(packed, "train", encoded))
         row(
             f"shards, {threads} threads",
             packed,

@@ -1,15 +1,20 @@
-"""Does the starter hold for every seed and precision? ``python -m bench.seeds [--families tryon] [--seeds 1 2 3 4 5]``.
+"""Does the starter hold for every seed and precision? ``python -m bench.seeds``.
 
-``--source`` takes data of one's own in place of the starter, with the settings of profiles/own.yaml, as `beauty retrain FAMILY --source`
-does: ``python -m bench.seeds --families tryon --source garments/ --seeds 1 2 3``.
+``--families tryon --seeds 1 2 3`` runs some of it.
 
-Runs the stages of each family by ``python -m beauty_models`` in a scratch folder, as `make retrain` would, and prints a row per
-family, precision and seed: the gate's metric, the best baseline, the lead over it at the lower end of its interval, the verdict.
+``--source`` takes data of one's own in place of the starter, with the settings of
+profiles/own.yaml, as `beauty retrain FAMILY --source` does: ``python -m bench.seeds --families
+tryon --source garments/ --seeds 1 2 3``.
 
-The raw data and their split are shared by all rows: the seed of ingest stays that of params.yaml. Every other seed of pretrain and
-finetune varies with the row, evaluate's (of the bootstrap) does not. Every ``precision`` of pretrain and finetune is that of the row;
-the baselines of evaluate compute as the processor can. Rows that are done are kept in ``rows.json`` of the folder, under a digest of
-code and settings; a run that was stopped goes on with the next one.
+Runs the stages of each family by ``python -m beauty_models`` in a scratch folder, as `make retrain`
+would, and prints a row per family, precision and seed: the gate's metric, the best baseline, the
+lead over it at the lower end of its interval, the verdict.
+
+The raw data and their split are shared by all rows: the seed of ingest stays that of params.yaml.
+Every other seed of pretrain and finetune varies with the row, evaluate's (of the bootstrap) does
+not. Every ``precision`` of pretrain and finetune is that of the row; the baselines of evaluate
+compute as the processor can. Rows that are done are kept in ``rows.json`` of the folder, under a
+digest of code and settings; a run that was stopped goes on with the next one.
 """
 
 from __future__ import annotations
@@ -54,7 +59,7 @@ class Row(TypedDict):
 
 
 def varied(settings: Any, seed: int, precision: str) -> Any:
-    """Return a section of params.yaml with each of its seeds and precisions, however deep, set to those of a row."""
+    """Return a section of params.yaml with each seed and precision in it set to those of a row."""
     if not isinstance(settings, dict):
         return settings
     new = {name: varied(value, seed, precision) for name, value in settings.items()}
@@ -66,23 +71,23 @@ def varied(settings: Any, seed: int, precision: str) -> Any:
 
 
 def row_block(block: dict[str, Any], seed: int, precision: str) -> dict[str, Any]:
-    """Return a family's block with pretrain and finetune as a row needs them; ingest, evaluate and gate stay."""
+    """Return a family's block with pretrain and finetune as a row needs them; the rest stays."""
     return block | {
         stage: varied(block[stage], seed, precision) for stage in ("pretrain", "finetune")
     }
 
 
 def digest(family: str, block: dict[str, Any]) -> str:
-    """Return a digest of all that a row rests on besides seed and precision: the settings and the source of the models."""
-    made = hashlib.sha256(json.dumps(block, sort_keys=True, ensure_ascii=False).encode())
+    """Return a digest of what a row rests on besides seed and precision: settings and code."""
+    basis = hashlib.sha256(json.dumps(block, sort_keys=True, ensure_ascii=False).encode())
     for file in sorted((ROOT / "beauty_models").rglob("*.py")):
-        made.update(file.read_bytes())
-    made.update(family.encode())
-    return made.hexdigest()[:16]
+        basis.update(file.read_bytes())
+    basis.update(family.encode())
+    return basis.hexdigest()[:16]
 
 
 def verdict(block: dict[str, Any], metrics: dict[str, float]) -> dict[str, Any]:
-    """Return what the gate says of ``metrics`` when there is no champion yet, and the figures of a `Row` that follow from them."""
+    """Return what the gate says of ``metrics`` without a champion, as figures of a `Row`."""
     judged = gate.judge(params.Gate.model_validate(block["gate"]), metrics, None, None)
     metric, best = judged["metric"], gate.strongest_baseline(judged, metrics)
     leads = [row.lead for row in gate.rows(judged, metrics) if row.lead is not None]
@@ -140,19 +145,19 @@ def on_own_data(family: str, block: dict[str, Any], source: str) -> dict[str, An
 
 
 def delivered(family: str, block: dict[str, Any], folder: Path) -> dict[str, Path]:
-    """Return where the family's raw data and splits lie; they are made where they are not there yet."""
+    """Return where the family's raw data and splits lie; what is missing is made."""
     places = {name: folder / family / name for name in ("raw", "data", "metrics")}
     places["log"] = folder / family / "log.txt"
     places["metrics"].mkdir(parents=True, exist_ok=True)
     settings = folder / family / "params.yaml"
-    made = folder / family / "ingest.txt"  # of what the splits were made
+    ingested = folder / family / "ingest.txt"  # of what the splits were made
     wanted = json.dumps([block["source"], block["ingest"]], sort_keys=True)
-    if not made.exists() or made.read_text(encoding="utf-8") != wanted:
-        made.unlink(missing_ok=True)
+    if not ingested.exists() or ingested.read_text(encoding="utf-8") != wanted:
+        ingested.unlink(missing_ok=True)
         settings.write_text(yaml.safe_dump({"families": {family: block}}), encoding="utf-8")
         deliver(family, block, places)
         run_stage("ingest", family, places, settings)
-        made.write_text(wanted, encoding="utf-8")
+        ingested.write_text(wanted, encoding="utf-8")
     return places
 
 
@@ -182,15 +187,18 @@ def run_row(family: str, block: dict[str, Any], seed: int, precision: str, folde
 def table(rows: list[Row]) -> str:
     """Return ``rows`` as a Markdown table."""
     lines = [
-        "| family | precision | seed | metric | model | accuracy | best baseline | lead, lower bound | gate |",
+        "| family | precision | seed | metric | model | accuracy "
+        "| best baseline | lead, lower bound | gate |",
         "|---|---|---:|---|---:|---:|---|---:|---|",
     ]
     for row in rows:
-        gate_said = "passed" if row["passed"] else "**not passed**"
+        verdict = "passed" if row["passed"] else "**not passed**"
         accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
         lines.append(
-            f"| {row['family']} | {row['precision']} | {row['seed']} | {row['metric']} | {row['value']:.3f} "
-            f"| {accuracy} | {row['baseline']} {row['baseline_value']:.3f} | {row['lead_low']:+.3f} | {gate_said} |"
+            f"| {row['family']} | {row['precision']} | {row['seed']} "
+            f"| {row['metric']} | {row['value']:.3f} | {accuracy} "
+            f"| {row['baseline']} {row['baseline_value']:.3f} "
+            f"| {row['lead_low']:+.3f} | {verdict} |"
         )
     return "\n".join(lines)
 
@@ -211,15 +219,19 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what is missing and print the table; the exit code is 1 when a row did not pass or a stage failed."""
+    """Run what is missing and print the table.
+
+    The exit code is 1 when a row did not pass or a stage failed.
+    """
     options = _arguments(arguments)
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "rows.json"
     done: dict[str, Row] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     blocks = params.read(options.params)
-    if strange := sorted(set(options.families) - set(blocks)):
-        print(f"error: no family {strange[0]}; there are {', '.join(blocks)}", file=sys.stderr)
+    unknown = sorted(set(options.families) - set(blocks))
+    if unknown:
+        print(f"error: no family {unknown[0]}; there are {', '.join(blocks)}", file=sys.stderr)
         return 1
     if options.source:
         if len(options.families) != 1:

@@ -1,7 +1,8 @@
-"""Fine-tuning throughput beside Hugging Face's ``Trainer``: same model, data, precision, batch size and updates, one run.
+"""Fine-tuning throughput beside Hugging Face's ``Trainer``: same model, data, updates, one run.
 
-``python -m bench.throughput`` takes the starter's reviews. Case "all": every weight learns. Case "frozen": the embeddings
-and the lower layers do not, and ours reads their outputs from its cache from the second epoch on.
+``python -m bench.throughput`` takes the starter's reviews. Case "all": every weight learns. Case
+"frozen": the embeddings and the lower layers do not, and ours reads their outputs from its cache
+from the second epoch on.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _macro_f1(classifier: Classifier, test: pd.DataFrame) -> float:
 def ours(
     backbone: text_backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune
 ) -> tuple[list[float], float]:
-    """Return the seconds of each epoch (the first with the filling of the cache) and the macro-F1."""
+    """Return the seconds of each epoch, the first with filling the cache, and the macro-F1."""
     classifier = _classifier(backbone, section)
     with tempfile.TemporaryDirectory() as folder:
         texts = LabelledTexts(train, classifier)
@@ -115,7 +116,7 @@ class _Clock(TrainerCallback):
 def theirs(
     backbone: text_backbones.Backbone, train: pd.DataFrame, test: pd.DataFrame, section: Finetune
 ) -> tuple[list[float], float]:
-    """Return the seconds of each epoch and the macro-F1 of Hugging Face's Trainer at its defaults."""
+    """Return the seconds of each epoch and the macro-F1 of Hugging Face's Trainer."""
     classifier = _classifier(backbone, section)
     stack = layers(classifier.encoder)
     if section.frozen_layers:

@@ -1,23 +1,27 @@
-"""The ``beauty`` command: init, retrain, fetch, why, models, evaluate, predict, rollback, registry.
+"""The ``beauty`` command: init, retrain, fetch, why, evaluate, predict, models, rollback, registry.
 
-``--json`` on any of them leaves nothing on standard output but the JSON; logs go to standard error. The exit code is 0 only
-on success; an error is one line, or its traceback with BEAUTY_TRACEBACK=1. ``beauty retrain`` with ``--set``, ``--profile``,
-``--source`` or ``--map`` edits params.yaml first (see `cli.edit`) and says what it changed.
+``--json`` on any of them leaves nothing on standard output but the JSON; logs go to standard error.
+The exit code is 0 only on success; an error is one line, or its traceback with BEAUTY_TRACEBACK=1.
+``beauty retrain`` with ``--set``, ``--profile``, ``--source`` or ``--map`` edits params.yaml first
+(see `cli.edit`) and says what it changed.
+
+Every command imports what it needs itself: torch, MLflow and Prefect take seconds that ``--help``
+and an answer without them need not wait for.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
+
+from cli.command import Families, Family, Json, Map, answering, chosen, log_changes, log_line
+from cli.versions import versions_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,76 +33,28 @@ NO_GIT = (
     "DVC wants to know its repository: clone the project, or in this folder run `git init`, "
     "or `dvc config --local core.no_scm true` to do without git"
 )
-
-Families = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="Families of params.yaml; all of them when none is named.", show_default=False
-    ),
-]
-Family = Annotated[str, typer.Argument(help="A family of params.yaml.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")
-]
-Map = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map",
-        help="text=COLUMN,label=COLUMN: the columns that hold the fields.",
-        show_default=False,
-    ),
-]
-
-
-@contextmanager
-def _answer(as_json: bool) -> Iterator[list[Any]]:
-    """Yield a list to put the answer in. With ``as_json`` all output of the block, children's included, goes to standard error."""
-    answer: list[Any] = []
-    if not as_json:
-        yield answer
-        return
-    sys.stdout.flush()
-    standard = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield answer
-    finally:
-        sys.stdout.flush()
-        os.dup2(standard, 1)
-        os.close(standard)
-        if answer:
-            print(json.dumps(answer[0], ensure_ascii=False, indent=2), flush=True)
-
-
-def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _families(named: list[str] | None) -> list[str]:
-    from beauty_models import params  # pydantic, which `beauty --help` does not need
-
-    return params.chosen(named)
-
-
 KEY_LIBRARIES = ("torch", "transformers", "dvc", "prefect", "mlflow")
+
+# Errors whose message is written for a person. The name of any other one is told with it.
+PLAIN_ERRORS = (ValueError, OSError, RuntimeError)
 
 
 def _version(wanted: bool) -> None:
-    """Print the version, the commit of the code where it is a clone, and the libraries that results depend on."""
+    """Print the version, the commit of a clone, and the libraries that results depend on."""
     if not wanted:
         return
     import subprocess
     from importlib.metadata import version
 
     root = Path(__file__).parents[1]
-    describe = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
     commit = ""
+    # Without .git of its own, git would tell the commit of a project that lies around this one.
     if (root / ".git").exists():
+        describe = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
         commit = subprocess.run(describe, capture_output=True, text=True).stdout.strip()
+    libraries = ", ".join(f"{name} {version(name)}" for name in KEY_LIBRARIES)
     print(f"beauty-models {version('beauty-models')}{f' ({commit})' if commit else ''}")
-    print(
-        f"Python {sys.version.split()[0]}, {', '.join(f'{n} {version(n)}' for n in KEY_LIBRARIES)}"
-    )
+    print(f"Python {sys.version.split()[0]}, {libraries}")
     raise typer.Exit
 
 
@@ -133,43 +89,41 @@ def retrain(
     from cli import edit
     from tasks.sources.fetch import check_source
 
-    with _answer(as_json) as answer:
-        wanted = _families(families)
+    with answering(as_json) as answer:
+        wanted = chosen(families)
         if source is not None:
-            check_source(source)
+            check_source(source)  # before params.yaml names a source that is not there
         changes = edit.from_source(families or [], source, edit.mapping(maps or []), profile)
+        # Last, so that a value that is set by hand wins over the one of a profile.
         changes |= edit.from_sets(sets or [])
-        if told := edit.apply(changes):
-            _log(
-                "\n".join(
-                    [
-                        "params.yaml changed (undo: git checkout params.yaml):",
-                        *(f"  {line}" for line in told),
-                    ]
-                )
-            )
-        from cli.show import outcome
-
-        failed = _run(wanted, answer)
-        if not as_json:
-            outcome(answer[0], wanted, failed is not None)
-        if failed:
-            raise failed
+        log_changes(edit.apply(changes))
+        _run_and_show(wanted, answer, as_json)
 
 
-def _run(families: list[str], answer: list[Any]) -> Exception | None:
-    """Put the outcome of a run into ``answer``; return the error when a part of it failed.
+def _run_and_show(families: list[str], answer: list[Any], as_json: bool) -> None:
+    """Retrain ``families`` and show what came of it, also where a part of it failed."""
+    from cli.show import outcome
 
-    With nothing to do and no server that should hear of it, the answer comes without starting Prefect.
-    """
+    error = run_flow(families, answer)
+    if not as_json:
+        outcome(answer[0], families, error is not None)
+    if error:
+        raise error
+
+
+def run_flow(families: list[str], answer: list[Any]) -> Exception | None:
+    """Put the outcome of a run into ``answer``; return the error when a part of it failed."""
     from cli.show import progress_display
     from flows import servers, settings
 
     settings.configure()
+    # With nothing to do, and no server that should hear of it, the answer comes without Prefect,
+    # whose import alone takes longer than DVC's answer.
     if servers.configured_api() is None:
         from tasks import pending
 
-        if (stages := pending.all_done(families)) is not None:
+        stages = pending.all_done(families)
+        if stages is not None:
             answer.append({"stages": stages, "registered": []})
             return None
     with servers.api(), progress_display() as on_event:
@@ -210,51 +164,76 @@ def init(
     from dataclasses import asdict
 
     from cli import edit
-    from cli import init as first
+    from cli import init as proposals
     from cli.show import lines
 
-    given = first.labels_of(labels or [])
+    classes = proposals.labels_of(labels or [])
     columns = edit.mapping(maps or [])
-    with _answer(as_json) as answer:
-        known = _families([family])[0] if family else None
-        delivery = first.look(source, _log)
-        proposal = first.propose(delivery, known, columns, given)
-        asking = not (yes or as_json)
-        if proposal.unknown and asking:
-            lines(first.lines(proposal))
-            given |= _ask_labels(proposal)
-            proposal = first.propose(delivery, known, columns, given)
-        if open_question := first.undecided(proposal):
-            raise ValueError(f"{source}: {open_question}")
-        changes = first.changes(proposal, profile)
+    # A program that reads JSON answers no questions: without --yes it gets the proposal alone.
+    asking = not (yes or as_json)
+    with answering(as_json) as answer:
+        proposal = _propose(source, family, columns, classes, asking)
+        changes = proposals.changes(proposal, profile)
         if not as_json:
-            lines(first.lines(proposal))
+            lines(proposals.lines(proposal))
         if asking and not _agreed("Write this to params.yaml?"):
             raise ValueError("nothing was written")
-        told = edit.apply(changes) if yes or asking else []
+        # A yes was given, on the command line or now.
+        changed = edit.apply(changes) if yes or asking else []
         command = f"beauty retrain {proposal.family}"
-        answer.append(asdict(proposal) | {"written": told, "next": command})
-        if told:
-            _log("\n".join(["params.yaml changed (undo: git checkout params.yaml):", *told]))
+        answer.append(asdict(proposal) | {"written": changed, "next": command})
+        log_changes(changed)
         if not as_json and not run:
             print(f"next: {command}")
+    # Below the first answer, so that with --json each of the two is one JSON text.
     if run and (yes or asking):
-        retrain([proposal.family], None, None, None, None, as_json)
+        with answering(as_json) as answer:
+            _run_and_show([proposal.family], answer, as_json)
 
 
-def _ask_labels(proposal: Any) -> dict[str, str]:
+def _propose(
+    source: str,
+    family: str | None,
+    columns: dict[str, str],
+    classes: dict[str, str],
+    asking: bool,
+) -> Any:
+    """Return the proposal for ``source``; the class of an unknown label is asked for.
+
+    Raises:
+        ValueError: something is still open, which the message says how to answer.
+    """
+    from cli import init as proposals
+    from cli.delivery import read_delivery
+    from cli.show import lines
+
+    # Told before a large delivery is read.
+    known = chosen([family])[0] if family else None
+    delivery = read_delivery(source, log_line)
+    proposal = proposals.propose(delivery, known, columns, classes)
+    if proposal.unknown and asking:
+        lines(proposals.lines(proposal))
+        classes = classes | _ask_labels(proposal.unknown)
+        # Anew, so that what was answered is checked and counted like the rest.
+        proposal = proposals.propose(delivery, known, columns, classes)
+    open_question = proposals.undecided(proposal)
+    if open_question:
+        raise ValueError(f"{source}: {open_question}")
+    return proposal
+
+
+def _ask_labels(unknown: dict[str, int]) -> dict[str, str]:
     """Ask for the class of each unknown value; return value → class."""
     from cli.init import IGNORE
 
+    classes = {}
     try:
-        return {
-            value: typer.prompt(
-                f"{value!r}, {count:,} rows: which class ({IGNORE} leaves them out)?"
-            )
-            for value, count in proposal.unknown.items()
-        }
+        for value, count in unknown.items():
+            question = f"{value!r}, {count:,} rows: which class ({IGNORE} leaves them out)?"
+            classes[value] = typer.prompt(question)
     except typer.Abort:
-        raise ValueError(f"no answer; say --label CLASS={next(iter(proposal.unknown))}") from None
+        raise ValueError(f"no answer; say --label CLASS={next(iter(unknown))}") from None
+    return classes
 
 
 def _agreed(question: str) -> bool:
@@ -270,14 +249,14 @@ def fetch(families: Families = None, as_json: Json = False) -> None:
     """Bring in new raw data and do nothing with it."""
     from tasks.sources.fetch import fetch as fetch_family
 
-    with _answer(as_json) as answer:
-        answer.append(
-            [
-                {"family": family, "changed": fetch_family(family, _log)}
-                for family in _families(families)
-            ]
-        )
-        for entry in [] if as_json else answer[0]:
+    with answering(as_json) as answer:
+        entries = []
+        for family in chosen(families):
+            entries.append({"family": family, "changed": fetch_family(family, log_line)})
+        answer.append(entries)
+        if as_json:
+            return
+        for entry in entries:
             print(f"{entry['family']}: {'new raw data' if entry['changed'] else 'nothing new'}")
 
 
@@ -287,40 +266,28 @@ def why(families: Families = None, as_json: Json = False) -> None:
     from tasks.pipeline.graph import graph
     from tasks.pipeline.staleness import stale_reasons
 
-    with _answer(as_json) as answer:
-        stages = graph(_families(families))
+    with answering(as_json) as answer:
+        stages = graph(chosen(families))
         reasons = stale_reasons(stages)
-        shown = [node for node in stages.values() if reasons[node.name] or not node.source]
-        answer.append(
-            [
+        rows = []
+        for node in stages.values():
+            because = reasons[node.name]
+            # Raw data that is as DVC knows it is no stage that anybody waits for.
+            if node.source and not because:
+                continue
+            rows.append(
                 {
-                    "stage": n.verb,
-                    "family": n.family,
-                    "stale": bool(reasons[n.name]),
-                    "because": reasons[n.name],
+                    "stage": node.verb,
+                    "family": node.family,
+                    "stale": bool(because),
+                    "because": because,
                 }
-                for n in shown
-            ]
-        )
+            )
+        answer.append(rows)
         if not as_json:
             from cli.show import reasons as show
 
-            show(answer[0])
-
-
-@app.command()
-def models(
-    family: Annotated[str | None, typer.Argument(show_default=False)] = None, as_json: Json = False
-) -> None:
-    """List the registered versions, newest first."""
-    from tasks.registry.registry import versions
-
-    with _answer(as_json) as answer:
-        answer.append(versions(_families([family])[0] if family else None))
-        if not as_json:
-            from cli.show import versions as show
-
-            show(answer[0])
+            show(rows)
 
 
 @app.command()
@@ -347,10 +314,11 @@ def evaluate(
     from cli import edit
     from tasks.evaluate import evaluate_on
 
-    with _answer(as_json) as answer:
-        known, columns = _families([family])[0], edit.mapping(maps or [])
+    with answering(as_json) as answer:
+        known = chosen([family])[0]
+        columns = edit.mapping(maps or [])
         ingest = edit.ingest_of(known, sets or [])
-        answer.append(evaluate_on(known, source, version, columns, _log, ingest))
+        answer.append(evaluate_on(known, source, version, columns, log_line, ingest))
         if not as_json:
             from cli.show import evaluation
 
@@ -366,82 +334,26 @@ def predict(
     ] = "champion",
     as_json: Json = False,
 ) -> None:
-    """Ask the champion, or another version. Further arguments are the family's own, such as --text TEXT or --file FILE."""
+    """Ask the champion, or another version.
+
+    Further arguments are the family's own, such as --text TEXT or --file FILE.
+    """
     from tasks.predict import predict as ask
 
-    with _answer(as_json) as answer:
-        answer.append(ask(_families([family])[0], context.args, version))
+    with answering(as_json) as answer:
+        answer.append(ask(chosen([family])[0], context.args, version))
         if not as_json:
             from cli.show import rows
 
             rows(answer[0])
 
 
-@app.command()
-def rollback(
-    family: Family,
-    to: Annotated[
-        int | None, typer.Option(help="The version; the champion before when not given.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Make an earlier version champion again."""
-    from tasks.registry.registry import rollback as move
-
-    with _answer(as_json) as answer:
-        answer.append(move(_families([family])[0], to))
-        if not as_json:
-            passed = "" if answer[0]["gate"].get("passed") else " (it had not passed the gate)"
-            print(f"{family}: version {answer[0]['version']} is champion{passed}")
-
-
-registry_app = typer.Typer(no_args_is_help=True, help="Save the local registry, and restore it.")
-app.add_typer(registry_app, name="registry")
-
-
-@registry_app.command()
-def backup(
-    file: Annotated[Path, typer.Argument(help="The archive to write, such as registry.zip.")],
-    as_json: Json = False,
-) -> None:
-    """Save the whole local registry, every version with its files, to one file."""
-    from tasks.registry.backup import backup as save
-
-    with _answer(as_json) as answer:
-        answer.append(save(file, _log))
-        if not as_json:
-            print(f"{file}: {answer[0]['bytes']:,} bytes; {_counted(answer[0])}")
-
-
-@registry_app.command()
-def restore(
-    file: Annotated[Path, typer.Argument(help="An archive of `beauty registry backup`.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Also where there are versions; they are moved aside.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Put a saved registry in the place of this checkout's."""
-    from tasks.registry.backup import restore as put_back
-
-    with _answer(as_json) as answer:
-        answer.append(put_back(file, force, _log))
-        if not as_json:
-            print(f"restored {_counted(answer[0])}; start `make ui` anew if it runs")
-            if aside := answer[0]["aside"]:
-                print(f"what stood there before is in {aside}")
-
-
-def _counted(saved: dict[str, Any]) -> str:
-    """Return in words which versions a backup holds, and which of them are damaged."""
-    counts = [f"{count} of {name}" for name, count in saved["versions"].items()]
-    told = f"versions: {', '.join(counts)}" if counts else "no versions"
-    if saved["damaged"]:
-        told += f"; NOT as they were registered: {', '.join(saved['damaged'])}"
-    return told
+# Without a name its commands are the app's own, listed in the help behind those above.
+app.add_typer(versions_app)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    """Do as Ctrl-C does, for which everything is prepared."""
     raise KeyboardInterrupt
 
 
@@ -454,31 +366,35 @@ def _call() -> int:
     except Exception as error:
         if os.environ.get("BEAUTY_TRACEBACK"):
             raise
-        kind = (
-            ""
-            if isinstance(error, ValueError | OSError | RuntimeError)
-            else f"{type(error).__name__} (BEAUTY_TRACEBACK=1 shows where): "
-        )
-        from tasks.secrets import redact
-
-        _log(f"error: {kind}{redact(str(error))}")
-        if "is not a git repository" in str(error):
-            _log(NO_GIT)
+        _tell(error)
         return 1
     return 0
 
 
+def _tell(error: Exception) -> None:
+    """Print what went wrong, without any secret in it, and the remedy where git is missing."""
+    from tasks.secrets import redact
+
+    kind = ""
+    if not isinstance(error, PLAIN_ERRORS):
+        kind = f"{type(error).__name__} (BEAUTY_TRACEBACK=1 shows where): "
+    log_line(f"error: {kind}{redact(str(error))}")
+    # DVC's own words, which name no remedy.
+    if "is not a git repository" in str(error):
+        log_line(NO_GIT)
+
+
 def main() -> None:
     """Run the command line; the console script ``beauty``."""
-    signal.signal(
-        signal.SIGTERM, _stop
-    )  # so that a terminated run stops its children as Ctrl-C does
+    # So that a run that is terminated stops its children, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _stop)
     code = _call()
     local = sys.modules.get("flows.local")
     if local is not None and local.prefect_is_stuck.is_set():
+        # The usual end would wait for Prefect's threads, which wait for a dead server.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # the usual end would wait for Prefect, which waits for a dead server
+        os._exit(code)
     sys.exit(code)
 
 

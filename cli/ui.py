@@ -1,7 +1,8 @@
-"""Show past and present runs: ``python -m cli.ui`` serves Prefect's and MLflow's pages on this machine only.
+"""Show past and present runs: ``python -m cli.ui`` serves Prefect's and MLflow's pages.
 
-Both read the project's ``.beauty`` folder. While they run, `flows.settings.configure` points new flow runs at this
-Prefect server, by way of ``.beauty/ui.json``. Ctrl-C stops both.
+On this machine only: neither asks who its reader is. Both read the project's ``.beauty`` folder.
+While they run, `flows.settings.configure` points new flow runs at this Prefect server, by way of
+``.beauty/ui.json``. Ctrl-C stops both.
 """
 
 from __future__ import annotations
@@ -26,18 +27,22 @@ START_S = 180.0  # a new database takes half a minute on a slow machine
 
 
 def _commands(prefect: int, mlflow: int) -> dict[str, list[str]]:
-    store, files = f"sqlite:///{STATE / 'mlflow.db'}", str(STATE / "mlartifacts")
     where = ["--host", HOST, "--port"]
+    mlflow_server = [sys.executable, "-m", "mlflow", "server", *where, str(mlflow)]
+    mlflow_server += ["--workers", "1"]
+    mlflow_server += ["--backend-store-uri", f"sqlite:///{STATE / 'mlflow.db'}"]
+    mlflow_server += ["--artifacts-destination", str(STATE / "mlartifacts")]
     return {
         "prefect": [sys.executable, "-m", "flows.server", *where, str(prefect)],
-        "mlflow": [sys.executable, "-m", "mlflow", "server", *where, str(mlflow), "--workers", "1",
-                   "--backend-store-uri", store, "--artifacts-destination", files],
-    }  # fmt: skip
+        "mlflow": mlflow_server,
+    }
 
 
 def _serve(name: str, command: list[str], stop: threading.Event) -> None:
+    """Run one server until it ends or ``stop`` is set, which its end sets for the other one."""
     log = STATE / "logs" / f"ui-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    # Line by line: whoever opens the log wants to see what happens now.
     with log.open("w", encoding="utf-8", buffering=1) as lines:
         try:
             ended = child.run(
@@ -59,7 +64,11 @@ def _ready(urls: list[str], stop: threading.Event) -> bool:
 
 
 def serve(prefect: int, mlflow: int) -> int:
-    """Serve Prefect's and MLflow's pages on the ports ``prefect`` and ``mlflow`` until stopped; return the exit code.
+    """Serve Prefect's and MLflow's pages until stopped; return the exit code.
+
+    Args:
+        prefect: port of Prefect's page.
+        mlflow: port of MLflow's page.
 
     Raises:
         ValueError: something else listens on one of the ports.

@@ -1,4 +1,4 @@
-"""The `beauty` command: what it prints where, what it does to params.yaml, and one run from nothing to a rolled back model."""
+"""The `beauty` command: what it prints where, what it does to params.yaml, and a whole run."""
 
 from __future__ import annotations
 
@@ -171,11 +171,13 @@ def test_another_source_does_not_keep_the_licence(copy: Path) -> None:
     [
         (
             "sentiment.finetune.lerning_rate=1",
-            r"no key sentiment\.finetune\.lerning_rate; did you mean sentiment\.finetune\.learning_rate",
+            r"no key sentiment\.finetune\.lerning_rate; "
+            r"did you mean sentiment\.finetune\.learning_rate",
         ),
         (
             "sentiment.learning_rate=1",
-            r"did you mean sentiment\.pretrain\.learning_rate or sentiment\.finetune\.learning_rate",
+            r"did you mean sentiment\.pretrain\.learning_rate "
+            r"or sentiment\.finetune\.learning_rate",
         ),
         ("sentimnt.finetune.epochs=1", "did you mean sentiment"),
         ("sentiment.finetune=1", "is a block"),
@@ -196,7 +198,8 @@ def test_profiles_and_maps_that_do_not_exist_are_explained(copy: Path) -> None:
         edit.from_profile("tiny", [])
     with pytest.raises(
         ValueError,
-        match=r"no key sentiment\.ingest\.columns\.txt; did you mean sentiment\.ingest\.columns\.text",
+        match=r"no key sentiment\.ingest\.columns\.txt; "
+        r"did you mean sentiment\.ingest\.columns\.text",
     ):
         edit.apply(edit.from_source(["sentiment"], None, edit.mapping(["txt=Review"])))
     with pytest.raises(ValueError, match="needs FIELD=COLUMN"):
@@ -304,7 +307,7 @@ def _with_other_labels(raw: Path, target: Path) -> None:
 def test_the_first_hour_as_the_docs_tell_it(
     copy: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From a CSV with names of its own to answers: the commands of docs/first-hour.md, with the toy profile for speed."""
+    """From a CSV with names of its own to answers: docs/first-hour.md with the toy profile."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     told = (ROOT / "docs/first-hour.md").read_text(encoding="utf-8")
     first, one, whole = [
@@ -340,7 +343,7 @@ def test_the_first_hour_as_the_docs_tell_it(
 def test_picture_families_from_nothing(
     copy: Path, family: str, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Retrained, asked and evaluated on a delivery, in real processes; a second run finds nothing to do."""
+    """Retrained, asked and evaluated on a delivery; a second run finds nothing to do."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     result = answer("retrain", family, "--profile", "toy", "--set", f"{family}.gate.floor=0.0")
     assert [(row["stage"], row["state"]) for row in result["stages"]] == [

@@ -1,4 +1,4 @@
-"""Models of others never run code here: not when a person says yes, not by open_clip's configuration, not as pickles."""
+"""Models of others never run code here: not after a yes, not by a configuration, not as pickles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`beauty init`: what a delivery is taken for, what is asked, what stops, and what then stands in params.yaml."""
+"""`beauty init`: what a delivery is taken for, what is asked, what stops, what is written."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import Image
 
 from beauty_models import params
 from cli import init
+from cli.delivery import read_delivery
 from tasks.sources import fetch, local
 
 ROOT = Path(__file__).parents[1]
@@ -127,7 +128,7 @@ def test_folders_of_garments_and_a_catalogue(project: Path) -> None:
             folder.mkdir(parents=True)
             for n in range(number):
                 Image.new("RGB", (40, 40), (n, 9, 9)).save(folder / f"{n}.png")
-    found = init.propose(init.look("garments", print), None, {}, {})
+    found = init.propose(read_delivery("garments", print), None, {}, {})
     assert found.family == "tryon" and found.labels == {
         "coat": {"folder": 11},
         "hat": {"folder": 11},
@@ -139,11 +140,11 @@ def test_folders_of_garments_and_a_catalogue(project: Path) -> None:
     Image.new("RGB", (40, 40)).save(shop / "a.jpg")
     rows = {"sku": ["1"], "name": ["hat"], "image": ["http://x/a.jpg?v=2"], "category": ["hats"]}
     pd.DataFrame(rows).to_csv(shop / "products.csv")
-    proposal = init.propose(init.look("shop", print), None, {}, {})
+    proposal = init.propose(read_delivery("shop", print), None, {}, {})
     assert proposal.family == "recommend"
     assert any("--family tryon" in note for note in proposal.notes)
     assert "products.csv: 1 of 1 pictures that it names are there" in proposal.notes
-    assert init.propose(init.look("shop", print), "tryon", {}, {}).family == "tryon"
+    assert init.propose(read_delivery("shop", print), "tryon", {}, {}).family == "tryon"
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared development data are not here")
@@ -158,7 +159,7 @@ def test_folders_of_garments_and_a_catalogue(project: Path) -> None:
     ],
 )
 def test_real_deliveries(project: Path, source: str, family: str) -> None:
-    proposal = init.propose(init.look(str(SHARED / source), print), None, {}, {})
+    proposal = init.propose(read_delivery(str(SHARED / source), print), None, {}, {})
     assert proposal.family == family and not init.undecided(proposal)
 
 

@@ -1,4 +1,4 @@
-"""params.yaml is edited in place: own data gets own settings, and what nobody named stays as it was."""
+"""params.yaml is edited in place: own data gets own settings, what nobody named stays."""
 
 from __future__ import annotations
 
@@ -154,3 +154,16 @@ def test_evaluate_takes_sets_of_ingest_alone() -> None:
     ):
         with pytest.raises(ValueError, match=r"evaluate takes sentiment\.ingest\.KEY only"):
             edit.ingest_of("sentiment", [other])
+
+
+def test_the_former_names_of_picture_settings_are_told(project: Path) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    former = text.replace("duplicate_hash_distance", "repeat_bits")
+    assert former != text
+    Path("params.yaml").write_text(former, encoding="utf-8")
+    for family in ("recommend", "tryon"):
+        with pytest.raises(ValueError, match="`repeat_bits` is now `duplicate_hash_distance`"):
+            params.load(family)
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="now tryon.ingest.pictures.duplicate_color_distance"):
+        edit.apply(edit.from_sets(["tryon.ingest.pictures.repeat_colour=1"]))

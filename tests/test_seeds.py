@@ -1,4 +1,4 @@
-"""bench.seeds on toy data: rows that the gate judges, seeds and precisions that really vary, and a run that goes on where it stood."""
+"""bench.seeds on toy data: rows that the gate judges, and a run that goes on where it stood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registered versions answer: in MLflow itself, to a program outside, and whole files by command."""
+"""Registered versions answer: in MLflow, to a program outside, and whole files by command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees: in 80 columns, in 60 and through a pipe nothing is cut, and every figure that is promised is there.
+"""What a person sees: in 80 columns, in 60 and through a pipe nothing is cut or missing.
 
 The figures are those of real runs of the families, tests/figures/FAMILY.json.
 """
@@ -36,7 +36,7 @@ def figures(family: str) -> dict[str, float]:
 
 
 def registered(family: str, metrics: dict[str, float], champion: bool = True) -> dict[str, Any]:
-    """Return what register returns for a model with these figures, judged by the family's own gate."""
+    """Return what register returns for a model with these figures, judged by its own gate."""
     rules = params.Gate.model_validate(params.read(ROOT / "params.yaml")[family]["gate"])
     verdict = gate.judge(rules, metrics, metrics if champion else None, 12 if champion else None)
     return {
@@ -58,9 +58,10 @@ def registered(family: str, metrics: dict[str, float], champion: bool = True) ->
 def screen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """Return a function that calls a screen at a width and returns what it printed; no line may be wider or cut.
+    """Return a function that calls a screen at a width and returns what it printed.
 
-    In less than 80 columns the command that is to be copied may be wider: the terminal wraps it, without a line break inside.
+    No line may be wider or cut. In less than 80 columns the command that is to be copied may be
+    wider: the terminal wraps it, without a line break inside.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -80,12 +81,12 @@ def screen(
 
 
 def solid(text: str) -> str:
-    """Return ``text`` without what folding puts between two lines, so that a folded word is found again."""
+    """Return ``text`` without white space, so that a folded word is found again."""
     return re.sub(r"\s+", "", text)
 
 
 def column(text: str, head: str) -> str:
-    """Return what stands below ``head`` in tables whose last column it is, folded words put together."""
+    """Return what stands below ``head``, the last column of tables, with folds taken out."""
     found, start = "", 0
     for line in text.splitlines():
         start = line.index(head) if line.rstrip().endswith(head) else start
@@ -152,14 +153,14 @@ def test_the_sentence_is_made_of_true_figures() -> None:
     }
     model = registered("sentiment", metrics, champion=False)
     assert words.worth(model) == (
-        "sentiment: of 100 reviews it gets 88 right, word counts (TF-IDF + logistic regression) 82; "
-        "it is the champion (version 13)."
+        "sentiment: of 100 reviews it gets 88 right, "
+        "word counts (TF-IDF + logistic regression) 82; it is the champion (version 13)."
     )
     metrics |= {"tfidf_logreg/accuracy": 0.875, "tfidf_logreg/macro_f1.margin_low": -0.01}
     model = registered("sentiment", metrics, champion=False)
     assert words.worth(model) == (
-        "sentiment: of 1000 reviews it gets 876 right, word counts (TF-IDF + logistic regression) 875; "
-        "it did not pass the gate and is kept as challenger (version 13)."
+        "sentiment: of 1000 reviews it gets 876 right, "
+        "word counts (TF-IDF + logistic regression) 875; it did not pass the gate and is kept as challenger (version 13)."
     )
 
 

@@ -1,4 +1,4 @@
-"""The pages: both are served on the ports that were asked for, know where their own server is, and end with the command."""
+"""The pages: both are served on the ports asked for, know their server, end with the command."""
 
 from __future__ import annotations
 

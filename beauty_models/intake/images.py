@@ -193,8 +193,11 @@ def near_duplicates(hashes: Sequence[PerceptualHash], rules: Pictures) -> list[i
     originals = []
     for index, candidate in enumerate(hashes):
         keys = [(low, candidate.bits >> low & mask) for low, mask in bands]
-        neighbors = sorted({kept for key in keys for kept in kept_in_band.get(key, ())})
-        original = next((i for i in neighbors if _repeats(candidate, hashes[i], rules)), -1)
+        neighbors: set[int] = set()
+        for key in keys:
+            neighbors.update(kept_in_band.get(key, ()))
+        # The earliest one, so that the answer does not depend on the bands.
+        original = next((i for i in sorted(neighbors) if _repeats(candidate, hashes[i], rules)), -1)
         originals.append(original)
         # Only kept pictures are compared with. Otherwise a chain of small differences would end
         # in a picture that its first link does not resemble.
@@ -211,8 +214,12 @@ def _bands(distance: int) -> list[tuple[int, int]]:
     pictures that share no band need not be compared (Manku et al. 2007).
     """
     count = min(distance + 1, HASH_BITS)
-    edges = [HASH_BITS * i // count for i in range(count + 1)]
-    return [(low, (1 << (high - low)) - 1) for low, high in zip(edges, edges[1:], strict=False)]
+    bands = []
+    for band in range(count):
+        low = HASH_BITS * band // count
+        high = HASH_BITS * (band + 1) // count
+        bands.append((low, (1 << (high - low)) - 1))
+    return bands
 
 
 def _repeats(a: PerceptualHash, b: PerceptualHash, rules: Pictures) -> bool:

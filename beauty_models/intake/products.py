@@ -77,7 +77,8 @@ def variations(cell: str) -> list[dict[str, str]]:
     cleaned = []
     for variant in variants:
         if isinstance(variant, dict):
-            cleaned.append({str(k).casefold(): clean(str(v)) for k, v in variant.items()})
+            pairs = variant.items()
+            cleaned.append({str(key).casefold(): clean(str(value)) for key, value in pairs})
     return cleaned
 
 

@@ -56,7 +56,8 @@ def check_rejected(
         f"{share:.0%} of the rows are rejected, ingest.max_rejected allows {limit:.0%}; "
         f"all of them are in {report}"
     ]
-    for reason, count in Counter(row.reason for row in rejected).most_common(LISTED_REASONS):
+    counts = Counter(row.reason for row in rejected)
+    for reason, count in counts.most_common(LISTED_REASONS):
         first = min(row for row in rejected if row.reason == reason)
         lines.append(f"  {count} times: {reason} (first in {first.file}, row {first.row})")
     if remedy:

@@ -233,9 +233,12 @@ def _backdrop(background: str, side: int, rng: np.random.Generator) -> Image.Ima
     tilt = rng.uniform(-0.3, 0.3)
     horizon = rng.uniform(0.45, 0.9)
     # A steep logistic function instead of a line: a photo's edge is not one pixel wide.
-    edge = (1 / (1 + np.exp(-40 * (down + tilt * across - horizon))))[..., None]
-    light = (1 + 0.25 * (rng.uniform(-1, 1) * across + rng.uniform(-1, 1) * down))[..., None]
-    room = (wall * (1 - edge) + floor * edge) * light + rng.normal(0, 6, (side, side, 1))
+    below = -40 * (down + tilt * across - horizon)
+    edge = (1 / (1 + np.exp(below)))[..., None]
+    lamp = rng.uniform(-1, 1) * across + rng.uniform(-1, 1) * down
+    light = (1 + 0.25 * lamp)[..., None]
+    grain = rng.normal(0, 6, (side, side, 1))
+    room = (wall * (1 - edge) + floor * edge) * light + grain
     return Image.fromarray(np.clip(room, 0, 255).astype(np.uint8))
 
 
@@ -256,7 +259,8 @@ def _placement(background: str, rng: np.random.Generator) -> Affine:
     # Every number is drawn whatever the background, so that the order of the draws is one.
     angle = looseness * rng.uniform(-0.35, 0.35)  # radians
     scale = rng.uniform(0.92, 1.0) - looseness * rng.uniform(0.05, 0.3)
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation = np.array([[cos, -sin], [sin, cos]])
     stretch = np.diag([1 + 0.06 * rng.uniform(-1, 1), 1 + 0.06 * rng.uniform(-1, 1)])
     turn = rotation * scale @ stretch
     # The middle of the unit square stays where it is but for a shift.

@@ -138,6 +138,7 @@ def decode(content: bytes, name: str) -> str:
 
 def delimiter_of(header: str) -> str:
     """Return the delimiter that cuts ``header`` into most cells; `NO_DELIMITER` when none does."""
+    # By csv, so that a comma within quotes does not count.
     best = max(DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
     return best if best in header else NO_DELIMITER
 
@@ -341,9 +342,10 @@ def pick(columns: Sequence[str], mapping: dict[str, list[str]]) -> dict[str, str
     by_name = {str(column).strip().casefold(): str(column) for column in reversed(columns)}
     picked = {}
     for field, names in mapping.items():
-        existing = [name.casefold() for name in names if name.casefold() in by_name]
-        if existing and by_name[existing[0]]:
-            picked[field] = by_name[existing[0]]
+        for name in map(str.casefold, names):
+            if by_name.get(name):
+                picked[field] = by_name[name]
+                break
     return picked
 
 
@@ -357,6 +359,7 @@ def text_column(rows: pd.DataFrame, taken: Iterable[str] = ()) -> str:
     for column in rows.columns:
         cells = rows[column]
         length = float(cells.str.len().mean())
+        # An id is distinct, too, but short; a category is long, but the same in many rows.
         distinct = cells.nunique() > len(cells) / 2
         numbers = cells.str.fullmatch(r"[\d\s.:/-]*").all()
         if column not in taken and distinct and not numbers and length > longest:
@@ -373,7 +376,7 @@ def label_columns(
     Where some hold at least two of ``words`` (meaning → words that can hardly mean anything else),
     only those are returned.
     """
-    known = {word for synonyms in words.values() for word in synonyms}
+    known = set().union(*words.values())
     candidates = []
     certain = []
     for column in rows.columns:
@@ -381,6 +384,7 @@ def label_columns(
         if column in taken or not 2 <= len(values) <= min(MOST_LABELS, len(rows) / 2):
             continue
         candidates.append(str(column))
+        # One word may be chance: "good" is a condition as well as a verdict.
         if len(known & values) >= 2:
             certain.append(str(column))
     return certain or candidates

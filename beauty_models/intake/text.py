@@ -76,11 +76,13 @@ def shingles(text: str) -> NDArray[np.int64]:
     """
     padded = _bare(text).ljust(SHINGLE, "\0")
     points = np.frombuffer(padded.encode("utf-32-le"), dtype="<u4").astype(np.int64)
-    return np.unique(points[:-2] << 42 | points[1:-1] << 21 | points[2:])
+    first, second, third = points[:-2], points[1:-1], points[2:]
+    return np.unique(first << 42 | second << 21 | third)
 
 
 def _ranks(sets: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
     """Return each set as sorted ranks, the rarest shingle of all first; similarity is unchanged."""
+    # np.concatenate refuses an empty list.
     if not sets:
         return []
     values, places, counts = np.unique(
@@ -118,7 +120,9 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> list[int]:
         # least ceil(threshold·n) members, so also one of the n - ceil(threshold·n) + 1 rarest.
         least_shared = math.ceil(threshold * len(members) - ROUNDING)
         prefix = members[: len(members) - least_shared + 1].tolist()
-        sharing = {kept for member in prefix for kept in kept_with.get(member, ())}
+        sharing: set[int] = set()
+        for member in prefix:
+            sharing.update(kept_with.get(member, ()))
         candidates = np.array(sorted(sharing), dtype=np.int64)
         # Bitmap filter (Sandes et al. 2020): two sketches differ in no more bits than the sets do
         # in members, and sets that similar differ in no more than this many.

@@ -1,4 +1,7 @@
-"""``python -m bench.game_day``: play the faults, one table at the end, exit code 1 if the project did not come back whole."""
+"""``python -m bench.game_day``: play the faults, with one table at the end.
+
+The exit code is 1 if the project did not come back whole.
+"""
 
 from __future__ import annotations
 
@@ -42,17 +45,17 @@ def _play(game: Game, only: list[str] | None) -> list[dict[str, Any]]:
             continue
         began = time.monotonic()
         try:
-            state, what = "ok", fault(game)
+            state, outcome = "ok", fault(game)
         except SkippedError as reason:
-            state, what = "skipped", str(reason)
+            state, outcome = "skipped", str(reason)
         except FaultError as error:
-            state, what = "FAILED", str(error)
+            state, outcome = "FAILED", str(error)
         except Exception as error:  # the game itself: the other faults are still played
             traceback.print_exc()
-            state, what = "FAILED", f"the game broke: {error}"
+            state, outcome = "FAILED", f"the game broke: {error}"
         seconds = round(time.monotonic() - began, 1)
-        print(f"{fault.__name__}: {state} after {seconds} s: {what}", flush=True)
-        rows.append({"fault": fault.__name__, "state": state, "what": what, "seconds": seconds})
+        print(f"{fault.__name__}: {state} after {seconds} s: {outcome}", flush=True)
+        rows.append({"fault": fault.__name__, "state": state, "what": outcome, "seconds": seconds})
     return rows
 
 

@@ -1,7 +1,7 @@
-"""The faults: each hurts a fresh copy of the scratch project, and returns what it saw in a few words.
+"""The faults: each hurts a fresh copy of the scratch project, and returns in words what it saw.
 
-A fault that this machine cannot play (no root, no tool) raises `SkippedError`; one after which the project is not whole raises
-`FaultError`.
+A fault that this machine cannot play (no root, no tool) raises `SkippedError`; one after which the
+project is not whole raises `FaultError`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SkippedError(Exception):
 
 
 class Game:
-    """What the faults share: a template, the weights of an undisturbed run, a folder and a source of chance."""
+    """What the faults share: a template, the weights of an undisturbed run, a folder, a seed."""
 
     def __init__(
         self, template: Project, weights: dict[str, str], folder: Path, seed: int, kills: int
@@ -59,7 +59,10 @@ class Game:
 
 @contextmanager
 def small_disk(place: Path, size: str) -> Iterator[None]:
-    """Mount an empty file system of ``size`` at ``place``; what is written to it stays when it grows, not afterwards."""
+    """Mount an empty file system of ``size`` at ``place``.
+
+    What is written to it stays when it grows, not afterwards.
+    """
     place.mkdir(parents=True, exist_ok=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True
@@ -193,8 +196,8 @@ def killed_stage(game: Game) -> str:
     stage.kill()
     gate.unlink()
     finished = project.finish(run)
-    told = finished.output.lower()
-    if "kill" not in told or "memory" not in told:
+    output = finished.output.lower()
+    if "kill" not in output or "memory" not in output:
         raise FaultError(
             f"says neither killed nor what may have killed it: {finished.last_lines()}"
         )
@@ -306,7 +309,7 @@ def clock_jumps(game: Game) -> str:
 
 
 def state_deleted_between(game: Game) -> str:
-    """.beauty is deleted between two runs: the registry is a new one, the model is not trained again."""
+    """.beauty is deleted between two runs: a new registry, the model is not trained again."""
     project = game.fresh("state-between")
     if project.run("retrain").code:
         raise FaultError("the first run failed")
@@ -333,7 +336,10 @@ def state_deleted_during(game: Game) -> str:
 
 
 def kills(game: Game) -> str:
-    """kill -9 of the whole run's parent at random moments, evaluate and register included, until all kills are used."""
+    """kill -9 of the run's parent at random moments, until all kills are used.
+
+    Evaluate and register are among what is hit.
+    """
     done, cycle, moments = 0, 0, []
     while done < game.kills:
         cycle += 1
@@ -368,7 +374,7 @@ def _timed(project: Project) -> float:
 
 
 def two_clones(game: Game) -> str:
-    """Two clones, one DVC remote, one MLflow server: both train another model and register it at once, five times."""
+    """Two clones, one DVC remote, one MLflow server: both register at once, five times."""
     remote = game.folder / "remote"
     with _mlflow(game.folder / "mlflow") as address:
         clones = [game.fresh(f"clone-{name}", MLFLOW_TRACKING_URI=address) for name in "ab"]

@@ -1,4 +1,4 @@
-"""The scratch project that is hurt: a clone of this checkout whose only family is `swatch`, and what must hold of it."""
+"""The scratch project that is hurt, a clone whose only family is `swatch`, and what must hold."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ with servers.api():
 
 @dataclass
 class Project:
-    """A scratch project in ``folder``; ``extra`` are environment variables of everything it runs."""
+    """A scratch project in ``folder``; ``extra`` are environment variables of all that it runs."""
 
     folder: Path
     extra: dict[str, str] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class Project:
         return self._start(self.command(*arguments), **options)
 
     def run_sharing(self) -> Finished:
-        """Run the flow as a deployment with ``share`` does: it pulls what other machines made, and pushes."""
+        """Run the flow as a deployment with ``share`` does: with pull and push."""
         return self.finish(self._start([sys.executable, "-c", SHARING]))
 
     def _start(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
@@ -106,7 +106,7 @@ class Project:
 
     @property
     def log(self) -> Path:
-        """Where the output of the last started command lies (beside the project, not on its disk)."""
+        """Where the output of the last command lies: beside the project, not on its disk."""
         return self.folder.with_name(self.folder.name + ".log")
 
     def command(self, *arguments: str) -> list[str]:
@@ -131,15 +131,15 @@ class Project:
 
     def processes(self) -> list[psutil.Process]:
         """Return every living process that this project started, whoever its parent is now."""
-        found = []
+        processes = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 if (
                     process.environ().get(MARK) == self.mark
                     and process.status() != psutil.STATUS_ZOMBIE
                 ):
-                    found.append(process)
-        return found
+                    processes.append(process)
+        return processes
 
     def wait_for_stage(self, verb: str, process: subprocess.Popen[str]) -> psutil.Process:
         """Return the process of the stage ``verb`` once it runs.
@@ -189,7 +189,10 @@ class Project:
         ).stdout.strip()
 
     def change(self, stage: str, key: str, value: Any) -> None:
-        """Set a value of the family's block in params.yaml; this process does not know the family and cannot check it."""
+        """Set a value of the family's block in params.yaml.
+
+        It is not checked: this process does not know the family.
+        """
         file = self.folder / "params.yaml"
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         content["families"][FAMILY][stage][key] = value
@@ -205,7 +208,7 @@ def scratch_params() -> dict[str, Any]:
 
 
 def make_template(place: Path) -> Project:
-    """Clone this checkout, as it is with its uncommitted changes, to ``place`` with `swatch` alone."""
+    """Clone this checkout with its uncommitted changes to ``place``, with `swatch` alone."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(place)], check=True)
     listed = subprocess.run(
         ["git", "ls-files", "-m", "-o", "--exclude-standard"],
@@ -237,7 +240,10 @@ def copy(template: Project, place: Path, extra: dict[str, str] | None = None) ->
 
 
 def check_message(finished: Finished, *words: str) -> None:
-    """Require that a failed run said what failed in words for a person: an ``error:``, no traceback, all of ``words``."""
+    """Require that a failed run said what failed in words for a person.
+
+    That is an ``error:``, no traceback, and all of ``words``.
+    """
     if finished.code == 0:
         raise FaultError("the run claims success")
     if "Traceback (most recent call last)" in finished.output:
@@ -252,8 +258,8 @@ def check_message(finished: Finished, *words: str) -> None:
 def check_whole(project: Project, weights: dict[str, str], champions: Sequence[int] = (1,)) -> None:
     """Require what must hold after every fault and one more run to the end.
 
-    One champion and no other version beside ``champions``; the weights of an undisturbed run, bit by bit; a clean
-    ``dvc status``; no process left.
+    One champion and no other version beside ``champions``; the weights of an undisturbed run, bit
+    by bit; a clean ``dvc status``; no process left.
     """
     last = project.run("retrain")
     if last.code:
@@ -268,11 +274,11 @@ def check_whole(project: Project, weights: dict[str, str], champions: Sequence[i
 
 
 def check_registry(project: Project, numbers: Sequence[int]) -> None:
-    """Require that exactly the versions ``numbers`` are registered and that one of them is champion."""
+    """Require that exactly the versions ``numbers`` are registered, one of them champion."""
     versions = project.versions()
-    found = sorted(version["version"] for version in versions)
-    if found != sorted(numbers):
-        raise FaultError(f"registered are versions {found}, not {sorted(numbers)}")
+    registered = sorted(version["version"] for version in versions)
+    if registered != sorted(numbers):
+        raise FaultError(f"registered are versions {registered}, not {sorted(numbers)}")
     champions = [version for version in versions if "champion" in version["aliases"]]
     if len(champions) != 1:
         raise FaultError(f"{len(champions)} champions")

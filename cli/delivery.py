@@ -1,0 +1,147 @@
+"""What lies at a source, as ``beauty init`` sees it: tables, pictures, and the family they suit."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from beauty_models.intake import images, tables
+from beauty_models.intake.provenance import ABOUT
+from cli import edit
+from tasks.sources import fetch, local, s3
+from tasks.sources.manifest import is_data_file
+from tasks.state import STATE, OnLine
+
+# Folders of pictures that are parts of the data, not classes.
+PARTS = {"train", "training", "validation", "valid", "val", "test"}
+
+
+@dataclass
+class Delivery:
+    """What lies at a source: its tables, read, and the paths of its pictures and other files."""
+
+    source: str
+    tables: dict[str, tables.Table] = field(default_factory=dict)
+    pictures: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+def read_delivery(source: str, log_line: OnLine) -> Delivery:
+    """Return what lies at ``source``; of an S3 prefix only the tables are downloaded.
+
+    Raises:
+        ValueError: nothing is there, or a table cannot be read.
+    """
+    kind = fetch.source_kind(source)
+    if kind in edit.DRAWN:
+        raise ValueError(f"{source}: needs no settings; `beauty retrain` runs it")
+    delivery = Delivery(source)
+    if kind == "local":
+        for path, file in local.find_files(source):
+            _add(delivery, path, file)
+        return delivery
+    connection = s3.client()
+    objects = [item for item in s3.list_objects(connection, source) if is_data_file(item.path)]
+    readable = [item for item in objects if _suffix(item.path) in tables.SUFFIXES]
+    STATE.mkdir(parents=True, exist_ok=True)
+    # Only looked at: `beauty retrain` fetches the delivery as a whole, with a manifest.
+    with tempfile.TemporaryDirectory(dir=STATE, prefix="init-") as temporary:
+        folder = Path(temporary) / "tables"
+        folder.mkdir()
+        s3.download(connection, readable, folder, Path(temporary) / "parts", log_line)
+        # Within the block: the tables are read here, and their files end with it.
+        for item in objects:
+            _add(delivery, item.path, folder / item.path)
+    return delivery
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def _add(delivery: Delivery, path: str, file: Path) -> None:
+    """Put one file where it belongs."""
+    if PurePosixPath(path).name in ABOUT:
+        return
+    if _suffix(path) in images.SUFFIXES:
+        delivery.pictures.append(path)
+    elif _suffix(path) not in tables.SUFFIXES:
+        delivery.others.append(path)
+    else:
+        # A shop without cross-sells exports the header of that table all the same.
+        try:
+            delivery.tables[path] = tables.read(file)
+        except tables.EmptyTableError:
+            delivery.others.append(path)
+
+
+def pick(table: tables.Table, block: dict[str, Any], maps: dict[str, str]) -> dict[str, str]:
+    """Return field → column by the names that params.yaml lists, or by the user's."""
+    names: dict[str, list[str]] = dict(block["ingest"]["columns"])
+    # The user's word alone: another column may have one of the known names, and be the wrong one.
+    for field_name, column in maps.items():
+        names[field_name] = [column]
+    return tables.pick(list(table.rows.columns), names)
+
+
+def class_folders(delivery: Delivery) -> Counter[str]:
+    """Return class → pictures, a class being the folder in which pictures lie."""
+    folders = [PurePosixPath(path).parent.name for path in delivery.pictures]
+    return Counter(name for name in folders if name and name.casefold() not in PARTS)
+
+
+def suitable_families(
+    delivery: Delivery, blocks: dict[str, Any], maps: dict[str, str]
+) -> dict[str, str]:
+    """Return family → why, the likeliest first."""
+    # Family → table → the fields for which the table has a column of a known name.
+    fields: dict[str, dict[str, set[str]]] = {}
+    for family, block in blocks.items():
+        fields[family] = {}
+        for path, table in delivery.tables.items():
+            fields[family][path] = set(pick(table, block, maps))
+    reasons: dict[str, str] = {}
+    for path, known in fields.get("recommend", {}).items():
+        if {"sku", "image"} <= known and known & {"name", "description"} and delivery.pictures:
+            reasons["recommend"] = f"{path} has SKUs, texts and the names of pictures"
+    # A catalogue has texts, too, and often a rating: it is no table of reviews for that.
+    if "recommend" not in reasons:
+        reasons |= _as_reviews(delivery, fields.get("sentiment", {}))
+    reasons |= _as_garments(delivery, fields.get("tryon", {}))
+    folders = class_folders(delivery)
+    # Beside tables folders may be anything, so they decide only where nothing else does.
+    if "tryon" in blocks and len(folders) > 1 and (not delivery.tables or not reasons):
+        reasons["tryon"] = f"its pictures lie in {len(folders)} folders, one per class"
+    return reasons
+
+
+def _as_reviews(delivery: Delivery, fields: dict[str, set[str]]) -> dict[str, str]:
+    """Return why ``delivery`` suits sentiment, by known columns or else by a column of texts."""
+    reasons = {}
+    for path, known in fields.items():
+        label = _first_of(("label", "rating"), known)
+        if "text" in known and label:
+            reasons["sentiment"] = f"{path} has texts and their {label}"
+    if reasons or delivery.pictures:
+        return reasons
+    for path, table in delivery.tables.items():
+        if tables.text_column(table.rows):
+            reasons["sentiment"] = f"{path} has a column of texts and no pictures lie beside it"
+    return reasons
+
+
+def _as_garments(delivery: Delivery, fields: dict[str, set[str]]) -> dict[str, str]:
+    """Return why ``delivery`` suits tryon, by a label beside texts or pictures."""
+    reasons = {}
+    for path, known in fields.items():
+        label = _first_of(("fit", "class"), known)
+        if label and known & {"text", "image"}:
+            reasons["tryon"] = f"{path} has a {label} column"
+    return reasons
+
+
+def _first_of(names: tuple[str, ...], known: set[str]) -> str:
+    return next((name for name in names if name in known), "")
