@@ -200,7 +200,10 @@ class Project:
 
 
 def scratch_params() -> dict[str, Any]:
-    """Return the content of params.yaml: `swatch` alone, with a checkpoint after every step, so that a kill meets one often."""
+    """Return the content of params.yaml: `swatch` alone.
+
+    With a checkpoint after every step, so that a kill meets one often.
+    """
     content = yaml.safe_load((ROOT / f"tests/{FAMILY}.yaml").read_text(encoding="utf-8"))
     for stage in ("pretrain", "finetune"):
         content[FAMILY][stage]["checkpoint_minutes"] = 1e-6
