@@ -1,14 +1,17 @@
 """Run one stage of one family: ``python -m beauty_models finetune sentiment``.
 
-This is the command dvc.yaml holds. It gives the stage the paths that its argument names stand for, seeds every random
-generator, and writes what the stage returns to ``metrics/<family>/<stage>.json``, what `dvc metrics show` shows of it to
-``metrics/<family>/brief/<stage>.json``, and the curves of a training to ``metrics/<family>/curves/<stage>``. ``--raw``, ``--data`` and so on put a
-path elsewhere (then no metrics file is written unless ``--metrics`` says where); ``--params`` reads another file.
+This is the command dvc.yaml holds. It gives the stage the paths that its argument names stand for,
+seeds every random generator, and writes what the stage returns to
+``metrics/<family>/<stage>.json``, what `dvc metrics show` shows of it to
+``metrics/<family>/brief/<stage>.json``, and the curves of a training to
+``metrics/<family>/curves/<stage>``. ``--raw``, ``--data`` and so on put a path elsewhere (then no
+metrics file is written unless ``--metrics`` says where); ``--params`` reads another file.
 
-``python -m beauty_models predict sentiment --model DIR …`` prints what the family's ``predict`` returns as JSON (``--model -``
-reads the folder's name from standard input, when the libraries are loaded);
-``starter`` and ``toy`` write the family's packaged and generated raw data to ``--raw``; ``code`` writes which code each stage
-runs to ``build/<family>/code``, on which dvc.yaml's stages depend.
+``python -m beauty_models predict sentiment --model DIR …`` prints what the family's ``predict``
+returns as JSON (``--model -`` reads the folder's name from standard input, when the libraries are
+loaded); ``starter`` and ``toy`` write the family's packaged and generated raw data to ``--raw``;
+``code`` writes which code each stage runs to ``build/<family>/code``, on which dvc.yaml's stages
+depend.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-# OpenMP threads that wait by spinning make a stage 15 times slower when anything else uses a core; give up the core soon.
+# OpenMP threads that wait by spinning make a stage 15 times slower when anything else uses a core;
+# give up the core soon.
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -52,8 +56,8 @@ def run(
 ) -> families.Metrics:
     """Run ``stage`` of ``family`` and write its metrics.
 
-    ``places`` overrides where a path name lies. Metrics go to ``metrics``, or to the family's usual file when nothing
-    was put elsewhere.
+    ``places`` overrides where a path name lies. Metrics go to ``metrics``, or to the family's usual
+    file when nothing was put elsewhere.
 
     Raises:
         ValueError: a mistake of the user's, in words for them.
@@ -79,8 +83,8 @@ def run(
     strange = [f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value)]
     if strange:
         raise ValueError(
-            f"{stage}: {', '.join(strange)}: not a number that a model can be judged by; the stage's output is "
-            "not to be used. Look at its learning rates, its precision and the data"
+            f"{stage}: {', '.join(strange)}: not a number that a model can be judged by; the "
+            "stage's output is not to be used. Look at its learning rates, its precision and the data"
         )
     figures = {name: float(value) for name, value in figures.items()}
     if metrics:
@@ -91,9 +95,10 @@ def run(
 
 
 def _record(stage: str, family: str, figures: families.Metrics, output: Path) -> None:
-    """Write all figures, the headline and, of a stage that trains, the curves, where dvc.yaml says they are.
+    """Write all figures, the headline and a training's curves to where dvc.yaml says they are.
 
-    Pretraining without an epoch leaves no history, and its curves are an empty folder: DVC wants what it is promised.
+    Pretraining without an epoch leaves no history, and its curves are an empty folder: DVC wants
+    what it is promised.
     """
     folder = Path("metrics") / family
     write_json(folder / f"{stage}.json", figures)
@@ -104,7 +109,7 @@ def _record(stage: str, family: str, figures: families.Metrics, output: Path) ->
 
 
 def _write_curves(folder: Path, history: Any) -> None:
-    """Write one table per figure of ``history``, which DVC plots over its first column, ``step`` or ``epoch``.
+    """Write one table per figure of ``history``; DVC plots it over ``step`` or ``epoch``.
 
     ``history`` is a list of rows, or one such list for each of several trainings by name.
     """
@@ -123,7 +128,10 @@ def _write_curves(folder: Path, history: Any) -> None:
 
 
 def _folder_of_caller() -> Path:
-    """Return the folder that standard input names. When standard input ends, its owner is gone: this process ends, too."""
+    """Return the folder that standard input names.
+
+    When standard input ends, its owner is gone: this process ends, too.
+    """
     name = sys.stdin.buffer.readline().decode().rstrip("\n")
     if not name:
         raise SystemExit(1)
@@ -138,7 +146,7 @@ def _folder_of_caller() -> Path:
 
 
 def _predict(family: str, model: Path, arguments: list[str]) -> Any:
-    """Return the family's own answer, or with ``--file`` the answers to its rows or what became of them.
+    """Return the family's own answer, or with ``--file`` what became of the file's rows.
 
     Standard output is for the answer alone: bars and lines of a log go to standard error.
     """
@@ -165,7 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--params", type=Path, default=params.PARAMS_FILE)
     parser.add_argument("--metrics", type=Path)
     options, rest = parser.parse_known_args(arguments)
-    # Which paths there are, the family says. No abbreviations: what follows may be an argument of predict.
+    # Which paths there are, the family says. No abbreviations: the rest may be predict's arguments.
     paths = argparse.ArgumentParser(prog=parser.prog, add_help=False, allow_abbrev=False)
     for name in families.places(options.family):
         paths.add_argument(f"--{name}", type=Path)

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 Metrics = dict[str, float]
-"""Flat figures of a stage. Those of a baseline are named ``baseline/metric``; an interval is ``metric.low``, ``metric.high``."""
+"""Flat figures of a stage. Those of a baseline are named ``baseline/metric``.
+
+An interval is ``metric.low``, ``metric.high``.
+"""
 
 STAGES = {"ingest": "data", "pretrain": "pretrained", "finetune": "model", "evaluate": "report"}
-"""Stage that every family has → the path name it writes; the others that its signature names, it reads.
+"""Stage that every family has → the path name it writes; others of its signature it reads.
 
-A family with more of them (an export for the edge, a distillation) says so by ``OPTIONAL_STAGES`` in its ``__init__``,
-a dict of the same form; params.yaml's ``stages`` switches them on. The module is called as the stage is.
+A family with more of them (an export for the edge, a distillation) says so by ``OPTIONAL_STAGES``
+in its ``__init__``, a dict of the same form; params.yaml's ``stages`` switches them on. The module
+is called as the stage is.
 """
 
 MODULES = {"ingest": "data"}
@@ -38,7 +42,10 @@ COMMON_HEADLINES = {
 
 
 class Wording(NamedTuple):
-    """How screens speak of a family's models; each family's ``__init__`` holds one as ``WORDING``."""
+    """How screens speak of a family's models.
+
+    Each family's ``__init__`` holds one as ``WORDING``.
+    """
 
     figure: str  # what the sentence tells: a share of 1 among evaluate's figures
     sentence: str  # the model's side of it, with {right} of {of}
@@ -103,12 +110,15 @@ def wording(family: str) -> Wording:
 
 
 def in_words(family: str, name: str) -> str:
-    """Return what a figure or a baseline of the family is called in words, or its name where it has none."""
+    """Return what a figure or a baseline of the family is called in words, else its name."""
     return wording(family).names.get(name) or COMMON_NAMES.get(name, name)
 
 
 NOT_APPLICABLE = "not_applicable"
-"""``NAME/not_applicable`` in evaluate.json: the data lack what the baseline NAME needs, so nothing was measured."""
+"""``NAME/not_applicable`` in evaluate.json.
+
+The data lack what the baseline NAME needs, so nothing was measured.
+"""
 
 
 def compared(metric: str, metrics: Metrics) -> list[str]:
@@ -129,7 +139,9 @@ def strongest(
 def lead(
     metric: str, metrics: Metrics, baseline: str, larger_is_better: bool = True
 ) -> float | None:
-    """Return by how much the model is better than ``baseline`` at least: above 0 it is surely better.
+    """Return by how much the model is better than ``baseline`` at least.
+
+    Above 0 it is surely better.
 
     ``margin`` is the model's metric minus the baseline's, so where smaller is better the upper end
     of its interval is the least lead. None where no such margin was measured.
@@ -141,11 +153,12 @@ def lead(
 
 
 def headline(stage: str, family: str, figures: Metrics) -> Metrics:
-    """Return the few of a stage's ``figures`` that DVC shows side by side, under names that all families share.
+    """Return the few of a stage's ``figures`` that DVC shows, under names that families share.
 
-    A column of ``dvc metrics show`` is a name, so names of their own would make the table as wide as there are families.
-    Where a score has baselines, ``baseline`` is the strongest one's, ``lead`` the least lower bound of the lead over any.
-    A score is a figure of which more is better. The gate has no say here: a stage's output depends on its own params alone.
+    A column of ``dvc metrics show`` is a name, so names of their own would make the table as wide
+    as there are families. Where a score has baselines, ``baseline`` is the strongest one's,
+    ``lead`` the least lower bound of the lead over any. A score is a figure of which more is
+    better. The gate has no say here: a stage's output depends on its own params alone.
     """
     chosen = COMMON_HEADLINES.get(stage, {}) | wording(family).headlines.get(stage, {})
     found = {short: figures[name] for short, name in chosen.items() if name in figures}
@@ -160,7 +173,7 @@ def headline(stage: str, family: str, figures: Metrics) -> Metrics:
 
 
 def path(name: str, family: str) -> Path:
-    """Return where the path called ``name`` (raw, code, data, pretrained, model, report, …) lies for ``family``."""
+    """Return where the path called ``name`` (raw, code, data, …, see `places`) lies."""
     return Path("data/raw") / family if name == "raw" else Path("build") / family / name
 
 

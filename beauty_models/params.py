@@ -1,4 +1,7 @@
-"""A typed, closed view of params.yaml: every value comes from the file, an unknown or missing key is an error."""
+"""A typed, closed view of params.yaml.
+
+Every value comes from the file, an unknown or missing key is an error.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 class Section(BaseModel):
     """A block of params.yaml: frozen, no defaults, numbers are finite.
 
-    Keys that the class does not name are refused. Those that it once named stand in ``RENAMED``,
-    so that a params.yaml from before is told the new name instead of one unknown and one missing key.
+    Keys that the class does not name are refused. Those that it once named stand in ``RENAMED``, so
+    that a params.yaml from before is told the new name instead of one unknown and one missing key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -136,7 +139,8 @@ def _size(node: Any, above: tuple[int, ...], known: dict[int, int], place: str) 
 
     Args:
         above: the ids of the containers that ``node`` lies in.
-        known: id → size of the containers that were counted before; aliases of one object are counted once.
+        known: id → size of the containers that were counted before; aliases of one object are
+            counted once.
         place: the key of ``node``, for messages.
 
     Raises:
@@ -195,7 +199,10 @@ def text(file: Path = PARAMS_FILE) -> str:
 
 @lru_cache(maxsize=4)
 def _content(written: str, file: Path) -> dict[str, Any]:
-    """Return what ``written``, the text of ``file``, holds; kept, as one run reads the same text many times."""
+    """Return what ``written``, the text of ``file``, holds.
+
+    Kept, as one run reads the same text many times.
+    """
     try:
         content = yaml.load(written, Loader=_Loader)
         size = _size(content, (), {}, "")
@@ -221,8 +228,9 @@ def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
     """Return the family blocks of ``file``, unchecked.
 
     Raises:
-        ValueError: the file is missing, is not UTF-8 or YAML, names a key twice, has an alias within the block that it
-            stands for, `LARGEST` values or more with its aliases written out, or no ``families`` mapping.
+        ValueError: the file is missing, is not UTF-8 or YAML, names a key twice, has an alias
+            within the block that it stands for, `LARGEST` values or more with its aliases written
+            out, or no ``families`` mapping.
     """
     content = _content(text(file).removeprefix("\ufeff"), file)
     families: dict[str, Any] = deepcopy(content["families"])
@@ -235,8 +243,8 @@ def stages(file: Path = PARAMS_FILE) -> dict[str, list[str]]:
     dvc.yaml makes one stage of each pair. A stage that no family of the file has needs no mention.
 
     Raises:
-        ValueError: as `read`; a stage that a family of the file has is not listed (``[]`` switches it off), or a family is
-            listed under a stage that it has not.
+        ValueError: as `read`; a stage that a family of the file has is not listed (``[]`` switches
+            it off), or a family is listed under a stage that it has not.
     """
     blocks = read(file)
     switched = _content(text(file).removeprefix("\ufeff"), file).get("stages") or {}
@@ -247,14 +255,15 @@ def stages(file: Path = PARAMS_FILE) -> dict[str, list[str]]:
     for stage, able in offered.items():
         if not isinstance(switched, dict) or not isinstance(switched.get(stage), list):
             raise ValueError(
-                f"{file}: needs `stages: {{{stage}: [{', '.join(sorted(able))}]}}` beside `families:`, "
-                f"or `{stage}: []` to leave that stage out"
+                f"{file}: needs `stages: {{{stage}: [{', '.join(sorted(able))}]}}` beside "
+                f"`families:`, or `{stage}: []` to leave that stage out"
             )
     for stage, listed in switched.items():
         for family in listed:
             if family not in blocks:
                 raise ValueError(
-                    f"{file}: stages.{stage}: there is no block families.{family}; take it out of the list"
+                    f"{file}: stages.{stage}: there is no block families.{family}; "
+                    "take it out of the list"
                 )
             if family not in offered.get(stage, []):
                 raise ValueError(f"{file}: stages.{stage}: {family} has no stage of that name")
@@ -276,7 +285,8 @@ def check(family: str, block: dict[str, Any], file: Path = PARAMS_FILE) -> Any:
     """Return the family's ``Params`` for ``block``.
 
     Raises:
-        ValueError: naming the file, the full key and what is wrong with its value, one line per key.
+        ValueError: naming the file, the full key and what is wrong with its value, one line per
+            key.
     """
     params: type[Section] = import_module(f"beauty_models.{family}").Params
     return _checked(params, block, f"{file}: families.{family}")

@@ -1,4 +1,7 @@
-"""docs/adding-a-family.md is true: its commands, run as they stand there, make a family that goes from ingest to champion."""
+"""docs/adding-a-family.md is true.
+
+Its commands, run as they stand there, make a family that goes from ingest to champion.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ def blocks() -> list[str]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a checkout of this project as it is now, with its uncommitted changes, and nothing run in it."""
+    """Make a checkout of this project as it is now, with its uncommitted changes, and nothing run
+    in it.
+    """
     place = tmp_path_factory.mktemp("checkout") / "project"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -48,7 +53,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def typed(commands: str, place: Path) -> str:
-    """Run ``commands`` in ``place`` as a person would, each of which must succeed; return what was printed."""
+    """Run ``commands`` in ``place`` as a person would, each of which must succeed.
+
+    Return what was printed.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     kept.pop("MLFLOW_TRACKING_URI", None)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -1,4 +1,6 @@
-"""The walls of the house: params, profiles, signatures, dvc.yaml, imports and the README agree with each other."""
+"""The walls of the house: params, profiles, signatures, dvc.yaml, imports and the README agree with
+each other.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def imports(file: Path) -> set[str]:
 
 
 def closure(file: Path, seen: set[Path]) -> set[Path]:
-    """Return ``file`` and every file of this project that it imports, directly or not, package files included."""
+    """Return ``file`` and every file of this project that it imports, directly or not, package
+    files included.
+    """
     if file in seen:
         return seen
     seen.add(file)
@@ -361,7 +365,10 @@ def test_no_pickle_and_no_remote_code() -> None:
 
 
 def test_every_from_pretrained_refuses_code_that_comes_with_a_model() -> None:
-    """One door, `backbones.loading.from_pretrained`; whoever else loads by that name says the same there."""
+    """One door, `backbones.loading.from_pretrained`.
+
+    Whoever else loads by that name says the same there.
+    """
     found = 0
     for file in [f for layer in (*FORBIDDEN, "bench") for f in (ROOT / layer).rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -404,7 +411,8 @@ def test_readme_commands_exist() -> None:
 
 
 def test_importing_the_command_loads_nothing_heavy() -> None:
-    script = "import cli.main, sys; print([m for m in ('torch', 'prefect', 'mlflow', 'dvc', 'pandas', 'boto3') if m in sys.modules])"
+    heavy = ("torch", "prefect", "mlflow", "dvc", "pandas", "boto3")
+    script = f"import cli.main, sys; print([m for m in {heavy} if m in sys.modules])"
     assert (
         subprocess.run(
             [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True

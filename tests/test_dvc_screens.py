@@ -1,4 +1,6 @@
-"""What DVC shows of a run: a table of headline figures that fits a screen, and the curves of every training."""
+"""What DVC shows of a run: a table of headline figures that fits a screen, and the curves of every
+training.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ EPOCHS = [
 
 
 def recorded(family: str, histories: dict[str, object]) -> None:
-    """Record all stages of ``family`` as the command does after a run with the figures of a real one."""
+    """Record all stages of ``family`` as the command does after a run with the figures of a real
+    one.
+    """
     evaluated = json.loads((ROOT / "tests/figures" / f"{family}.json").read_text(encoding="utf-8"))
     recorded_figures = {**FIGURES, "export": EXPORTED, "evaluate": evaluated}
     for stage in families.stages(family):
@@ -102,7 +106,10 @@ def test_plots_are_the_curves_of_every_training(project: Path) -> None:
 def test_dvc_keeps_the_curves_of_a_stage_that_trained_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With no epochs there are no curves: the folder is empty, and DVC must be able to keep and restore it."""
+    """With no epochs there are no curves.
+
+    The folder is empty, and DVC must be able to keep and restore it.
+    """
     monkeypatch.chdir(tmp_path)
     code = (
         "from pathlib import Path; from beauty_models.__main__ import _write_curves; "

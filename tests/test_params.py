@@ -1,4 +1,7 @@
-"""What params.yaml may not hold: numbers that are none, aliases without an end, values that no code can take."""
+"""What params.yaml may not hold.
+
+Numbers that are none, aliases without an end, values that no code can take.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The exported classifier answers without torch, as the model does, and is float32 where int8 would cost too much."""
+"""The exported classifier answers without torch, as the model does, and is float32 where int8 would
+cost too much.
+"""
 
 from __future__ import annotations
 
@@ -52,12 +54,16 @@ def texts(count: int, seed: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a model that was never trained, and texts that it labelled itself: any change of a class costs macro-F1."""
+    """Make a model that was never trained, and texts that it labelled itself.
+
+    Any change of a class costs macro-F1.
+    """
     place = tmp_path_factory.mktemp("exported")
     torch.manual_seed(1)
     small_sentiment(place / "model")
     classifier = load(place / "model")
-    # Half of the texts of each class, many of them close to the other one: int8 is sure to change some.
+    # Half of the texts of each class, many of them close to the other one: int8 is sure to change
+    # some.
     logits = np.log(classifier.predict(texts(400, 1), "", "float32").probabilities)
     with torch.no_grad():
         classifier.sentiment.bias[1] -= float(np.median(logits[:, 1] - logits[:, 0]))

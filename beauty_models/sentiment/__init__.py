@@ -144,7 +144,9 @@ class Export(Section):
     """The model as ONNX for answers without torch, in int8 where that is good enough."""
 
     seed: Seed
-    texts: Positive  # of validation, by which int8 is judged, and of test, on which it is measured, at most
+    texts: (
+        Positive  # at most, of validation (int8 is judged) and of test (what is kept is measured)
+    )
     tolerance: Annotated[float, Field(ge=0)]  # of macro-F1, that int8 may cost
     timed: Positive  # texts of which each is answered alone, on one thread
 

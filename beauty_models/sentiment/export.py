@@ -1,8 +1,9 @@
-"""For the edge: the classifier as one ONNX file in int8, which onnxruntime answers with, without torch.
+"""For the edge: the classifier as one ONNX file in int8, for answers without torch.
 
-``exported/`` holds ``model.onnx`` (token ids and mask → calibrated probabilities and, where the data had them, the states
-of the aspects), ``tokenizer.json`` for the ``tokenizers`` library, ``classifier.json`` (classes, aspects, precision) and
-``backbone.json`` with the licence of the weights. The family's README shows the five lines that ask it.
+``exported/`` holds ``model.onnx`` (token ids and mask → calibrated probabilities and, where the
+data had them, the states of the aspects), ``tokenizer.json`` for the ``tokenizers`` library,
+``classifier.json`` (classes, aspects, precision) and ``backbone.json`` with the licence of the
+weights. The family's README shows the five lines that ask it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class _Probabilities(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        """Return probabilities [n, classes] and, where the model has aspects, their states [n, aspects, 4]."""
+        """Return probabilities [n, classes] and, with aspects, their states [n, aspects, 4]."""
         sentiment, aspects = self.classifier(input_ids, attention_mask.bool())
         probabilities = torch.softmax(sentiment / self.classifier.temperature, -1)
         if not self.classifier.aspects:
@@ -92,7 +93,7 @@ def _write_float32(classifier: Classifier, file: Path) -> None:
     ids = torch.full((2, 7), int(classifier.tokenizer.pad_token_id))
     mask = torch.ones_like(ids)
     sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    # A name that a module has, such as "aspect", would stand twice in the graph, and onnxruntime refuses that.
+    # A module's name, such as "aspect", would stand twice in the graph: onnxruntime refuses that.
     outputs = ["probabilities", "aspect_states"] if classifier.aspects else ["probabilities"]
     torch.onnx.export(
         _Probabilities(classifier).eval(),
@@ -110,9 +111,12 @@ def _write_float32(classifier: Classifier, file: Path) -> None:
 
 
 def _write_int8(float32: Path, file: Path) -> None:
-    """Write the weights of ``float32`` in 8 bits, a scale per output channel; activations are quantised as they come."""
+    """Write the weights of ``float32`` in 8 bits, a scale per output channel.
+
+    Activations are quantised as they come.
+    """
     model = onnx.load(float32)
-    # The shapes that torch noted are those of before; the quantiser takes its own for a contradiction.
+    # The quantiser would take its own shapes for a contradiction of those that torch noted.
     del model.graph.value_info[:]
     plain = file.with_suffix(".plain.onnx")
     onnx.save(model, plain)
@@ -170,16 +174,18 @@ def _megabytes(*files: Path) -> float:
 
 
 def export(*, data: Path, model: Path, exported: Path, params: Export) -> Metrics:
-    """Write ``model`` as ONNX to ``exported``, in int8 unless that costs more than ``params.tolerance``.
+    """Write ``model`` as ONNX to ``exported``, in int8 where that costs at most the tolerance.
 
-    The float32 file must answer as the model does. Validation texts decide whether int8 is good enough, test texts
-    measure what was kept: macro-F1, agreement with the model, size, and the time of an answer on one thread.
+    The float32 file must answer as the model does. Validation texts decide whether int8 is good
+    enough, test texts measure what was kept: macro-F1, agreement with the model, size, and the time
+    of an answer on one thread.
 
     Returns:
         The figures; those that begin with ``model_`` are the model's own, in torch and float32.
 
     Raises:
-        ValueError: the exported file answers otherwise than the model, or there is no text to try it on.
+        ValueError: the exported file answers otherwise than the model, or there is no text to try
+            it on.
     """
     classifier = load(model)
     validation = _sample(data / "validation.parquet", params.texts, params.seed)
@@ -203,8 +209,8 @@ def export(*, data: Path, model: Path, exported: Path, params: Export) -> Metric
         difference = float(np.abs(plain - answers.probabilities).max())
         if difference > CLOSE:
             raise ValueError(
-                f"export: the ONNX file's probabilities differ from the model's by up to {difference:.3g}; "
-                "nothing was exported. Another `pretrain.base` may be exported rightly"
+                "export: the ONNX file's probabilities differ from the model's by up to "
+                f"{difference:.3g}; nothing was exported. Another `pretrain.base` may be exported rightly"
             )
         int8 = folder / "int8.onnx"
         _write_int8(float32, int8)
@@ -214,7 +220,8 @@ def export(*, data: Path, model: Path, exported: Path, params: Export) -> Metric
         cost = _macro_f1(validation, plain) - _macro_f1(validation, quantised)
         if cost > params.tolerance:
             log_line(
-                f"export: int8 costs {cost:.4f} of macro-F1, more than tolerance: float32 is exported"
+                f"export: int8 costs {cost:.4f} of macro-F1, more than tolerance; "
+                "float32 is exported"
             )
             kept.replace(float32)
         else:
@@ -231,7 +238,7 @@ def export(*, data: Path, model: Path, exported: Path, params: Export) -> Metric
 def _measure(
     classifier: Classifier, model: Path, folder: Path, test: pd.DataFrame, params: Export
 ) -> Metrics:
-    """Return the figures of the exported ``folder`` beside those of the model that it was made from."""
+    """Return the figures of the exported ``folder`` beside those of its model."""
     small = OnnxClassifier(folder)
     texts = test["text"].tolist()
     probabilities = small.predict(texts)

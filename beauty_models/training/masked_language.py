@@ -191,9 +191,9 @@ def train(
     per_epoch = -(-len(rows) // params.batch)
     body = list(model.base_model.parameters())
     in_body = {id(p) for p in body}
-    # The head begins untrained and needs a rate of its own: 3e-4 for both ended at 7.08 nats, that of
-    # word frequencies, and ruined the body; 2e-3 and 1e-4 came to 5.68 (docs/results.md). Its output
-    # layer is the embedding itself, which is in the body.
+    # The head begins untrained and needs a rate of its own: 3e-4 for both ended at 7.08 nats, that
+    # of word frequencies, and ruined the body; 2e-3 and 1e-4 came to 5.68 (docs/results.md). Its
+    # output layer is the embedding itself, which is in the body.
     head = [p for p in model.parameters() if id(p) not in in_body]
     groups = [
         {"params": body, "lr": params.learning_rate},

@@ -108,9 +108,9 @@ class FusionClassifier(Towers):
         self.config = config
         self.temperatures = temperatures or {}
         self.label_counts = [len(head["labels"]) for head in config.heads]
-        # Names of the modules are those of saved weights. In their order the weights begin at random
-        # and the norm of all gradients is summed (ParameterDict sorts a dict by its keys), so that
-        # another order would train another model.
+        # Names of the modules are those of saved weights. In their order the weights begin at
+        # random and the norm of all gradients is summed (ParameterDict sorts a dict by its keys),
+        # so that another order would train another model.
         self.norms = nn.ModuleDict()
         missing = {}
         for name, width in self.widths.items():

@@ -1,7 +1,8 @@
-"""swatch: does this lipstick swatch look matt or glossy? The smallest family, to be copied when a new one is made.
+"""swatch: does this lipstick swatch look matt or glossy? The smallest family, to be copied.
 
-Its two measured numbers tell matt from glossy only together (an exclusive or), so that a linear baseline is at chance
-and a small network is not: the gate passes on every processor, and a whole run takes seconds.
+Its two measured numbers tell matt from glossy only together (an exclusive or), so that a linear
+baseline is at chance and a small network is not: the gate passes on every processor, and a whole
+run takes seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ class Ingest(Section):
 
 
 class Training(Section):
-    """What pretraining and fine-tuning share: the optimizer's settings, and how often a checkpoint is written."""
+    """What pretraining and fine-tuning share.
+
+    The optimizer's settings, and how often a checkpoint is written.
+    """
 
     seed: Seed
     steps: Positive

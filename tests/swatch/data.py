@@ -1,4 +1,4 @@
-"""ingest: the measured table → a train, a validation and a frozen test part, and the rows that could not be taken."""
+"""ingest: the measured table → train, validation and a frozen test, and what was rejected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def _reason(row: pd.Series) -> str:
 
 
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
-    """Split ``raw/swatches.csv`` by a hash of each row; write one Parquet file per part to ``data``.
+    """Split ``raw/swatches.csv`` by a hash of each row.
+
+    Write one Parquet file per part to ``data``.
 
     Returns:
         ``kept`` and ``rejected``, in rows.

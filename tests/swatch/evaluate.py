@@ -1,4 +1,4 @@
-"""Evaluation: accuracy beside two baselines on the frozen test split, with paired bootstrap intervals."""
+"""Evaluation: accuracy beside two baselines on the frozen test split, with paired intervals."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
     """Score ``model`` and the baselines on ``data/test.parquet``; write a page to ``report``.
 
     Returns:
-        ``accuracy`` with its interval; for each baseline ``NAME/accuracy`` and the model's margin over it. The gate
-        reads these names.
+        ``accuracy`` with its interval; for each baseline ``NAME/accuracy`` and the model's margin
+        over it. The gate reads these names.
     """
     train = pd.read_parquet(data / "train.parquet")
     test = pd.read_parquet(data / "test.parquet")

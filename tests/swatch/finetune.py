@@ -17,7 +17,9 @@ from beauty_models.training.optimization import Optimization
 
 
 def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> Metrics:
-    """Train the classifier on ``data/train.parquet``, starting from ``pretrained``; save it to ``model``.
+    """Train the classifier on ``data/train.parquet``, starting from ``pretrained``.
+
+    Save it to ``model``.
 
     Returns:
         ``validation_accuracy``.

@@ -1,4 +1,4 @@
-"""The network: an encoder that a denoising autoencoder (pretraining) and a classifier (fine-tuning) share."""
+"""The network: one encoder for a denoising autoencoder (pretraining) and for a classifier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from beauty_models.training.finite import require_finite
 
 
 class SwatchNet(nn.Module):
-    """Measurements [batch, 2] → logits of the classes [batch, 2], or the measurements again [batch, 2]."""
+    """Measurements [batch, 2] → logits of the classes [batch, 2], or the measurements again."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -41,7 +41,8 @@ class SwatchNet(nn.Module):
         """Return the probabilities of the classes [n, 2] for the rows of ``frame``.
 
         Raises:
-            ValueError: the network holds NaN: its greatest class would be the first one, and nobody would hear of it.
+            ValueError: the network holds NaN: its greatest class would be the first one, and nobody
+                would hear of it.
         """
         probabilities: torch.Tensor = self(inputs(frame)).softmax(-1)
         require_finite(probabilities, "swatch: the probabilities")

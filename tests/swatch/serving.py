@@ -1,4 +1,7 @@
-"""A saved model that stays loaded and answers tables: for MLflow, and for ``beauty predict swatch --file IN --out OUT``."""
+"""A saved model that stays loaded and answers tables.
+
+For MLflow, and for ``beauty predict swatch --file IN --out OUT``.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,10 @@ ROWS = 600
 
 
 def starter(*, raw: Path) -> None:
-    """Write ``swatches.csv`` to ``raw``: glossy where shine and depth, from −1 to 1, have the same sign."""
+    """Write ``swatches.csv`` to ``raw``.
+
+    Glossy where shine and depth, from −1 to 1, have the same sign.
+    """
     rng = np.random.default_rng(0)
     measured = rng.uniform(-1, 1, size=(ROWS, len(MEASURED)))
     same_sign = (measured[:, 0] > 0) == (measured[:, 1] > 0)
@@ -25,5 +28,6 @@ def starter(*, raw: Path) -> None:
     write_json(raw / "LICENSE.json", {"license": "Apache-2.0", "commercial_use": True})
 
 
-# Other families have larger data to show and smaller data to test; here the starter is small enough for both.
+# Other families have larger data to show and smaller data to test; here the starter is small enough
+# for both.
 toy = starter
