@@ -84,7 +84,8 @@ def run(
     if strange:
         raise ValueError(
             f"{stage}: {', '.join(strange)}: not a number that a model can be judged by; the "
-            "stage's output is not to be used. Look at its learning rates, its precision and the data"
+            "stage's output is not to be used. Look at its learning rates, its precision and the "
+            "data"
         )
     figures = {name: float(value) for name, value in figures.items()}
     if metrics:

@@ -1,10 +1,11 @@
 """Make the pictures of docs/images of a run that really takes place: ``python docs/pictures.py``.
 
-The commands of ``beauty`` run, each in a terminal of 80 columns, in a scratch clone of this checkout's last commit, or with
-``--project DIR`` in a project that has been trained before; what they print becomes an SVG, and chromium makes a PNG of it
-(``apt install chromium``). The run goes to Prefect and MLflow as ``make ui`` serves them, and their pages of it are
-photographed. ``--only pages`` photographs the pages of the project's last run alone, and ``--only screens`` leaves them out.
-Fonts with Chinese characters (``apt install fonts-noto-cjk``) are needed for the examples.
+The commands of ``beauty`` run, each in a terminal of 80 columns, in a scratch clone of this
+checkout's last commit, or with ``--project DIR`` in a project that has been trained before; what
+they print becomes an SVG, and chromium makes a PNG of it (``apt install chromium``). The run goes
+to Prefect and MLflow as ``make ui`` serves them, and their pages of it are photographed. ``--only
+pages`` photographs the pages of the project's last run alone, and ``--only screens`` leaves them
+out. Fonts with Chinese characters (``apt install fonts-noto-cjk``) are needed for the examples.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ def draw(target: Path, command: list[str], printed: str) -> None:
 
 
 def photograph(address: str, target: Path, width: int, height: int) -> None:
-    """Store a picture of the page at ``address`` in the PNG file ``target``: at least ``width`` by ``height`` pixels of it."""
+    """Store a picture of the page at ``address`` in the PNG file ``target``.
+
+    At least ``width`` by ``height`` pixels of it.
+    """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit("error: chromium is not installed: apt install chromium")
@@ -117,7 +121,9 @@ def crop(file: Path, width: int, height: int, colours: int) -> None:
 
 @contextmanager
 def served(project: Path) -> Iterator[dict[str, str]]:
-    """Serve the project's Prefect and MLflow while the block runs, unless somebody does; yield their addresses.
+    """Serve the project's Prefect and MLflow while the block runs, unless somebody does.
+
+    Yield their addresses.
 
     Raises:
         RuntimeError: they do not come up.
@@ -151,7 +157,9 @@ def ask(url: str, body: dict[str, Any] | None = None) -> Any:
 
 
 def story_page(prefect: str) -> tuple[str, int]:
-    """Return the address of the newest story that tells of a new model, and how many pixels high it is."""
+    """Return the address of the newest story that tells of a new model, and how many pixels high it
+    is.
+    """
     wanted = {"artifacts": {"key": {"any_": ["retrain"]}}, "sort": "CREATED_DESC"}
     for found in ask(f"{prefect}/api/artifacts/filter", wanted):
         if "| this model |" in found["data"]:

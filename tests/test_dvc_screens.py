@@ -51,7 +51,7 @@ def recorded(family: str, histories: dict[str, object]) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a project with this repository's dvc.yaml and all families' figures the current folder."""
+    """Make a project with our dvc.yaml and all families' figures the current folder."""
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, name)

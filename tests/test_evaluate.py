@@ -1,4 +1,6 @@
-"""Scores against scikit-learn and by hand, baselines that learn, pages that are safe, needs that add up."""
+"""Scores against scikit-learn and by hand, baselines that learn, pages that are safe, needs that
+add up.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ BAD = ["awful rash, never again", "很差，过敏", "awful smell", "太差了 �
 
 
 def frame(n: int, seed: int = 0, **columns) -> pd.DataFrame:
-    """Return ``n`` rows in the schema of ingest; the label follows from the words, price is negative in negative texts."""
+    """Return ``n`` rows in the schema of ingest.
+
+    The label follows from the words, price is negative in negative texts.
+    """
     random = np.random.default_rng(seed)
     label = random.integers(0, 2, n)
     aspects = [
@@ -54,7 +59,9 @@ def frame(n: int, seed: int = 0, **columns) -> pd.DataFrame:
 
 
 def reader(right: float = 1.0, aspects: list[str] = ASPECTS) -> SimpleNamespace:
-    """Return a stand-in for the classifier that knows the words and errs on every text whose number is past ``right`` percent."""
+    """Return a stand-in for the classifier that knows the words and errs on every text whose number
+    is past ``right`` percent.
+    """
 
     def predict(texts, title=""):
         good = np.array([any(word in text for word in ("lovely", "好")) for text in texts])
@@ -319,7 +326,8 @@ def test_example_is_the_sentence_that_says_it():
 
 def test_words_stand_in_for_aspects(tmp_path):
     texts = [
-        f"{('shampoo', 'lipstick')[i % 2]} {('leaking', 'crumbling')[i % 2] if i % 4 < 2 else 'gorgeous'} 包装 {i}"
+        f"{('shampoo', 'lipstick')[i % 2]} "
+        f"{('leaking', 'crumbling')[i % 2] if i % 4 < 2 else 'gorgeous'} 包装 {i}"
         for i in range(200)
     ]
     rows = frame(

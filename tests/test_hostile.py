@@ -133,7 +133,11 @@ LOADS: dict[str, tuple[Callable[[Path], Path], Spring, Callable[[Path], object]]
     "text tokenizer": (text_folder, spring_tokenizer, lambda f: text_backbones.load(str(f))),
     "image network": (image_folder, spring_config, lambda f: vision.load(str(f))),
     "image processor": (image_folder, spring_processor, lambda f: vision.load(str(f))),
-    "open_clip network": (clip_folder, spring_config, lambda f: openclip.load_pretrained(f"local-dir:{f}")),
+    "open_clip network": (
+        clip_folder,
+        spring_config,
+        lambda folder: openclip.load_pretrained(f"local-dir:{folder}"),
+    ),
     "open_clip tokenizer": (
         clip_folder,
         spring_tokenizer,

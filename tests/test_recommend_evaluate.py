@@ -1,4 +1,6 @@
-"""Retrieval figures by hand and against brute force, baselines that learn and do not peek, reports that are whole and safe."""
+"""Retrieval figures by hand and against brute force, baselines that learn and do not peek, reports
+that are whole and safe.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,9 @@ def folder(path, sizes: dict[str, int] = SIZES, extra: bool = True, **changes):
 
 
 def embedder(blind: bool = False) -> SimpleNamespace:
-    """Return a stand-in for the recommender that sees the colour and the kind, or nothing but noise."""
+    """Return a stand-in for the recommender that sees the colour and the kind, or nothing but
+    noise.
+    """
     random = np.random.default_rng(5)
 
     def rows(codes: np.ndarray) -> np.ndarray:
@@ -384,7 +388,7 @@ def test_ridge_and_neighbours_learn_colours(tmp_path):
 
 
 def test_baselines_do_not_learn_from_the_test_part(tmp_path):
-    """Other captions on the test items change what is asked, not what the baselines have learned."""
+    """Other captions on the test items change what is asked, not what the baselines learned."""
     one = catalog.read(folder(tmp_path / "one", extra=False))
     strange = [[{"kind": "name", "language": "en", "text": f"zebra {i}"}] for i in range(24)]
     other = catalog.read(folder(tmp_path / "other", extra=False, captions=strange))

@@ -1,4 +1,7 @@
-"""recommend's ingest on shop exports, clean, dirty and hostile: what becomes an item, what is rejected and why."""
+"""recommend's ingest on shop exports, clean, dirty and hostile.
+
+What becomes an item, what is rejected and why.
+"""
 
 from __future__ import annotations
 
@@ -116,8 +119,14 @@ def test_plain_shop_table(tmp_path: Path) -> None:
 
 
 def test_magento_export_without_map(tmp_path: Path) -> None:
-    header = "sku,product_type,categories,name,description,price,base_image,additional_attributes,configurable_variations"
-    description = "You will love the warm &amp; soft one.<br />&bull; Light green heathered hoodie.<br />&bull; Machine wash."
+    header = (
+        "sku,product_type,categories,name,description,price,base_image,"
+        "additional_attributes,configurable_variations"
+    )
+    description = (
+        "You will love the warm &amp; soft one.<br />&bull; Light green heathered hoodie."
+        "<br />&bull; Machine wash."
+    )
     path = "Default Category/Women/Tops/Hoodies,Default Category/Collections/New"
     parent = [
         "WH01",

@@ -1,4 +1,7 @@
-"""recommend's losses, closed-form start, caches and the saved folder: numbers that arithmetic or open_clip itself can check."""
+"""recommend's losses, closed-form start, caches and the saved folder.
+
+Numbers that arithmetic or open_clip itself can check.
+"""
 
 from __future__ import annotations
 
@@ -354,7 +357,8 @@ model.eval()
 with torch.no_grad():
     text = model.encode_text(tokenizer(["red dress", "hat"]), normalize=True)
     image = model.encode_image(preprocess(Image.open(sys.argv[2])).unsqueeze(0), normalize=True)
-print(json.dumps({"text": text.tolist(), "image": image.tolist(), "modules": sorted(m for m in sys.modules if m.startswith("beauty"))}))
+modules = sorted(m for m in sys.modules if m.startswith("beauty"))
+print(json.dumps({"text": text.tolist(), "image": image.tolist(), "modules": modules}))
 """
 
 

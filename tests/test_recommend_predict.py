@@ -1,4 +1,7 @@
-"""What people ask a saved recommender, rightly and wrongly: pictures, texts, histories, filters, boards."""
+"""What people ask a saved recommender, rightly and wrongly.
+
+Pictures, texts, histories, filters, boards.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ def photos() -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory, photos):
-    """Return the folder of a small recommender that was never trained; its pictures still tell each other apart."""
+    """Return the folder of a small recommender that was never trained.
+
+    Its pictures still tell each other apart.
+    """
     folder = tmp_path_factory.mktemp("recommend")
     rows = []
     for sku, jpeg in photos.items():

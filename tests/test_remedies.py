@@ -1,4 +1,7 @@
-"""What a user's mistake is answered with: an option that can be pasted, with the user's own values."""
+"""What a user's mistake is answered with.
+
+An option that can be pasted, with the user's own values.
+"""
 
 from __future__ import annotations
 

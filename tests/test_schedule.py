@@ -24,6 +24,8 @@ import pytest
 import yaml
 from processes import ROOT, clean_environment, prefect_server, running, until
 
+from beauty_models import families
+
 EVERY_S = 20  # of the schedule that is added beside the weekly one
 FAMILY = "sentiment"
 ENDED = ("Completed", "Failed", "Crashed")
@@ -150,8 +152,7 @@ def test_a_schedule_fires_by_itself_and_a_worker_brings_it_to_its_end(
     assert first["state_name"] == "Completed", log.read_text(errors="replace")[-5000:]
     assert first["auto_scheduled"], "nobody started it"
     tasks = site.post("task_runs/filter", {"flow_runs": {"id": {"any_": [first["id"]]}}})
-    stages = ("ingest", "pretrain", "finetune", "evaluate")
-    chain = ["fetch", *stages, "register"]
+    chain = ["fetch", *families.stages(FAMILY), "register"]
     expected = {**{f"{verb}@{FAMILY}": "Completed" for verb in chain}, "pull": "Completed"}
     assert {t["name"]: t["state_name"] for t in tasks} == {**expected, "push": "Completed"}
     models = run([sys.executable, "-m", "cli.main", "models", "--json"], site.repository, site.env)

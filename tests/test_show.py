@@ -160,7 +160,8 @@ def test_the_sentence_is_made_of_true_figures() -> None:
     model = registered("sentiment", metrics, champion=False)
     assert words.worth(model) == (
         "sentiment: of 1000 reviews it gets 876 right, "
-        "word counts (TF-IDF + logistic regression) 875; it did not pass the gate and is kept as challenger (version 13)."
+        "word counts (TF-IDF + logistic regression) 875; it did not pass the gate and is kept as "
+        "challenger (version 13)."
     )
 
 

@@ -119,7 +119,10 @@ def test_a_stage_that_runs_imports_recorded_code_alone(trained: tuple[str, Path]
 
 
 def test_learns_its_toy_data(trained: tuple[str, Path]) -> None:
-    """The bound is the family's own: its gate's floor in profiles/toy.yaml, which chance must not reach."""
+    """The bound is the family's own.
+
+    Its gate's floor in profiles/toy.yaml, which chance must not reach.
+    """
     family, place = trained
     gate = params.load(family, place / "params.yaml").gate
     metrics = read_json(place / "evaluate.json")

@@ -1,4 +1,6 @@
-"""tryon's evaluation: figures are scikit-learn's, leads are paired, the gate sees the baselines and not the ablations, pages are safe."""
+"""tryon's evaluation: figures are scikit-learn's, leads are paired, the gate sees the baselines and
+not the ablations, pages are safe.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,10 @@ def test_figures_are_scikit_learns_and_a_head_is_scored_where_its_label_is_known
 
 
 def test_a_class_without_test_examples_does_not_count_in_macro_f1() -> None:
-    """One garment taken for a hat, of which there is no test example: macro-F1 stays beside accuracy, for all alike."""
+    """One garment taken for a hat, of which there is no test example.
+
+    Macro-F1 stays beside accuracy, for all alike.
+    """
     test = frame(200, 1)
     test = test[test["label.class"] != "hat"].reset_index(drop=True)
     model, rival = guess(test, 2, 0.0), guess(test, 4, 0.0)

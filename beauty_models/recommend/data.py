@@ -210,18 +210,7 @@ def _reject_pictures(
             row.reason = decoded.faults[row.picture]
         else:
             good.append((row, decoded.keys[row.picture]))
-    # by part first: when a training product shows a test product's picture, the test one keeps it
-    part = {}
-    for row, _ in good:
-        part[row.product] = PARTS.index(_part(row.product, params))
-    first_row: dict[str, Row] = {}  # picture → the row that keeps it
-
-    def precedence(candidate: tuple[Row, str]) -> tuple[int, str, str]:
-        row, _ = candidate
-        return part[row.product], row.product, row.sku
-
-    for row, key in sorted(good, key=precedence):
-        first_row.setdefault(key, row)
+    first_row = _first_rows(good, params)
     original = _originals(list(first_row), decoded.hashes, params)
     for row, key in good:
         # the very same file counts before a copy that only looks the same
@@ -233,6 +222,23 @@ def _reject_pictures(
         elif owner.texts["color"] == row.texts["color"]:
             # sizes of one color, photographed once and saved twice: one item
             row.picture = owner.picture
+
+
+def _first_rows(rows: list[tuple[Row, str]], params: Ingest) -> dict[str, Row]:
+    """Return picture → the row that keeps it, of ``rows`` and their pictures."""
+    # by part first: when a training product shows a test product's picture, the test one keeps it
+    part = {}
+    for row, _ in rows:
+        part[row.product] = PARTS.index(_part(row.product, params))
+
+    def precedence(candidate: tuple[Row, str]) -> tuple[int, str, str]:
+        row, _ = candidate
+        return part[row.product], row.product, row.sku
+
+    first_row: dict[str, Row] = {}
+    for row, key in sorted(rows, key=precedence):
+        first_row.setdefault(key, row)
+    return first_row
 
 
 def _originals(

@@ -210,7 +210,8 @@ def export(*, data: Path, model: Path, exported: Path, params: Export) -> Metric
         if difference > CLOSE:
             raise ValueError(
                 "export: the ONNX file's probabilities differ from the model's by up to "
-                f"{difference:.3g}; nothing was exported. Another `pretrain.base` may be exported rightly"
+                f"{difference:.3g}; nothing was exported. Another `pretrain.base` may be "
+                "exported rightly"
             )
         int8 = folder / "int8.onnx"
         _write_int8(float32, int8)

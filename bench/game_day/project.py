@@ -49,8 +49,10 @@ import os, time
 while Path(os.environ.get("BEAUTY_GAME_GATE", "")).is_file():
     time.sleep(0.05)
 """
-"""Added to the module of fine-tuning: it begins when the file is gone. So a fault that must come before memory is needed,
-or while the stage runs for certain, can be prepared.
+"""Added to the module of fine-tuning: it begins when the file is gone.
+
+So a fault that must come before memory is needed, or while the stage runs for certain, can be
+prepared.
 """
 
 SHARING = """

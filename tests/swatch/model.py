@@ -55,7 +55,7 @@ def inputs(frame: pd.DataFrame) -> torch.Tensor:
 
 
 def save(network: SwatchNet, folder: Path, history: list[dict[str, float]]) -> None:
-    """Write weights, shape and the ``history`` of the training to ``folder``, whole or not at all."""
+    """Write weights, shape and the training's ``history`` to ``folder``, whole or not at all."""
     with new_folder(folder) as temporary:
         save_file(network.state_dict(), temporary / "model.safetensors")
         write_json(temporary / "config.json", {"hidden": network.hidden})

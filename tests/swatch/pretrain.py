@@ -1,4 +1,4 @@
-"""Unsupervised pretraining: the encoder learns to take noise away from measurements without labels."""
+"""Unsupervised pretraining: the encoder learns to take noise away, without labels."""
 
 from __future__ import annotations
 
