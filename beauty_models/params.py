@@ -122,6 +122,26 @@ class Scratch(Section):
     vocabulary: Annotated[int, Field(ge=100)]
 
 
+class OptimizerParams(Section):
+    """What `training.optimization.Optimization` reads: the section of every training has it."""
+
+    seed: Seed
+    warmup: Share  # of the steps
+    weight_decay: Annotated[float, Field(ge=0)]
+    precision: Precision
+
+
+class MaskedLMParams(OptimizerParams):
+    """Masked language modelling (Devlin et al. 2019; whole words: Cui et al. 2021)."""
+
+    mask: Share  # of the words is hidden
+    epochs: Annotated[float, Field(ge=0)]  # 0 leaves the text network as it is
+    batch: Positive
+    learning_rate: Rate  # of the body
+    head_learning_rate: Rate  # of the language-model head, which wheel: and scratch begin untrained
+    dropout: Share
+
+
 class Index(Section):
     """The faiss index of what can be found."""
 

@@ -330,7 +330,7 @@ def predict(
     context: typer.Context,
     family: Family,
     version: Annotated[
-        str, typer.Option(help="A registered version's number, champion or challenger.")
+        str, typer.Option(help="A registered version's number or alias, such as challenger.")
     ] = "champion",
     as_json: Json = False,
 ) -> None:

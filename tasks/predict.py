@@ -33,7 +33,7 @@ def _version_lines(family: str) -> list[str]:
 
 
 def resolve(family: str, version: str) -> int:
-    """Return the number of a version: it is given as number or alias, champion or challenger.
+    """Return the number of a version: it is given as number or alias, such as champion.
 
     Raises:
         ValueError: there is no such version; the message lists those that can be asked, and how.
@@ -43,13 +43,11 @@ def resolve(family: str, version: str) -> int:
         if any(known["version"] == number for known in registry.versions(family)):
             return number
         problem = f"version {number} is not registered"
-    elif version in ("champion", "challenger"):
+    else:
         aliased = registry.aliases(connection.client(), family).get(version)
         if aliased is not None:
             return aliased
         problem = f"there is no {version}"
-    else:
-        raise ValueError(f"--version {version}: give a number, champion or challenger")
     lines = _version_lines(family)
     if not lines:
         raise ValueError(

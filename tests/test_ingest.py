@@ -21,12 +21,17 @@ from hypothesis import strategies as st
 from beauty_models import params
 from beauty_models.intake import tables, text
 from beauty_models.params import Split
-from beauty_models.sentiment import Ingest
-from beauty_models.sentiment.data import ingest
+from beauty_models.sentiment import Columns, Ingest
+from beauty_models.sentiment.data import ANNOTATION, REVIEW, ingest
 
 PARAMS: Ingest = params.load("sentiment", Path(__file__).parent.parent / "params.yaml").ingest
 Reviews = list[tuple[str, str]]
 ALL_TEST = {"train": 0.0, "validation": 0.0, "test": 1.0}
+
+
+def test_every_field_has_its_column_names() -> None:
+    """A field without any would be empty in every row, and nobody would hear of it."""
+    assert {*REVIEW, *ANNOTATION} == set(Columns.model_fields)
 
 
 def some(count: int, salt: str = "") -> Reviews:

@@ -19,6 +19,7 @@ import yaml
 
 from beauty_models.params import Gate
 from cli import show
+from tasks import predict
 from tasks.registry import card, connection, gate, lineage, register, registry
 
 ROOT = Path(__file__).parents[1]
@@ -319,6 +320,17 @@ def test_another_split_or_another_gate_is_judged_anew(project: Path) -> None:
     content["families"]["sentiment"]["gate"]["floor"] = 0.9
     Path("params.yaml").write_text(yaml.safe_dump(content))
     assert registered("one", GOOD)["aliases"] == ["challenger"]
+
+
+def test_a_version_is_asked_by_any_alias(project: Path) -> None:
+    registered("one", GOOD)
+    registered("two", GOOD | {"macro_f1": 0.75})
+    # as a person does in MLflow's own pages
+    connection.client().set_registered_model_alias("sentiment", "shadow", "2")
+    asked = [predict.resolve("sentiment", name) for name in ("champion", "shadow", "2")]
+    assert asked == [1, 2, 2]
+    with pytest.raises(ValueError, match="there is no shade; these can be asked:\n.*2.* shadow"):
+        predict.resolve("sentiment", "shade")
 
 
 def test_a_lost_registry_is_filled_again(project: Path) -> None:

@@ -15,9 +15,9 @@ from beauty_models.params import (
     Gate,
     Index,
     Names,
+    OptimizerParams,
     Pictures,
     Positive,
-    Precision,
     Rate,
     Scratch,
     Section,
@@ -68,7 +68,7 @@ class Ingest(Section):
     split: Split
 
 
-class Pretrain(Section):
+class Pretrain(OptimizerParams):
     """Learning on the pictures alone: finding the other view (SimCLR: Chen et al. 2020) and colors.
 
     Only the upper blocks of the image tower learn.
@@ -83,7 +83,6 @@ class Pretrain(Section):
         "keep": "wiseft_alpha",
     }
 
-    seed: Seed
     # of a whole dual encoder: NAME/TAG, hf-hub:OWNER/NAME or local-dir:FOLDER;
     # "" builds one of the two towers below
     open_clip: str
@@ -100,8 +99,6 @@ class Pretrain(Section):
     frozen_blocks: Count  # the lowest blocks of the image tower stay as they are
     learning_rate: Rate  # of the tower
     head_learning_rate: Rate  # of the two heads that the losses need and that are thrown away
-    warmup: Share  # share of the steps
-    weight_decay: Weight
     temperature: Rate
     projector: Positive  # width of the head that the contrastive loss is taken from
     random_resized_crop: Crop  # least and largest share of the picture's area in a view
@@ -115,7 +112,6 @@ class Pretrain(Section):
     # how much of what was learned stays: 1 takes it whole, less goes back towards the weights
     # before (WiSE-FT: Wortsman et al. 2022)
     wiseft_alpha: Share
-    precision: Precision
     checkpoint_minutes: Rate
 
 
@@ -131,7 +127,7 @@ class Captions(Section):
     category: Weight
 
 
-class Finetune(Section):
+class Finetune(OptimizerParams):
     """Both towers learn one space from pairs of picture and caption.
 
     CLIP: Radford et al. 2021; SigLIP: Zhai et al. 2023.
@@ -146,7 +142,6 @@ class Finetune(Section):
         "chunk": "grad_cache_chunk",
     }
 
-    seed: Seed
     # the image tower stays as it is and is computed once (LiT: Zhai et al. 2022);
     # its projection learns
     locked: bool
@@ -176,14 +171,11 @@ class Finetune(Section):
     grad_cache_chunk: Positive
     learning_rate: Rate  # of the towers
     head_learning_rate: Rate  # of the projections and the temperature
-    warmup: Share
-    weight_decay: Weight
     dropout: Share
     # decay per step of the running mean of the weights that is kept; 0 is off
     ema: Annotated[float, Field(ge=0, lt=1)]
     image_share: Share  # of the picture in a product's embedding, the rest is its text's
     index: Index
-    precision: Precision
     checkpoint_minutes: Rate
 
 

@@ -9,9 +9,10 @@ from pydantic import Field
 from beauty_models.families import Wording
 from beauty_models.params import (
     Gate,
+    MaskedLMParams,
     Names,
+    OptimizerParams,
     Positive,
-    Precision,
     Rate,
     Scratch,
     Section,
@@ -81,31 +82,18 @@ class Ingest(Section):
     split: Split
 
 
-class Pretrain(Section):
-    """Masked-language-model training on the unlabelled texts.
+class Pretrain(MaskedLMParams):
+    """Masked-language-model training on the unlabelled texts."""
 
-    Devlin et al. 2019; whole words: Cui et al. 2021.
-    """
-
-    seed: Seed
     base: str  # hub id, folder, wheel:NAME or scratch
     scratch: Scratch
     trim_vocabulary: bool  # keep only the tokens that the texts use (and every single character)
     max_tokens: Annotated[int, Field(ge=8, le=512)]
-    mask: Share  # of the words is hidden
     whole_words: bool
-    epochs: Annotated[float, Field(ge=0)]  # 0 leaves the backbone as it is
-    batch: Positive
-    learning_rate: Rate  # of the body
-    head_learning_rate: Rate  # of the language-model head, which wheel: and scratch begin untrained
-    warmup: Share  # of the steps
-    weight_decay: Annotated[float, Field(ge=0)]
-    dropout: Share
-    precision: Precision
     checkpoint_minutes: Rate
 
 
-class Finetune(Section):
+class Finetune(OptimizerParams):
     """The head first, then the upper layers by gradual unfreezing, lower ones slower.
 
     Howard & Ruder 2018.
@@ -116,7 +104,6 @@ class Finetune(Section):
         "aspect_weight": "aspect_loss_weight",
     }
 
-    seed: Seed
     max_tokens: Annotated[int, Field(ge=8, le=512)]
     # the lowest layers stay as they are; their output is computed once
     frozen_layers: Annotated[int, Field(ge=0)]
@@ -130,13 +117,10 @@ class Finetune(Section):
     learning_rate: Rate  # of the top layer
     layer_decay: Annotated[float, Field(gt=0, le=1)]  # each layer below learns this much slower
     head_learning_rate: Rate
-    warmup: Share
-    weight_decay: Annotated[float, Field(ge=0)]
     dropout: Share
     imbalance: Literal["none", "weights", "resample", "focal"]
     focal_gamma: Annotated[float, Field(ge=0)]
     aspect_loss_weight: Annotated[float, Field(ge=0)]  # beside the sentiment loss, which has 1
-    precision: Precision
     checkpoint_minutes: Rate
 
 

@@ -34,9 +34,8 @@ from beauty_models.sentiment.report import declared
 from beauty_models.sentiment.report.baselines import (
     POLARITIES,
     annotated,
-    majority,
+    baselines,
     mentions,
-    tfidf_logreg,
 )
 from beauty_models.sentiment.report.excerpts import excerpt
 from beauty_models.sentiment.report.needs import write_needs
@@ -371,13 +370,8 @@ def evaluate_model(predictor: Predictor, data: Path, folder: Path, params: Evalu
         answer.probabilities.astype(float), _predicted_mentions(answer.aspects)
     )
     log_line("evaluate: baselines")
-    tfidf, note = tfidf_logreg(frames, classes, aspects, params.seed)
-    methods = {
-        "model": model,
-        "majority": majority(frames["train"], test, classes, aspects),
-        "tfidf_logreg": tfidf,
-    }
-    notes = [f"TF-IDF + logistic regression: {note}."]
+    simple, notes = baselines(frames, classes, aspects, params.seed)
+    methods = {"model": model} | simple
     # A model without aspects has learned none of them; nothing is then said to be missing.
     unknown = _unknown_aspects(test["aspects"], aspects) if aspects else []
     if unknown:

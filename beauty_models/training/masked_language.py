@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,26 +16,14 @@ from torch.nn.utils.rnn import pad_sequence
 from beauty_models.backbones.text import Backbone
 from beauty_models.device import attention, device, precision
 from beauty_models.intake.text import words
-from beauty_models.params import Precision
+from beauty_models.params import MaskedLMParams
 from beauty_models.training.batches import Batch, batches_by_length, length_bucketed_batches
 from beauty_models.training.bert import TOKENS, pad, set_dropout
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.loop import train_steps
-from beauty_models.training.optimization import Optimization, OptimizerParams, seed_step
+from beauty_models.training.optimization import Optimization, seed_step
 
 NEVER_MASKED = -1  # word number of special tokens
-
-
-class MaskedLMParams(OptimizerParams, Protocol):
-    """The numbers of a masked-language-model training, as a section of params.yaml holds them."""
-
-    mask: float
-    epochs: float
-    batch: int
-    learning_rate: float
-    head_learning_rate: float
-    dropout: float
-    precision: Precision
 
 
 @dataclass(frozen=True)

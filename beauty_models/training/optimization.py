@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
 from torch import nn
 
-from beauty_models.params import Precision
+from beauty_models.params import OptimizerParams
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.finite import NotFiniteError, not_finite
 
@@ -19,15 +19,6 @@ ParameterGroup = dict[str, Any]  # `params` and their `lr`, as torch's optimizer
 
 # times the first loss (of 1 at least): from there no run in nats or deviations comes back
 RUNAWAY = 1000.0
-
-
-class OptimizerParams(Protocol):
-    """The numbers of an `Optimization`, as a section of params.yaml holds them."""
-
-    seed: int
-    warmup: float
-    weight_decay: float
-    precision: Precision
 
 
 class DivergenceGuard:

@@ -16,10 +16,11 @@ from beauty_models.params import (
     Crop,
     Gate,
     Index,
+    MaskedLMParams,
     Names,
+    OptimizerParams,
     Pictures,
     Positive,
-    Precision,
     Rate,
     Scratch,
     Section,
@@ -74,23 +75,13 @@ class ScratchImage(Section):
     heads: Positive
 
 
-class MaskedLanguageModel(Section):
-    """Masked language modelling (Devlin et al. 2019; whole words: Cui et al. 2021)."""
+class MaskedLanguageModel(MaskedLMParams):
+    """Masked language modelling on the texts."""
 
-    seed: Seed
-    mask: Share  # share of the words that is hidden
-    epochs: Annotated[float, Field(ge=0)]  # 0 leaves the text network as it is
-    min_texts: Positive  # with fewer distinct texts it stays as it is, too
-    batch: Positive
-    learning_rate: Rate  # of the body
-    head_learning_rate: Rate  # of the language-model head, which wheel: and scratch begin untrained
-    warmup: Share
-    weight_decay: Annotated[float, Field(ge=0)]
-    dropout: Share
-    precision: Precision
+    min_texts: Positive  # with fewer distinct texts the text network stays as it is
 
 
-class Pretrain(Section):
+class Pretrain(OptimizerParams):
     """Without labels: masked pictures (SimMIM: Xie et al. 2022), and masked words."""
 
     RENAMED: ClassVar[dict[str, str]] = {
@@ -99,7 +90,6 @@ class Pretrain(Section):
         "crop": "random_resized_crop",
     }
 
-    seed: Seed
     image: str  # hub id, folder, wheel:NAME or scratch
     text: str  # hub id, folder, wheel:NAME or scratch
     scratch: Scratch
@@ -118,10 +108,7 @@ class Pretrain(Section):
     batch: Positive
     learning_rate: Rate  # of the image network
     head_learning_rate: Rate  # of the layer that predicts the hidden pixels
-    warmup: Share
-    weight_decay: Annotated[float, Field(ge=0)]
     random_resized_crop: Crop  # least and largest share of a picture's area that is seen
-    precision: Precision
     checkpoint_minutes: Rate
 
 
@@ -140,7 +127,7 @@ class Augment(Section):
     random_erasing: Share  # how often a rectangle is blanked (Zhong et al. 2020)
 
 
-class Finetune(Section):
+class Finetune(OptimizerParams):
     """Heads and fusions first, on features computed once; then the upper blocks of both networks.
 
     Lower blocks learn more slowly.
@@ -152,7 +139,6 @@ class Finetune(Section):
         "smoothing": "label_smoothing",
     }
 
-    seed: Seed
     # Which branch or mixture serves. auto: the blend, unless validation shows beyond the interval
     # that another one is better.
     fusion: Literal["auto", "concat", "gated", "cross", "ensemble", "late_average", "blend"]
@@ -180,8 +166,6 @@ class Finetune(Section):
     # Each block or layer learns at so many times the rate of the one above it.
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     head_learning_rate: Rate
-    warmup: Share
-    weight_decay: Annotated[float, Field(ge=0)]
     dropout: Share
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]  # Szegedy et al. 2016
     imbalance: Literal["none", "weights", "resample", "focal"]
@@ -190,7 +174,6 @@ class Finetune(Section):
     ema: Annotated[float, Field(ge=0, lt=1)]
     augment: Augment
     index: Index
-    precision: Precision
     checkpoint_minutes: Rate
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from beauty_models.families import Wording
-from beauty_models.params import Gate, Positive, Precision, Rate, Section, Seed, Share, Split
+from beauty_models.params import Gate, OptimizerParams, Positive, Rate, Section, Seed, Split
 
 
 class Ingest(Section):
@@ -22,19 +22,12 @@ class Ingest(Section):
     split: Split
 
 
-class Training(Section):
-    """What pretraining and fine-tuning share.
+class Training(OptimizerParams):
+    """What pretraining and fine-tuning share, besides the optimizer's settings."""
 
-    The optimizer's settings, and how often a checkpoint is written.
-    """
-
-    seed: Seed
     steps: Positive
     batch: Positive
     learning_rate: Rate
-    warmup: Share  # share of the steps
-    weight_decay: Annotated[float, Field(ge=0)]
-    precision: Precision
     checkpoint_minutes: Rate
 
 

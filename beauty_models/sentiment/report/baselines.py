@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from beauty_models.evaluation import baselines
+from beauty_models.evaluation import baselines as classical
 from beauty_models.evaluation.baselines import Matrix, Setting
 from beauty_models.sentiment.report.scores import MethodPredictions
 
@@ -50,7 +50,7 @@ def majority(
     train: pd.DataFrame, test: pd.DataFrame, classes: list[str], aspects: list[str]
 ) -> MethodPredictions:
     """Predict the class and, for each aspect, the polarities that most training texts have."""
-    probabilities = baselines.majority(train["label"].to_numpy(), len(classes), len(test))
+    probabilities = classical.majority(train["label"].to_numpy(), len(classes), len(test))
     seen = mentions(train["aspects"], aspects)[annotated(train["aspects"])]
     # More than half of the annotated texts; of most aspects that is none, and nothing is predicted.
     usual = 2 * seen.sum(0) > len(seen)
@@ -69,7 +69,7 @@ def _one_vs_rest(
     for column in np.flatnonzero(labels.any(0)):
         # scikit-learn refuses to learn from one class; what all texts have needs no model.
         always = labels[:, column].all()
-        model = None if always else baselines.fit(features, labels[:, column], setting)
+        model = None if always else classical.fit(features, labels[:, column], setting)
         for answer, other in zip(answers, others, strict=True):
             if other.shape[0]:  # scikit-learn refuses to predict nothing
                 answer[:, column] = True if model is None else model.predict(other)
@@ -99,7 +99,7 @@ def _predict_aspects(
     best = -1.0  # below any F1, so that without validation texts the first setting is taken
     predicted = np.zeros((features["test"].shape[0], columns), bool)
     if inputs["train"].shape[0]:
-        for setting in baselines.settings(ASPECT_STRENGTHS):
+        for setting in classical.settings(ASPECT_STRENGTHS):
             others = [inputs["validation"], features["test"]]
             checked, tested = _one_vs_rest(inputs["train"], truth["train"], others, setting)
             f1 = _micro_f1(truth["validation"], checked)
@@ -124,7 +124,7 @@ def tfidf_logreg(
     labels = {split: frames[split]["label"].to_numpy() for split in ("train", "validation")}
     try:
         texts = {split: frame["text"].tolist() for split, frame in frames.items()}
-        features = baselines.tfidf_features(texts)
+        features = classical.tfidf_features(texts)
     except ValueError:  # scikit-learn: no n-gram is left
         return fallback, "not trained: too few training texts; stands in as the majority"
     # Before the check below: aspects can be learned where all texts are of one class.
@@ -132,9 +132,19 @@ def tfidf_logreg(
     if len(set(labels["train"])) < 2:
         note = "not trained: the training texts have one class only; stands in as the majority"
         return MethodPredictions(fallback.probabilities, mentioned), note
-    probabilities, setting = baselines.logistic_regression(
+    probabilities, setting = classical.logistic_regression(
         features, labels, len(classes), STRENGTHS
     )
     count = len(labels["train"]) + len(labels["validation"])
     note = f"character 1- to 3-grams, {setting}, {count:,} texts"
     return MethodPredictions(probabilities, mentioned), note
+
+
+def baselines(
+    frames: dict[str, pd.DataFrame], classes: list[str], aspects: list[str], seed: int
+) -> tuple[dict[str, MethodPredictions], list[str]]:
+    """Return what each baseline predicts for the test texts, and sentences on what was trained."""
+    predictions = {"majority": majority(frames["train"], frames["test"], classes, aspects)}
+    predictions["tfidf_logreg"], note = tfidf_logreg(frames, classes, aspects, seed)
+    notes = [f"TF-IDF + logistic regression: {note}."]
+    return predictions, notes
