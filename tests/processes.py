@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -110,3 +112,26 @@ def prefect_server_process(
 
         until(healthy, "the Prefect server does not come up")
         yield url, process
+
+
+@contextmanager
+def deaf_server() -> Iterator[int]:
+    """Listen on a port, take connections, and never say a word; yield the port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        taken: list[socket.socket] = []
+
+        def take() -> None:
+            try:
+                while True:
+                    taken.append(listener.accept()[0])
+            except OSError:
+                return
+
+        threading.Thread(target=take, daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for connection in taken:
+                connection.close()

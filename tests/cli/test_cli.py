@@ -14,15 +14,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_story import last_story
+from flow_runs import last_story
+from mini import dvc
 
 from beauty_models import families, params
 from beauty_models.sentiment import starter
 from cli import edit
 from flows import words
-from tests.mini import dvc
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def beauty(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,7 @@ from beauty_models.sentiment import Export
 from beauty_models.sentiment.export import OnnxClassifier, export
 from beauty_models.sentiment.model import load, save
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WORDS = [
     "good",
     "bad",

@@ -6,7 +6,6 @@ The figures are those of real runs of the families, tests/figures/FAMILY.json.
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import shlex
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_runs import figures, registered
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -25,33 +25,8 @@ from flows import words
 from tasks import evaluate
 from tasks.registry import gate
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WIDTHS = [80, 60]
-
-
-def figures(family: str) -> dict[str, float]:
-    """Return evaluate's figures of a real run."""
-    file = ROOT / "tests/figures" / f"{family}.json"
-    return dict(json.loads(file.read_text(encoding="utf-8")))
-
-
-def registered(family: str, metrics: dict[str, float], champion: bool = True) -> dict[str, Any]:
-    """Return what register returns for a model with these figures, judged by its own gate."""
-    rules = params.Gate.model_validate(params.read(ROOT / "params.yaml")[family]["gate"])
-    verdict = gate.judge(rules, metrics, metrics if champion else None, 12 if champion else None)
-    return {
-        "family": family,
-        "version": 13,
-        "aliases": ["champion" if verdict["passed"] else "challenger"],
-        "passed": verdict["passed"],
-        "verdict": verdict,
-        "warnings": [
-            "the data may not be used commercially (CC-BY-NC-4.0), " + "so take care " * 9
-        ],
-        "verdict_markdown": "",
-        "metrics": metrics,
-        "mlflow_url": f"http://127.0.0.1:5000/#/models/{family}/versions/13",
-    }
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from cli import show
 from tasks import predict
 from tasks.registry import card, connection, gate, lineage, register, registry
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GATE = Gate(
     metric="macro_f1", larger_is_better=True, baselines=["majority"], floor=0.7, tolerance=0.01
 )

@@ -11,7 +11,7 @@ import pytest
 from beauty_models import params
 from cli import edit
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LINES = (ROOT / "params.yaml").read_text(encoding="utf-8")
 SPLIT = "split: {train: 0.6, validation: 0.15, test: 0.25}"
 

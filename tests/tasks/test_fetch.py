@@ -193,7 +193,7 @@ def test_a_file_that_grows_while_it_is_copied_is_noticed(tmp_path: Path) -> None
 def test_the_toy_set_is_made_once_until_its_code_changes(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     source("toy")
     assert fetch.fetch("sentiment") is True
     first = dvc_hash()

@@ -15,7 +15,7 @@ from beauty_models import params
 from beauty_models.intake import images
 from beauty_models.sentiment.data import ingest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXTS = [f"review number {n} speaks of many things" for n in range(40)]
 
 

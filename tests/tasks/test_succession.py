@@ -24,7 +24,7 @@ from processes import running, until
 from flows.settings import free_port
 from tasks.registry import connection, registry, runs, succession
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # A machine: its own checkout, a shared registry. Each candidate has a figure; the champion's is on
 # its version.

@@ -19,7 +19,7 @@ from cli import init
 from cli.delivery import read_delivery
 from tasks.sources import fetch, local
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 PRAISE = [f"a lovely thing, number {n}, works well" for n in range(60)]
 BLAME = [f"it broke on day {n}, never again" for n in range(60)]

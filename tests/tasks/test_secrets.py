@@ -17,7 +17,7 @@ from tasks.secrets import redact
 from tasks.sources import fetch
 from tasks.state import STATE
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 import psutil
 import pytest
 from mini import dvc, gone, runs, set_param
-from processes import clean_environment, until
+from processes import clean_environment, deaf_server, until
 
 from flows import servers, settings
 from flows.settings import free_port
@@ -31,7 +30,7 @@ from tasks import health, pending
 from tasks.pipeline import child
 from tasks.registry import connection
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LONG = 600.0
 RUN = "from cli.main import main; main()"
 STAGES_ONLY = """
@@ -41,29 +40,6 @@ with servers.api():
     from flows.retrain import run
     run(None, lambda *event: None, only_stages=True)
 """
-
-
-@contextmanager
-def deaf_server() -> Iterator[int]:
-    """Listen on a port, take connections, and never say a word; yield the port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        taken: list[socket.socket] = []
-
-        def take() -> None:
-            try:
-                while True:
-                    taken.append(listener.accept()[0])
-            except OSError:
-                return
-
-        threading.Thread(target=take, daemon=True).start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            for connection in taken:
-                connection.close()
 
 
 @pytest.fixture

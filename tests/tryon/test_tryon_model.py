@@ -32,7 +32,7 @@ from beauty_models.tryon.predict import predict
 from beauty_models.tryon.pretrain import hide, pretrain
 from beauty_models.tryon.towers import Inputs, full_precision_above
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def toy_params(**changes: Any) -> Params:

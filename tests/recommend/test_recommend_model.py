@@ -54,7 +54,7 @@ PAIR_PARAMS = {
     "color_jitter": 0.1,
     "precision": "float32",
 }
-INDEX = params.load("recommend", Path(__file__).parent.parent / "params.yaml").finetune.index
+INDEX = params.load("recommend", Path(__file__).parents[2] / "params.yaml").finetune.index
 SCALE = torch.tensor(10.0)
 
 

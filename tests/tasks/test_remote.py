@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mini import dvc, runs
-from test_servers import deaf_server, free_port
+from processes import deaf_server, free_port
 
 from tasks.pipeline import remote
 

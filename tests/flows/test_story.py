@@ -10,13 +10,12 @@ import re
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
+from flow_runs import SCRIPT, flow, last_story
 from mini import PATIENCE_S, set_param, started, wait_for
 from PIL import Image
-from test_flow import SCRIPT, flow
-from test_show import figures, registered
+from real_runs import figures, registered
 
 from beauty_models import families
 from flows import story, words
@@ -25,19 +24,6 @@ from flows.turns import Turns
 from tasks.registry import gate
 
 CHAIN = ("fetch", *families.STAGES, "register")
-
-
-def last_story() -> Any:
-    """Return the newest artifact of the key that stays."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-    from prefect.client.schemas.sorting import ArtifactSort
-
-    with get_client(sync_client=True) as client:
-        mine = ArtifactFilter(key=ArtifactFilterKey(any_=[story.KEY]))
-        found = client.read_artifacts(artifact_filter=mine, sort=ArtifactSort.CREATED_DESC, limit=1)
-    assert found[0].type == "markdown"
-    return found[0]
 
 
 def row(markdown: str, family: str) -> list[str]:

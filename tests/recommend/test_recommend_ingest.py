@@ -25,7 +25,7 @@ from beauty_models.recommend import Ingest
 from beauty_models.recommend.captions import sentences
 from beauty_models.recommend.data import ingest
 
-PARAMS: Ingest = params.load("recommend", Path(__file__).parent.parent / "params.yaml").ingest
+PARAMS: Ingest = params.load("recommend", Path(__file__).parents[2] / "params.yaml").ingest
 KINDS, COLOURS = list(synthetic.KINDS), list(synthetic.COLORS)
 ALL_TEST = {"train": 0.0, "validation": 0.0, "test": 1.0}
 Files = dict[str, str | bytes]

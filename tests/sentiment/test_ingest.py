@@ -24,7 +24,7 @@ from beauty_models.params import Split
 from beauty_models.sentiment import Columns, Ingest
 from beauty_models.sentiment.data import ANNOTATION, REVIEW, ingest
 
-PARAMS: Ingest = params.load("sentiment", Path(__file__).parent.parent / "params.yaml").ingest
+PARAMS: Ingest = params.load("sentiment", Path(__file__).parents[2] / "params.yaml").ingest
 Reviews = list[tuple[str, str]]
 ALL_TEST = {"train": 0.0, "validation": 0.0, "test": 1.0}
 

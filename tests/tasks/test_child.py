@@ -23,7 +23,7 @@ from tasks.pipeline import child, command
 from tasks.pipeline.graph import graph
 from tasks.pipeline.update import update_stage
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LONG = 120.0  # seconds; a loaded machine is slow, and a test that works does not wait
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"

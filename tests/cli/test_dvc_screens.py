@@ -11,12 +11,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from mini import dvc
 
 from beauty_models import __main__ as command
 from beauty_models import families
-from tests.mini import dvc
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FIGURES = {
     "ingest": {"kept": 52774.0, "items": 52774.0, "rejected": 4711.0, "rows": 60000.0},
     "pretrain": {"loss_before": 5.678901234, "loss_after": 3.954762595, "texts": 212.0},

@@ -20,28 +20,12 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from flow_runs import SCRIPT, flow, states
 from mini import PATIENCE_S, dvc, gone, runs, set_param, started, wait_for
 
 FAMILIES = ["lips", "nails"]
 UP_TO_DATE = "Data and pipelines are up to date."
-SCRIPT = """
-import json, sys
-from flows.retrain import run
-print(json.dumps(run(None, lambda *event: None, only_stages=True)))
-"""
-
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-
-def flow(on_event: Any = lambda *event: None) -> dict[str, str]:
-    """Run the flow on the current project; return the state of each stage."""
-    from flows.retrain import run
-
-    return states(run(None, on_event, only_stages=True))
-
-
-def states(outcome: dict[str, Any]) -> dict[str, str]:
-    return {f"{row['stage']}@{row['family']}": row["state"] for row in outcome["stages"]}
 
 
 def all_are(state: str) -> dict[str, str]:

@@ -21,7 +21,8 @@ from mini import wait_for
 from beauty_models.serving import answers, batch
 from beauty_models.serving.readers import open_source
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+HERE = str(Path(__file__).parent)
 
 
 class Lengths:
@@ -215,7 +216,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str) -> None
         else:
             table.to_json(file, orient="records", lines=True)
         done = subprocess.run(
-            [sys.executable, "-c", LONG.replace("TESTS", str(ROOT / "tests")), str(file), suffix],
+            [
+                sys.executable,
+                "-c",
+                LONG.replace("TESTS", HERE),
+                str(file),
+                suffix,
+            ],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -272,7 +279,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(answers, "CHUNK_ROWS", 10)
     Path("in.csv").write_text("text\n" + "".join(f"t{number}\n" for number in range(200)))
     run = subprocess.Popen(
-        [sys.executable, "-c", SLOW.replace("TESTS", str(ROOT / "tests"))],
+        [sys.executable, "-c", SLOW.replace("TESTS", HERE)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
     )

@@ -23,7 +23,7 @@ from beauty_models.params import Split
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.data import ingest
 
-PARAMS: Ingest = params.load("tryon", Path(__file__).parent.parent / "params.yaml").ingest
+PARAMS: Ingest = params.load("tryon", Path(__file__).parents[2] / "params.yaml").ingest
 EASY = PARAMS.model_copy(update={"min_examples": 1, "catalogue": "", "max_rejected": 1.0})
 PARTS = ("train", "validation", "test", "unlabelled")
 NO_TEST = Split(train=0.5, validation=0.5, test=0)

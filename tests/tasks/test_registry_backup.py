@@ -23,7 +23,7 @@ import registered
 from tasks.registry import connection, registry, runs
 from tasks.registry.backup import backup, restore
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXT = "lovely cream, smells nice"
 
 

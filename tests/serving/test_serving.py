@@ -31,7 +31,7 @@ from beauty_models.tryon.finetune import finetune
 from beauty_models.tryon.pretrain import pretrain
 from tasks.registry import flavor, registry
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FAMILIES = families.names()
 KINDS = ["dress", "hoodie", "bag", "pants"]
 
