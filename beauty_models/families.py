@@ -66,7 +66,12 @@ def names() -> list[str]:
 
 
 def optional_stages(family: str) -> dict[str, str]:
-    """Return the stages that the family has beyond `STAGES` → the path names that they write."""
+    """Return the stages that the family has beyond `STAGES` → the path names that they write.
+
+    None for a family that is not here: a registry may hold versions of what a checkout has not.
+    """
+    if family not in names():
+        return {}
     declared: dict[str, str] = getattr(
         import_module(f"beauty_models.{family}"), "OPTIONAL_STAGES", {}
     )

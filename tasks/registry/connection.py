@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,6 +122,20 @@ def ignore_existing() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def overwrite(write: Callable[..., None], *values: str) -> None:
+    """Set a tag or an alias by ``write``, whatever another machine does to it at the same moment.
+
+    MLflow looks for the row and then adds it. Of two that set a new one at once the second breaks
+    the table's primary key; asked again, it finds the row and overwrites it.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        write(*values)
+    except MlflowException:
+        write(*values)
 
 
 def client() -> Client:

@@ -19,6 +19,7 @@ from tasks.registry.connection import (
     client,
     ignore_existing,
     now,
+    overwrite,
     registration_lock,
     tracking_uri,
     translated_errors,
@@ -81,7 +82,7 @@ def tag_version(registry: Client, family: str, version: int, tags: dict[str, str
     """Set ``tags`` of a version, in place of former ones of the same names."""
     with translated_errors():
         for name, value in tags.items():
-            registry.set_model_version_tag(family, str(version), name, value)
+            overwrite(registry.set_model_version_tag, family, str(version), name, value)
 
 
 def promote(registry: Client, family: str, version: int, judged_against: Standing) -> bool:
@@ -93,7 +94,7 @@ def promote(registry: Client, family: str, version: int, judged_against: Standin
 def keep_as_challenger(registry: Client, family: str, version: int) -> None:
     """Point the alias ``challenger`` at ``version``."""
     with translated_errors():
-        registry.set_registered_model_alias(family, CHALLENGER, str(version))
+        overwrite(registry.set_registered_model_alias, family, CHALLENGER, str(version))
 
 
 def versions(family: str | None = None) -> list[Version]:

@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import uuid4
 
-from tasks.registry.connection import Client
+from tasks.registry.connection import Client, overwrite
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -98,12 +98,14 @@ def _move(registry: Client, family: str, claim: Claim) -> None:
         marked.add(version)
         # The tag before the alias: killed between the two, somebody knows that the alias may move.
         registry.set_model_version_tag(family, version, moving_tag, str(claim.number))
-        registry.set_registered_model_alias(family, CHAMPION, version)
+        overwrite(registry.set_registered_model_alias, family, CHAMPION, version)
         last = _last_claim(registry, family, _tags(registry, family))
         newest = last if last and last.number > claim.number else None
     version = str(claim.version)
-    registry.set_model_version_tag(family, version, SETTLED, str(claim.number))
-    registry.set_model_version_tag(family, version, SINCE, datetime.now(UTC).isoformat())
+    # Whoever helps sets the same two tags, maybe at this moment.
+    overwrite(registry.set_model_version_tag, family, version, SETTLED, str(claim.number))
+    now = datetime.now(UTC).isoformat()
+    overwrite(registry.set_model_version_tag, family, version, SINCE, now)
     # Only now: until the alias is right, they tell of our moves.
     for marked_version in marked:
         registry.delete_model_version_tag(family, marked_version, moving_tag)

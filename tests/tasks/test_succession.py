@@ -232,3 +232,38 @@ def test_an_alias_moved_by_hand_stays(client: Any) -> None:
     assert succession.succeed(client, "lips", 2, succession.settle(client, "lips"))
     assert registry.champion_version("lips") == 2
     assert registry.aliases(client, "lips") == {"champion": 2}
+
+
+def test_of_two_that_set_a_new_tag_at_once_the_second_overwrites() -> None:
+    from mlflow.exceptions import MlflowException
+
+    rows: dict[str, str] = {}
+
+    def write(name: str, value: str) -> None:
+        if name not in rows:  # the other machine adds it between our look and our insert
+            rows[name] = "theirs"
+            raise MlflowException("(psycopg2.errors.UniqueViolation) duplicate key value")
+        rows[name] = value
+
+    connection.overwrite(write, "champion_number", "ours")
+    assert rows == {"champion_number": "ours"}
+
+    def always_fails(name: str) -> None:
+        raise MlflowException("the database is gone")
+
+    with pytest.raises(MlflowException, match="is gone"):
+        connection.overwrite(always_fails, "champion_number")
+
+
+def test_versions_of_a_family_that_this_checkout_lacks_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    client = connection.client()
+    (tmp_path / "artifacts").mkdir()
+    figures = {"macro_f1": 0.5, "finetune/loss": 1.0}
+    run = runs.log_run(client, "lips", {}, figures, tmp_path / "artifacts", {})
+    registry.add_version(client, "lips", run, "a card")
+    [version] = registry.versions("lips")
+    assert version["metrics"] == {"macro_f1": 0.5}
