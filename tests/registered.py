@@ -33,7 +33,8 @@ def project() -> None:
     ).model_dump()
     names = families.names()
     blocks = {family: {"source": "starter", "gate": gate} for family in names}
-    Path("params.yaml").write_text(yaml.safe_dump({"stages": {"export": []}, "families": blocks}))
+    stages = {stage: [] for family in names for stage in families.optional_stages(family)}
+    Path("params.yaml").write_text(yaml.safe_dump({"stages": stages, "families": blocks}))
     outs = [{"path": f"build/{family}/model", "md5": f"{family}.dir"} for family in names]
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"finetune": {"outs": outs}}}))
     Path(".dvc").mkdir()

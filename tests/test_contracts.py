@@ -174,22 +174,37 @@ def test_an_optional_stage_is_stamped_for_the_families_that_params_list() -> Non
         assert DAG[stage]["foreach"] == f"${{stages.{stage}}}"
 
 
+def _with_stages(file: Path, stages: dict[str, Any]) -> Path:
+    """Write this project's families with these optional ``stages`` to ``file``; return it."""
+    content = {"stages": stages, "families": params.read(ROOT / "params.yaml")}
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return file
+
+
+def test_an_optional_stage_that_is_not_listed_is_told(tmp_path: Path) -> None:
+    stages = dict(params.stages(ROOT / "params.yaml"))
+    del stages["export"]
+    file = _with_stages(tmp_path / "params.yaml", stages)
+    remedy = r"needs `stages: \{export: \[sentiment\]\}` beside `families:`, or `export: \[\]`"
+    with pytest.raises(ValueError, match=remedy):
+        params.chosen(None, file)
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ({}, r"needs `stages: \{export: \[sentiment\]\}` beside `families:`, or `export: \[\]`"),
         ({"export": None}, r"needs `stages: \{export: \[sentiment\]\}`"),
         ({"export": ["lips"]}, r"stages\.export: there is no block families\.lips"),
         ({"export": ["tryon"]}, r"stages\.export: tryon has no stage of that name"),
-        ({"export": [], "distil": ["sentiment"]}, r"stages\.distil: sentiment has no stage"),
+        ({"export": [], "polish": ["sentiment"]}, r"stages\.polish: sentiment has no stage"),
     ],
 )
 def test_optional_stages_that_nobody_can_run_are_refused(
     tmp_path: Path, stages: dict[str, Any], message: str
 ) -> None:
-    file = tmp_path / "params.yaml"
-    content = {"stages": stages, "families": params.read(ROOT / "params.yaml")}
-    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    # over the project's own, so that a stage more changes no message
+    all_stages = params.stages(ROOT / "params.yaml") | stages
+    file = _with_stages(tmp_path / "params.yaml", all_stages)
     with pytest.raises(ValueError, match=message):
         params.chosen(None, file)
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from beauty_models import families
 from beauty_models.params import Gate
 from cli import show
 from tasks import predict
@@ -78,8 +79,9 @@ def project(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "gate": GATE.model_dump(),
         "finetune": {"epochs": 3, "words": ["a", "b"]},
     }
+    stages = {stage: [] for stage in families.optional_stages("sentiment")}
     Path("params.yaml").write_text(
-        yaml.safe_dump({"stages": {"export": []}, "families": {"sentiment": block}})
+        yaml.safe_dump({"stages": stages, "families": {"sentiment": block}})
     )
     for name in ("data", "model", "report"):
         Path("build/sentiment", name).mkdir(parents=True)
