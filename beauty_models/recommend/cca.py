@@ -259,8 +259,9 @@ def fit_cca(
     text.proj.weight[:shared] = from_text.T.to(text.proj.weight)
     head.weight[:used] = projection[:width].T.to(head.weight)
     if encoder.color_projection is not None:
-        from_colors = statistics.color_scale * projection[width:].T
-        encoder.color_projection.weight[:used] = from_colors.to(head.weight)
+        # scaled in float32: rounded in another order, the starter would be another model
+        from_colors = projection[width:].T.to(head.weight)
+        encoder.color_projection.weight[:used] = statistics.color_scale * from_colors
     head.bias[:used] = (-moments.mean @ projection).to(head.bias)
 
 
