@@ -24,6 +24,7 @@ import os
 import random
 import sys
 import threading
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 from beauty_models import code, families, params  # noqa: E402
 from beauty_models.files import new_folder, read_json, write_json  # noqa: E402
+
+OTHER_PATHS = {"starter": ["raw"], "toy": ["raw"], "code": [], "predict": ["model"]}
+"""What is no stage → the path names that it takes."""
 
 TRAINING = ("pretrain", "finetune")  # of every family; they leave a history.json in their output
 
@@ -68,10 +72,7 @@ def run(
     if not places and not metrics:  # then the result is dvc.lock's
         code.check(stage, family)
     wanted = families.path_names(function)
-    if stray := set(places) - set(wanted):
-        raise ValueError(
-            f"{stage} takes no path called {', '.join(sorted(stray))}; it takes {', '.join(wanted)}"
-        )
+    _refuse_stray(stage, places, wanted)
     paths = {name: places.get(name, families.path(name, family)) for name in wanted}
     for name, place in paths.items():
         if name != output and not place.exists():
@@ -93,6 +94,13 @@ def run(
     elif not places:
         _record(stage, family, figures, paths[output])
     return figures
+
+
+def _refuse_stray(stage: str, places: Iterable[str], wanted: list[str]) -> None:
+    stray = sorted(set(places) - set(wanted))
+    if stray:
+        takes = ", ".join(wanted) or "none"
+        raise ValueError(f"{stage} takes no path called {', '.join(stray)}; it takes {takes}")
 
 
 def _record(stage: str, family: str, figures: families.Metrics, output: Path) -> None:
@@ -168,13 +176,15 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m beauty_models",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        # the rest may be predict's arguments
+        allow_abbrev=False,
     )
     parser.add_argument("stage", help="a stage of the family, or code, predict, starter, toy")
     parser.add_argument("family", choices=families.names())
     parser.add_argument("--params", type=Path, default=params.PARAMS_FILE)
     parser.add_argument("--metrics", type=Path)
     options, rest = parser.parse_known_args(arguments)
-    # Which paths there are, the family says. No abbreviations: the rest may be predict's arguments.
+    # Which paths there are, the family says.
     paths = argparse.ArgumentParser(prog=parser.prog, add_help=False, allow_abbrev=False)
     for name in families.places(options.family):
         paths.add_argument(f"--{name}", type=Path)
@@ -183,6 +193,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"unknown arguments: {' '.join(rest)}")
     places = {name: place for name, place in vars(chosen).items() if place}
     try:
+        if options.stage in OTHER_PATHS:
+            _refuse_stray(options.stage, places, OTHER_PATHS[options.stage])
         if options.stage in ("starter", "toy"):
             module = importlib.import_module(f"beauty_models.{options.family}.starter")
             raw = places.get("raw", families.path("raw", options.family))

@@ -5,6 +5,7 @@ Every value comes from the file, an unknown or missing key is an error.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
@@ -13,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from beauty_models.families import names, optional_stages
 
@@ -257,6 +259,15 @@ def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
     return families
 
 
+def _offered(blocks: Iterable[str]) -> dict[str, list[str]]:
+    """Return each optional stage → those of ``blocks`` that are families and can run it."""
+    offered: dict[str, list[str]] = {}
+    for family in sorted(set(blocks) & set(names())):
+        for stage in optional_stages(family):
+            offered.setdefault(stage, []).append(family)
+    return offered
+
+
 def stages(file: Path = PARAMS_FILE) -> dict[str, list[str]]:
     """Return stage → families of the optional stages: what ``stages`` of ``file`` switches on.
 
@@ -264,21 +275,28 @@ def stages(file: Path = PARAMS_FILE) -> dict[str, list[str]]:
 
     Raises:
         ValueError: as `read`; a stage that a family of the file has is not listed (``[]`` switches
-            it off), or a family is listed under a stage that it has not.
+            it off), what stands there is no list of families, or a family is listed under a stage
+            that it has not.
     """
     blocks = read(file)
     switched = _content(text(file).removeprefix("\ufeff"), file).get("stages") or {}
-    offered: dict[str, list[str]] = {}
-    for family in set(blocks) & set(names()):
-        for stage in optional_stages(family):
-            offered.setdefault(stage, []).append(family)
+    offered = _offered(blocks)
     for stage, able in offered.items():
         if not isinstance(switched, dict) or not isinstance(switched.get(stage), list):
             raise ValueError(
-                f"{file}: needs `stages: {{{stage}: [{', '.join(sorted(able))}]}}` beside "
+                f"{file}: needs `stages: {{{stage}: [{', '.join(able)}]}}` beside "
                 f"`families:`, or `{stage}: []` to leave that stage out"
             )
+    if not isinstance(switched, dict):
+        raise ValueError(
+            f"{file}: stages: write `STAGE: [FAMILY, …]` below it (got {switched!r:.80})"
+        )
     for stage, listed in switched.items():
+        if not isinstance(listed, list) or not all(isinstance(family, str) for family in listed):
+            raise ValueError(
+                f"{file}: stages.{stage}: a list of families is to stand there, such as "
+                f"[sentiment] or [] (got {listed!r:.80})"
+            )
         for family in listed:
             if family not in blocks:
                 raise ValueError(
@@ -290,6 +308,19 @@ def stages(file: Path = PARAMS_FILE) -> dict[str, list[str]]:
     return switched
 
 
+def optional_outputs(family: str, file: Path = PARAMS_FILE) -> dict[str, str]:
+    """Return the optional stages that ``file`` switches on for ``family`` → the path names written.
+
+    Disk and dvc.lock keep what was once switched on, and may hold that of an older model: what
+    belongs to the present one is asked here.
+
+    Raises:
+        ValueError: as `stages`.
+    """
+    outputs = optional_stages(family)
+    return {stage: outputs[stage] for stage, listed in stages(file).items() if family in listed}
+
+
 def merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """Return ``base`` with the leaves of ``overlay`` in place of its own; neither is changed."""
     merged = dict(base)
@@ -299,6 +330,24 @@ def merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
             merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
         )
     return merged
+
+
+def with_todays_keys(family: str, block: dict[str, Any]) -> dict[str, Any]:
+    """Return ``block``, which an older release of the family's code kept, under the keys of today.
+
+    A params.yaml is mended by who writes it, as `Section` says; what a registered version holds
+    stays as it is, and is read so.
+    """
+    return _with_todays_keys(import_module(f"beauty_models.{family}").Params, block)
+
+
+def _with_todays_keys(section: type[Section], block: dict[str, Any]) -> dict[str, Any]:
+    renamed = {section.RENAMED.get(key, key): value for key, value in block.items()}
+    for key, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section) and key in renamed:
+            renamed[key] = _with_todays_keys(inner, renamed[key])
+    return renamed
 
 
 def check(family: str, block: dict[str, Any], file: Path = PARAMS_FILE) -> Any:
@@ -317,11 +366,18 @@ def _checked(section: type[F], block: Any, place: str) -> F:
     try:
         return section.model_validate(block)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join([place, *map(str, e['loc'])])}: {e['msg']} (got {e['input']!r:.80})"
-            for e in error.errors()
-        ]
+        lines = [f"{'.'.join([place, *map(str, e['loc'])])}: {_problem(e)}" for e in error.errors()]
         raise ValueError("\n".join(lines)) from None
+
+
+def _problem(error: ErrorDetails) -> str:
+    """Return what is wrong with a value, with the value where that is not a whole block."""
+    if error["type"] == "missing":
+        return "missing; add it as the params.yaml that comes with this version has it"
+    message = error["msg"].removeprefix("Value error, ")  # pydantic's, before a validator's words
+    if isinstance(error["input"], dict):
+        return message
+    return f"{message} (got {error['input']!r:.80})"
 
 
 def gate(family: str, file: Path = PARAMS_FILE) -> Gate:
@@ -354,8 +410,19 @@ def chosen(named: list[str] | None, file: Path = PARAMS_FILE) -> list[str]:
     Raises:
         ValueError: as `stages`, or ``file`` has no block of that name.
     """
-    known = list(read(file))
     stages(file)
-    if unknown := [name for name in named or [] if name not in known]:
-        raise ValueError(f"{file}: no block families.{unknown[0]}; it has {', '.join(known)}")
-    return list(dict.fromkeys(named or known))
+    if named:
+        return list(dict.fromkeys(known(name, file) for name in named))
+    return list(read(file))
+
+
+def known(family: str, file: Path = PARAMS_FILE) -> str:
+    """Return ``family``, for what runs no stage: its models answer whatever else ``file`` holds.
+
+    Raises:
+        ValueError: as `read`, or ``file`` has no block of that name.
+    """
+    blocks = read(file)
+    if family not in blocks:
+        raise ValueError(f"{file}: no block families.{family}; it has {', '.join(blocks)}")
+    return family

@@ -68,6 +68,16 @@ def chosen(named: list[str] | None) -> list[str]:
     return params.chosen(named)
 
 
+def known(family: str) -> str:
+    """Return ``family``; ValueError where params.yaml has no such block.
+
+    For commands that run no stage: they go on while a params.yaml of before waits for what is new.
+    """
+    from beauty_models import params  # as above
+
+    return params.known(family)
+
+
 def log_changes(changed: list[str]) -> None:
     """Say which values of params.yaml were changed."""
     if changed:

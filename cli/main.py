@@ -20,7 +20,17 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.command import Families, Family, Json, Map, answering, chosen, log_changes, log_line
+from cli.command import (
+    Families,
+    Family,
+    Json,
+    Map,
+    answering,
+    chosen,
+    known,
+    log_changes,
+    log_line,
+)
 from cli.versions import versions_app
 
 app = typer.Typer(
@@ -208,14 +218,14 @@ def _propose(
     from cli.show import lines
 
     # Told before a large delivery is read.
-    known = chosen([family])[0] if family else None
+    wanted = chosen([family])[0] if family else None
     delivery = read_delivery(source, log_line)
-    proposal = proposals.propose(delivery, known, columns, classes)
+    proposal = proposals.propose(delivery, wanted, columns, classes)
     if proposal.unknown and asking:
         lines(proposals.lines(proposal))
         classes = classes | _ask_labels(proposal.unknown)
         # Anew, so that what was answered is checked and counted like the rest.
-        proposal = proposals.propose(delivery, known, columns, classes)
+        proposal = proposals.propose(delivery, wanted, columns, classes)
     open_question = proposals.undecided(proposal)
     if open_question:
         raise ValueError(f"{source}: {open_question}")
@@ -315,10 +325,10 @@ def evaluate(
     from tasks.evaluate import evaluate_on
 
     with answering(as_json) as answer:
-        known = chosen([family])[0]
+        wanted = chosen([family])[0]
         columns = edit.mapping(maps or [])
-        ingest = edit.ingest_of(known, sets or [])
-        answer.append(evaluate_on(known, source, version, columns, log_line, ingest))
+        ingest = edit.ingest_of(wanted, sets or [])
+        answer.append(evaluate_on(wanted, source, version, columns, log_line, ingest))
         if not as_json:
             from cli.show import evaluation
 
@@ -341,7 +351,7 @@ def predict(
     from tasks.predict import predict as ask
 
     with answering(as_json) as answer:
-        answer.append(ask(chosen([family])[0], context.args, version))
+        answer.append(ask(known(family), context.args, version))
         if not as_json:
             from cli.show import rows
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.command import Family, Json, answering, chosen, log_line
+from cli.command import Family, Json, answering, known, log_line
 
 if TYPE_CHECKING:
     from tasks.registry.backup import Restored, Saved
@@ -25,7 +25,7 @@ def models(
     from tasks.registry.registry import versions
 
     with answering(as_json) as answer:
-        answer.append(versions(chosen([family])[0] if family else None))
+        answer.append(versions(known(family) if family else None))
         if not as_json:
             from cli.show import versions as show
 
@@ -44,7 +44,7 @@ def rollback(
     from tasks.registry.registry import rollback as move_alias
 
     with answering(as_json) as answer:
-        champion = move_alias(chosen([family])[0], to)
+        champion = move_alias(known(family), to)
         answer.append(champion)
         if not as_json:
             warning = "" if champion["gate"].get("passed") else " (it had not passed the gate)"

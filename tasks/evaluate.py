@@ -97,10 +97,10 @@ def evaluate_on(
 
 
 def _trained_params(family: str, version: int, scratch: Path) -> dict[str, Any]:
-    """Return the family's parameters as they were when ``version`` was registered."""
+    """Return the family's parameters when ``version`` was registered, under the keys of today."""
     file = registry.download(family, version, "params.yaml", scratch)
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return dict(content["families"][family])
+    return params.with_todays_keys(family, content["families"][family])
 
 
 def _ingest(

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from beauty_models import code, families, params
-from beauty_models.__main__ import TRAINING
+from beauty_models.__main__ import TRAINING, main
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -197,6 +197,12 @@ def test_an_optional_stage_that_is_not_listed_is_told(tmp_path: Path) -> None:
         ({"export": ["lips"]}, r"stages\.export: there is no block families\.lips"),
         ({"export": ["tryon"]}, r"stages\.export: tryon has no stage of that name"),
         ({"export": [], "polish": ["sentiment"]}, r"stages\.polish: sentiment has no stage"),
+        (
+            {"export": [["sentiment"]]},
+            r"stages\.export: a list of families .*got \[\['sentiment'\]\]",
+        ),
+        ({"export": [], "polish": 3}, r"stages\.polish: a list of families .*\(got 3\)"),
+        ({"export": [], "polish": "sentiment"}, r"stages\.polish: a list of families"),
     ],
 )
 def test_optional_stages_that_nobody_can_run_are_refused(
@@ -207,6 +213,8 @@ def test_optional_stages_that_nobody_can_run_are_refused(
     file = _with_stages(tmp_path / "params.yaml", all_stages)
     with pytest.raises(ValueError, match=message):
         params.chosen(None, file)
+    # what asks a registered model runs no stage
+    assert params.known("sentiment", file) == "sentiment"
 
 
 def test_dvc_yaml_lists_code_in_one_place() -> None:
@@ -434,3 +442,17 @@ def test_importing_the_command_loads_nothing_heavy() -> None:
         ).stdout.strip()
         == "[]"
     )
+
+
+@pytest.mark.parametrize("stage", ["code", "predict", "toy"])
+def test_a_path_that_the_command_would_not_use_is_refused(
+    stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([stage, "sentiment", "--exported", "x"]) == 1
+    assert f"error: {stage} takes no path called exported; it takes" in capsys.readouterr().err
+
+
+def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ingest", "sentiment", "--par", "x"])
+    assert "unknown arguments: --par x" in capsys.readouterr().err

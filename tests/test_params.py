@@ -121,3 +121,31 @@ def test_a_key_of_before_is_told_its_name_of_today() -> None:
         _Renaming.model_validate({"view": 3, "wiseft_alpha": 1.0})
     assert "missing" not in str(refused.value) and "keep" not in str(refused.value)
     assert _Renaming.model_validate({"view_size": 3, "wiseft_alpha": 1.0}).view_size == 3
+
+
+def test_a_block_that_an_old_file_lacks_is_told_without_printing_the_others(tmp_path: Path) -> None:
+    blocks = params.read(ROOT / "params.yaml")
+    block = blocks["sentiment"]
+    del block["export"]
+    block["finetune"]["unfreeze"] = block["finetune"].pop("unfreeze_per_epoch")
+    with pytest.raises(ValueError, match="families.sentiment.export: missing; add it") as refused:
+        params.check("sentiment", block)
+    lines = str(refused.value).splitlines()
+    assert (
+        "params.yaml: families.sentiment.finetune: `unfreeze` is now `unfreeze_per_epoch`: "
+        "rename in the file, the value stays" in lines
+    )
+    assert max(map(len, lines)) < 150
+
+
+def test_parameters_of_an_older_version_are_read_under_the_keys_of_today() -> None:
+    block = params.read(ROOT / "params.yaml")["tryon"]
+    old = copy.deepcopy(block)
+    pictures = old["ingest"]["pictures"]
+    pictures["repeat_bits"] = pictures.pop("duplicate_hash_distance")
+    augment = old["finetune"]["augment"]
+    augment["crop"] = augment.pop("random_resized_crop")
+    old["pretrain"]["words"] = old["pretrain"].pop("masked_language_model")
+    kept = copy.deepcopy(old)
+    assert params.with_todays_keys("tryon", old) == block
+    assert old == kept

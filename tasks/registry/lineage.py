@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 import yaml
 
-from beauty_models import families
+from beauty_models import families, params
 from beauty_models.files import read_json
 from tasks.sources.manifest import MANIFEST, License
 
@@ -64,11 +64,11 @@ def dvc_hashes(family: str) -> dict[str, str]:
     They are those that dvc.lock and data/raw/<family>.dvc hold.
 
     Raises:
-        ValueError: dvc.lock has no finished model of this family.
+        ValueError: dvc.lock has no finished model of this family, or as `params.stages`.
     """
     hashes = dict(_recorded_outs(family))
     # code: which modules the stages ran
-    optional = families.optional_stages(family).values()
+    optional = params.optional_outputs(family).values()
     names = ("raw", "code", "data", "pretrained", "model", *optional)
     places = {name: str(families.path(name, family)) for name in names}
     # Raw data may have come without DVC, and older releases recorded no code.

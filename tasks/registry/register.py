@@ -282,12 +282,15 @@ def _log(client: Client, candidate: Candidate) -> str:
     block = params.read()[family]
     with tempfile.TemporaryDirectory(prefix="beauty-") as folder:
         artifacts = Path(folder)
-        optional = _optional_stages(family)
+        optional = params.optional_outputs(family)
         for name in ("model", "report", *optional.values()):
             shutil.copytree(families.path(name, family), artifacts / name)
         for name, text in candidate.flavor_files.items():
             (artifacts / "model" / name).write_text(text, encoding="utf-8")
-        shutil.copytree(Path("metrics") / family, artifacts / "metrics")
+        # figures of a stage that was switched off since are those of an older model
+        off = set(families.optional_stages(family)) - set(optional)
+        ignored = shutil.ignore_patterns(*off, *(f"{stage}.json" for stage in off))
+        shutil.copytree(Path("metrics") / family, artifacts / "metrics", ignore=ignored)
         # With the commit and the DVC remote, these two make the same model again.
         shutil.copy("dvc.lock", artifacts / "dvc.lock")
         switched: dict[str, list[str]] = dict.fromkeys(families.optional_stages(family), [])
@@ -303,15 +306,6 @@ def _log(client: Client, candidate: Candidate) -> str:
         run = runs.log_run(client, family, _flatten(block), metrics, artifacts, tags)
     runs.log_curves(client, run, list(_curves(family)))
     return run
-
-
-def _optional_stages(family: str) -> dict[str, str]:
-    """Return the family's optional stages that params.yaml switches on → the paths they write.
-
-    dvc.lock keeps what was once switched on: it would bring in the export of an older model.
-    """
-    outputs = families.optional_stages(family)
-    return {stage: outputs[stage] for stage, listed in params.stages().items() if family in listed}
 
 
 def _optional_metrics(family: str, stages: Iterable[str]) -> Metrics:
@@ -331,7 +325,8 @@ def _curves(family: str) -> Iterator[runs.CurvePoint]:
     from training to such a list. So metrics are called ``finetune/validation_loss``, or
     ``pretrain/words_loss``.
     """
-    for stage, output in families.stages(family).items():
+    outputs = families.STAGES | params.optional_outputs(family)
+    for stage, output in outputs.items():
         file = families.path(output, family) / "history.json"
         if not file.exists():
             continue

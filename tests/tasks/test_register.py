@@ -20,7 +20,7 @@ import yaml
 from beauty_models import families
 from beauty_models.params import Gate
 from cli import show
-from tasks import predict
+from tasks import evaluate, predict
 from tasks.registry import card, connection, gate, lineage, register, registry
 
 ROOT = Path(__file__).parents[2]
@@ -262,6 +262,44 @@ def test_first_version_becomes_champion_with_its_lineage(project: Path) -> None:
         .read_text()
         == "one"
     )
+
+
+def test_what_was_switched_off_is_no_part_of_a_version(project: Path) -> None:
+    """An export of an older model, in every place where one leaves something."""
+    metrics = Path("metrics/sentiment")
+    for folder in (metrics, metrics / "brief"):
+        folder.mkdir(exist_ok=True)
+        for stage in ("evaluate", "export"):
+            (folder / f"{stage}.json").write_text(json.dumps(GOOD))
+    exported = Path("build/sentiment/exported")
+    exported.mkdir()
+    (exported / "history.json").write_text(json.dumps([{"step": 1, "loss": 2.0}]))
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    lock["stages"]["export@sentiment"] = {"outs": [{"path": str(exported), "md5": "old.dir"}]}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    assert register.register("sentiment")
+    [version] = registry.versions()
+    assert "exported" not in version["lineage"]["dvc"]
+    kept = registry.download("sentiment", 1, "metrics", project / "kept")
+    assert sorted(file.name for file in kept.rglob("*.json")) == ["evaluate.json"] * 2
+    client = connection.client()
+    run = client.get_run(client.get_model_version("sentiment", "1").run_id)
+    assert not [name for name in run.data.metrics if name.startswith("export/")]
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["stages"]["export"] = ["sentiment"]
+    params["families"]["sentiment"]["gate"]["floor"] = 0.6
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert register.register("sentiment", evaluate=lambda family, number, say: GOOD)
+    assert registry.versions()[0]["lineage"]["dvc"]["exported"] == "old.dir"
+
+
+def test_the_parameters_of_a_version_of_before_serve_to_evaluate_it(project: Path) -> None:
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["families"]["sentiment"]["ingest"] = {"near_duplicate": 0.8}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    assert register.register("sentiment")
+    trained_with = evaluate._trained_params("sentiment", 1, project / "kept")
+    assert trained_with["ingest"] == {"near_duplicate_similarity": 0.8}
 
 
 def test_the_page_of_a_version_has_no_line_breaks_but_where_they_mean_something() -> None:
