@@ -187,6 +187,10 @@ def outcome(result: dict[str, Any], families: list[str], failed: bool = False) -
     for model in result["registered"]:
         _registered(model)
     if failed:
+        for stage in result["stages"]:
+            if stage["state"] == "Failed":
+                family = stage["family"]
+                _show(f"{family}: not registered, for {stage['stage']} failed; run it again.")
         return
     # A model that is bit by bit that of a version is not registered again.
     known = {model["family"] for model in result["registered"]}

@@ -127,9 +127,16 @@ def is_registered(family: str) -> bool:
 
 
 def _identity(family: str) -> str:
-    """Return what makes two registrations the same: model, test split and gate."""
-    model = origin.dvc_hashes(family)["model"]
-    return json.dumps([model, origin.split_hash(family), params.gate(family).model_dump()])
+    """Return what makes two registrations the same: model, test split, gate and exports."""
+    hashes = origin.dvc_hashes(family)
+    gate_rules = params.gate(family).model_dump()
+    identity: list[object] = [hashes["model"], origin.split_hash(family), gate_rules]
+    # An export that came after the model was registered is kept with a version of its own.
+    places = params.optional_outputs(family).values()
+    exports = {place: hashes[place] for place in sorted(places) if place in hashes}
+    if exports:
+        identity.append(exports)
+    return json.dumps(identity)
 
 
 def _registry_key() -> str:

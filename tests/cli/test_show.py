@@ -196,6 +196,7 @@ def test_what_was_done_beside_a_failure_is_shown(screen: Callable[..., str]) -> 
     ]
     text = screen(80, show.outcome, {"stages": stages, "registered": []}, ["sentiment"], True)
     assert "Failed" in text and "Completed" in text
+    assert "sentiment: not registered, for pretrain failed; run it again." in text
 
 
 @pytest.mark.parametrize("width", WIDTHS)

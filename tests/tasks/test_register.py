@@ -287,10 +287,10 @@ def test_what_was_switched_off_is_no_part_of_a_version(project: Path) -> None:
     assert not [name for name in run.data.metrics if name.startswith("export/")]
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["stages"]["export"] = ["sentiment"]
-    params["families"]["sentiment"]["gate"]["floor"] = 0.6
     Path("params.yaml").write_text(yaml.safe_dump(params))
     assert register.register("sentiment", evaluate=lambda family, number, say: GOOD)
     assert registry.versions()[0]["lineage"]["dvc"]["exported"] == "old.dir"
+    assert register.register("sentiment") is None, "this very export is kept already"
 
 
 def test_the_parameters_of_a_version_of_before_serve_to_evaluate_it(project: Path) -> None:
