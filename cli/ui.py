@@ -29,6 +29,7 @@ START_S = 180.0  # a new database takes half a minute on a slow machine
 def _commands(prefect: int, mlflow: int) -> dict[str, list[str]]:
     where = ["--host", HOST, "--port"]
     mlflow_server = [sys.executable, "-m", "mlflow", "server", *where, str(mlflow)]
+    # Four is MLflow's own number, for many readers; here is one.
     mlflow_server += ["--workers", "1"]
     mlflow_server += ["--backend-store-uri", f"sqlite:///{STATE / 'mlflow.db'}"]
     mlflow_server += ["--artifacts-destination", str(STATE / "mlartifacts")]
@@ -79,7 +80,9 @@ def serve(prefect: int, mlflow: int) -> int:
             raise ValueError(f"{url} is taken; choose another port with --{name}-port")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     private_folder(STATE)
-    database.create_sqlite(STATE / "mlflow.db")  # MLflow's server would make it in place
+    # MLflow's server would make it in place: killed in between, it leaves half a database, which
+    # the next start takes for an older version's.
+    database.create_sqlite(STATE / "mlflow.db")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threads = [
@@ -92,6 +95,7 @@ def serve(prefect: int, mlflow: int) -> int:
     try:
         served = _ready(list(urls.values()), stop)
         if served:
+            # Only now: new runs go to the server that this file names.
             write_json(UI_FILE, {**urls, "pid": os.getpid()})
             print(
                 f"Prefect {urls['prefect']}\nMLflow  {urls['mlflow']}\nCtrl-C stops both.",

@@ -41,12 +41,14 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Make an earlier version champion again."""
+    # In the functions: MLflow takes seconds to import, and most commands do without it.
     from tasks.registry.registry import rollback as move_alias
 
     with answering(as_json) as answer:
         champion = move_alias(known(family), to)
         answer.append(champion)
         if not as_json:
+            # A person may decide against the gate, and should hear that it is one.
             warning = "" if champion["gate"].get("passed") else " (it had not passed the gate)"
             print(f"{family}: version {champion['version']} is champion{warning}")
 
