@@ -192,7 +192,7 @@ def test_parquet_bytes_are_texts_and_small_floats_stay_short(tmp_path: Path) -> 
 
 LONG = """
 import resource, sys
-sys.path.insert(0, "TESTS")
+sys.path[:0] = ["TESTS", "TESTS/.."]
 import test_batch
 from pathlib import Path
 test_batch.answer(Path(sys.argv[1]), Path(sys.argv[1] + ".out" + sys.argv[2]))
@@ -259,7 +259,7 @@ def test_parquet_keeps_types_and_jsonl_nesting(tmp_path: Path) -> None:
 SLOW = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, "TESTS")
+sys.path[:0] = ["TESTS", "TESTS/.."]
 import test_batch
 from beauty_models.serving import answers
 answers.CHUNK_ROWS = 10
