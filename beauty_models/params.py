@@ -246,6 +246,11 @@ def _content(written: str, file: Path) -> dict[str, Any]:
     return checked
 
 
+def _content_of(file: Path) -> dict[str, Any]:
+    """Return what ``file`` holds, as `read` raises; it is kept, and nobody may change it."""
+    return _content(text(file).removeprefix("\ufeff"), file)
+
+
 def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
     """Return the family blocks of ``file``, unchecked.
 
@@ -254,8 +259,7 @@ def read(file: Path = PARAMS_FILE) -> dict[str, Any]:
             within the block that it stands for, `LARGEST` values or more with its aliases written
             out, or no ``families`` mapping.
     """
-    content = _content(text(file).removeprefix("\ufeff"), file)
-    families: dict[str, Any] = deepcopy(content["families"])
+    families: dict[str, Any] = deepcopy(_content_of(file)["families"])
     return families
 
 
@@ -278,8 +282,9 @@ def stages(file: Path = PARAMS_FILE) -> dict[str, list[str]]:
             it off), what stands there is no list of families, or a family is listed under a stage
             that it has not.
     """
-    blocks = read(file)
-    switched = _content(text(file).removeprefix("\ufeff"), file).get("stages") or {}
+    content = _content_of(file)
+    blocks = content["families"]
+    switched = deepcopy(content.get("stages") or {})
     offered = _offered(blocks)
     for stage, able in offered.items():
         if not isinstance(switched, dict) or not isinstance(switched.get(stage), list):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from mini import kill_all_in
 
 from beauty_models import params
+from bench.game_day.project import clone_checkout, commit_all
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/adding-a-family.md"
@@ -35,20 +35,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     in it.
     """
     place = tmp_path_factory.mktemp("checkout") / "project"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, place / name)
-    commit = ["git", "-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "start"]
-    for command in (["git", "init", "-q"], ["git", "add", "-A"], commit):
-        subprocess.run(command, cwd=place, check=True, capture_output=True)
+    clone_checkout(place)
+    commit_all(place, "start")
     return place
 
 

@@ -212,8 +212,8 @@ def scratch_params() -> dict[str, Any]:
     return {"stages": {"export": []}, "families": content}
 
 
-def make_template(place: Path) -> Project:
-    """Clone this checkout with its uncommitted changes to ``place``, with `swatch` alone."""
+def clone_checkout(place: Path) -> None:
+    """Clone this checkout to ``place``, and copy its uncommitted changes over it."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(place)], check=True)
     listed = subprocess.run(
         ["git", "ls-files", "-m", "-o", "--exclude-standard"],
@@ -226,15 +226,25 @@ def make_template(place: Path) -> Project:
         if (ROOT / name).is_file():
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, place / name)
+
+
+def commit_all(place: Path, message: str) -> None:
+    """Commit whatever changed in the clone ``place``, be it nothing."""
+    commit = ["git", "-c", "user.name=game", "-c", "user.email=game@localhost", "commit"]
+    subprocess.run(["git", "add", "-A"], cwd=place, check=True)
+    subprocess.run([*commit, "--allow-empty", "-qm", message], cwd=place, check=True)
+
+
+def make_template(place: Path) -> Project:
+    """Clone this checkout with its uncommitted changes to ``place``, with `swatch` alone."""
+    clone_checkout(place)
     package = place / "beauty_models" / FAMILY
     bytecode = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "tests" / FAMILY, package, ignore=bytecode)
     with (package / "finetune.py").open("a", encoding="utf-8") as file:
         file.write(WAIT_AT_GATE)
     (place / "params.yaml").write_text(yaml.safe_dump(scratch_params()), encoding="utf-8")
-    commit = ["git", "-c", "user.name=game", "-c", "user.email=game@localhost", "commit"]
-    subprocess.run(["git", "add", "-A"], cwd=place, check=True)
-    subprocess.run([*commit, "-qm", "The scratch family"], cwd=place, check=True)
+    commit_all(place, "The scratch family")
     return Project(place)
 
 
