@@ -1,0 +1,65 @@
+"""The regions of a face as a label map, one number a pixel, and the masks that are made of it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import torch
+from torch import nn
+
+# A mask that begins at once shows as an edge, one that is spread over more leaves the lips.
+FEATHER = 0.01  # of the picture's side
+
+
+class Region(IntEnum):
+    """What a pixel of a label map shows. Left and right are those of the picture."""
+
+    BACKGROUND = 0  # also clothes, ears, hands: whatever wears no make-up
+    SKIN = 1  # with the nose
+    BROWS = 2
+    LEFT_EYE = 3  # the eyeball, as far as it is seen
+    RIGHT_EYE = 4
+    LEFT_SHADOW = 5  # lid and socket around the eye, where eye shadow goes
+    RIGHT_SHADOW = 6
+    LIPS = 7
+    MOUTH = 8  # what is between open lips: teeth, tongue
+    HAIR = 9  # also beards
+    NECK = 10
+    GLASSES = 11
+
+
+MADE_UP = {
+    "lips": (Region.LIPS,),
+    "skin": (Region.SKIN,),
+    "eyes": (Region.LEFT_SHADOW, Region.RIGHT_SHADOW),
+}
+"""Part of a look → the regions that it colors. Nothing outside of them is ever changed."""
+
+
+def mask(label_map: torch.Tensor, part: str) -> torch.Tensor:
+    """Return where ``part`` of a look goes: bool [..., side, side] of ``label_map``, same shape."""
+    chosen = torch.zeros_like(label_map, dtype=torch.bool)
+    for region in MADE_UP[part]:
+        chosen |= label_map == int(region)
+    return chosen
+
+
+def masks(label_map: torch.Tensor) -> torch.Tensor:
+    """Return the masks of all parts, bool [n, parts, side, side], of ``label_map`` [n, side, side].
+
+    The order is that of `MADE_UP`.
+    """
+    return torch.stack([mask(label_map, part) for part in MADE_UP], 1)
+
+
+def feathered(chosen: torch.Tensor, radius: int) -> torch.Tensor:
+    """Return ``chosen`` [n, c, side, side] with soft inner edges, float 0 to 1.
+
+    It stays 0 wherever ``chosen`` is False, so that what is composed with it changes nothing there.
+    """
+    if radius < 1:
+        return chosen.float()
+    width = 2 * radius + 1
+    near = nn.functional.avg_pool2d(chosen.float(), width, stride=1, padding=radius)
+    # The middle of a straight edge has half of its neighbours inside: from there it begins at 0.
+    return (2 * near - 1).clamp(0, 1) * chosen
