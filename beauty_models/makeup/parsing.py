@@ -1,0 +1,191 @@
+"""What each pixel of a face shows, as a label map: from landmarks, or from a delivered mask.
+
+Lips, mouth, eyes and brows are polygons of the face mesh. All else is a heuristic on colors, meant
+to err on the side of leaving a pixel without make-up:
+
+- skin is the oval of the mesh, with the forehead above it, as far as its color is that of cheeks
+  and nose; what is far from it at forehead, temples and jaw (a fringe, a beard) is hair
+- the neck is what continues below the chin in the color of the cheeks
+- glasses are dark pixels around the eyes, where these make frames, or cover both eyes
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from beauty_models.makeup.alignment import Alignment, from_landmarks
+from beauty_models.makeup.landmarks import Face
+from beauty_models.makeup.regions import Region
+from beauty_models.makeup.warping import inverse, moved, warp
+
+# Numbers of mesh points, in order along the polygon. Left and right are those of the picture.
+OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377]
+OVAL += [152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
+OUTER_LIPS = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375]
+OUTER_LIPS += [291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
+INNER_LIPS = [78, 95, 88, 178, 87, 14, 317, 402, 318, 324]
+INNER_LIPS += [308, 415, 310, 311, 312, 13, 82, 81, 80, 191]
+LEFT_EYE = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]
+RIGHT_EYE = [263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466]
+LEFT_BROW = [70, 63, 105, 66, 107, 55, 65, 52, 53, 46]
+RIGHT_BROW = [300, 293, 334, 296, 336, 285, 295, 282, 283, 276]
+# From below the brow to a strip below the lower lashes.
+LEFT_SOCKET = [226, 113, 225, 224, 223, 222, 221, 189, 243, 112, 26, 22, 23, 24, 110, 25]
+RIGHT_SOCKET = [446, 342, 445, 444, 443, 442, 441, 413, 463, 341, 256, 252, 253, 254, 339, 255]
+# Skin for sure on every face: cheeks below the eyes, and the nose.
+LEFT_CHEEK = [117, 118, 119, 100, 126, 203, 206, 207, 187, 123]
+RIGHT_CHEEK = [346, 347, 348, 329, 355, 423, 426, 427, 411, 352]
+NOSE = [168, 122, 196, 3, 51, 5, 281, 248, 419, 351]
+
+SIDE = 256  # pixels of the square in which colors are judged, whatever the photo's size
+VIEW = 1.3  # of the aligned square's side: neck and hair must be seen
+FINE = 512  # pixels of a face's width from which polygons need no finer grid than the photo's
+
+FOREHEAD = 0.22  # of the face's height: how far above the mesh's oval skin is looked for
+
+
+def _filled(points: NDArray[np.floating], shape: tuple[int, int], fine: int) -> NDArray[np.bool_]:
+    """Return the pixels at least half covered by a polygon, bool of ``shape``.
+
+    The polygon is drawn ``fine`` times larger: OpenCV also fills the pixels of its outline, which
+    would widen the lips of a small face by a fifth.
+    """
+    low = np.floor(points.min(0)).astype(int) - 1
+    high = np.ceil(points.max(0)).astype(int) + 2
+    filled = np.zeros(shape, bool)
+    x0, x1 = np.clip([low[0], high[0]], 0, shape[1])
+    y0, y1 = np.clip([low[1], high[1]], 0, shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return filled
+    canvas = np.zeros(((y1 - y0) * fine, (x1 - x0) * fine), np.uint8)
+    # 4 binary places of a pixel; a pixel's center lies half a pixel from its corner
+    drawn = (points - (x0, y0) + 0.5) * fine - 0.5
+    cv2.fillPoly(canvas, [np.round(drawn * 16).astype(np.int32)], 255, shift=4)
+    size = (int(x1 - x0), int(y1 - y0))
+    filled[y0:y1, x0:x1] = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA) >= 128
+    return filled
+
+
+class _Square(NamedTuple):
+    """The face as its colors are judged: a square of `SIDE` pixels, upright."""
+
+    lab: NDArray[np.float32]  # [SIDE, SIDE, 3]: L 0 to 100, a, b
+    inside: NDArray[np.bool_]  # where the photo is, not black beyond its border
+    points: NDArray[np.float64]  # mesh [468, 2] in it
+    alignment: Alignment
+
+    def polygon(self, numbers: list[int]) -> NDArray[np.bool_]:
+        return _filled(self.points[numbers], (SIDE, SIDE), 2)
+
+
+def _square(photo: NDArray[np.uint8], face: Face) -> _Square:
+    aligned = from_landmarks(face).matrix
+    middle = np.array([0.5, 0.5])
+    matrix = np.column_stack(
+        [aligned[:, :2] / VIEW, (aligned[:, 2] - middle) / VIEW + middle - (0, 0.02)]
+    )
+    alignment = Alignment(matrix)
+    pixels = alignment.pixels(SIDE)
+    rgb = warp(photo, pixels, (SIDE, SIDE)).astype(np.float32) / 255
+    inside = warp(np.ones(photo.shape[:2], np.uint8), pixels, (SIDE, SIDE), cv2.INTER_NEAREST)
+    lab = np.asarray(cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1), cv2.COLOR_RGB2LAB), np.float32)
+    return _Square(lab, inside > 0, moved(face.points, pixels), alignment)
+
+
+def _skin_distance(square: _Square) -> NDArray[np.float32]:
+    """Return how far each pixel's color is from the skin of cheeks and nose; 1 is the limit."""
+    known = np.zeros((SIDE, SIDE), bool)
+    for numbers in (LEFT_CHEEK, RIGHT_CHEEK, NOSE):
+        known |= square.polygon(numbers)
+    known &= square.inside
+    if not known.any():
+        return np.zeros((SIDE, SIDE), np.float32)
+    skin = square.lab[known]
+    middle = np.median(skin, 0)
+    spread = 1.4826 * np.median(np.abs(skin - middle), 0)
+    difference = square.lab - middle
+    # Shade makes skin darker, highlights brighter, blush redder: each has its own allowance.
+    darker = np.maximum(-difference[..., 0], 0) / (20 + 2.5 * spread[0])
+    brighter = np.maximum(difference[..., 0], 0) / (25 + 2.5 * spread[0])
+    red = difference[..., 1] / (14 + 2 * spread[1])
+    yellow = difference[..., 2] / (14 + 2 * spread[2])
+    return np.asarray(np.sqrt((darker + brighter) ** 2 + red**2 + yellow**2), np.float32)
+
+
+def _connected(mask: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the parts of ``mask`` that touch ``seed``."""
+    _, numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    touched = np.unique(numbers[seed & mask])
+    return np.asarray(np.isin(numbers, touched[touched > 0]), bool)
+
+
+def _opened(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel), bool)
+
+
+def _forehead(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the oval with its upper half drawn up, to where the hair may begin."""
+    oval = points[OVAL].copy()
+    brows = points[LEFT_BROW + RIGHT_BROW][:, 1].mean()
+    height = np.ptp(oval[:, 1])
+    above = np.clip((brows - oval[:, 1]) / max(1e-6, brows - oval[:, 1].min()), 0, 1)
+    oval[:, 1] -= FOREHEAD * height * above
+    return oval
+
+
+def _color_regions(square: _Square) -> NDArray[np.uint8]:
+    """Return skin, hair and neck of the square; background elsewhere."""
+    distance = _skin_distance(square)
+    oval = square.polygon(OVAL)
+    whole = oval | _filled(_forehead(square.points), (SIDE, SIDE), 2)
+    known = np.zeros((SIDE, SIDE), bool)
+    for numbers in (LEFT_CHEEK, RIGHT_CHEEK, NOSE, OUTER_LIPS, LEFT_SOCKET, RIGHT_SOCKET):
+        known |= square.polygon(numbers)
+    like_skin = _opened((distance < 1) & square.inside, 3)
+    skin = _connected(like_skin & whole | known, known)
+    labels = np.zeros((SIDE, SIDE), np.uint8)
+    chin = square.points[152]
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    jaw = square.points[[172, 397]]
+    below = (rows > jaw[:, 1].mean()) & (columns > jaw[0, 0]) & (columns < jaw[1, 0]) & ~whole
+    near_chin = (rows < chin[1] + 8) & (np.abs(columns - chin[0]) < 20)
+    labels[_connected(like_skin & below, below & near_chin)] = Region.NECK
+    labels[whole & square.inside] = Region.HAIR
+    labels[~oval & (labels == Region.HAIR) & ~skin] = Region.HAIR
+    labels[skin & whole & square.inside] = Region.SKIN
+    return labels
+
+
+def parse(photo: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
+    """Return the label map [height, width] of one face in an RGB photo [height, width, 3]."""
+    shape = (photo.shape[0], photo.shape[1])
+    fine = int(np.clip(np.ceil(FINE / max(face.width, 1)), 1, 8))
+    square = _square(photo, face)
+    labels = np.zeros(shape, np.uint8)
+    coarse = _color_regions(square)
+    back = inverse(square.alignment.pixels(SIDE))
+    rows, columns = square.alignment.window(shape)
+    back[:, 2] -= (columns.start, rows.start)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    if min(size):
+        for region in (Region.NECK, Region.HAIR, Region.SKIN):
+            share = warp((coarse == region).astype(np.float32), back, size)
+            labels[rows, columns][share >= 0.5] = region
+
+    def polygon(numbers: list[int]) -> NDArray[np.bool_]:
+        return _filled(face.points[numbers], shape, fine)
+
+    skin = labels == Region.SKIN
+    labels[polygon(LEFT_SOCKET) & skin] = Region.LEFT_SHADOW
+    labels[polygon(RIGHT_SOCKET) & skin] = Region.RIGHT_SHADOW
+    labels[polygon(LEFT_BROW) | polygon(RIGHT_BROW)] = Region.BROWS
+    labels[polygon(LEFT_EYE)] = Region.LEFT_EYE
+    labels[polygon(RIGHT_EYE)] = Region.RIGHT_EYE
+    labels[polygon(OUTER_LIPS)] = Region.LIPS
+    labels[polygon(INNER_LIPS)] = Region.MOUTH
+    return labels
