@@ -58,6 +58,7 @@ class RowPredictor:
     columns: dict[str, str]  # the model's column → the file's; none for a folder of pictures
     params: dict[str, Any]  # what `Served.predict` takes besides
     source: Path
+    pictures: tuple[str, ...] = ("image",)  # columns of pictures; a folder's files are the first
 
     def predict(self, chunk: Chunk) -> list[Row]:
         """Return the answers to each row of ``chunk``; a row with a fault is not asked about."""
@@ -79,7 +80,7 @@ class RowPredictor:
         """Return the model's answers, one for each of ``questions``."""
         if not questions:
             return iter([])
-        names = list(self.columns) or ["image"]
+        names = list(self.columns) or [self.pictures[0]]
         # object: pandas would guess a type of each column, chunk by chunk.
         frame = pd.DataFrame(questions, columns=names, dtype=object)
         records = self.served.predict(frame, self.params).to_dict("records")
@@ -90,7 +91,7 @@ class RowPredictor:
         if record.fault:
             return {}, record.fault
         if self.source.is_dir():
-            return {"image": str(self.source / record.values[rows.PICTURE])}, ""
+            return {self.pictures[0]: str(self.source / record.values[rows.PICTURE])}, ""
         question: Row = {}
         for name, column in self.columns.items():
             value = record.values.get(column)
@@ -98,12 +99,12 @@ class RowPredictor:
             if isinstance(value, dict | list):
                 shown = rows.json_text(value)[:SHOWN_VALUE]
                 return {}, f"{column} holds {shown}, not one value"
-            if isinstance(value, bytes) and name == "image":
+            if isinstance(value, bytes) and name in self.pictures:
                 value = f"data:;base64,{rows.base64_text(value)}"
             text = rows.cell(value)
             if rows.LOST.search(text):
                 return {}, f"{column} holds characters that are lost"
-            question[name] = self._picture_path(text) if name == "image" else text
+            question[name] = self._picture_path(text) if name in self.pictures else text
         return question, ""
 
     def _picture_path(self, cell: str) -> str:
@@ -238,7 +239,7 @@ def _answer_file(
 def answer_rows(predictor: RowPredictor, source: AnySource) -> list[Row]:
     """Return for each row of ``source`` what was asked, and the answers."""
     answered = []
-    columns = predictor.columns or {"image": rows.PICTURE}
+    columns = predictor.columns or {predictor.pictures[0]: rows.PICTURE}
     with progress.bar("predict", source.total) as bar:
         for chunk in source.chunks(CHUNK_ROWS):
             answers = predictor.predict(chunk)

@@ -23,6 +23,7 @@ from beauty_models.serving.readers import AnySource, PictureFolder, open_source
 from beauty_models.serving.rows import ERROR, FORMATS
 
 SHOWN_COLUMNS = 40  # names in a message
+PICTURES = ("image",)  # columns that hold pictures, where a family's serving does not name them
 
 
 def digest(path: Path) -> str:
@@ -57,6 +58,7 @@ def _columns(
     wanted: dict[str, bool],
     mapping: dict[str, str],
     accepted: dict[str, list[str]],
+    pictures: Sequence[str] = PICTURES,
 ) -> dict[str, str]:
     """Return the model's column → the column of ``path``.
 
@@ -66,12 +68,13 @@ def _columns(
         wanted: the model's column → whether it must be there.
         mapping: the user's word, by the model's column.
         accepted: names of columns, by the model's column.
+        pictures: those of ``wanted`` that hold pictures.
 
     Raises:
         ValueError: one that the model needs is not there, or several could be meant.
     """
     if isinstance(source, PictureFolder):
-        if "image" not in wanted:
+        if not set(pictures) & set(wanted):
             raise ValueError(
                 f"{path}: a folder, but this family reads texts; give a table: {', '.join(FORMATS)}"
             )
@@ -157,7 +160,7 @@ def _options(family: str, params: dict[str, Any], arguments: Sequence[str]) -> a
     parser.add_argument("--force", action="store_true", help="replace OUT")
     # What a family's model takes besides its rows, such as --top.
     for name, value in params.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
+        parser.add_argument(f"--{name}", type=type(value), default=value)
     options = parser.parse_args(arguments)
     options.mapping = _mapping(options.map)
     if options.column:
@@ -214,7 +217,9 @@ def predict_file(family: str, model: Path, arguments: Sequence[str]) -> Any:
         _check_out(path, out, options.force)
     # OUT may lie in the folder that is answered, and is no picture of it.
     source = open_source(path, out or path)
-    columns = _columns(source, path, serving.COLUMNS, options.mapping, _accepted_names(family))
+    pictures = getattr(serving, "PICTURES", PICTURES)
+    accepted = _accepted_names(family)
+    columns = _columns(source, path, serving.COLUMNS, options.mapping, accepted, pictures)
     # A column that the user did not name is told: it may be the wrong one.
     for name, column in columns.items():
         if column != name and name not in options.mapping:
@@ -223,7 +228,9 @@ def predict_file(family: str, model: Path, arguments: Sequence[str]) -> Any:
     _check_source(path, source, new_columns if out is not None else set())
     # Loaded last: every mistake above is told before the seconds that a model takes.
     params = {name: getattr(options, name) for name in serving.PARAMS}
-    predictor = RowPredictor(serving.Served(model), serving.ANSWERS, columns, params, path)
+    predictor = RowPredictor(
+        serving.Served(model), serving.ANSWERS, columns, params, path, pictures
+    )
     if out is None:
         return answer_rows(predictor, source)
     identity = {

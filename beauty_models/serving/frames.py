@@ -34,12 +34,17 @@ def picture(cell: str) -> Image.Image:
         ValueError: it cannot be read, is too large or too small, or is no picture.
     """
     try:
-        return images.open_image(_content(cell), MAX_PIXELS, MIN_SIDE)
+        return images.open_image(content(cell), MAX_PIXELS, MIN_SIDE)
     except images.BadImageError as error:
-        raise ValueError(f"{_shown(cell)}: {error}") from None
+        raise ValueError(f"{shown(cell)}: {error}") from None
 
 
-def _content(cell: str) -> bytes:
+def content(cell: str) -> bytes:
+    """Return the bytes of the picture that ``cell`` names, a path or a ``data:`` address.
+
+    Raises:
+        ValueError: they cannot be read, or are too many.
+    """
     if cell.startswith(DATA_ADDRESS):
         return _sent_along(cell)
     path = Path(cell)
@@ -54,15 +59,15 @@ def _content(cell: str) -> bytes:
 
 def _sent_along(cell: str) -> bytes:
     try:
-        content = base64.b64decode(cell.partition(",")[2], validate=True)
+        decoded = base64.b64decode(cell.partition(",")[2], validate=True)
     except binascii.Error as error:
-        raise ValueError(f"{_shown(cell)}: not base64: {error}") from None
-    if len(content) > images.LARGEST_FILE:
-        raise ValueError(f"{_shown(cell)}: more than {images.LARGEST_FILE:,} bytes")
-    return content
+        raise ValueError(f"{shown(cell)}: not base64: {error}") from None
+    if len(decoded) > images.LARGEST_FILE:
+        raise ValueError(f"{shown(cell)}: more than {images.LARGEST_FILE:,} bytes")
+    return decoded
 
 
-def _shown(cell: str) -> str:
+def shown(cell: str) -> str:
     """Return ``cell`` for a message: of a picture that was sent along, the beginning."""
     if cell.startswith(DATA_ADDRESS) and len(cell) > SHOWN_ADDRESS:
         return f"{cell[:SHOWN_ADDRESS]}…"

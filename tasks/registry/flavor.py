@@ -50,7 +50,8 @@ def _mlmodel(module: str) -> str:
     signature = ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
     if interface.PARAMS:
         defaults = interface.PARAMS.items()
-        params = [ParamSpec(name, DataType.long, value) for name, value in defaults]
+        kinds = {int: DataType.long, float: DataType.double, str: DataType.string}
+        params = [ParamSpec(name, kinds[type(value)], value) for name, value in defaults]
         signature.params = ParamSchema(params)
     model = Model(signature=signature)
     # What mlflow.pyfunc.add_to_model does: importing mlflow.pyfunc takes seconds, and warns.
