@@ -1,0 +1,146 @@
+"""How near a made-up face is to the look it should wear, and how much of the face it left alone.
+
+All are better when they are smaller. Distances of colors are in units of CIELAB (D65): about 2 is
+the least difference that people notice between two patches side by side.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import wasserstein_distance
+from skimage.color import rgb2lab
+
+from beauty_models.backbones import vision
+from beauty_models.device import device
+from beauty_models.evaluation.metrics import Metric
+from beauty_models.makeup.regions import MADE_UP
+
+EXTRACTOR = "wheel:efficientnet-lite0"
+EXTRACTOR_SIDE = 128  # pixels; at its own 224 it takes three times as long and ranks alike
+AT_ONCE = 64  # pictures in the extractor
+FEWEST = 8  # pixels of a part; the colors of fewer say nothing
+
+METRICS = (
+    Metric("lips_distance", "lips, distance", format=".2f", larger_is_better=False),
+    Metric("skin_distance", "skin, distance", format=".2f", larger_is_better=False),
+    Metric("eyes_distance", "eyes, distance", format=".2f", larger_is_better=False),
+    Metric("identity_distance", "identity, distance", larger_is_better=False),
+    Metric("background_change", "changed elsewhere, mean", format=".2f", larger_is_better=False),
+    Metric(
+        "background_change_max", "changed elsewhere, most", format=".0f", larger_is_better=False
+    ),
+    Metric("looks_better", "looks nearer than the bare face"),
+)
+
+Image = NDArray[np.uint8]  # [side, side, 3]
+LabelMap = NDArray[np.uint8]  # [side, side], numbers of `Region`
+Colors = NDArray[np.float64]  # [pixels, 3], L, a and b
+
+
+def part_mask(regions: LabelMap, part: str) -> NDArray[np.bool_]:
+    """Return where ``part`` of a look goes, bool [side, side]."""
+    numbers = [int(region) for region in MADE_UP[part]]
+    return np.isin(regions, numbers)
+
+
+def part_colors(image: Image, regions: LabelMap, part: str) -> Colors:
+    """Return the colors of a part's pixels."""
+    pixels = image[part_mask(regions, part)]
+    return np.asarray(rgb2lab(pixels.reshape(1, -1, 3)).reshape(-1, 3))
+
+
+def color_distance(colors: Colors, reference: Colors) -> float:
+    """Return the mean over L, a and b of the 1-D Wasserstein distance of two sets of colors.
+
+    It is in units of CIELAB. NaN where a set is too small to compare: a part may be hidden by hair
+    or by a beard.
+    """
+    if min(len(colors), len(reference)) < FEWEST:
+        return float("nan")
+    channels = [wasserstein_distance(colors[:, i], reference[:, i]) for i in range(3)]
+    return float(np.mean(channels))
+
+
+def region_distance(
+    image: Image,
+    regions: LabelMap,
+    reference: Image,
+    reference_regions: LabelMap,
+    part: str,
+) -> float:
+    """Return `color_distance` of a part (a key of `MADE_UP`) of two faces."""
+    return color_distance(
+        part_colors(image, regions, part), part_colors(reference, reference_regions, part)
+    )
+
+
+def background_change(image: Image, bare: Image, regions: LabelMap) -> tuple[float, float]:
+    """Return the mean and the largest absolute difference outside of the made-up parts.
+
+    Both are in levels, 0 to 255, over all channels.
+    """
+    made_up = np.zeros(regions.shape, bool)
+    for part in MADE_UP:
+        made_up |= part_mask(regions, part)
+    difference = np.abs(image.astype(np.int16) - bare.astype(np.int16))[~made_up]
+    if not difference.size:
+        return 0.0, 0.0
+    return float(difference.mean()), float(difference.max())
+
+
+@lru_cache(maxsize=1)
+def _extractor() -> vision.VisionBackbone:
+    backbone = vision.load(EXTRACTOR)
+    backbone.model.to(device()).eval()  # type: ignore[arg-type]
+    return backbone
+
+
+def extractor_missing() -> str:
+    """Return why `features` cannot be computed here, "" where they can."""
+    try:
+        _extractor()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@torch.no_grad()
+def features(images: torch.Tensor) -> NDArray[np.float32]:
+    """Return the pooled features of EfficientNet-lite0, as ImageNet taught it [n, 1280].
+
+    ``images`` are uint8 [n, 3, side, side].
+
+    Raises:
+        ValueError: the package with the network is not installed.
+    """
+    backbone = _extractor()
+    size = (EXTRACTOR_SIDE, EXTRACTOR_SIDE)
+    found = []
+    for start in range(0, len(images), AT_ONCE):
+        batch = images[start : start + AT_ONCE].float()
+        resized = torch.nn.functional.interpolate(batch, size, mode="bilinear", antialias=True)
+        # bfloat16 would give equal faces a distance of 0.001.
+        answer: Any = backbone.model(pixel_values=backbone.pixels(resized))
+        found.append(answer.pooler_output.flatten(1).float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def cosine_distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return 1 minus the cosine of each row of two matrices [n, width]: [n], 0 to 2."""
+    products = (first.astype(np.float64) * second).sum(1)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return np.asarray(1 - products / np.maximum(lengths, 1e-12))
+
+
+def identity_distance(bare: torch.Tensor, made_up: torch.Tensor) -> NDArray[np.float64]:
+    """Return the cosine distance of `features` of each bare face and its made-up one [n].
+
+    The network knows things, not people: it tells whether something else than make-up has changed.
+    Another person's photo is about 0.4 away; evaluate prints that distance beside the figures.
+    """
+    return cosine_distance(features(bare), features(made_up))
