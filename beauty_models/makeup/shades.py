@@ -72,7 +72,8 @@ class Shade(NamedTuple):
     @property
     def lab(self) -> NDArray[np.float64]:
         """The color in CIELAB (D65), [3]."""
-        return lab_of(np.array([self.rgb], np.uint8))[0]
+        lab: NDArray[np.float64] = lab_of(np.array([self.rgb], np.uint8))[0]
+        return lab
 
 
 class Near(NamedTuple):
@@ -86,6 +87,11 @@ def lab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return sRGB colors, uint8 [n, 3], in CIELAB (D65)."""
     lab: NDArray[np.float64] = colorspaces.rgb2lab(rgb[None])[0]
     return lab
+
+
+def _ciede2000(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ΔE2000 (Sharma et al. 2005) of colors [..., 3] that are broadcast to each other."""
+    return np.asarray(colorspaces.deltaE_ciede2000(a, b))  # type: ignore[no-untyped-call]
 
 
 def plain(name: str) -> str:
@@ -167,10 +173,12 @@ class ShadeTable:
     def suggestions(self, name: str) -> list[str]:
         """Return names that ``name`` may have meant, the likeliest first."""
         asked = plain(name)
-        holding = [known for known in self._names if asked in known]
+        # 1797901 is like 1792499 and tells nobody anything.
+        names = [known for known in self._names if not known.isdigit()]
+        holding = [known for known in names if asked in known]
         # The shortest holds least besides what was asked for.
         holding.sort(key=len)
-        similar = difflib.get_close_matches(asked, self._names, SUGGESTED, LEAST_LIKENESS)
+        similar = difflib.get_close_matches(asked, names, SUGGESTED, LEAST_LIKENESS)
         near = list(dict.fromkeys([*holding[:SUGGESTED], *similar]))
         return [self._names[key] for key in near[:SUGGESTED]]
 
@@ -179,7 +187,7 @@ class ShadeTable:
         if not self.shades:
             return [[] for _ in lab]
         # 100 colors × 7,000 shades at once are 700,000 numbers for each term of the formula.
-        distances = colorspaces.deltaE_ciede2000(lab[:, None], self.lab[None])
+        distances = _ciede2000(lab[:, None], self.lab[None])
         found = []
         for row in distances:
             order = np.argsort(row, kind="stable")[:count]

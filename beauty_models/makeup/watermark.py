@@ -182,7 +182,7 @@ def _strongest(
             continue
         sums = _window_sums(agreement, side)
         looked_at += sums.size
-        row, column = np.unravel_index(int(sums.argmax()), sums.shape)
+        row, column = divmod(int(sums.argmax()), sums.shape[1])
         chance = float(_chance(sums[row, column], np.array(side * side)))
         if chance < best:
             best = chance
