@@ -35,6 +35,11 @@ MADE_UP = {
 }
 """Part of a look → the regions that it colors. Nothing outside of them is ever changed."""
 
+MIRROR_PAIRS = (
+    (Region.LEFT_EYE, Region.RIGHT_EYE),
+    (Region.LEFT_SHADOW, Region.RIGHT_SHADOW),
+)
+
 
 def mask(label_map: torch.Tensor, part: str) -> torch.Tensor:
     """Return where ``part`` of a look goes: bool [..., side, side] of ``label_map``, same shape."""
@@ -50,6 +55,17 @@ def masks(label_map: torch.Tensor) -> torch.Tensor:
     The order is that of `MADE_UP`.
     """
     return torch.stack([mask(label_map, part) for part in MADE_UP], 1)
+
+
+def mirrored(label_map: torch.Tensor) -> torch.Tensor:
+    """Return the label map of the mirrored picture, [..., side, side].
+
+    Left and right change sides in name, too.
+    """
+    numbers = torch.arange(len(Region), dtype=label_map.dtype, device=label_map.device)
+    for left, right in MIRROR_PAIRS:
+        numbers[[int(left), int(right)]] = numbers[[int(right), int(left)]]
+    return numbers[label_map.long()].flip(-1)
 
 
 def feathered(chosen: torch.Tensor, radius: int) -> torch.Tensor:

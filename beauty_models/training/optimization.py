@@ -86,7 +86,8 @@ class Optimization:
     """The weights of ``network`` that learn, their AdamW (Loshchilov & Hutter 2019), its schedule.
 
     ``groups`` are the optimizer's, with a rate ``lr`` each; what is in none of them does not learn.
-    A training with two optimizers, such as a GAN, has two of these.
+    A training with two optimizers, such as a GAN, has two of these; its ``betas``, the decay of the
+    averages of gradients and of their squares, are mostly others.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Optimization:
         groups: list[ParameterGroup],
         steps: int,
         params: OptimizerParams,
+        betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         self.steps = steps
         self.seed = params.seed
@@ -102,7 +104,9 @@ class Optimization:
         self.guard = DivergenceGuard("training", steps, rates, params.precision)
         self.done = 0  # steps
         # fused: one kernel over all weights, where the other ways take many small ones
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=params.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            groups, betas=betas, weight_decay=params.weight_decay, fused=True
+        )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: warmup_linear(step, steps, params.warmup)
         )

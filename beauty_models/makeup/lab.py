@@ -1,0 +1,45 @@
+"""CIELAB, in which a distance between two colors is about what the eye sees of it; in torch."""
+
+from __future__ import annotations
+
+import torch
+
+# sRGB (IEC 61966-2-1) → XYZ of CIE 1931, divided by the white point D65: white is (1, 1, 1)
+TO_XYZ = torch.tensor(
+    [
+        [0.4339532, 0.3762183, 0.1898286],
+        [0.2126727, 0.7151518, 0.0721755],
+        [0.0177566, 0.1094680, 0.8727754],
+    ]
+)
+FROM_XYZ = torch.linalg.inv(TO_XYZ)
+DARK = 6 / 29  # below its cube the cube root is replaced by its tangent (CIE 15:2004)
+
+
+def _times(matrix: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("ij,nj...->ni...", matrix.to(colors), colors)
+
+
+def from_pictures(pictures: torch.Tensor) -> torch.Tensor:
+    """Return L (0 to 100), a and b of ``pictures`` [n, 3, ...], sRGB from -1 to 1, same shape."""
+    srgb = ((pictures.float() + 1) / 2).clamp(0, 1)
+    # `where` computes both sides; a base of 0 would have an infinite slope
+    curved = ((srgb.clamp(min=0.04) + 0.055) / 1.055) ** 2.4
+    linear = torch.where(srgb > 0.04045, curved, srgb / 12.92)
+    xyz = _times(TO_XYZ, linear)
+    root = xyz.clamp(min=DARK**3) ** (1 / 3)
+    f = torch.where(xyz > DARK**3, root, xyz / (3 * DARK**2) + 4 / 29)
+    x, y, z = f.unbind(1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+def to_pictures(lab: torch.Tensor) -> torch.Tensor:
+    """Return the pictures of ``lab`` [n, 3, ...], clipped to what sRGB has, -1 to 1."""
+    lightness, a, b = lab.float().unbind(1)
+    y = (lightness + 16) / 116
+    f = torch.stack([y + a / 500, y, y - b / 200], 1)
+    xyz = torch.where(f > DARK, f**3, 3 * DARK**2 * (f - 4 / 29))
+    linear = _times(FROM_XYZ, xyz).clamp(0, 1)
+    curved = 1.055 * linear.clamp(min=0.003) ** (1 / 2.4) - 0.055
+    srgb = torch.where(linear > 0.0031308, curved, 12.92 * linear)
+    return srgb * 2 - 1

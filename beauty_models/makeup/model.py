@@ -1,0 +1,541 @@
+"""The network that makes up a bare face as a reference is made up, and how it is saved.
+
+Content goes one way (BeautyREC, Yan et al. 2022): the pretrained encoder sees the bare face, the
+pretrained decoder draws what changes. Style is a code for each part of a look, of the reference's
+features and colors there, by which the decoder's maps are scaled and shifted inside of that part
+alone (SPADE, Park et al. 2019). With ``correspondence: attention`` every place of the bare face
+also looks up its own style among the reference's places of the same part (PSGAN, Jiang et al.
+2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import diffusers
+import torch
+from diffusers.models.autoencoders import vae
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.functional import avg_pool2d, interpolate
+
+from beauty_models.device import device, precision
+from beauty_models.files import read_json, write_json
+from beauty_models.makeup import lab, regions
+from beauty_models.makeup.dataset import normalized
+from beauty_models.training.finite import require_finite
+
+# diffusers' `AutoencoderTiny`, the bases of which mypy does not see.
+TinyAutoencoder = Any
+RESIDUAL_BLOCK: Any = vars(vae)["AutoencoderTinyBlock"]
+
+PARTS = tuple(regions.MADE_UP)
+LEVELS = 65  # quantiles that are kept of a part's colors, the least and the greatest among them
+SKETCH = 5  # of them that a style code is made of
+LEAST_PIXELS = 4  # a part that is smaller is not there: hidden by hair, or the eye is closed
+LAB_UNIT = 50.0  # divides L, a and b, so that networks see numbers about 1
+ROWS = 32  # faces at a time where nothing is learned
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shape of a generator, beside that of its autoencoder."""
+
+    size: int  # pixels a side of the faces
+    style: int  # width of a part's style code
+    correspondence: str  # regions or attention
+
+
+class PartColors(NamedTuple):
+    """What the parts of faces are colored like."""
+
+    quantiles: torch.Tensor  # of L, a and b, ascending [n, parts, 3, LEVELS]
+    mean: torch.Tensor  # of them [n, parts, 3]
+    deviation: torch.Tensor  # of them [n, parts, 3]
+    present: torch.Tensor  # which parts there are, bool [n, parts]
+
+
+class Places(NamedTuple):
+    """A reference's places, for attention."""
+
+    keys: torch.Tensor  # [n, places, style]
+    values: torch.Tensor  # [n, places, style + 3]
+    parts: torch.Tensor  # share of each part in each place [n, parts, places]
+
+
+class Look(NamedTuple):
+    """All that is known of a reference: computed once, put on many faces."""
+
+    codes: torch.Tensor  # [n, parts, style]
+    colors: PartColors
+    places: Places | None  # with attention
+
+    def at(self, rows: torch.Tensor) -> Look:
+        """Return the looks of ``rows``, numbers [m]."""
+        places = None if self.places is None else Places(*(part[rows] for part in self.places))
+        colors = PartColors(*(part[rows] for part in self.colors))
+        return Look(self.codes[rows], colors, places)
+
+
+def build_autoencoder(
+    channels: int, latent_channels: int, blocks: int, downsamplings: int
+) -> TinyAutoencoder:
+    """Return an untrained autoencoder of constant width (diffusers; Bohan's TAESD)."""
+    widths = (channels,) * (downsamplings + 1)
+    # None at full resolution: a block there costs as much as four at half of it.
+    residual_blocks = (0, *(blocks,) * downsamplings)
+    network: TinyAutoencoder = diffusers.AutoencoderTiny
+    return network(
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        num_encoder_blocks=residual_blocks,
+        num_decoder_blocks=residual_blocks[::-1],
+        latent_channels=latent_channels,
+    )
+
+
+def encode(autoencoder: TinyAutoencoder, pictures: torch.Tensor) -> list[torch.Tensor]:
+    """Return the encoder's maps of ``pictures`` [n, 3, side, side], one for each scale.
+
+    The largest comes first; the last one has the latent channels.
+    """
+    maps = []
+    values = (pictures + 1) / 2
+    layers = list(autoencoder.encoder.layers)
+    values = layers[0](values)
+    for layer in layers[1:]:
+        if isinstance(layer, nn.Conv2d):
+            maps.append(values)  # before the side is halved
+        values = layer(values)
+    return [*maps, values]
+
+
+def shrink(maps: torch.Tensor, side: int) -> torch.Tensor:
+    """Return ``maps`` [n, c, large, large] as means over cells, [n, c, side, side]."""
+    return avg_pool2d(maps, maps.shape[-1] // side)
+
+
+@torch.no_grad()
+def part_colors(pictures: torch.Tensor, masks: torch.Tensor) -> PartColors:
+    """Return the colors of the parts of ``pictures`` [n, 3, side, side], -1 to 1.
+
+    ``masks`` [n, parts, side, side] say where the parts are.
+    """
+    n, parts = masks.shape[:2]
+    colors = lab.from_pictures(pictures).flatten(2)
+    inside = masks.flatten(2)
+    quantiles = colors.new_zeros(n, parts, 3, LEVELS)
+    mean = colors.new_zeros(n, parts, 3)
+    deviation = colors.new_zeros(n, parts, 3)
+    present = inside.sum(-1) >= LEAST_PIXELS
+    for row, part in present.nonzero().tolist():
+        values = colors[row][:, inside[row, part]].sort(1).values
+        quantiles[row, part] = _at_levels(values)
+        mean[row, part] = values.mean(1)
+        deviation[row, part] = values.std(1)
+    return PartColors(quantiles, mean, deviation, present)
+
+
+def _at_levels(ascending: torch.Tensor) -> torch.Tensor:
+    """Return the `LEVELS` quantiles [3, LEVELS] of ``ascending`` values [3, m]."""
+    last = ascending.shape[1] - 1
+    position = torch.linspace(0, last, LEVELS, device=ascending.device)
+    below = position.floor().long().clamp(max=last)
+    above = (below + 1).clamp(max=last)
+    return torch.lerp(ascending[:, below], ascending[:, above], position - below)
+
+
+@torch.no_grad()
+def match_colors(pictures: torch.Tensor, masks: torch.Tensor, wanted: PartColors) -> torch.Tensor:
+    """Return ``pictures`` with the distribution of L, a and b of each part as ``wanted`` has it.
+
+    Histogram matching by quantiles: every rank keeps its place, a darker pixel stays darker.
+
+    Args:
+        pictures: [n, 3, side, side], -1 to 1.
+        masks: where their parts are, bool [n, parts, side, side].
+        wanted: of n faces; a part that one of them lacks stays as it is.
+    """
+    colors = lab.from_pictures(pictures)
+    matched = colors.clone()
+    inside = masks & wanted.present[..., None, None]
+    for row, part in inside.flatten(2).any(-1).nonzero().tolist():
+        chosen = inside[row, part]
+        values = colors[row][:, chosen]
+        last = values.shape[1] - 1
+        rank = values.argsort(1).argsort(1)
+        position = rank * ((LEVELS - 1) / max(1, last))
+        below = position.floor().long().clamp(max=LEVELS - 1)
+        above = (below + 1).clamp(max=LEVELS - 1)
+        target = wanted.quantiles[row, part]
+        matched[row][:, chosen] = torch.lerp(
+            target.gather(1, below), target.gather(1, above), position - below
+        )
+    changed = inside.any(1, keepdim=True)
+    return torch.where(changed, lab.to_pictures(matched), pictures)
+
+
+class StyleEncoder(nn.Module):
+    """Features and colors of a reference's parts → a style code [n, parts, style] of each."""
+
+    def __init__(self, features: int, style: int) -> None:
+        super().__init__()
+        known = features + (SKETCH + 2) * 3 + len(PARTS)
+        self.layers = nn.Sequential(
+            nn.Linear(known, 2 * style), nn.SiLU(), nn.Linear(2 * style, style)
+        )
+
+    def forward(
+        self, maps: list[torch.Tensor], masks: torch.Tensor, colors: PartColors
+    ) -> torch.Tensor:
+        """Return the codes; ``maps`` are the encoder's, ``masks`` float [n, parts, side, side]."""
+        pooled = []
+        for values in maps:
+            share = shrink(masks, values.shape[-1])
+            total = share.sum((2, 3)).clamp(min=1e-3)
+            sums = torch.einsum("nphw,nchw->npc", share, values.float())
+            pooled.append(sums / total[..., None])
+        sketch = colors.quantiles[..., :: (LEVELS - 1) // (SKETCH - 1)].flatten(2)
+        statistics = torch.cat([sketch, colors.mean, colors.deviation], -1) / LAB_UNIT
+        which = torch.eye(len(PARTS), device=masks.device).expand(len(masks), -1, -1)
+        codes: torch.Tensor = self.layers(torch.cat([*pooled, statistics, which], -1))
+        return codes
+
+
+class Attention(nn.Module):
+    """Where each place of a bare face finds its style: among places of the same part.
+
+    Places are like each other by their features and by where they lie in the aligned face.
+    """
+
+    def __init__(self, channels: int, style: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels + 2, style, 1)
+        self.value = nn.Conv2d(channels, style, 1)
+        self.norm = nn.GroupNorm(1, channels)  # a reference in other light has the same shapes
+
+    def _described(self, features: torch.Tensor) -> torch.Tensor:
+        side = features.shape[-1]
+        line = torch.linspace(-2, 2, side, device=features.device)
+        across = line.expand(len(features), 1, side, side)
+        return torch.cat([self.norm(features), across, across.transpose(2, 3)], 1)
+
+    def places(self, features: torch.Tensor, masks: torch.Tensor, colors: torch.Tensor) -> Places:
+        """Return the places of references.
+
+        Args:
+            features: of the encoder's smallest maps [n, c, side, side].
+            masks: float, at the pictures' size [n, parts, large, large].
+            colors: L, a and b of the pictures, by `LAB_UNIT` [n, 3, large, large].
+        """
+        side = features.shape[-1]
+        share = shrink(masks, side).flatten(2)
+        keys = self.query(self._described(features)).flatten(2).transpose(1, 2)
+        values = torch.cat([self.value(features), shrink(colors, side)], 1)
+        return Places(keys, values.flatten(2).transpose(1, 2), share)
+
+    def forward(self, features: torch.Tensor, masks: torch.Tensor, places: Places) -> torch.Tensor:
+        """Return the style and the color [n, style + 3, side, side] that each place finds.
+
+        They are 0 in a place that lies in no part, or whose part the reference lacks.
+        """
+        n, _, side, _ = features.shape
+        queries = self.query(self._described(features)).flatten(2).transpose(1, 2)
+        share = shrink(masks, side).flatten(2)
+        logits = queries.float() @ places.keys.float().transpose(1, 2) / queries.shape[-1] ** 0.5
+        # How much two places have of the same part; a logarithm, so that none is minus infinity.
+        alike = torch.einsum("npq,npk->nqk", share, places.parts)
+        logits = logits + alike.clamp(min=1e-9).log()
+        found = logits.softmax(-1) @ places.values.float()
+        known = (alike.amax(-1, keepdim=True) > 0).float()
+        in_rows: torch.Tensor = (found * known).transpose(1, 2).unflatten(2, (side, side))
+        return in_rows
+
+
+class TransferGenerator(nn.Module):
+    """Bare faces and looks → what changes of the pixels, [n, 3, side, side]."""
+
+    def __init__(self, config: Config, autoencoder: TinyAutoencoder) -> None:
+        super().__init__()
+        self.config = config
+        self.autoencoder = autoencoder
+        channels = autoencoder.config["encoder_block_out_channels"][0]
+        scales = len(autoencoder.config["encoder_block_out_channels"])
+        latent_channels = autoencoder.config["latent_channels"]
+        self.style = StyleEncoder(channels * scales + latent_channels, config.style)
+        decoder = list(autoencoder.decoder.layers)
+        blocks = sum(isinstance(layer, RESIDUAL_BLOCK) for layer in decoder)
+        # The decoder's last layer draws a face; these two draw what changes of one.
+        self.refine = nn.Conv2d(channels + 3, channels, 3, padding=1)
+        self.change = nn.Conv2d(channels, 3, 1)
+        for parameter in self.change.parameters():
+            nn.init.zeros_(parameter)
+        # What is seen of the bare part: mean and deviation of its colors.
+        self.modulations = nn.ModuleList()
+        for _ in range(blocks + 1):
+            self.modulations.append(nn.Linear(config.style + 6, 2 * channels))
+        self.attention: Attention | None = None
+        self.attended = nn.ModuleList()
+        if config.correspondence == "attention":
+            self.attention = Attention(channels, config.style)
+            for _ in range(blocks + 1):
+                self.attended.append(nn.Conv2d(config.style + 3, 2 * channels, 1))
+        for layer in [*self.modulations, *self.attended]:
+            # Begins almost as the pretrained decoder.
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+
+    def look(self, reference: torch.Tensor, label_map: torch.Tensor) -> Look:
+        """Return the look of ``reference`` [n, 3, side, side], -1 to 1, with its ``label_map``."""
+        masks = regions.masks(label_map)
+        colors = part_colors(reference, masks)
+        maps = encode(self.autoencoder, reference)
+        codes = self.style(maps, masks.float(), colors)
+        places = None
+        if self.attention is not None:
+            in_lab = lab.from_pictures(reference) / LAB_UNIT
+            places = self.attention.places(maps[-2], masks.float(), in_lab)
+        return Look(codes, colors, places)
+
+    def _modulate(
+        self,
+        values: torch.Tensor,
+        number: int,
+        codes: torch.Tensor,
+        masks: torch.Tensor,
+        attended: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Return ``values`` [n, c, side, side] scaled and shifted, part by part."""
+        share = shrink(masks, values.shape[-1])
+        change = torch.einsum("npc,nphw->nchw", self.modulations[number](codes), share)
+        if attended is not None:
+            local = self.attended[number](attended)
+            larger = interpolate(local, values.shape[-2:], mode="bilinear")
+            change = change + larger * share.sum(1, keepdim=True)
+        scale, shift = change.chunk(2, 1)
+        return values * (1 + scale) + shift
+
+    def forward(self, bare: torch.Tensor, label_map: torch.Tensor, look: Look) -> torch.Tensor:
+        """Return what changes in each pixel of ``bare`` [n, 3, side, side], -1 to 1.
+
+        It is 0 where ``label_map`` [n, side, side] shows nothing that is made up, and in parts that
+        the reference lacks.
+        """
+        masks = regions.masks(label_map)
+        colors = part_colors(bare, masks)
+        both = colors.present & look.colors.present
+        masks = masks & both[..., None, None]
+        inside = masks.float()
+        tone = torch.cat([colors.mean, colors.deviation], -1) / LAB_UNIT
+        codes = torch.cat([look.codes, tone], -1)
+        drawn = self._draw(bare, inside, codes, look)
+        # The means of the parts differ by this much: nothing that had to be learned.
+        shift = (look.colors.mean - colors.mean) * both[..., None]
+        in_lab = lab.from_pictures(bare)
+        change = torch.einsum("npc,nphw->nchw", shift, inside) + LAB_UNIT * drawn.float()
+        made_up = lab.to_pictures(in_lab + change)
+        soft = regions.feathered(masks, int(regions.FEATHER * self.config.size))
+        return (made_up - bare) * soft.sum(1, keepdim=True)
+
+    def _draw(
+        self, bare: torch.Tensor, masks: torch.Tensor, codes: torch.Tensor, look: Look
+    ) -> torch.Tensor:
+        """Return the change beyond that of the means, L, a and b by `LAB_UNIT`."""
+        maps = encode(self.autoencoder, bare)
+        attended = None
+        if self.attention is not None and look.places is not None:
+            attended = self.attention(maps[-2], masks, look.places)
+        values = torch.tanh(maps[-1] / 3) * 3  # as diffusers' decoder does
+        number = 0
+        for layer in list(self.autoencoder.decoder.layers)[:-1]:
+            values = layer(values)
+            if isinstance(layer, RESIDUAL_BLOCK):
+                values = self._modulate(values, number, codes, masks, attended)
+                number += 1
+        values = self.refine(torch.cat([values, bare], 1)).relu()
+        values = self._modulate(values, number, codes, masks, attended)
+        change: torch.Tensor = self.change(values.relu())
+        return change
+
+
+class PatchDiscriminator(nn.Module):
+    """Is the make-up of this patch a photo's? (Isola et al. 2017), with spectral norm.
+
+    It sees what is inside of the parts, and which part each pixel lies in.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        widths = [3 + len(PARTS), channels, 2 * channels, 4 * channels]
+        layers: list[nn.Module] = []
+        for narrow, wide in zip(widths, widths[1:], strict=False):
+            layers += [_spectral(nn.Conv2d(narrow, wide, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        layers.append(_spectral(nn.Conv2d(widths[-1], 1, 3, 1, 1)))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, pictures: torch.Tensor, label_map: torch.Tensor) -> torch.Tensor:
+        """Return the scores [n, 1, rows, columns] of patches; a photo's should be 1."""
+        masks = regions.masks(label_map).float()
+        seen = pictures * masks.sum(1, keepdim=True)
+        scores: torch.Tensor = self.layers(torch.cat([seen, masks], 1))
+        return scores
+
+
+def _spectral(layer: nn.Module) -> nn.Module:
+    """Return ``layer`` with its weight's largest singular value held at 1 (Miyato et al. 2018)."""
+    return nn.utils.parametrizations.spectral_norm(layer)
+
+
+class Transfer:
+    """A trained generator that serves: uint8 faces and label maps in, changes out.
+
+    After the generator the colors of each part are moved to the reference's own distribution, by
+    the quantiles in its look (`match_colors`): what the generator drew says which pixel is how dark
+    and how red beside the others, the quantiles say which shade exactly.
+    """
+
+    def __init__(
+        self, generator: TransferGenerator, precision: str = "auto", matched: bool = True
+    ) -> None:
+        self.generator = generator.to(device()).eval()
+        self.precision = precision
+        self.matched = matched
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the faces."""
+        return self.generator.config.size
+
+    @torch.inference_mode()
+    def look(self, reference: torch.Tensor, reference_regions: torch.Tensor) -> Look:
+        """Return the look of ``reference``, uint8 [n, 3, size, size], to be put on many faces."""
+        with precision(self.precision):
+            return self.generator.look(
+                normalized(reference.to(device())), reference_regions.to(device())
+            )
+
+    @torch.inference_mode()
+    def put_on(self, bare: torch.Tensor, bare_regions: torch.Tensor, look: Look) -> torch.Tensor:
+        """Return what ``look`` changes on ``bare`` faces, float [n, 3, size, size].
+
+        One look goes on all of them, or each has its own.
+
+        Raises:
+            NotFiniteError: the network holds NaN.
+        """
+        pictures = normalized(bare.to(device()))
+        label_map = bare_regions.to(device())
+        if len(look.codes) != len(bare):
+            look = look.at(torch.zeros(len(bare), dtype=torch.long, device=device()))
+        changes = []
+        for start in range(0, len(bare), ROWS):
+            rows = torch.arange(start, min(start + ROWS, len(bare)), device=device())
+            changes.append(self._changes(pictures[rows], label_map[rows], look.at(rows)))
+        change = torch.cat(changes)
+        return require_finite(change.cpu(), "makeup: the changes of the pixels")
+
+    def _changes(self, pictures: torch.Tensor, label_map: torch.Tensor, look: Look) -> torch.Tensor:
+        with precision(self.precision):
+            change = self.generator(pictures, label_map, look).float()
+        if not self.matched:
+            return cast(torch.Tensor, change)
+        masks = regions.masks(label_map)
+        # A part that the bare face lacks has no pixel here; one that the reference lacks stays.
+        made_up = match_colors(pictures + change, masks, look.colors)
+        soft = regions.feathered(masks, int(regions.FEATHER * self.size)).sum(1, keepdim=True)
+        return (made_up - pictures) * soft
+
+    def delta(
+        self,
+        bare: torch.Tensor,
+        bare_regions: torch.Tensor,
+        reference: torch.Tensor,
+        reference_regions: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return what changes when ``bare`` faces wear the make-up of ``reference``.
+
+        Args:
+            bare: faces, uint8 [n, 3, size, size].
+            bare_regions: their label maps, uint8 [n, size, size].
+            reference: n faces or one for all, uint8.
+            reference_regions: their label maps.
+
+        Returns:
+            Change of pixels -1 to 1, [n, 3, size, size]; 0 outside of the parts of a look.
+        """
+        return self.put_on(bare, bare_regions, self.look(reference, reference_regions))
+
+    def __call__(
+        self,
+        bare: torch.Tensor,
+        bare_regions: torch.Tensor,
+        reference: torch.Tensor,
+        reference_regions: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the made-up faces [n, 3, size, size], -1 to 1; arguments are those of `delta`."""
+        change = self.delta(bare, bare_regions, reference, reference_regions)
+        return (normalized(bare) + change).clamp(-1, 1)
+
+
+def save(generator: TransferGenerator, folder: Path) -> None:
+    """Write ``generator`` into the existing ``folder``.
+
+    Its autoencoder is in a folder of its own, for diffusers.
+    """
+    generator.autoencoder.save_pretrained(folder / "autoencoder")
+    weights = {}
+    for name, value in generator.state_dict().items():
+        if not name.startswith("autoencoder."):
+            weights[name] = value.cpu().contiguous()
+    save_file(weights, folder / "transfer.safetensors")
+    write_json(folder / "transfer.json", asdict(generator.config) | {"parts": list(PARTS)})
+
+
+def load_autoencoder(folder: Path) -> TinyAutoencoder:
+    """Return the autoencoder in ``folder``, as diffusers saved it.
+
+    Raises:
+        ValueError: there is none, or its weights are not finite.
+    """
+    try:
+        network: TinyAutoencoder = diffusers.AutoencoderTiny
+        autoencoder = network.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder}: not an autoencoder of diffusers: {error}") from error
+    for name, value in autoencoder.state_dict().items():
+        require_finite(value, f"{folder}: the weights {name}")
+    return autoencoder
+
+
+def load_generator(folder: Path) -> TransferGenerator:
+    """Return the generator saved in ``folder``.
+
+    Raises:
+        ValueError: the folder is not a saved generator of these parts.
+    """
+    saved: dict[str, Any] = read_json(folder / "transfer.json")
+    if saved.get("parts") != list(PARTS):
+        raise ValueError(
+            f"{folder / 'transfer.json'}: made for the parts {saved.get('parts')}, this version "
+            f"has {list(PARTS)}; retrain or restore the folder"
+        )
+    config = Config(**{field.name: saved[field.name] for field in fields(Config)})
+    generator = TransferGenerator(config, load_autoencoder(folder / "autoencoder"))
+    weights = load_file(folder / "transfer.safetensors")
+    for name, value in weights.items():
+        require_finite(value, f"{folder / 'transfer.safetensors'}: the weights {name}")
+    missing, unexpected = generator.load_state_dict(weights, strict=False)
+    # Not strict: the autoencoder has a folder of its own.
+    if unexpected or any(not name.startswith("autoencoder.") for name in missing):
+        raise ValueError(
+            f"{folder / 'transfer.safetensors'}: not the weights of this model; retrain or restore "
+            "the folder"
+        )
+    return generator.eval()
+
+
+def load(folder: Path, precision: str = "auto") -> Transfer:
+    """Return the transfer saved in ``folder``; ``precision`` is auto, float32 or bfloat16."""
+    return Transfer(load_generator(folder), precision)
