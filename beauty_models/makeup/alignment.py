@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from beauty_models.makeup.landmarks import Face
 from beauty_models.makeup.regions import Region
-from beauty_models.makeup.warping import Matrix, bounds, inverse, warp
+from beauty_models.makeup.warping import Matrix, bounds, inverse, scale_of, warp
 
 # Where eyes and mouth come to lie, in sides of the square. Chin and forehead are in: with the eyes'
 # distance as unit, faces reach about 1.4 above the eyes and 1.9 below.
@@ -26,6 +26,11 @@ class Alignment:
     """A similarity transform (turn, scale, shift) between a photo and the square of its face."""
 
     matrix: Matrix  # [2, 3]: pixels of the photo → sides of the square, 0 to 1
+
+    @property
+    def length(self) -> float:
+        """Return the side of the square, in pixels of the photo."""
+        return 1 / scale_of(self.matrix)
 
     def pixels(self, side: int) -> Matrix:
         """Return the transform from the photo's pixels to those of a square of ``side``."""

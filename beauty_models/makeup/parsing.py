@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beauty_models.makeup.alignment import Alignment, from_landmarks
+from beauty_models.makeup.delivered import from_delivered as from_delivered
 from beauty_models.makeup.landmarks import Face
 from beauty_models.makeup.regions import Region
 from beauty_models.makeup.warping import inverse, moved, warp
@@ -39,11 +40,26 @@ RIGHT_SOCKET = [446, 342, 445, 444, 443, 442, 441, 413, 463, 341, 256, 252, 253,
 # Skin for sure on every face: cheeks below the eyes, and the nose.
 LEFT_CHEEK = [117, 118, 119, 100, 126, 203, 206, 207, 187, 123]
 RIGHT_CHEEK = [346, 347, 348, 329, 355, 423, 426, 427, 411, 352]
+JAW_CORNERS = [172, 397]
 NOSE = [168, 122, 196, 3, 51, 5, 281, 248, 419, 351]
 
 SIDE = 256  # pixels of the square in which colors are judged, whatever the photo's size
 VIEW = 1.3  # of the aligned square's side: neck and hair must be seen
 FINE = 512  # pixels of a face's width from which polygons need no finer grid than the photo's
+
+# Below the eyes, where a face has neither lashes nor make-up, but glasses have a rim.
+LEFT_UNDER_EYE = [25, 110, 24, 23, 22, 26, 112, 233, 232, 231, 230, 229, 228, 31]
+RIGHT_UNDER_EYE = [255, 339, 254, 253, 252, 256, 341, 453, 452, 451, 450, 449, 448, 261]
+# Between the eyes: a rim has to cross it.
+BRIDGE = [193, 417, 465, 412, 6, 188, 245]
+# Wherever glasses may sit: from the brows to the upper cheeks, from temple to temple.
+GLASSES_AREA = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 356, 454, 346, 347, 348, 419]
+GLASSES_AREA += [197, 196, 119, 118, 117, 234, 127]
+
+DARK = 0.6  # of the skin's lightness: what is darker may be a frame
+LEAST_DARK_LENS = 0.8  # share of the eye and of the skin below that is dark behind sunglasses
+LEAST_RIM = 0.05  # share of the skin below an eye that a frame covers
+LARGEST_HOLE = 0.004  # of the face's area: a nostril, a mole, a shadow within skin; not a beard
 
 FOREHEAD = 0.22  # of the face's height: how far above the mesh's oval skin is looked for
 
@@ -96,12 +112,8 @@ def _square(photo: NDArray[np.uint8], face: Face) -> _Square:
     return _Square(lab, inside > 0, moved(face.points, pixels), alignment)
 
 
-def _skin_distance(square: _Square) -> NDArray[np.float32]:
-    """Return how far each pixel's color is from the skin of cheeks and nose; 1 is the limit."""
-    known = np.zeros((SIDE, SIDE), bool)
-    for numbers in (LEFT_CHEEK, RIGHT_CHEEK, NOSE):
-        known |= square.polygon(numbers)
-    known &= square.inside
+def _skin_distance(square: _Square, known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return how far each pixel's color is from that of ``known`` skin; 1 is the limit."""
     if not known.any():
         return np.zeros((SIDE, SIDE), np.float32)
     skin = square.lab[known]
@@ -138,27 +150,79 @@ def _forehead(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return oval
 
 
-def _color_regions(square: _Square) -> NDArray[np.uint8]:
-    """Return skin, hair and neck of the square; background elsewhere."""
-    distance = _skin_distance(square)
+def _without_holes(skin: NDArray[np.bool_], face: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return ``skin`` with small gaps closed, which are nostrils and shadows and not hair."""
+    gaps = (face & ~skin).astype(np.uint8)
+    _, numbers, figures, _ = cv2.connectedComponentsWithStats(gaps, connectivity=4)
+    small = figures[:, cv2.CC_STAT_AREA] < LARGEST_HOLE * face.sum()
+    small[0] = False  # what is no gap
+    return np.asarray(skin | small[numbers], bool)
+
+
+def _glasses(square: _Square, lightness: float) -> tuple[NDArray[np.bool_], bool]:
+    """Return dark pixels of glasses, none where there are no glasses; whether they hide the eyes.
+
+    Thin, light and rimless frames are not seen; neither are lenses through which skin shows.
+    """
+    dark = (square.lab[..., 0] < DARK * lightness) & square.inside
+    area = square.polygon(GLASSES_AREA)
+    under = [square.polygon(LEFT_UNDER_EYE), square.polygon(RIGHT_UNDER_EYE)]
+    eyes = [square.polygon(LEFT_EYE), square.polygon(RIGHT_EYE)]
+    if all(part.any() for part in under + eyes):
+        # The white of an eye shows in any eye that is seen, whatever the make-up around it.
+        if min(dark[part].mean() for part in under + eyes) > LEAST_DARK_LENS:
+            return dark & area | eyes[0] | eyes[1], True
+        bridge = square.polygon(BRIDGE)
+        columns = np.nonzero(bridge.any(0))[0]
+        middle = columns[len(columns) // 4 : max(1, 3 * len(columns) // 4)]
+        crossed = middle.size > 0 and bool((dark & bridge)[:, middle].any(0).all())
+        if crossed and min(dark[part].mean() for part in under) > LEAST_RIM:
+            return dark & area & ~(eyes[0] | eyes[1]), False
+    return np.zeros((SIDE, SIDE), bool), False
+
+
+def _lightness(square: _Square, known: NDArray[np.bool_]) -> float:
+    skin = square.lab[..., 0][known & square.inside]
+    return float(np.median(skin)) if skin.size else 0.0
+
+
+class _Colors(NamedTuple):
+    """What colors say of the square."""
+
+    labels: NDArray[np.uint8]  # skin, hair, neck, glasses; background elsewhere
+    hides_eyes: bool  # by sunglasses
+
+
+def _color_regions(square: _Square) -> _Colors:
+    """Return skin, hair, neck and glasses of the square."""
+    known = np.zeros((SIDE, SIDE), bool)
+    for numbers in (LEFT_CHEEK, RIGHT_CHEEK, NOSE):
+        known |= square.polygon(numbers)
+    lightness = _lightness(square, known)
+    distance = _skin_distance(square, known & square.inside)
     oval = square.polygon(OVAL)
     whole = oval | _filled(_forehead(square.points), (SIDE, SIDE), 2)
-    known = np.zeros((SIDE, SIDE), bool)
-    for numbers in (LEFT_CHEEK, RIGHT_CHEEK, NOSE, OUTER_LIPS, LEFT_SOCKET, RIGHT_SOCKET):
+    for numbers in (OUTER_LIPS, LEFT_SOCKET, RIGHT_SOCKET):
         known |= square.polygon(numbers)
     like_skin = _opened((distance < 1) & square.inside, 3)
-    skin = _connected(like_skin & whole | known, known)
+    skin = _without_holes(_connected(like_skin & whole | known, known), whole)
     labels = np.zeros((SIDE, SIDE), np.uint8)
-    chin = square.points[152]
-    rows, columns = np.mgrid[:SIDE, :SIDE]
-    jaw = square.points[[172, 397]]
-    below = (rows > jaw[:, 1].mean()) & (columns > jaw[0, 0]) & (columns < jaw[1, 0]) & ~whole
-    near_chin = (rows < chin[1] + 8) & (np.abs(columns - chin[0]) < 20)
-    labels[_connected(like_skin & below, below & near_chin)] = Region.NECK
+    labels[_neck(square, like_skin & ~whole)] = Region.NECK
     labels[whole & square.inside] = Region.HAIR
-    labels[~oval & (labels == Region.HAIR) & ~skin] = Region.HAIR
     labels[skin & whole & square.inside] = Region.SKIN
-    return labels
+    glasses, hides_eyes = _glasses(square, lightness)
+    labels[glasses] = Region.GLASSES
+    return _Colors(labels, hides_eyes)
+
+
+def _neck(square: _Square, like_skin: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what continues the face below the chin, between the corners of the jaw."""
+    chin = square.points[152]
+    left, right = square.points[JAW_CORNERS]
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    below = (rows > (left[1] + right[1]) / 2) & (columns > left[0]) & (columns < right[0])
+    near_chin = (rows < chin[1] + SIDE / 32) & (np.abs(columns - chin[0]) < SIDE / 12)
+    return _connected(like_skin & below, below & near_chin)
 
 
 def parse(photo: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
@@ -167,25 +231,27 @@ def parse(photo: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
     fine = int(np.clip(np.ceil(FINE / max(face.width, 1)), 1, 8))
     square = _square(photo, face)
     labels = np.zeros(shape, np.uint8)
-    coarse = _color_regions(square)
+    colors = _color_regions(square)
     back = inverse(square.alignment.pixels(SIDE))
     rows, columns = square.alignment.window(shape)
     back[:, 2] -= (columns.start, rows.start)
     size = (columns.stop - columns.start, rows.stop - rows.start)
     if min(size):
-        for region in (Region.NECK, Region.HAIR, Region.SKIN):
-            share = warp((coarse == region).astype(np.float32), back, size)
+        for region in (Region.NECK, Region.HAIR, Region.SKIN, Region.GLASSES):
+            share = warp((colors.labels == region).astype(np.float32), back, size)
             labels[rows, columns][share >= 0.5] = region
 
     def polygon(numbers: list[int]) -> NDArray[np.bool_]:
         return _filled(face.points[numbers], shape, fine)
 
     skin = labels == Region.SKIN
+    glasses = labels == Region.GLASSES
     labels[polygon(LEFT_SOCKET) & skin] = Region.LEFT_SHADOW
     labels[polygon(RIGHT_SOCKET) & skin] = Region.RIGHT_SHADOW
-    labels[polygon(LEFT_BROW) | polygon(RIGHT_BROW)] = Region.BROWS
-    labels[polygon(LEFT_EYE)] = Region.LEFT_EYE
-    labels[polygon(RIGHT_EYE)] = Region.RIGHT_EYE
+    labels[(polygon(LEFT_BROW) | polygon(RIGHT_BROW)) & ~glasses] = Region.BROWS
+    if not colors.hides_eyes:
+        labels[polygon(LEFT_EYE)] = Region.LEFT_EYE
+        labels[polygon(RIGHT_EYE)] = Region.RIGHT_EYE
     labels[polygon(OUTER_LIPS)] = Region.LIPS
     labels[polygon(INNER_LIPS)] = Region.MOUTH
     return labels
