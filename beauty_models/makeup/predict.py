@@ -36,6 +36,7 @@ STRENGTH = 0.8
 MATCHES = 5  # shades that are named for a photo's lips
 STRIP_HEIGHT = 720  # pixels, at most
 
+LEAST_FACE = 40  # pixels across; on less a shade is a blot
 # Degrees of yaw: beyond the first the far side is a guess, beyond the second the mesh is.
 TURNED = 35.0
 PROFILE = 60.0
@@ -104,7 +105,7 @@ def _no_face(photo: Photo) -> FaceError:
     height, width = photo.pixels.shape[:2]
     size = f"; the photo has {width} × {height} pixels" if min(height, width) < 128 else ""
     return FaceError(
-        "no face was found: it needs 40 pixels or more, both eyes and the mouth, "
+        f"no face was found: it needs {LEAST_FACE} pixels or more, both eyes and the mouth, "
         f"and to be a photo, not a drawing{size}"
     )
 
@@ -130,6 +131,11 @@ def parse_face(photo: Photo, which: int) -> Parsed:
     if len(faces) > 1 and not which:
         photo.notes.append(
             f"{len(faces)} faces: the largest one was chosen; --which 2 is the next one"
+        )
+    if face.width < LEAST_FACE:
+        raise FaceError(
+            f"the face has {face.width:.0f} pixels across, it needs {LEAST_FACE}; "
+            "give the photo in a larger size"
         )
     turn = abs(face.turn)
     if turn > PROFILE:

@@ -72,12 +72,17 @@ def _blocks(picture: Photo) -> _Blocks:
     return _Blocks(np.einsum("ij,rcjl,kl->rcik", _DCT, tiles, _DCT), details)
 
 
-def _signs(shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _signs(
+    shape: tuple[int, int], first: tuple[int, int] = (0, 0)
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return for each block which of the 64 bits it carries, and how its lattices are shifted.
 
-    The numbers depend on a block's place alone, not on the picture's size.
+    The numbers depend on a block's place in the photo alone, not on the photo's size; ``first`` is
+    that of the first one.
     """
     rows, columns = np.indices(shape, np.uint64)
+    rows += np.uint64(first[0])
+    columns += np.uint64(first[1])
     mixed = (rows << np.uint64(32)) ^ columns ^ np.uint64(KEY)
     # splitmix64 (Steele et al. 2014)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -122,27 +127,46 @@ def embed(picture: Photo, payload: int, where: NDArray[np.bool_] | None = None) 
         where: pixels that may change, [h, w]; only blocks that lie wholly within carry anything.
     """
     assert 0 <= payload < 1 << PAYLOAD_BITS
+    marked = picture.copy()
     rows, columns = picture.shape[0] // BLOCK, picture.shape[1] // BLOCK
-    if not rows or not columns:
-        return picture.copy()
+    inside = np.ones((rows, columns), bool)
+    if where is not None:
+        pixels = where[: rows * BLOCK, : columns * BLOCK]
+        inside = pixels.reshape(rows, BLOCK, columns, BLOCK).all(axis=(1, 3))
+    if not inside.any():
+        return marked
+    # Lips are a hundredth of a photo: the rest is not computed.
+    used_rows, used_columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    first = (int(used_rows[0]), int(used_columns[0]))
+    last = (int(used_rows[-1]) + 1, int(used_columns[-1]) + 1)
+    box = (
+        slice(first[0] * BLOCK, last[0] * BLOCK),
+        slice(first[1] * BLOCK, last[1] * BLOCK),
+    )
+    change = _change(picture[box], payload, first)
+    chosen = inside[first[0] : last[0], first[1] : last[1]]
+    change *= chosen.repeat(BLOCK, 0).repeat(BLOCK, 1)
+    # Grey is added, so that colors stay; JPEG would halve the resolution of anything else.
+    added = picture[box] + np.rint(change)[..., None]
+    marked[box] = np.clip(added, 0, 255).astype(np.uint8)
+    return marked
+
+
+def _change(picture: Photo, payload: int, first: tuple[int, int]) -> NDArray[np.float64]:
+    """Return what the mark adds to the luminance of ``picture``, [h, w].
+
+    Its sides are multiples of `BLOCK`; ``first`` is the row and the column of its first block.
+    """
     blocks = _blocks(picture)
-    index, shift = _signs((rows, columns))
-    before = blocks.inverse()
     coefficients = blocks.coefficients
+    index, shift = _signs((coefficients.shape[0], coefficients.shape[1]), first)
+    before = blocks.inverse()
     bits = _word(payload)[index]
     for place, signs in ((DETECTION, np.zeros_like(bits)), (PAYLOAD, bits)):
         coefficients[..., place[0], place[1]] = _moved(
             coefficients[..., place[0], place[1]], signs, shift
         )
-    change = blocks.inverse() - before
-    if where is not None:
-        inside = where[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
-        whole = inside.all(axis=(1, 3))
-        change *= np.kron(whole, np.ones((BLOCK, BLOCK)))
-    marked = picture.astype(np.float64)
-    # Grey is added, so that colors stay; JPEG would halve the resolution of anything else.
-    marked[: rows * BLOCK, : columns * BLOCK] += change[..., None]
-    return np.clip(np.rint(marked), 0, 255).astype(np.uint8)
+    return blocks.inverse() - before
 
 
 def _chance(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,294 @@
+"""What a person asks of makeup, on a public-domain portrait: answers, files, and bad photos."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+from skimage.data import astronaut, coffee
+
+from beauty_models.makeup import photos, safety, watermark
+from beauty_models.makeup.predict import GENERATED, generated_png, predict
+from beauty_models.makeup.serving import ANSWERS, COLUMNS, Served
+from beauty_models.serving import batch
+
+MODEL = Path("no-model-is-needed-for-shades")
+
+
+def portrait(side: int = 320) -> NDArray[np.uint8]:
+    """Return the face of the portrait, large."""
+    face = Image.fromarray(astronaut()[:256, 96:352])
+    return np.asarray(face.resize((side, side), Image.Resampling.LANCZOS))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    file = tmp_path / "me.png"
+    Image.fromarray(portrait()).save(file)
+    return file
+
+
+def ask(*arguments: object) -> dict[str, Any]:
+    [answer] = predict(model=MODEL, arguments=[str(argument) for argument in arguments])
+    # Whatever is answered is printed as JSON.
+    json.dumps(answer, ensure_ascii=False, allow_nan=False)
+    return answer
+
+
+def read(file: str | Path) -> NDArray[np.uint8]:
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def test_shade_by_name_on_a_photo(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    answer = ask(
+        *("--face", photo, "--lipstick", "枫叶红", "--finish", "gloss", "--blush", "peach"),
+        *("--eyeshadow", "#8A5A33", "--foundation", "211,168,131", "--save", out),
+    )
+    assert answer["faces"] == 1 and answer["finish"] == "gloss"
+    assert list(answer["parts"]) == ["foundation", "blush", "eyeshadow", "lipstick"]
+    lips = answer["parts"]["lipstick"]
+    assert lips["shade"] == "#A6392B" and lips["name"] == "maple red"
+    x0, y0, x1, y1 = lips["box"]
+    before, after = portrait(), read(answer["picture"])
+    assert before.shape == after.shape
+    reddened = after[y0:y1, x0:x1].astype(int) - before[y0:y1, x0:x1]
+    assert (reddened[..., 0] - reddened[..., 1]).max() > 30
+    # Outside of the face all bytes are the photo's.
+    fx0, fy0, fx1, fy1 = (int(edge) for edge in answer["face"])
+    outside = np.ones(before.shape[:2], bool)
+    outside[fy0 - 30 : fy1 + 30, fx0 - 30 : fx1 + 30] = False
+    assert outside.sum() > 10_000
+    assert (before[outside] == after[outside]).all()
+    strip = read(answer["strip"])
+    assert strip.shape == (320, 2 * 320 + 8, 3)
+    assert (strip[:, :320] == before).all()
+
+
+def test_nothing_is_kept_unless_asked_for(photo: Path, tmp_path: Path) -> None:
+    answer = ask("--face", photo, "--lipstick", "plum")
+    assert "picture" not in answer
+    assert any("--save" in note for note in answer["notes"])
+    assert [file.name for file in tmp_path.iterdir()] == ["me.png"]
+
+
+def test_results_do_not_replace_each_other(photo: Path, tmp_path: Path) -> None:
+    places = [ask("--face", photo, "--lipstick", "plum", "--save", tmp_path)["picture"]]
+    places.append(ask("--face", photo, "--lipstick", "coral", "--save", tmp_path)["picture"])
+    assert len(set(places)) == 2 and all(Path(place).exists() for place in places)
+
+
+def test_match_names_the_nearest_shades_of_a_table(photo: Path, tmp_path: Path) -> None:
+    own = ask("--match", photo)
+    assert len(own["shades"]) == 5
+    distances = [shade["delta_e"] for shade in own["shades"]]
+    assert distances == sorted(distances)
+    table = tmp_path / "shades.csv"
+    table.write_text(f"name,hex,brand\nHers,{own['lips']},Aura\nNight,#101020,Aura\n")
+    [first] = ask("--match", photo, "--shades", table, "--top", 1)["shades"]
+    assert (first["name"], first["brand"]) == ("Hers", "Aura")
+    assert first["delta_e"] < 1
+
+
+def test_check_knows_generated_pictures_and_tells_photos_from_them(
+    photo: Path, tmp_path: Path
+) -> None:
+    face = np.asarray(Image.fromarray(coffee()).resize((256, 256)))
+    [content] = generated_png([face])
+    file = tmp_path / "sampled.png"
+    file.write_bytes(content)
+    answer = ask("--check", file)
+    assert answer["watermark"] and "generated" in answer["meaning"]
+    assert answer["note"] == photos.GENERATED_TYPE
+    # As others save it: the note is lost, the mark is not.
+    saved = tmp_path / "saved.jpg"
+    Image.fromarray(read(file)).save(saved, quality=80)
+    answer = ask("--check", saved)
+    assert answer["watermark"] and answer["note"] is None
+    assert watermark.detect(read(saved)).payload == GENERATED
+    answer = ask("--check", photo)
+    assert not answer["watermark"] and answer["note"] is None
+
+
+def test_foundation_carries_the_mark_and_every_result_the_note(tmp_path: Path) -> None:
+    file = tmp_path / "large.png"
+    Image.fromarray(portrait(640)).save(file)
+    look = ("--foundation", "beige", "--lipstick", "rose", "--save", tmp_path)
+    answer = ask("--face", file, *look)
+    assert answer["watermark"]
+    Image.fromarray(read(answer["picture"])).save(tmp_path / "again.jpg", quality=80)
+    assert ask("--check", tmp_path / "again.jpg")["meaning"] == "shades were put on a photo"
+    assert ask("--check", answer["picture"])["note"] == photos.SOURCE_TYPE
+    # So little is made up that no mark fits; the answer does not claim one.
+    small = ask("--face", file, "--lipstick", "rose", "--strength", 0.01)
+    assert small["watermark"] == watermark.detect(portrait(640)).marked is False
+
+
+def encoded_image(image: Image.Image, **settings: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, **settings)
+    return stream.getvalue()
+
+
+def test_orientation_place_and_profile_of_a_jpeg(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 8  # the camera was on its side
+    exif[0x8825] = {1: "N"}  # a place
+    turned = Image.fromarray(portrait()).rotate(-90, expand=True)
+    file = tmp_path / "phone.jpg"
+    turned.save(file, quality=92, exif=exif)
+    for kind, suffix in (("png", ".png"), ("same", ".jpg")):
+        answer = ask(*("--face", file, "--lipstick", "plum", "--save", tmp_path, "--format", kind))
+        assert Path(answer["picture"]).suffix == suffix
+        with Image.open(answer["picture"]) as picture:
+            assert not {0x0112, 0x8825} & set(picture.getexif())
+        difference = np.abs(read(answer["picture"]).astype(int) - portrait())
+        assert difference.mean() < 6  # upright
+        assert ask("--check", answer["picture"])["note"] == photos.SOURCE_TYPE
+
+
+def test_colors_of_another_profile_and_transparency_stay() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # The same profile under another name is one that is not known to be sRGB.
+    other = profile.replace("sRGB".encode("utf-16-be"), "wide".encode("utf-16-be"))
+    assert other != profile
+    pixels = np.dstack([portrait(), np.tile(np.arange(320) % 256, (320, 1)).astype(np.uint8)])
+    content = encoded_image(Image.fromarray(pixels), format="PNG", icc_profile=other)
+    photo = photos.open_photo(content)
+    assert photo.profile == other
+    edited = photo.pixels.copy()
+    edited[100:120, 90:110] = (180, 20, 60)
+    encoded, suffix = photos.encode(photo, edited, "same")
+    assert suffix == ".png"
+    result = Image.open(io.BytesIO(encoded))
+    assert result.mode == "RGBA" and result.info["icc_profile"] == other
+    back = np.asarray(result)
+    assert (back[..., 3] == pixels[..., 3]).all()
+    same = np.ones((320, 320), bool)
+    same[100:120, 90:110] = False
+    assert (back[same] == pixels[same]).all()
+    assert (back[100:120, 90:110] != pixels[100:120, 90:110]).any()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Image.fromarray(coffee()), "no face was found"),
+        (lambda: Image.fromarray(portrait(40)), "pixels across, it needs 40"),
+        (lambda: Image.new("RGB", (200, 200), "white"), "no face was found"),
+        (lambda: Image.new("RGB", (8, 8)), "shorter side needs 16"),
+    ],
+)
+def test_photos_without_a_usable_face_say_why(make: Any, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "odd.png"
+    make().save(file)
+    with pytest.raises(ValueError, match=message) as error:
+        ask("--face", file, "--lipstick", "plum")
+    assert "odd.png" in str(error.value)
+
+
+def test_several_faces_are_told_and_one_can_be_chosen(tmp_path: Path) -> None:
+    pair = Image.new("RGB", (620, 320), "gray")
+    pair.paste(Image.fromarray(portrait(320)), (0, 0))
+    pair.paste(Image.fromarray(portrait(240)), (350, 40))
+    file = tmp_path / "two.png"
+    pair.save(file)
+    largest = ask("--face", file, "--lipstick", "plum")
+    assert largest["faces"] == 2 and largest["face"][0] < 320
+    assert any("2 faces" in note for note in largest["notes"])
+    second = ask("--face", file, "--lipstick", "plum", "--which", 2)
+    assert second["face"][0] > 320
+    assert not any("2 faces" in note for note in second["notes"])
+    with pytest.raises(ValueError, match="has 2 faces"):
+        ask("--face", file, "--lipstick", "plum", "--which", 3)
+
+
+def test_odd_photos_are_made_up_and_told(tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"
+    Image.fromarray(portrait()).convert("L").save(grey)
+    assert any("grey" in note for note in ask("--face", grey, "--lipstick", "plum")["notes"])
+    moving = tmp_path / "moving.gif"
+    first = Image.fromarray(portrait()).convert("P")
+    first.save(moving, save_all=True, append_images=[first.rotate(180)])
+    notes = ask("--face", moving, "--lipstick", "plum")["notes"]
+    assert any("2 pictures; the first one" in note for note in notes)
+    cut = tmp_path / "cut.png"
+    Image.fromarray(portrait()[:, 130:]).save(cut)
+    try:
+        notes = ask("--face", cut, "--lipstick", "plum")["notes"]
+    except ValueError as error:
+        assert "no face" in str(error)
+    else:
+        assert any("border" in note or "turned" in note for note in notes)
+
+
+def test_refused_photo_says_so(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safety, "THRESHOLD", 0.0)
+    with pytest.raises(ValueError, match=r"me\.png: refused"):
+        ask("--face", photo, "--lipstick", "plum")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "say what to put on"),
+        (["--lipstick", "mapel red"], "maple red"),
+        (["--lipstick", "300,0,0"], "0 to 255"),
+        (["--lipstick", "plum", "--strength", "2"], "from 0 to 1"),
+        (["--lipstick", "plum", "--which", "-1"], "the largest face is 1"),
+        (["--lipstick", "plum", "--shades", "gone.csv"], "no such file"),
+        (["--lipstick", "plum", "--check", "x.png"], "one of --face, --match and --check"),
+    ],
+)
+def test_wrong_options_are_told(photo: Path, options: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ask("--face", photo, *options)
+
+
+def test_table_of_wishes_keeps_every_row(photo: Path, tmp_path: Path) -> None:
+    sent = "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()
+    frame = pd.DataFrame(
+        {
+            "face": [str(photo), str(tmp_path / "gone.png"), sent, str(photo), ""],
+            "lipstick": ["plum", "plum", "", "no such shade", "plum"],
+            "strength": ["0.5", "", "", "", ""],
+        },
+        index=[7, 3, 5, 1, 2],
+    )
+    answers = Served(MODEL).predict(frame, {"blush": "peach"})
+    assert list(answers.columns) == [*ANSWERS, "error"]
+    assert answers.index.tolist() == [7, 3, 5, 1, 2]
+    assert list(answers.loc[7, "parts"]) == ["blush", "lipstick"]
+    assert list(answers.loc[5, "parts"]) == ["blush"]
+    assert answers.loc[[7, 5], "error"].isna().all()
+    content = base64.b64decode(answers.loc[7, "picture"].partition(",")[2])
+    assert read(io.BytesIO(content)).shape == (320, 320, 3)  # type: ignore[arg-type]
+    assert "cannot be read" in answers.loc[3, "error"]
+    assert "no such shade" in answers.loc[1, "error"]
+    assert "names no photo" in answers.loc[2, "error"]
+
+
+def test_folder_of_photos(photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo.rename(folder / "a.png")
+    (folder / "b.txt").write_text("no picture")
+    model = tmp_path / "model"
+    model.mkdir()
+    out, kept = tmp_path / "said.csv", tmp_path / "kept"
+    arguments = ["--file", folder, "--out", out, "--lipstick", "枫叶红", "--save", kept]
+    summary = batch.predict_file("makeup", model, [str(a) for a in arguments])
+    assert (summary["rows"], summary["failed"]) == (2, 1)
+    said = pd.read_csv(out).set_index("file")
+    assert Path(said.loc["a.png", "prediction_picture"]).exists()
+    assert "not a picture" in said.loc["b.txt", "prediction_error"]
+    assert set(COLUMNS) >= {"face", "reference"}
