@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -83,6 +84,9 @@ def _by_part(
         changed |= mask
     made_up = bare.copy()
     if changed.any():
-        pixels = lab2rgb(lab[changed].reshape(1, -1, 3)).reshape(-1, 3)
+        with warnings.catch_warnings():
+            # Colors that no light has are clipped, and scikit-image warns of each.
+            warnings.simplefilter("ignore", UserWarning)
+            pixels = lab2rgb(lab[changed].reshape(1, -1, 3)).reshape(-1, 3)
         made_up[changed] = np.round(pixels * 255).astype(np.uint8)
     return made_up

@@ -47,7 +47,7 @@ CAPTIONS = {"model": "this model"} | WORDING.names
 SHOWN = 128  # pixels a side of a face on the page
 QUALITY = 88  # of its JPEG
 GRID = (
-    "display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); "
+    "display: grid; grid-template-columns: repeat(auto-fit, minmax(84px, 150px)); "
     "gap: 8px; margin: 14px 0 20px"
 )
 
@@ -167,7 +167,7 @@ def _cards(scores: Scores) -> Html:
                 "looks nearer than the bare face", f"{better:.0%}", f"{low:.0%} to {high:.0%}"
             )
         )
-    for name in ("lips_distance", "skin_distance", "eyes_distance"):
+    for name in ("lips_distance", "skin_distance"):
         if name in model:
             cards.append(metric_card(metric_named(name, METRICS), model))
     elsewhere = f"{model['background_change_max']:.0f} of 255"
@@ -214,6 +214,9 @@ def _limits(scores: Scores, params: Evaluate) -> Html:
         "side by side. They do not see where in the part a color lies.",
         "They include light and shade of the reference's photo. Histogram matching copies just "
         "what they compare, shine and shadow of the other photo with it: it is their lower bound.",
+        "The skin takes the look's own shade: that of a much lighter or darker person changes the "
+        "face's tone, and the distance of skin rewards it. Foundation is to be tried in one's own "
+        "shade.",
         "A part that hair, a beard or a hand hides in one of the two faces is not counted.",
         "Faces that look far aside, closed eyes and covered mouths are not among the test faces "
         "in any number; nothing here says how the model does on them.",
