@@ -96,7 +96,7 @@ def background_change(image: Image, bare: Image, regions: LabelMap) -> tuple[flo
 @lru_cache(maxsize=1)
 def _extractor() -> vision.VisionBackbone:
     backbone = vision.load(EXTRACTOR)
-    backbone.model.to(device()).eval()  # type: ignore[arg-type]
+    backbone.model.to(device()).eval()
     return backbone
 
 

@@ -18,14 +18,16 @@ from PIL import Image
 
 from beauty_models.files import new_file, write_json
 from beauty_models.makeup.dataset import label_map_png
-from beauty_models.makeup.drawing import BARE, Hair, Lab, Look, Person, Scene, draw
+from beauty_models.makeup.drawing.canvas import Lab
+from beauty_models.makeup.drawing.people import BARE, Hair, Look, Person, Scene
+from beauty_models.makeup.drawing.portrait import draw
 
 Generator = np.random.Generator
 
 LICENSE = {
     "license": "Apache-2.0",
     "commercial_use": True,
-    "attribution": "Faces drawn by beauty_models/makeup/drawing.py; none is a real person's.",
+    "attribution": "Faces drawn by beauty_models/makeup/drawing; none is a real person's.",
 }
 
 HAIR_COLORS: dict[str, Lab] = {

@@ -11,7 +11,8 @@ from skimage.color import lab2rgb, rgb2lab
 from beauty_models.backbones import loading
 from beauty_models.makeup import metrics, starter, synthesis
 from beauty_models.makeup.baselines import BASELINES, copy, histogram_matching, mean_std
-from beauty_models.makeup.drawing import BARE, draw
+from beauty_models.makeup.drawing.people import BARE
+from beauty_models.makeup.drawing.portrait import draw
 from beauty_models.makeup.metrics import color_distance, region_distance
 from beauty_models.makeup.regions import MADE_UP, Region
 

@@ -11,7 +11,9 @@ from skimage.color import rgb2lab
 
 from beauty_models.files import read_json
 from beauty_models.makeup import starter
-from beauty_models.makeup.drawing import BARE, Look, Person, Scene, draw, linear, srgb
+from beauty_models.makeup.drawing.canvas import linear, srgb
+from beauty_models.makeup.drawing.people import BARE, Look, Person, Scene
+from beauty_models.makeup.drawing.portrait import draw
 from beauty_models.makeup.regions import Region
 from tests.makeup import drawn
 

@@ -1,0 +1,1 @@
+"""Faces that this project draws: who they are, their shape, and their portraits."""
