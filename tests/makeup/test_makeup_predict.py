@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageDraw
 from skimage.data import astronaut, coffee
 
 from beauty_models.makeup import photos, safety, watermark
@@ -229,6 +229,38 @@ def test_odd_photos_are_made_up_and_told(tmp_path: Path) -> None:
         assert "no face" in str(error)
     else:
         assert any("border" in note or "turned" in note for note in notes)
+
+
+def test_drawing_that_passes_for_a_face_is_told(tmp_path: Path) -> None:
+    drawing = Image.new("RGB", (400, 400), (250, 240, 230))
+    pen = ImageDraw.Draw(drawing)
+    pen.ellipse((80, 50, 320, 360), fill=(245, 205, 175))
+    for left in (130, 220):
+        pen.ellipse((left, 150, left + 50, 180), fill="white", outline="black")
+        pen.ellipse((left + 17, 155, left + 33, 175), fill="black")
+    pen.arc((150, 240, 250, 300), 20, 160, fill=(200, 40, 60), width=10)
+    pen.line((200, 190, 190, 240), fill=(200, 160, 130), width=4)
+    file = tmp_path / "drawing.png"
+    drawing.save(file)
+    notes = ask("--face", file, "--lipstick", "plum")["notes"]
+    assert any("looks drawn" in note for note in notes)
+
+
+def test_sunglasses_stay_and_what_has_no_place_is_told(tmp_path: Path) -> None:
+    masked = Image.fromarray(portrait(640))
+    pen = ImageDraw.Draw(masked)
+    pen.rectangle((175, 200, 310, 270), fill=(10, 10, 10))
+    pen.rectangle((345, 205, 480, 275), fill=(10, 10, 10))
+    pen.line((310, 225, 345, 225), fill=(10, 10, 10), width=8)
+    file = tmp_path / "sunglasses.png"
+    masked.save(file)
+    look = ("--lipstick", "plum", "--eyeshadow", "bronze")
+    answer = ask("--face", file, *look, "--save", tmp_path)
+    assert list(answer["parts"]) == ["lipstick"]
+    assert any("glasses" in note for note in answer["notes"])
+    assert any("no place for eyeshadow" in note for note in answer["notes"])
+    behind = (slice(200, 270), slice(175, 310))
+    assert (read(answer["picture"])[behind] == np.asarray(masked)[behind]).all()
 
 
 def test_refused_photo_says_so(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
