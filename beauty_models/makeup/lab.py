@@ -17,7 +17,11 @@ DARK = 6 / 29  # below its cube the cube root is replaced by its tangent (CIE 15
 
 
 def _times(matrix: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("ij,nj...->ni...", matrix.to(colors), colors)
+    # Not as a matrix product, which autocast would round to bfloat16: L would be off by a quarter.
+    rows = []
+    for row in matrix.tolist():
+        rows.append(row[0] * colors[:, 0] + row[1] * colors[:, 1] + row[2] * colors[:, 2])
+    return torch.stack(rows, 1)
 
 
 def from_pictures(pictures: torch.Tensor) -> torch.Tensor:

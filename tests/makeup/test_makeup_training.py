@@ -1,0 +1,232 @@
+"""Pretraining and fine-tuning of tiny networks: they learn, and a killed run ends the same."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from crude_faces import write
+from diffusers import AutoencoderTiny
+
+from beauty_models.files import read_json
+from beauty_models.makeup import Finetune, Pretrain, finetune, gan, model, pretrain
+from beauty_models.training.checkpoint import Checkpoint
+
+OPTIMIZER: dict[str, Any] = {"seed": 1, "warmup": 0.1, "weight_decay": 0.01, "precision": "float32"}
+PRETRAIN = Pretrain(
+    size=32,
+    autoencoder={
+        **OPTIMIZER,
+        "channels": 8,
+        "latent_channels": 4,
+        "blocks": 1,
+        "downsamplings": 2,
+        "noise": 0.1,
+        "steps": 60,
+        "batch": 8,
+        "learning_rate": 5e-3,
+    },
+    gan={
+        "seed": 1,
+        "steps": 10,
+        "size": 16,
+        "style": 8,
+        "channels": 4,
+        "batch": 4,
+        "learning_rate": 2e-3,
+        "discriminator_learning_rate": 2e-3,
+        "r1": 1.0,
+        "r1_interval": 4,
+        "augment": ["color", "translation"],
+        "ema": 0.9,
+        "samples": 4,
+        "precision": "float32",
+    },
+    checkpoint_minutes=1e-6,
+)
+FINETUNE = Finetune(
+    **OPTIMIZER,
+    correspondence="regions",
+    style=8,
+    losses={
+        "lips": 1,
+        "skin": 1,
+        "eyes": 1,
+        "adversarial": 0.01,
+        "identity": 0.02,
+        "smoothness": 0.02,
+    },
+    epochs=3,
+    patience=3,
+    pairs=32,
+    batch=4,
+    learning_rate=3e-3,
+    discriminator_learning_rate=1e-3,
+    ema=0.9,
+    checkpoint_minutes=1e-6,
+)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("makeup")
+    write(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pretrained(place: Path) -> Path:
+    torch.manual_seed(0)
+    metrics = pretrain.pretrain(
+        data=place / "data", pretrained=place / "pretrained", params=PRETRAIN
+    )
+    assert metrics["loss_after"] < 0.5 * metrics["loss_before"]
+    return place / "pretrained"
+
+
+def test_pretraining_leaves_what_diffusers_opens_and_sheets(pretrained: Path) -> None:
+    autoencoder = AutoencoderTiny.from_pretrained(pretrained / "autoencoder")
+    assert autoencoder.config["latent_channels"] == 4
+    assert len(list((pretrained / "samples").glob("*.jpg"))) == gan.TENTHS
+    assert gan.sample(pretrained, 3, 0).shape == (3, 16, 16, 3)
+    assert len(read_json(pretrained / "history.json")["autoencoder"]) == 10
+    assert not pretrained.with_name("pretrained.checkpoint").exists()
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+def test_pretraining_that_is_killed_ends_with_the_same_files(
+    pretrained: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the generator, so that the autoencoder is not trained again."""
+    learn = gan.Trainer.step
+
+    def dies(trainer: gan.Trainer, number: int) -> float:
+        if number == 6:
+            raise KilledError
+        return learn(trainer, number)
+
+    again = place / "pretrained-again"
+    monkeypatch.setattr(gan.Trainer, "step", dies)
+    torch.manual_seed(0)
+    with pytest.raises(KilledError):
+        pretrain.pretrain(data=place / "data", pretrained=again, params=PRETRAIN)
+    assert not again.exists()
+    monkeypatch.setattr(gan.Trainer, "step", learn)
+    torch.manual_seed(0)
+    pretrain.pretrain(data=place / "data", pretrained=again, params=PRETRAIN)
+    assert hashes(again) == hashes(pretrained)
+
+
+def test_without_steps_there_is_no_generator(place: Path) -> None:
+    settings = PRETRAIN.model_copy(
+        update={
+            "gan": PRETRAIN.gan.model_copy(update={"steps": 0}),
+            "autoencoder": PRETRAIN.autoencoder.model_copy(update={"steps": 2}),
+        }
+    )
+    out = place / "no-generator"
+    pretrain.pretrain(data=place / "data", pretrained=out, params=settings)
+    assert not (out / "generator").exists() and (out / "autoencoder").exists()
+
+
+def test_a_side_that_cannot_be_halved_is_refused(place: Path) -> None:
+    settings = PRETRAIN.model_copy(update={"size": 30})
+    with pytest.raises(ValueError, match="pretrain.size: 30 cannot be halved 2 times"):
+        pretrain.pretrain(data=place / "data", pretrained=place / "odd", params=settings)
+
+
+def run(place: Path, pretrained: Path, out: str, settings: Finetune = FINETUNE) -> dict[str, float]:
+    torch.manual_seed(0)
+    return finetune.finetune(
+        data=place / "data", pretrained=pretrained, model=place / out, params=settings
+    )
+
+
+@pytest.mark.parametrize("correspondence", ["regions", "attention"])
+def test_a_killed_training_ends_with_the_same_files(
+    place: Path, pretrained: Path, correspondence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Generator, discriminator, both optimizers and the average go on where they were."""
+    settings = FINETUNE.model_copy(update={"correspondence": correspondence})
+    run(place, pretrained, f"{correspondence}-whole", settings)
+    learn = finetune.Trainer.step
+
+    def dies(trainer: finetune.Trainer, pairs: Any, step: int) -> float:
+        if step == 11:
+            raise KilledError
+        return learn(trainer, pairs, step)
+
+    monkeypatch.setattr(finetune.Trainer, "step", dies)
+    with pytest.raises(KilledError):
+        run(place, pretrained, f"{correspondence}-killed", settings)
+    monkeypatch.setattr(finetune.Trainer, "step", learn)
+    run(place, pretrained, f"{correspondence}-killed", settings)
+    whole = hashes(place / f"{correspondence}-whole")
+    assert hashes(place / f"{correspondence}-killed") == whole
+    assert "generator/model.safetensors" in whole and "samples/epoch-03.jpg" in whole
+    assert not (place / f"{correspondence}-killed.checkpoint").exists()
+    assert model.load(place / f"{correspondence}-killed").size == 32
+
+
+def test_training_brings_faces_nearer_to_the_looks(place: Path, pretrained: Path) -> None:
+    """Before the colors are matched, by what the network draws."""
+    only_colors = FINETUNE.losses.model_copy(
+        update={"adversarial": 0, "identity": 0, "smoothness": 0}
+    )
+    settings = FINETUNE.model_copy(update={"epochs": 8, "patience": 8, "losses": only_colors})
+    metrics = run(place, pretrained, "learns", settings)
+    history = read_json(place / "learns" / "history.json")
+    assert history[-1]["loss"] < 0.95 * history[0]["loss"]
+    assert metrics["validation_lips_distance"] < 1
+
+
+def _trainer(place: Path, pretrained: Path) -> finetune.Trainer:
+    torch.manual_seed(0)
+    generator = finetune._build(pretrained, FINETUNE)
+    train = finetune.Split(finetune.read_faces(place / "data", "train", 32), "train")
+    return finetune.Trainer(generator, train, train, FINETUNE, Checkpoint(place / "x", "", 1e9))
+
+
+def test_a_step_teaches_both_networks(place: Path, pretrained: Path) -> None:
+    trainer = _trainer(place, pretrained)
+    frozen = copy.deepcopy(trainer.pretrained.state_dict())
+    generator = trainer.optimization.weights()
+    discriminator = trainer.discriminator_optimization.weights()
+    for number, pairs in enumerate(trainer.batches(0)):
+        trainer.step(pairs, number)
+    for name, value in trainer.optimization.weights().items():
+        assert not torch.equal(value, generator[name]), name
+    for name, value in trainer.discriminator_optimization.weights().items():
+        assert not torch.equal(value, discriminator[name]), name
+    for name, value in trainer.pretrained.state_dict().items():
+        assert torch.equal(value, frozen[name]), name
+
+
+def test_nobody_is_paired_with_themselves(place: Path, pretrained: Path) -> None:
+    trainer = _trainer(place, pretrained)
+    split = trainer.train
+    bare, looks = trainer.train.pairs(200, finetune.np.random.default_rng(0)).T
+    assert (split.persons[bare] != split.persons[looks]).all()
+    assert set(bare) == set(split.bare) and set(looks) == set(split.made_up)
+
+
+def test_a_split_of_bare_faces_alone_is_refused(place: Path) -> None:
+    faces = finetune.read_faces(place / "data", "train", 32)
+    faces.frame["made_up"] = False
+    with pytest.raises(ValueError, match="train: 12 bare faces and 0 made-up ones"):
+        finetune.Split(faces, "train")
