@@ -30,7 +30,7 @@ from beauty_models.makeup.shades import (
 
 if TYPE_CHECKING:
     from beauty_models.makeup.landmarks import Face
-    from beauty_models.makeup.model import Transfer
+    from beauty_models.makeup.model import Transfer, continued
 
 STRENGTH = 0.8
 MATCHES = 5  # shades that are named for a photo's lips
@@ -210,7 +210,8 @@ def transfer_look(
     photo.notes.extend(f"reference: {note}" for note in model_photo.notes)
     bare, bare_regions = _square(transfer.size, photo.pixels, parsed)
     worn, worn_regions = _square(transfer.size, model_photo.pixels, wearer)
-    [change] = transfer.delta(bare, bare_regions, worn, worn_regions)
+    changed = transfer.delta(bare, bare_regions, worn, worn_regions)
+    [change] = continued(changed, bare_regions)
     delta = change.permute(1, 2, 0).float().cpu().numpy()
     parts = {}
     whole = np.zeros(parsed.label_map.shape, np.float32)

@@ -98,6 +98,19 @@ def test_a_look_is_computed_once_and_put_on_many_faces(correspondence: str) -> N
     assert (frames - other).abs().max() > 0.05
 
 
+def test_a_change_is_carried_on_beyond_its_part() -> None:
+    label_map = torch.full((1, 9, 9), int(Region.HAIR), dtype=torch.uint8)
+    label_map[:, 3:6, 3:6] = Region.LIPS
+    change = (
+        regions.mask(label_map, "lips")[:, None].float()
+        * torch.tensor([0.5, -0.2, 0.1])[None, :, None, None]
+    )
+    carried = model.continued(change, label_map, pixels=2)
+    assert torch.equal(carried[..., 3:6, 3:6], change[..., 3:6, 3:6])
+    assert (carried[0, 0, 1:8, 1:8] - 0.5).abs().max() < 1e-6, "two pixels on, at full strength"
+    assert (carried[..., 0, :] == 0).all()
+
+
 def test_served_colors_are_those_of_the_reference() -> None:
     """By the quantiles in the look, whatever the network draws; closer than the means alone."""
     random_network = generator()
