@@ -18,6 +18,7 @@ from beauty_models.makeup.warping import Matrix, bounds, inverse, scale_of, warp
 LEFT_EYE = (0.37, 0.40)
 RIGHT_EYE = (0.63, 0.40)
 MOUTH = (0.50, 0.69)
+CORNER = 0.03  # of the lips' pixels, those farthest to the side
 LEAST_EYE_DISTANCE = 2.0  # pixels; less fixes neither angle nor scale
 
 
@@ -109,12 +110,25 @@ def from_landmarks(face: Face) -> Alignment:
     return from_points(face.left_eye, face.right_eye, face.mouth)
 
 
-def _centroid(label_map: NDArray[np.uint8], *regions: Region) -> NDArray[np.float64]:
+def _pixels(label_map: NDArray[np.uint8], *regions: Region) -> NDArray[np.float64]:
+    """Return x, y of the pixels of ``regions``, [n, 2]; there must be some."""
     rows, columns = np.nonzero(np.isin(label_map, regions))
     if not rows.size:
         names = " or ".join(region.name.lower() for region in regions)
         raise ValueError(f"the mask has no {names} to align the face by")
-    return np.array([columns.mean(), rows.mean()])
+    return np.column_stack([columns, rows]).astype(np.float64)
+
+
+def _mouth(label_map: NDArray[np.uint8], across: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the point between the corners of the mouth; ``across`` goes from eye to eye.
+
+    Not the middle of the lips, which a smile or an open mouth draws down.
+    """
+    lips = _pixels(label_map, Region.LIPS, Region.MOUTH)
+    position = lips @ across
+    low, high = np.quantile(position, (CORNER, 1 - CORNER))
+    left, right = lips[position <= low].mean(0), lips[position >= high].mean(0)
+    return np.asarray((left + right) / 2, np.float64)
 
 
 def from_label_map(label_map: NDArray[np.uint8]) -> Alignment:
@@ -123,7 +137,7 @@ def from_label_map(label_map: NDArray[np.uint8]) -> Alignment:
     Raises:
         ValueError: an eye or the mouth is missing.
     """
-    left_eye = _centroid(label_map, Region.LEFT_EYE)
-    right_eye = _centroid(label_map, Region.RIGHT_EYE)
-    mouth = _centroid(label_map, Region.LIPS, Region.MOUTH)
+    left_eye = _pixels(label_map, Region.LEFT_EYE).mean(0)
+    right_eye = _pixels(label_map, Region.RIGHT_EYE).mean(0)
+    mouth = _mouth(label_map, right_eye - left_eye)
     return from_points(left_eye, right_eye, mouth)

@@ -142,7 +142,7 @@ _Detections = NDArray[np.float32]
 
 def _window_detections(window: NDArray[np.uint8]) -> _Detections:
     """Return the detections in a picture [128, 128, 3], in pixels of it."""
-    boxes, scores = _run(DETECTOR, window.astype(np.float32) / 127.5 - 1)
+    boxes, scores = _run(DETECTOR, window.astype(np.float32) / np.float32(127.5) - 1)
     score = expit(scores[:, 0])
     chosen = score >= DETECTED
     # center, size and key points; all but the size are relative to the anchor
@@ -217,7 +217,7 @@ def _mesh(
 ) -> _Mesh:
     """Return the points of the face in the square of ``length`` × `MARGIN` around ``center``."""
     matrix = square(center, MARGIN * length, angle, MESH_SIDE)
-    picture = warp(photo, matrix, (MESH_SIDE, MESH_SIDE)).astype(np.float32) / 255
+    picture = warp(photo, matrix, (MESH_SIDE, MESH_SIDE)).astype(np.float32) / np.float32(255)
     coordinates, logit = _run(MESH, picture)
     points = coordinates.reshape(468, 3).astype(np.float64)
     scale = MARGIN * length / MESH_SIDE

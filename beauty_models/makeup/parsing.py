@@ -42,6 +42,9 @@ LEFT_CHEEK = [117, 118, 119, 100, 126, 203, 206, 207, 187, 123]
 RIGHT_CHEEK = [346, 347, 348, 329, 355, 423, 426, 427, 411, 352]
 JAW_CORNERS = [172, 397]
 NOSE = [168, 122, 196, 3, 51, 5, 281, 248, 419, 351]
+# To the nostrils, whose shade is no moustache.
+WHOLE_NOSE = [168, 193, 122, 236, 198, 209, 49, 48, 64, 98, 97, 2]
+WHOLE_NOSE += [326, 327, 294, 278, 279, 429, 420, 456, 351, 417]
 
 SIDE = 256  # pixels of the square in which colors are judged, whatever the photo's size
 VIEW = 1.3  # of the aligned square's side: neck and hair must be seen
@@ -50,16 +53,23 @@ FINE = 512  # pixels of a face's width from which polygons need no finer grid th
 # Below the eyes, where a face has neither lashes nor make-up, but glasses have a rim.
 LEFT_UNDER_EYE = [25, 110, 24, 23, 22, 26, 112, 233, 232, 231, 230, 229, 228, 31]
 RIGHT_UNDER_EYE = [255, 339, 254, 253, 252, 256, 341, 453, 452, 451, 450, 449, 448, 261]
+# Down to the cheeks, where the rims of large glasses lie.
+LEFT_CHEEK_TOP = [25, 110, 24, 23, 22, 26, 112, 114, 47, 100, 101, 50, 123]
+RIGHT_CHEEK_TOP = [255, 339, 254, 253, 252, 256, 341, 343, 277, 329, 330, 280, 352]
 # Between the eyes: a rim has to cross it.
 BRIDGE = [193, 417, 465, 412, 6, 188, 245]
 # Wherever glasses may sit: from the brows to the upper cheeks, from temple to temple.
-GLASSES_AREA = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 356, 454, 346, 347, 348, 419]
-GLASSES_AREA += [197, 196, 119, 118, 117, 234, 127]
+GLASSES_AREA = [70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 356, 454, 352, 280, 330, 329]
+GLASSES_AREA += [197, 100, 101, 50, 123, 234, 127]
 
 DARK = 0.6  # of the skin's lightness: what is darker may be a frame
 LEAST_DARK_LENS = 0.8  # share of the eye and of the skin below that is dark behind sunglasses
-LEAST_RIM = 0.05  # share of the skin below an eye that a frame covers
+LEAST_RIM = 0.04  # share of the skin below an eye that a frame covers
 LARGEST_HOLE = 0.004  # of the face's area: a nostril, a mole, a shadow within skin; not a beard
+
+LARGEST_SPREAD = 8.0  # of the skin's L, a, b
+TEXTURE_WINDOW = 7  # pixels of `SIDE`
+LARGEST_TEXTURE = 7.0  # L, more than on cheeks and nose
 
 FOREHEAD = 0.22  # of the face's height: how far above the mesh's oval skin is looked for
 
@@ -118,14 +128,29 @@ def _skin_distance(square: _Square, known: NDArray[np.bool_]) -> NDArray[np.floa
         return np.zeros((SIDE, SIDE), np.float32)
     skin = square.lab[known]
     middle = np.median(skin, 0)
-    spread = 1.4826 * np.median(np.abs(skin - middle), 0)
+    # Bounded: glasses on the cheeks, or half a face in shade, would make hair pass for skin.
+    spread = np.minimum(1.4826 * np.median(np.abs(skin - middle), 0), LARGEST_SPREAD)
     difference = square.lab - middle
     # Shade makes skin darker, highlights brighter, blush redder: each has its own allowance.
     darker = np.maximum(-difference[..., 0], 0) / (20 + 2.5 * spread[0])
     brighter = np.maximum(difference[..., 0], 0) / (25 + 2.5 * spread[0])
     red = difference[..., 1] / (14 + 2 * spread[1])
     yellow = difference[..., 2] / (14 + 2 * spread[2])
-    return np.asarray(np.sqrt((darker + brighter) ** 2 + red**2 + yellow**2), np.float32)
+    # A blond fringe has the color of skin, but strands. Not below the brows, where nose and jaw
+    # have edges of their own.
+    texture = _texture(square.lab[..., 0])
+    strands = np.maximum(texture - np.median(texture[known]), 0) / LARGEST_TEXTURE
+    strands[int(square.points[LEFT_BROW + RIGHT_BROW, 1].min()) :] = 0
+    squared = (darker + brighter) ** 2 + red**2 + yellow**2 + strands**2
+    return np.asarray(np.sqrt(squared), np.float32)
+
+
+def _texture(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the standard deviation of ``lightness`` around each pixel."""
+    window = (TEXTURE_WINDOW, TEXTURE_WINDOW)
+    mean = cv2.blur(lightness, window)
+    variance = cv2.blur(lightness**2, window) - mean**2
+    return np.asarray(np.sqrt(np.maximum(variance, 0)), np.float32)
 
 
 def _connected(mask: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -167,8 +192,9 @@ def _glasses(square: _Square, lightness: float) -> tuple[NDArray[np.bool_], bool
     dark = (square.lab[..., 0] < DARK * lightness) & square.inside
     area = square.polygon(GLASSES_AREA)
     under = [square.polygon(LEFT_UNDER_EYE), square.polygon(RIGHT_UNDER_EYE)]
+    cheeks = [square.polygon(LEFT_CHEEK_TOP), square.polygon(RIGHT_CHEEK_TOP)]
     eyes = [square.polygon(LEFT_EYE), square.polygon(RIGHT_EYE)]
-    if all(part.any() for part in under + eyes):
+    if all(part.any() for part in under + cheeks + eyes):
         # The white of an eye shows in any eye that is seen, whatever the make-up around it.
         if min(dark[part].mean() for part in under + eyes) > LEAST_DARK_LENS:
             return dark & area | eyes[0] | eyes[1], True
@@ -176,7 +202,7 @@ def _glasses(square: _Square, lightness: float) -> tuple[NDArray[np.bool_], bool
         columns = np.nonzero(bridge.any(0))[0]
         middle = columns[len(columns) // 4 : max(1, 3 * len(columns) // 4)]
         crossed = middle.size > 0 and bool((dark & bridge)[:, middle].any(0).all())
-        if crossed and min(dark[part].mean() for part in under) > LEAST_RIM:
+        if crossed and min(dark[part].mean() for part in cheeks) > LEAST_RIM:
             return dark & area & ~(eyes[0] | eyes[1]), False
     return np.zeros((SIDE, SIDE), bool), False
 
@@ -202,7 +228,7 @@ def _color_regions(square: _Square) -> _Colors:
     distance = _skin_distance(square, known & square.inside)
     oval = square.polygon(OVAL)
     whole = oval | _filled(_forehead(square.points), (SIDE, SIDE), 2)
-    for numbers in (OUTER_LIPS, LEFT_SOCKET, RIGHT_SOCKET):
+    for numbers in (OUTER_LIPS, LEFT_SOCKET, RIGHT_SOCKET, WHOLE_NOSE):
         known |= square.polygon(numbers)
     like_skin = _opened((distance < 1) & square.inside, 3)
     skin = _without_holes(_connected(like_skin & whole | known, known), whole)
