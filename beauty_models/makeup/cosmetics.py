@@ -170,11 +170,20 @@ def smoothstep(values: NDArray[np.floating], low: float, high: float) -> Plane:
 
 def soft_mask(chosen: NDArray[np.bool_], sigma: float) -> Plane:
     """Return ``chosen`` with soft inner edges, 0 to 1, and 0 wherever it is False."""
-    plane = chosen.astype(np.float32)
-    near = cv2.GaussianBlur(plane, (0, 0), max(sigma, 0.6))
+    soft = np.zeros(chosen.shape, np.float32)
+    box = box_of(chosen)
+    if box is None:
+        return soft
+    sigma = max(sigma, 0.6)
+    # Far from the region nothing can be seen of it: lips are a tenth of a face.
+    margin = int(4 * sigma) + 1
+    rows = slice(max(box[0].start - margin, 0), box[0].stop + margin)
+    columns = slice(max(box[1].start - margin, 0), box[1].stop + margin)
+    plane = chosen[rows, columns].astype(np.float32)
+    near = cv2.GaussianBlur(plane, (0, 0), sigma)
     # A straight edge has half of its neighbors inside: the mask begins at 0 there, and is smooth
     # where the pixels of a small label map made steps.
-    soft: Plane = np.clip(2 * near - 1, 0, 1) * plane
+    soft[rows, columns] = np.clip(2 * near - 1, 0, 1) * plane
     return soft
 
 
@@ -373,27 +382,37 @@ def _cheeks(shape: tuple[int, int], face: Geometry, points: NDArray[np.float32] 
 def _eyeshadow(label_map: NDArray[np.uint8], face: Geometry) -> Plane:
     """Return where shadow goes, 0 to 1: full along the lashes, fading towards the brow."""
     alpha = np.zeros(label_map.shape, np.float32)
-    reach = SHADOW_REACH * face.width
     for eye, shadow, center in zip(EYES, SHADOWS, face.eyes, strict=True):
-        place = label_map == shadow
-        if not place.any():
+        around = (label_map == shadow) | (label_map == eye)
+        box = box_of(around)
+        if box is None:
             continue
-        seen = label_map == eye
-        if seen.any():
-            outside = (~seen).astype(np.uint8)
-            distance = cv2.distanceTransform(outside, cv2.DIST_L2, 5).astype(np.float32)
-        else:
-            rows, columns = np.indices(label_map.shape, np.float32)
-            distance = np.hypot(columns - center[0], rows - center[1]).astype(np.float32)
-        fade = 1 - smoothstep(distance, 0.15 * reach, reach)
-        rows, columns = np.indices(label_map.shape, np.float32)
-        below = (columns - center[0]) * face.down[0] + (rows - center[1]) * face.down[1]
-        # Under the eye it is a hint close to the lashes.
-        hint = 0.35 * (1 - smoothstep(distance, 0.05 * reach, 0.35 * reach))
-        under = smoothstep(below.astype(np.float32), -0.01 * face.width, 0.035 * face.width)
-        soft = soft_mask(place | seen, EYE_FEATHER * face.width) * place
-        alpha = np.maximum(alpha, soft * (fade * (1 - under) + hint * under))
+        corner = np.array([box[1].start, box[0].start])
+        place = label_map[box] == shadow
+        fading = _fading(label_map[box] == eye, center - corner, face)
+        soft = soft_mask(around, EYE_FEATHER * face.width)[box] * place
+        alpha[box] = np.maximum(alpha[box], soft * fading)
     return alpha
+
+
+def _fading(eye: NDArray[np.bool_], center: NDArray[np.float64], face: Geometry) -> Plane:
+    """Return how strong a shadow is around ``eye`` [h, w]: 1 at the lashes, 0 out of its reach.
+
+    Without an eye in sight ``center`` x, y stands for it.
+    """
+    reach = SHADOW_REACH * face.width
+    rows, columns = np.indices(eye.shape, np.float32)
+    x, y = columns - np.float32(center[0]), rows - np.float32(center[1])
+    distance = np.hypot(x, y)
+    if eye.any():
+        outside = (~eye).astype(np.uint8)
+        distance = np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)
+    fade = 1 - smoothstep(distance, 0.15 * reach, reach)
+    below = x * np.float32(face.down[0]) + y * np.float32(face.down[1])
+    # Under the eye it is a hint close to the lashes.
+    hint = np.float32(0.35) * (1 - smoothstep(distance, 0.05 * reach, 0.35 * reach))
+    under = smoothstep(below, -0.01 * face.width, 0.035 * face.width)
+    return fade * (1 - under) + hint * under
 
 
 def _part_alpha(

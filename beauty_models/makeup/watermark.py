@@ -33,7 +33,9 @@ WINDOWS = (6, 10, 16, 24)  # blocks a side, beside the whole picture
 KEY = 0x5EED_B3A7  # of the signs; not a secret: the mark says "generated", it proves no author
 
 # Orthonormal DCT-II of 4 samples.
-_DCT = np.sqrt(2 / 4) * np.cos(np.pi * (2 * np.arange(4)[None] + 1) * np.arange(4)[:, None] / 8)
+_FREQUENCIES = np.arange(4)[:, None]
+_MIDDLES = 2 * np.arange(4)[None] + 1
+_DCT = np.sqrt(2 / 4) * np.cos(np.pi * _MIDDLES * _FREQUENCIES / 8)
 _DCT[0] /= np.sqrt(2)
 
 Photo = NDArray[np.uint8]  # [h, w, 3] sRGB
@@ -95,8 +97,8 @@ def _signs(
     # Every 8 × 8 blocks carry each bit once, so that none is left out of a small picture.
     index = ((rows % np.uint64(8)) * np.uint64(8) + columns % np.uint64(8)).astype(np.int64)
     # Shifted at random: of a flat sky, whose coefficients are all 0, half of the signs agree.
-    first = ((mixed >> np.uint64(8)) & np.uint64(0xFFFF)).astype(np.float64) / 0x10000
-    return index, first * STEP
+    share = ((mixed >> np.uint64(8)) & np.uint64(0xFFFF)).astype(np.float64) / 0x10000
+    return index, share * STEP
 
 
 def _word(payload: int) -> NDArray[np.int64]:
@@ -132,10 +134,10 @@ def embed(picture: Photo, payload: int, where: NDArray[np.bool_] | None = None) 
     assert 0 <= payload < 1 << PAYLOAD_BITS
     marked = picture.copy()
     rows, columns = picture.shape[0] // BLOCK, picture.shape[1] // BLOCK
-    inside = np.ones((rows, columns), bool)
+    inside: NDArray[np.bool_] = np.ones((rows, columns), bool)
     if where is not None:
         pixels = where[: rows * BLOCK, : columns * BLOCK]
-        inside = pixels.reshape(rows, BLOCK, columns, BLOCK).all(axis=(1, 3))
+        inside = np.asarray(pixels.reshape(rows, BLOCK, columns, BLOCK).all(axis=(1, 3)))
     if not inside.any():
         return marked
     # Lips are a hundredth of a photo: the rest is not computed.
