@@ -19,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beauty_models import params
-from beauty_models.intake import tables, text
+from beauty_models.intake import tables, text, values
 from beauty_models.params import Split
 from beauty_models.sentiment import Columns, Ingest
-from beauty_models.sentiment.data import ANNOTATION, REVIEW, ingest
+from beauty_models.sentiment.data import ingest
+from beauty_models.sentiment.fields import ANNOTATION, REVIEW
 
 PARAMS: Ingest = params.load("sentiment", Path(__file__).parents[2] / "params.yaml").ingest
 Reviews = list[tuple[str, str]]
@@ -333,7 +334,7 @@ def test_ratings_dates_and_unlabelled_texts(tmp_path: Path) -> None:
         set(frames["train"]["date"].dropna()) == {pd.Timestamp("2024-03-05")}
         and frames["train"]["date"].isna().any()
     )
-    assert tables.dates(["1709596800", "1709596800000", "2024-03-05T00:00:00Z", "x"]) == [
+    assert values.dates(["1709596800", "1709596800000", "2024-03-05T00:00:00Z", "x"]) == [
         pd.Timestamp("2024-03-05")
     ] * 3 + [None]
 
