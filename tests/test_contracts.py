@@ -433,17 +433,6 @@ def test_readme_commands_exist() -> None:
     assert used and used <= known, f"README.md names commands that do not exist: {used - known}"
 
 
-def test_importing_the_command_loads_nothing_heavy() -> None:
-    heavy = ("torch", "prefect", "mlflow", "dvc", "pandas", "boto3")
-    script = f"import cli.main, sys; print([m for m in {heavy} if m in sys.modules])"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "[]"
-    )
-
-
 @pytest.mark.parametrize("stage", ["code", "predict", "toy"])
 def test_a_path_that_the_command_would_not_use_is_refused(
     stage: str, capsys: pytest.CaptureFixture[str]

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+from command import printed_by
+from registered import checkout
 
 from beauty_models import families
 from beauty_models.params import Gate
@@ -58,9 +60,7 @@ GOOD = {
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the tables of MLflow once; the tests copy the file."""
     folder = tmp_path_factory.mktemp("mlflow")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with checkout(folder):
         connection.client()
     return folder / ".beauty/mlflow.db"
 
@@ -336,14 +336,7 @@ def test_the_same_model_is_registered_once_without_importing_mlflow(project: Pat
         "import sys; from tasks.registry.register import register\n"
         "print(register('sentiment'), 'mlflow' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "None False\n"
+    assert printed_by(code) == "None False\n"
     Path(".beauty/registered/sentiment.json").unlink()  # as on another machine: the registry knows
     assert register.register("sentiment") is None
     registered("two", GOOD)
@@ -377,14 +370,7 @@ def test_a_lost_registry_is_filled_again(project: Path) -> None:
     registered("one", GOOD)
     Path(".beauty/mlflow.db").unlink()
     code = "from tasks.registry.register import register; print(register('sentiment')['version'])"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "1\n"
+    assert printed_by(code) == "1\n"
 
 
 def test_worse_than_the_champion_becomes_challenger_and_keeps_its_verdict(project: Path) -> None:
