@@ -18,9 +18,18 @@ on which models are compared, changes least."""
 
 
 def part(shares: Split, group: str, seed: int) -> str:
-    """Return train, validation or test for ``group``: its salted hash as a share of 1 decides."""
+    """Return train, validation or test for ``group``.
+
+    Its hash, salted with ``seed``, is a number from 0 to 1; the parts lie behind one another on
+    that line, each as long as its share.
+
+    Args:
+        group: what must not be torn apart, such as a product or a text.
+        seed: another one makes another split.
+    """
     salted = hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
     position = int(salted[:13], 16) / 16**13  # 52 bits, which a float holds exactly
+    # First on the line: another share of validation moves nothing into the test part or out of it.
     if position < shares.test:
         return "test"
     # Without a training part the rounding of the shares must send nobody there.

@@ -40,6 +40,7 @@ def picture(cell: str) -> Image.Image:
 
 
 def _content(cell: str) -> bytes:
+    """Return the file that ``cell`` names or carries; ValueError where there is none to be had."""
     if cell.startswith(DATA_ADDRESS):
         return _sent_along(cell)
     path = Path(cell)
@@ -53,6 +54,7 @@ def _content(cell: str) -> bytes:
 
 
 def _sent_along(cell: str) -> bytes:
+    """Return the file that stands in the ``data:`` address ``cell``, behind its comma."""
     try:
         content = base64.b64decode(cell.partition(",")[2], validate=True)
     except binascii.Error as error:
