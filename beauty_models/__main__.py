@@ -67,7 +67,7 @@ def run(
         ValueError: a mistake of the user's, in words for them.
     """
     function = families.function(stage, family)
-    section = getattr(params.load(family, params_file), stage)
+    section = getattr(params.load(family, params_file, [stage]), stage)
     output = families.stages(family)[stage]
     if not places and not metrics:  # then the result is dvc.lock's
         code.check(stage, family)
