@@ -1,10 +1,10 @@
 """Answer a whole file or folder: every column kept, the model's answers beside them, nothing lost.
 
 ``beauty predict FAMILY --file IN --out OUT`` for any family that serves
-(`beauty_models.<family>.serving`). IN is CSV, TSV, JSON Lines or Parquet, or a folder of pictures
-(`beauty_models.serving.readers`); OUT is one of these by its suffix. A row that cannot be answered
-stays, with the reason. After a kill the same command goes on and ends with the same bytes
-(`beauty_models.serving.answers`). Without ``--out`` the answers are returned.
+(`beauty_models.<family>.serving`). IN is CSV, TSV, JSON, JSON Lines or Parquet, gzipped or not, or
+a folder of pictures (`beauty_models.serving.readers`); OUT is one of these by its ending. A row
+that cannot be answered stays, with the reason. After a kill the same command goes on and ends with
+the same bytes (`beauty_models.serving.answers`). Without ``--out`` the answers are returned.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from beauty_models import params as settings
 from beauty_models import progress
 from beauty_models.serving.answers import RowPredictor, answer_file, answer_rows
 from beauty_models.serving.readers import AnySource, PictureFolder, open_source
-from beauty_models.serving.rows import ERROR, FORMATS
+from beauty_models.serving.rows import ENDINGS, ERROR, format_of
 
 SHOWN_COLUMNS = 40  # names in a message
 
@@ -73,7 +73,7 @@ def _columns(
     if isinstance(source, PictureFolder):
         if "image" not in wanted:
             raise ValueError(
-                f"{path}: a folder, but this family reads texts; give a table: {', '.join(FORMATS)}"
+                f"{path}: a folder, but this family reads texts; give a table: {ENDINGS}"
             )
         return {}
     unknown = sorted(set(mapping) - set(wanted))
@@ -126,10 +126,9 @@ def _check_out(path: Path, out: Path, force: bool) -> None:
     Raises:
         ValueError: see the messages.
     """
-    if out.suffix.lower() not in FORMATS:
+    if format_of(out) is None:
         raise ValueError(
-            f"--out {out}: the suffix says the format; "
-            f"give a name that ends in {', '.join(FORMATS)}"
+            f"--out {out}: the suffix says the format; give a name that ends in {ENDINGS}"
         )
     if out.is_dir():
         raise ValueError(f"--out {out}: is a folder; give the name of a file in it")
@@ -150,7 +149,7 @@ def _options(family: str, params: dict[str, Any], arguments: Sequence[str]) -> a
         "every column is kept, the answers stand beside them.",
     )
     parser.add_argument("--file", type=Path, required=True, help="a table, or a folder of pictures")
-    parser.add_argument("--out", type=Path, help=f"{', '.join(FORMATS)}; else they are printed")
+    parser.add_argument("--out", type=Path, help=f"{ENDINGS}; else they are printed")
     parser.add_argument("--map", action="append", default=[], metavar="text=COLUMN")
     parser.add_argument("--column", help="short for --map text=COLUMN")
     parser.add_argument("--prefix", default="prediction_", help="of the new columns' names")
@@ -176,11 +175,11 @@ def _mapping(texts: list[str]) -> dict[str, str]:
     return mapping
 
 
-def _check_source(path: Path, source: AnySource, answers: set[str]) -> None:
-    """Refuse a file without rows, or with a column that has the name of one of the ``answers``.
+def _check_rows(path: Path, source: AnySource) -> None:
+    """Refuse a file without rows.
 
     Raises:
-        ValueError: see the messages.
+        ValueError: see the message.
     """
     if next(source.chunks(1), None) is None:
         content = "no file in this folder" if path.is_dir() else "no rows in it"
@@ -188,6 +187,14 @@ def _check_source(path: Path, source: AnySource, answers: set[str]) -> None:
             f"{path}: there is nothing to answer, {content}; was the download cut off?"
         )
     source.done = 0  # the row was only looked at
+
+
+def _check_names(path: Path, source: AnySource, answers: set[str]) -> None:
+    """Refuse a file with a column that has the name of one of the ``answers``.
+
+    Raises:
+        ValueError: see the message.
+    """
     taken = sorted(answers & set(source.columns))
     if taken:
         raise ValueError(
@@ -214,13 +221,15 @@ def predict_file(family: str, model: Path, arguments: Sequence[str]) -> Any:
         _check_out(path, out, options.force)
     # OUT may lie in the folder that is answered, and is no picture of it.
     source = open_source(path, out or path)
+    _check_rows(path, source)
     columns = _columns(source, path, serving.COLUMNS, options.mapping, _accepted_names(family))
     # A column that the user did not name is told: it may be the wrong one.
     for name, column in columns.items():
         if column != name and name not in options.mapping:
             progress.log_line(f"{path}: {name} is the column {column!r}")
-    new_columns = {options.prefix + name for name in (*serving.ANSWERS, ERROR)}
-    _check_source(path, source, new_columns if out is not None else set())
+    if out is not None:
+        new_columns = {options.prefix + name for name in (*serving.ANSWERS, ERROR)}
+        _check_names(path, source, new_columns)
     # Loaded last: every mistake above is told before the seconds that a model takes.
     params = {name: getattr(options, name) for name in serving.PARAMS}
     predictor = RowPredictor(serving.Served(model), serving.ANSWERS, columns, params, path)
