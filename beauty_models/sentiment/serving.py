@@ -7,6 +7,7 @@ are safetensors.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ COLUMNS = {"text": True}  # column of the frame → whether it must be there
 ANSWERS = ("class", "probabilities", "aspects")  # columns of what is answered, besides `error`
 # what `predict` takes besides the frame, with its value when not given
 PARAMS: dict[str, int] = {}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments of ``predict``; here, where ``--help`` need not wait for torch."""
+    arguments = argparse.ArgumentParser(
+        prog="beauty predict sentiment",
+        description="Class, probabilities and aspects of reviews.",
+    )
+    arguments.add_argument(
+        "--text", action="append", required=True, help="a review; may be repeated"
+    )
+    return arguments
 
 
 class Served:

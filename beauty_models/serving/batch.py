@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -142,22 +142,55 @@ def _check_out(path: Path, out: Path, force: bool) -> None:
         )
 
 
-def _options(family: str, params: dict[str, Any], arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser(family: str, params: Iterable[str]) -> argparse.ArgumentParser:
+    """Return the arguments for a file; ``params`` are what the family's model takes besides."""
+    arguments = argparse.ArgumentParser(
         prog=f"beauty predict {family}",
         description="Answer a whole file or folder; "
         "every column is kept, the answers stand beside them.",
+        add_help=False,  # it is a part of `help_text`
     )
-    parser.add_argument("--file", type=Path, required=True, help="a table, or a folder of pictures")
-    parser.add_argument("--out", type=Path, help=f"{ENDINGS}; else they are printed")
-    parser.add_argument("--map", action="append", default=[], metavar="text=COLUMN")
-    parser.add_argument("--column", help="short for --map text=COLUMN")
-    parser.add_argument("--prefix", default="prediction_", help="of the new columns' names")
-    parser.add_argument("--force", action="store_true", help="replace OUT")
-    # What a family's model takes besides its rows, such as --top.
-    for name, value in params.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    options = parser.parse_args(arguments)
+    arguments.add_argument(
+        "--file",
+        type=Path,
+        required=True,
+        metavar="IN",
+        help=f"a table ({ENDINGS}), or a folder of pictures",
+    )
+    arguments.add_argument(
+        "--out", type=Path, help="one of the same endings; without it the answers are printed"
+    )
+    arguments.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="text=COLUMN",
+        help="the column that holds what the model reads; names that training accepts are found",
+    )
+    arguments.add_argument("--column", help="short for --map text=COLUMN")
+    arguments.add_argument(
+        "--prefix", default="prediction_", help="of the new columns' names (prediction_)"
+    )
+    arguments.add_argument("--force", action="store_true", help="replace OUT")
+    for name in params:
+        arguments.add_argument(f"--{name}", type=int, help="as for one question, for each row")
+    return arguments
+
+
+def help_text(family: str) -> str:
+    """Return what ``predict`` of the family can be asked: its own arguments, then those for a file.
+
+    Nothing of it needs torch or a model.
+    """
+    serving = import_module(f"beauty_models.{family}.serving")
+    own: str = serving.parser().format_help()
+    return f"{own}\n{parser(family, serving.PARAMS).format_help()}"
+
+
+def _options(family: str, params: dict[str, Any], arguments: Sequence[str]) -> argparse.Namespace:
+    of_file = parser(family, params)
+    of_file.set_defaults(**params)
+    options = of_file.parse_args(arguments)
     options.mapping = _mapping(options.map)
     if options.column:
         options.mapping["text"] = options.column

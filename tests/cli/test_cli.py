@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from mini import dvc
 
 from beauty_models import families, params
 from beauty_models.sentiment import starter
+from beauty_models.serving import batch
 from cli import edit
 from flows import words
 
@@ -91,6 +95,51 @@ def test_why_says_what_is_stale(copy: Path) -> None:
         for row in rows
     )
     assert "never run" in beauty("why").stdout
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_help_on_predict_has_the_options_of_the_family(tmp_path: Path, family: str) -> None:
+    """With what they mean, before anything is registered, and without waiting for torch."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "100"}
+    code = (
+        "import runpy, sys\n"
+        "sys.modules['torch'] = sys.modules['mlflow'] = None\n"
+        f"sys.argv = ['beauty', 'predict', {family!r}, '--help']\n"
+        "runpy.run_module('cli.main', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    serving = import_module(f"beauty_models.{family}.serving")
+    asked = batch.parser(family, serving.PARAMS)
+    actions = [*serving.parser()._actions, *asked._actions]
+    assert {"--text", "--file", "--out"} <= {action.option_strings[-1] for action in actions}
+    said = " ".join(done.stdout.split())
+    for action in actions:
+        assert action.help, f"{action.option_strings} says nothing"
+        assert action.option_strings[-1] in said and " ".join(action.help.split()) in said
+    assert "--version" in said and "--json" in said
+    # what runs below the command says the same
+    below = subprocess.run(
+        [sys.executable, "-m", "beauty_models", "predict", family, "--help"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert below.stdout.strip() in done.stdout
+
+
+def test_help_on_predict_without_a_family(copy: Path) -> None:
+    said = " ".join(beauty("predict", "--help", NO_COLOR="1").stdout.split())
+    assert "beauty predict FAMILY --help" in said and "--version" in said
+    assert "Missing argument 'FAMILY'" in beauty("predict", code=2, NO_COLOR="1").stderr
+    assert "unknown family 'lips'; there are" in beauty("predict", "lips", "--help", code=1).stderr
 
 
 def lines() -> list[str]:
