@@ -84,7 +84,8 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         "rejected": len(rejected),
         "contradictions": contradictions,
         "kept": len(kept),
-        "unlabelled": len(unlabelled),
+        "without_label": len(kept) - len(labelled),
+        "to_pretrain_on": len(unlabelled),
         **_sizes(parts),
         # without a label, and of a product whose other texts are tested or validated on
         "held_back": len(kept) - len(labelled) - int(unlabelled["unlabelled"].sum()),

@@ -239,7 +239,7 @@ def test_one_class_and_bad_shares(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="add up to 0.9"):
         run(tmp_path, positive, split={"train": 0.5, "validation": 0.2, "test": 0.2})
     figures, _ = run(tmp_path, positive, split=ALL_TEST)
-    assert figures["test"] == 60 and figures["unlabelled"] == 0
+    assert figures["test"] == 60 and figures["to_pretrain_on"] == 0
 
 
 def test_duplicates_and_contradictions(tmp_path: Path) -> None:
@@ -327,6 +327,9 @@ def test_ratings_dates_and_unlabelled_texts(tmp_path: Path) -> None:
     assert figures["train"] + figures["validation"] + figures[
         "test"
     ] == 80 and "rating 'many' is not a number" in reason(frames)
+    # "without a label" are those that have none, not the texts to pretrain on, of which most have
+    assert figures["without_label"] == 20 and figures["kept"] == 100
+    assert figures["to_pretrain_on"] == figures["train"] + 20 == len(frames["unlabelled"])
     assert {t for t, stars, _ in rows if stars == "3"} == set(frames["unlabelled"]["text"]) - set(
         frames["train"]["text"]
     )
