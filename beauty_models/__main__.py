@@ -67,7 +67,7 @@ def run(
         ValueError: a mistake of the user's, in words for them.
     """
     function = families.function(stage, family)
-    section = getattr(params.load(family, params_file), stage)
+    section = getattr(params.load(family, params_file, [stage]), stage)
     output = families.stages(family)[stage]
     if not places and not metrics:  # then the result is dvc.lock's
         code.check(stage, family)
@@ -154,6 +154,11 @@ def _folder_of_caller() -> Path:
     return Path(name)
 
 
+def _batch() -> Any:
+    # by its name: it is no part of any stage's code
+    return importlib.import_module("beauty_models.serving.batch")
+
+
 def _predict(family: str, model: Path, arguments: list[str]) -> Any:
     """Return the family's own answer, or with ``--file`` what became of the file's rows.
 
@@ -164,14 +169,22 @@ def _predict(family: str, model: Path, arguments: list[str]) -> Any:
             families.function("predict", family)  # loads libraries while the caller looks for it
             model = _folder_of_caller()
         if {argument.partition("=")[0] for argument in arguments} & {"--file", "--out"}:
-            # by its name: it is no part of any stage's code
-            batch = importlib.import_module("beauty_models.serving.batch")
-            return batch.predict_file(family, model, arguments)
+            return _batch().predict_file(family, model, arguments)
         return families.function("predict", family)(model=model, arguments=arguments)
+
+
+def _asks_for_help_of_family(given: list[str]) -> bool:
+    """Return whether ``given`` is ``predict FAMILY … --help``, which argparse takes for its own."""
+    verb, family, *rest = [*given, "", ""][: max(2, len(given))]
+    return verb == "predict" and family in families.names() and bool({"--help", "-h"} & set(rest))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run; the exit code is 0, or 1 after a message for the user."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if _asks_for_help_of_family(given):
+        print(_batch().help_text(given[1]))
+        return 0
     parser = argparse.ArgumentParser(
         prog="python -m beauty_models",
         description=__doc__,

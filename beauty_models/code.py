@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
@@ -24,6 +25,7 @@ from beauty_models.files import new_folder
 
 PACKAGE = Path(__file__).parent
 RUNNER = f"{PACKAGE.name}.__main__"
+SHOWN_MODULES = 5  # in a message; an upgrade may change hundreds
 
 
 class Source(NamedTuple):
@@ -88,24 +90,54 @@ def digests(module: str) -> dict[str, str]:
     Raises:
         ValueError: there is no such module.
     """
+    return dict(sorted(_digests_outwards(module).items()))
+
+
+def _digests_outwards(module: str) -> dict[str, str]:
+    """Return `digests` in the order of a breadth-first search along the imports of ``module``.
+
+    Of what is equally far, modules of its own family come first.
+    """
     files = _files()
     if module not in files:
         place = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
         raise ValueError(f"{place}: not there; a stage's function is to stand in it")
     digest_of: dict[str, str] = {}
-    waiting = [module, RUNNER]
-    while waiting:
-        name = waiting.pop()
-        # what is not in `files` is another package, or a name in a module and no module
-        if name in digest_of or name not in files:
-            continue
-        above = name.rpartition(".")[0]
-        package = name if files[name].name == "__init__.py" else above
-        source = _read(files[name].read_bytes(), package)
-        digest_of[name] = source.digest
-        # to import a.b.c runs a and a.b first
-        waiting += [above, *source.imports]
-    return dict(sorted(digest_of.items()))
+    family = module.rpartition(".")[0]
+    # what only the runner imports is further from the stage than all that the stage does
+    for start in (module, RUNNER):
+        waiting = deque([start])
+        while waiting:
+            name = waiting.popleft()
+            # what is not in `files` is another package, or a name in a module and no module
+            if name in digest_of or name not in files:
+                continue
+            above = name.rpartition(".")[0]
+            package = name if files[name].name == "__init__.py" else above
+            source = _read(files[name].read_bytes(), package)
+            digest_of[name] = source.digest
+            waiting += sorted(source.imports, key=lambda one: (not one.startswith(family), one))
+            # to import a.b.c runs a and a.b first
+            waiting.append(above)
+    return digest_of
+
+
+def nearest_first(module: str, names: list[str]) -> list[str]:
+    """Return ``names`` by how many imports they are away from ``module``.
+
+    Those that it no longer imports come last.
+    """
+    if module not in _files():
+        return names
+    place = {name: number for number, name in enumerate(_digests_outwards(module))}
+    return sorted(names, key=lambda name: place.get(name, len(place)))
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return the first `SHOWN_MODULES` of ``names``, and how many there are besides."""
+    shown = ", ".join(names[:SHOWN_MODULES])
+    more = len(names) - SHOWN_MODULES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def text(module: str) -> str:
@@ -149,10 +181,11 @@ def check(stage: str, family: str) -> None:
     if not file.exists():
         return
     recorded = parse(file.read_text(encoding="utf-8"))
-    names = changed(recorded, digests(families.module(stage, family)))
+    module = families.module(stage, family)
+    names = nearest_first(module, changed(recorded, digests(module)))
     if names:
         raise ValueError(
-            f"{', '.join(names)}: changed since {file} was written, so that {stage}'s result would "
+            f"{shortened(names)}: changed since {file} was written, so that {stage}'s result would "
             f"be recorded as that of other code; run it again by `beauty retrain {family}` or "
             f"`dvc repro`, or write the file anew by `python -m beauty_models code {family}`"
         )

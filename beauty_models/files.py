@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +104,32 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full or refuses; a folder that was at ``path`` before is untouched.
     """
+    # first, for they may be as large as what is to come
+    _remove_left_over(path, "tmp")
     with _staged(path) as temporary:
         # a process that was killed may have had this one's id
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         yield temporary
+    _remove_left_over(path, "old")
+
+
+def _remove_left_over(path: Path, kind: str) -> None:
+    """Remove the folders that processes left beside ``path`` when they were killed."""
+    for folder in path.parent.glob(f".{escape(path.name)}.*.{kind}"):
+        process = folder.name.removeprefix(f".{path.name}.").removesuffix(f".{kind}")
+        if process.isdecimal() and not _runs(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -5,15 +5,23 @@ Every value comes from the file, an unknown or missing key is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from beauty_models.families import names, optional_stages
@@ -41,22 +49,13 @@ class Section(BaseModel):
     """A block of params.yaml: frozen, no defaults, numbers are finite.
 
     Keys that the class does not name are refused. Those that it once named stand in ``RENAMED``, so
-    that a params.yaml from before is told the new name instead of one unknown and one missing key.
+    that `check` tells a params.yaml from before the new names instead of unknown and missing keys.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     RENAMED: ClassVar[dict[str, str]] = {}
     """Old key → what is to stand there today."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _names_the_new_key(cls, block: Any) -> Any:
-        old = [key for key in cls.RENAMED if isinstance(block, dict) and key in block]
-        if old:
-            renames = [f"`{key}` is now `{cls.RENAMED[key]}`" for key in old]
-            raise ValueError(f"{'; '.join(renames)}: rename in the file, the value stays")
-        return block
 
 
 class Gate(Section):
@@ -279,38 +278,60 @@ def stages(file: Path = PARAMS_FILE) -> dict[str, list[str]]:
 
     Raises:
         ValueError: as `read`; a stage that a family of the file has is not listed (``[]`` switches
-            it off), what stands there is no list of families, or a family is listed under a stage
-            that it has not.
+            it off), what stands there is no list of families, no family has the stage, or one is
+            listed that has it not. All of it at once, a line each.
     """
     content = _content_of(file)
     blocks = content["families"]
     switched = deepcopy(content.get("stages") or {})
-    offered = _offered(blocks)
+    problems = list(_missing_stages(switched, _offered(blocks)))
+    if isinstance(switched, dict):
+        for stage, listed in switched.items():
+            problems += _list_problems(stage, listed, blocks)
+    elif not problems:
+        problems = [f"stages: write `STAGE: [FAMILY, …]` below it (got {switched!r:.80})"]
+    if problems:
+        raise ValueError("\n".join(f"{file}: {problem}" for problem in problems))
+    checked: dict[str, list[str]] = switched
+    return checked
+
+
+def _missing_stages(switched: Any, offered: dict[str, list[str]]) -> Iterator[str]:
+    """Yield what to write for each stage of ``offered`` for which ``switched`` has no list."""
     for stage, able in offered.items():
         if not isinstance(switched, dict) or not isinstance(switched.get(stage), list):
-            raise ValueError(
-                f"{file}: needs `stages: {{{stage}: [{', '.join(able)}]}}` beside "
+            yield (
+                f"needs `stages: {{{stage}: [{', '.join(able)}]}}` beside "
                 f"`families:`, or `{stage}: []` to leave that stage out"
             )
-    if not isinstance(switched, dict):
-        raise ValueError(
-            f"{file}: stages: write `STAGE: [FAMILY, …]` below it (got {switched!r:.80})"
-        )
-    for stage, listed in switched.items():
-        if not isinstance(listed, list) or not all(isinstance(family, str) for family in listed):
-            raise ValueError(
-                f"{file}: stages.{stage}: a list of families is to stand there, such as "
+
+
+def _list_problems(stage: str, listed: Any, blocks: Iterable[str]) -> Iterator[str]:
+    """Yield what is wrong with the families ``listed`` for ``stage``."""
+    able = _offered(names())
+    if not isinstance(listed, list) or not all(isinstance(family, str) for family in listed):
+        # where a family of the file has the stage, `_missing_stages` has said what to write
+        if isinstance(listed, list) or stage not in _offered(blocks):
+            yield (
+                f"stages.{stage}: a list of families is to stand there, such as "
                 f"[sentiment] or [] (got {listed!r:.80})"
             )
-        for family in listed:
-            if family not in blocks:
-                raise ValueError(
-                    f"{file}: stages.{stage}: there is no block families.{family}; "
-                    "take it out of the list"
-                )
-            if family not in offered.get(stage, []):
-                raise ValueError(f"{file}: stages.{stage}: {family} has no stage of that name")
-    return switched
+        return
+    if stage not in able:
+        has_not = f"{' and '.join(listed)} has no stage of that name, and " if listed else ""
+        yield (
+            f"stages.{stage}: {has_not}no family has one; there are {', '.join(able) or 'none'}: "
+            "write one of these, or take the line away"
+        )
+        return
+    known = names()
+    for family in listed:
+        if family not in blocks:
+            nor = "" if family in known else f" and no such family, only {', '.join(known)}"
+            block = f"no block families.{family}{nor}"
+            yield f"stages.{stage}: there is {block}; take it out of the list"
+        elif family not in able[stage]:
+            yield f"stages.{stage}: {family} has no stage of that name; take it out of the list"
 
 
 def optional_outputs(family: str, file: Path = PARAMS_FILE) -> dict[str, str]:
@@ -343,36 +364,111 @@ def with_todays_keys(family: str, block: dict[str, Any]) -> dict[str, Any]:
     A params.yaml is mended by who writes it, as `Section` says; what a registered version holds
     stays as it is, and is read so.
     """
-    return _with_todays_keys(import_module(f"beauty_models.{family}").Params, block)
+    todays: dict[str, Any] = _with_todays_keys(
+        import_module(f"beauty_models.{family}").Params, block
+    )
+    return todays
 
 
-def _with_todays_keys(section: type[Section], block: dict[str, Any]) -> dict[str, Any]:
-    renamed = {section.RENAMED.get(key, key): value for key, value in block.items()}
-    for key, field in section.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section) and key in renamed:
+def _with_todays_keys(section: type[Section], block: Any) -> Any:
+    if not isinstance(block, dict):  # of a file that nobody has checked yet
+        return block
+    renamed = {
+        section.RENAMED[key]: value for key, value in block.items() if key in section.RENAMED
+    }
+    renamed |= {key: value for key, value in block.items() if key not in section.RENAMED}
+    for key, inner in _inner_sections(section):
+        if key in renamed:
             renamed[key] = _with_todays_keys(inner, renamed[key])
     return renamed
 
 
-def check(family: str, block: dict[str, Any], file: Path = PARAMS_FILE) -> Any:
+def _inner_sections(section: type[Section]) -> Iterator[tuple[str, type[Section]]]:
+    for key, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield key, inner
+
+
+def _old_keys(section: type[Section], block: Any, place: str) -> Iterator[str]:
+    """Yield a line for each block, at ``place`` or within, that has keys of before."""
+    if not isinstance(block, dict):
+        return
+    renames = []
+    for old, new in section.RENAMED.items():
+        if old in block and new in block:
+            yield f"{place}: `{old}` is now `{new}`, which stands there, too; take `{old}` away"
+        elif old in block:
+            renames.append(f"`{old}` is now `{new}`")
+    if renames:
+        yield f"{place}: {'; '.join(renames)}: rename in the file, the value stays"
+    inner = dict(_inner_sections(section))
+    for key, value in block.items():
+        today = section.RENAMED.get(key, key)
+        if today in inner:
+            yield from _old_keys(inner[today], value, f"{place}.{key}")
+
+
+def listed_stages(family: str, file: Path = PARAMS_FILE) -> list[str]:
+    """Return the optional stages for which ``file`` lists ``family``, whatever else stands there.
+
+    Raises:
+        ValueError: as `read`.
+    """
+    switched = _content_of(file).get("stages")
+    if not isinstance(switched, dict):
+        return []
+    return [
+        stage
+        for stage in optional_stages(family)
+        if isinstance(switched.get(stage), list) and family in switched[stage]
+    ]
+
+
+def check(family: str, block: Any, file: Path = PARAMS_FILE, needed: Iterable[str] = ()) -> Any:
     """Return the family's ``Params`` for ``block``.
+
+    The section of an optional stage is None where it is missing.
+
+    Args:
+        needed: the optional stages whose sections must be there, such as `listed_stages`.
 
     Raises:
         ValueError: naming the file, the full key and what is wrong with its value, one line per
-            key.
+            key. Keys that were renamed are told in the same message, with their new names.
     """
-    params: type[Section] = import_module(f"beauty_models.{family}").Params
-    return _checked(params, block, f"{file}: families.{family}")
+    params = import_module(f"beauty_models.{family}").Params
+    spared = [stage for stage in optional_stages(family) if stage not in needed]
+    return _checked(_sparing(params, tuple(spared)), block, f"{file}: families.{family}")
+
+
+@cache
+def _sparing(params: type[Section], stages: tuple[str, ...]) -> type[Section]:
+    """Return ``params`` with the sections of ``stages`` None where they are missing.
+
+    A family declares them as any other: whether they may be missing, params.yaml says.
+    """
+    if not stages:
+        return params
+    fields: dict[str, Any] = {}
+    for stage in stages:
+        fields[stage] = (params.model_fields[stage].annotation, None)
+    return create_model(params.__name__, __base__=params, **fields)
 
 
 def _checked(section: type[F], block: Any, place: str) -> F:
     """Return ``block``, which stands at ``place``, as a ``section``; ValueError as `check`."""
+    lines = list(_old_keys(section, block, place))
     try:
-        return section.model_validate(block)
+        # Under the keys of today, so that what else is wrong is told in the same message.
+        checked = section.model_validate(_with_todays_keys(section, block))
     except ValidationError as error:
-        lines = [f"{'.'.join([place, *map(str, e['loc'])])}: {_problem(e)}" for e in error.errors()]
-        raise ValueError("\n".join(lines)) from None
+        for problem in error.errors():
+            key = ".".join([place, *map(str, problem["loc"])])
+            lines.append(f"{key}: {_problem(problem)}")
+    if lines:
+        raise ValueError("\n".join(lines))
+    return checked
 
 
 def _problem(error: ErrorDetails) -> str:
@@ -397,8 +493,11 @@ def gate(family: str, file: Path = PARAMS_FILE) -> Gate:
     return _checked(Gate, block["gate"], f"{file}: families.{family}.gate")
 
 
-def load(family: str, file: Path = PARAMS_FILE) -> Any:
+def load(family: str, file: Path = PARAMS_FILE, running: Iterable[str] = ()) -> Any:
     """Return the checked ``Params`` of one family.
+
+    Args:
+        running: stages whose sections must be there, though ``file`` may not list them.
 
     Raises:
         ValueError: as `read` and `check`, or ``file`` has no block for ``family``.
@@ -406,7 +505,7 @@ def load(family: str, file: Path = PARAMS_FILE) -> Any:
     families = read(file)
     if family not in families:
         raise ValueError(f"{file}: no block families.{family}; it has {', '.join(families)}")
-    return check(family, families[family], file)
+    return check(family, families[family], file, [*listed_stages(family, file), *running])
 
 
 def chosen(named: list[str] | None, file: Path = PARAMS_FILE) -> list[str]:

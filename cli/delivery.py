@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from beauty_models.intake import images, tables
+from beauty_models.intake import columns, images, tables
 from beauty_models.intake.provenance import ABOUT
 from cli import edit
 from tasks.sources import fetch, local, s3
@@ -84,7 +84,7 @@ def pick(table: tables.Table, block: dict[str, Any], maps: dict[str, str]) -> di
     # The user's word alone: another column may have one of the known names, and be the wrong one.
     for field_name, column in maps.items():
         names[field_name] = [column]
-    return tables.pick(list(table.rows.columns), names)
+    return columns.pick(list(table.rows.columns), names)
 
 
 def class_folders(delivery: Delivery) -> Counter[str]:
@@ -128,7 +128,7 @@ def _as_reviews(delivery: Delivery, fields: dict[str, set[str]]) -> dict[str, st
     if reasons or delivery.pictures:
         return reasons
     for path, table in delivery.tables.items():
-        if tables.text_column(table.rows):
+        if columns.text_column(table.rows):
             reasons["sentiment"] = f"{path} has a column of texts and no pictures lie beside it"
     return reasons
 

@@ -238,7 +238,8 @@ def apply(changes: Changes, file: Path = params.PARAMS_FILE) -> list[str]:
         temporary.write_bytes(text.encode("utf-8"))
         after = params.read(temporary)
         for family in {path[0] for path in changes}:
-            params.check(family, after[family], file)
+            listed = params.listed_stages(family, temporary)
+            params.check(family, after[family], file, listed)
         _refuse_unnamed(before, after, changes)
     return lines
 

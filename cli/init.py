@@ -15,6 +15,8 @@ from typing import Any
 
 from beauty_models import params
 from beauty_models.intake import tables
+from beauty_models.intake.columns import label_columns, text_column
+from beauty_models.intake.values import meanings, plain
 from beauty_models.sentiment import POLARITY_WORDS
 from cli import edit
 from cli.delivery import Delivery, class_folders, pick, suitable_families
@@ -144,7 +146,7 @@ def _fill_reviews(
         if "label" in columns:
             _count_labels(proposal, table, columns["label"], columns["text"], values)
         elif "rating" in columns:
-            ratings.update(map(tables.plain, table.rows[columns["rating"]]))
+            ratings.update(map(plain, table.rows[columns["rating"]]))
     proposal.labels_at = ("sentiment", "ingest", "labels")
     if values:
         _classify(proposal, values, block["ingest"]["labels"], word.labels)
@@ -158,7 +160,7 @@ def _complete_columns(
     """Find text and label of one table by their content where no name is known."""
     header = ", ".join(table.rows.columns)
     if "text" not in columns:
-        columns["text"] = tables.text_column(table.rows, set(columns.values()))
+        columns["text"] = text_column(table.rows, set(columns.values()))
         if not columns["text"]:
             raise UndecidedError(f"{path}: which of {header} is the text? Say --map text=COLUMN")
         proposal.maps["text"] = columns["text"]
@@ -166,7 +168,7 @@ def _complete_columns(
     # Annotated aspects have their polarity in another table.
     if annotated or {"label", "rating"} & set(columns):
         return
-    candidates = tables.label_columns(table.rows, POLARITY_WORDS, set(columns.values()))
+    candidates = label_columns(table.rows, POLARITY_WORDS, set(columns.values()))
     if len(candidates) != 1:
         which = f"one of {', '.join(candidates)}" if candidates else f"none of {header}"
         raise UndecidedError(
@@ -182,7 +184,7 @@ def _count_labels(
     proposal: Proposal, table: tables.Table, label: str, text: str, values: Counter[str]
 ) -> None:
     """Count the values of the column ``label`` in ``values`` and keep a few texts of each."""
-    labels = map(tables.plain, table.rows[label])
+    labels = map(plain, table.rows[label])
     for value, example in zip(labels, table.rows[text], strict=True):
         if not value:
             continue
@@ -204,9 +206,9 @@ def _classify(
     """
     if not labels:
         _refuse_stars(proposal, values)
-    by_params = tables.meanings(accepted, ".".join(proposal.labels_at))
-    by_word = tables.meanings(POLARITY_WORDS, "the words of beauty init")
-    by_user = {tables.plain(value): name for value, name in labels.items()}
+    by_params = meanings(accepted, ".".join(proposal.labels_at))
+    by_word = meanings(POLARITY_WORDS, "the words of beauty init")
+    by_user = {plain(value): name for value, name in labels.items()}
     missing = sorted(set(by_user) - set(values))
     if missing:
         existing = ", ".join(value for value, _ in values.most_common(LISTED_VALUES))
@@ -351,7 +353,7 @@ def changes(proposal: Proposal, profile: str | None) -> edit.Changes:
     # Added to what params.yaml accepts, not in its place: other deliveries used those values.
     for name, values in proposal.labels.items():
         old = accepted.get(name, [])
-        known = set(map(tables.plain, old))
+        known = set(map(plain, old))
         new = [value for value in values if value not in known]
         if new:
             written[*proposal.labels_at, name] = [*old, *new]

@@ -335,19 +335,54 @@ def evaluate(
             evaluation(answer[0])
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def _predict_help(context: typer.Context, family: str) -> str:
+    """Return the command's help and, where a family is named, what that one can be asked.
+
+    Raises:
+        ValueError: there is no such family.
+    """
+    general = context.get_help()
+    if not family:
+        return general
+    from beauty_models.families import names
+
+    if family not in names():
+        raise ValueError(f"unknown family {family!r}; there are: {', '.join(names())}")
+    from beauty_models.serving.batch import help_text
+
+    return f"{general}\n{help_text(family)}"
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],  # it has its own, which knows the family
+    }
+)
 def predict(
     context: typer.Context,
-    family: Family,
+    # Not required, for --help alone.
+    family: Annotated[
+        str,
+        typer.Argument(help="A family of params.yaml.", metavar="FAMILY", show_default=False),
+    ] = "",
     version: Annotated[
         str, typer.Option(help="A registered version's number or alias, such as challenger.")
     ] = "champion",
     as_json: Json = False,
+    help_: Annotated[bool, typer.Option("--help", help="Show this message and exit.")] = False,
 ) -> None:
     """Ask the champion, or another version.
 
-    Further arguments are the family's own, such as --text TEXT or --file FILE.
+    Further arguments are the family's own, such as --text TEXT, or --file IN --out OUT for a whole
+    table: `beauty predict FAMILY --help` shows them with what they mean.
     """
+    if help_:
+        print(_predict_help(context, family))
+        return
+    if not family:
+        context.fail("Missing argument 'FAMILY'.")
     from tasks.predict import predict as ask
 
     with answering(as_json) as answer:

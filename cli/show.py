@@ -256,10 +256,11 @@ def lines(texts: list[str]) -> None:
 
 
 def reasons(rows: list[dict[str, Any]]) -> None:
-    """Print which stages must run and why."""
+    """Print which stages must run and why; of many changed modules the first ones."""
     table = _table("stage", "family", "", "because")
     for row in rows:
-        because = "\n".join(_shortened(reason, row["family"]) for reason in row["because"])
+        reasons = words.because(row["because"], row["family"])
+        because = "\n".join(_shortened(reason, row["family"]) for reason in reasons)
         state = Text("stale", "yellow") if row["stale"] else Text("up to date", "dim")
         table.add_row(row["stage"], row["family"], state, Text(because, overflow="fold"))
     _show(table)

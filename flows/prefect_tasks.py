@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from flows import words
 from flows.artifacts import parse_progress, progress_bar, publish_registration
 from flows.prefect_api import NO_CACHE, Completed, State, flow_run, get_run_logger, task
 from flows.run_context import TaskRecord, current_run
@@ -141,7 +142,7 @@ def stage_task(name: str, reasons: list[str]) -> State[Result]:
         if not reasons:
             return "Skipped", Result(name, stage.family, "Skipped", 0.0)
         on_line = _line_handler(stage.verb, stage.family)
-        for reason in reasons:
+        for reason in words.because(reasons, stage.family):
             on_line(f"because {reason}")
         with _device_slot(stage, on_line):
             result = update_stage(stage, stage.timeout_s, on_line, run.stop, run.pull)

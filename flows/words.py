@@ -1,14 +1,20 @@
-"""What is said of models, in the terminal and in Prefect alike: worth, commands, pages."""
+"""What is said of models, in the terminal and in Prefect alike: worth, commands, pages.
+
+And of stages, why they must run.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from beauty_models import code
 
 if TYPE_CHECKING:
     from tasks.registry.register import Registration
@@ -48,6 +54,26 @@ def format_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+# As `tasks.pipeline.staleness` words it; a path has slashes.
+CHANGED_MODULE = re.compile(rf"({code.PACKAGE.name}(?:\.\w+)*) changed")
+
+
+def because(reasons: Sequence[str], family: str) -> list[str]:
+    """Return why a stage of ``family`` must run, with many changed modules in one line.
+
+    An upgrade of the code changes hundreds: the first ones, nearest to the stage, tell enough.
+    """
+    modules = [match[1] for match in map(CHANGED_MODULE.fullmatch, reasons) if match]
+    if len(modules) <= code.SHOWN_MODULES:
+        return list(reasons)
+    others = [reason for reason in reasons if not CHANGED_MODULE.fullmatch(reason)]
+    summary = (
+        f"{len(modules)} modules changed: {code.shortened(modules)} "
+        f"(`beauty why {family} --json` names all)"
+    )
+    return [summary, *others]
 
 
 def worth(model: Registration) -> str:

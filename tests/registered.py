@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
@@ -24,6 +26,15 @@ GOOD = {"macro_f1": 0.8, "majority/macro_f1": 0.4, "majority/macro_f1.margin_low
 def sha256(content: bytes) -> str:
     """Return the SHA-256 of ``content`` in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def checkout(folder: Path) -> Iterator[None]:
+    """Make ``folder`` the current one while the block runs, with the registry that lies there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
 
 
 def project() -> None:

@@ -22,6 +22,7 @@ import yaml
 from mini import PATIENCE_S, dvc, kill_all_in, runs, set_param, started, wait_for
 
 from beauty_models import code, families
+from flows import words
 from tasks.pipeline.graph import graph
 from tasks.pipeline.staleness import stale_reasons, survey
 from tasks.pipeline.update import update_stage
@@ -205,6 +206,37 @@ def test_why_names_the_module_or_says_that_the_code_changed_where_its_old_text_i
     (oid,) = [dep["md5"] for dep in recorded if dep["path"].endswith("finetune.txt")]
     (project / ".dvc/cache/files/md5" / oid[:2] / oid[2:]).unlink()
     assert stale_reasons([name])[name] == ["its code changed", "pretrain@sentiment is stale"]
+
+
+def test_an_upgrade_names_the_modules_nearest_to_the_stage_first(project: Path) -> None:
+    """And many of them are one line on the screen."""
+    for file in (project / "beauty_models").rglob("*.py"):
+        file.write_text(file.read_text(encoding="utf-8") + "\nUPGRADED = True\n", encoding="utf-8")
+    name = "finetune@sentiment"
+    reasons = stale_reasons([name])[name]
+    changed = [reason for reason in reasons if reason.endswith(" changed")]
+    recorded = code.parse((families.path("code", "sentiment") / "finetune.txt").read_text())
+    assert sorted(changed) == sorted(f"{module} changed" for module in recorded)
+    order = [reason.removesuffix(" changed") for reason in changed]
+    own = "beauty_models.sentiment"
+    assert order[0] == f"{own}.finetune"
+    # what the function's module imports, its own family's first, and then what only these import
+    assert order.index(f"{own}.model") < 5 < order.index("beauty_models.files")
+    assert order.index("beauty_models.training.loop") < order.index("beauty_models.code")
+    shown, *others = words.because(reasons, "sentiment")
+    assert shown == (
+        f"{len(order)} modules changed: {', '.join(order[:5])} and {len(order) - 5} more "
+        "(`beauty why sentiment --json` names all)"
+    )
+    assert others == [reason for reason in reasons if reason not in changed]
+    with pytest.raises(ValueError, match=rf"^{own}\.finetune, .* and \d+ more: changed since"):
+        _check_against_an_empty_list("finetune", "sentiment")
+
+
+def _check_against_an_empty_list(stage: str, family: str) -> None:
+    """Ask for a stage whose recorded code has no module in common with the present one."""
+    (families.path("code", family) / f"{stage}.txt").write_text("")
+    code.check(stage, family)
 
 
 def test_a_module_that_does_not_parse_concerns_the_stages_that_run_it(project: Path) -> None:

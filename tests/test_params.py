@@ -8,11 +8,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+import yaml
 
 from beauty_models import families, params
+from beauty_models.__main__ import main
+from cli import edit
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
@@ -109,27 +112,110 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         params.read(file)
 
 
-class _Renaming(params.Section):
-    RENAMED: ClassVar[dict[str, str]] = {"view": "view_size", "keep": "wiseft_alpha"}
-
-    view_size: int
-    wiseft_alpha: float
-
-
-def test_a_key_of_before_is_told_its_name_of_today() -> None:
-    with pytest.raises(ValueError, match="`view` is now `view_size`") as refused:
-        _Renaming.model_validate({"view": 3, "wiseft_alpha": 1.0})
-    assert "missing" not in str(refused.value) and "keep" not in str(refused.value)
-    assert _Renaming.model_validate({"view_size": 3, "wiseft_alpha": 1.0}).view_size == 3
+def rename(block: dict[str, Any], **old: str) -> None:
+    """Put keys of before in the place of today's; ``old`` is today's → before."""
+    for today, before in old.items():
+        block[before] = block.pop(today)
 
 
-def test_a_block_that_an_old_file_lacks_is_told_without_printing_the_others(tmp_path: Path) -> None:
-    blocks = params.read(ROOT / "params.yaml")
-    block = blocks["sentiment"]
+def test_keys_of_before_are_told_at_once_however_deep_they_stand() -> None:
+    """And what else is wrong with the file stands in the same message."""
+    block = params.read(ROOT / "params.yaml")["tryon"]
+    rename(block["evaluate"], listed_errors="worst")
+    rename(block["pretrain"], wiseft_alpha="keep", masked_language_model="words")
+    rename(block["finetune"], view_size="view")
+    rename(block["finetune"]["augment"], random_resized_crop="crop", random_erasing="erase")
+    rename(block["ingest"]["pictures"], duplicate_hash_distance="repeat_bits")
+    block["pretrain"]["words"]["batch"] = 0
+    del block["gate"]["floor"]
+    with pytest.raises(ValueError) as refused:
+        params.check("tryon", block)
+    place, stays = "params.yaml: families.tryon.", ": rename in the file, the value stays"
+    assert sorted(str(refused.value).splitlines()) == [
+        f"{place}evaluate: `worst` is now `listed_errors`{stays}",
+        f"{place}finetune.augment: `crop` is now `random_resized_crop`; "
+        f"`erase` is now `random_erasing`{stays}",
+        f"{place}finetune: `view` is now `view_size`{stays}",
+        f"{place}gate.floor: missing; add it as the params.yaml that comes with this version "
+        "has it",
+        f"{place}ingest.pictures: `repeat_bits` is now `duplicate_hash_distance`{stays}",
+        f"{place}pretrain.masked_language_model.batch: Input should be greater than or equal to 1 "
+        "(got 0)",
+        f"{place}pretrain: `words` is now `masked_language_model`; "
+        f"`keep` is now `wiseft_alpha`{stays}",
+    ]
+
+
+def test_a_key_of_before_beside_its_new_name_is_to_go() -> None:
+    block = params.read(ROOT / "params.yaml")["tryon"]
+    block["finetune"]["view"] = 3
+    with pytest.raises(ValueError) as refused:
+        params.check("tryon", block)
+    assert str(refused.value) == (
+        "params.yaml: families.tryon.finetune: `view` is now `view_size`, which stands there, too; "
+        "take `view` away"
+    )
+    block["finetune"] = 3
+    with pytest.raises(ValueError, match="finetune: Input should be a valid dictionary"):
+        params.check("tryon", block)
+
+
+def optional_section(folder: Path, listed: list[str], export: Any) -> Path:
+    """Write a params.yaml that lists ``listed`` for export and has ``export`` as its section.
+
+    None leaves the section out.
+    """
+    block = params.read(ROOT / "params.yaml")["sentiment"]
     del block["export"]
-    block["finetune"]["unfreeze"] = block["finetune"].pop("unfreeze_per_epoch")
+    if export is not None:
+        block["export"] = export
+    stages = params.stages(ROOT / "params.yaml") | {"export": listed}
+    content = {"stages": stages, "families": {"sentiment": block}}
+    file = folder / "params.yaml"
+    file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    return file
+
+
+def test_the_section_of_an_optional_stage_is_needed_where_it_is_listed(tmp_path: Path) -> None:
+    whole = params.read(ROOT / "params.yaml")["sentiment"]["export"]
+    off = optional_section(tmp_path, [], None)
+    assert params.load("sentiment", off).export is None
+    with pytest.raises(ValueError, match="families.sentiment.export: missing; add it"):
+        params.load("sentiment", off, ["export"])
+    listed = optional_section(tmp_path, ["sentiment"], None)
+    with pytest.raises(ValueError, match="families.sentiment.export: missing; add it"):
+        params.load("sentiment", listed)
+    # what is there is checked, listed or not
+    for families_of_export in ([], ["sentiment"]):
+        wrong = optional_section(tmp_path, families_of_export, {**whole, "timed": 0})
+        with pytest.raises(ValueError, match=r"families\.sentiment\.export\.timed: .*got 0"):
+            params.load("sentiment", wrong)
+    assert params.load("sentiment", optional_section(tmp_path, [], whole)).export.timed == 50
+
+
+def test_values_are_set_where_an_optional_stage_has_no_section(tmp_path: Path) -> None:
+    file = optional_section(tmp_path, [], None)
+    edit.apply(edit.from_sets(["sentiment.finetune.epochs=2"]), file)
+    assert params.load("sentiment", file).finetune.epochs == 2
+    listed = optional_section(tmp_path, ["sentiment"], None)
+    with pytest.raises(ValueError, match="families.sentiment.export: missing"):
+        edit.apply(edit.from_sets(["sentiment.finetune.epochs=2"]), listed)
+
+
+def test_a_stage_without_its_section_does_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = optional_section(tmp_path, [], None)
+    assert main(["export", "sentiment", "--params", str(file)]) == 1
+    assert "families.sentiment.export: missing; add it" in capsys.readouterr().err
+
+
+def test_a_block_that_an_old_file_lacks_is_told_without_printing_the_others() -> None:
+    block = params.read(ROOT / "params.yaml")["sentiment"]
+    del block["export"]
+    rename(block["finetune"], unfreeze_per_epoch="unfreeze")
     with pytest.raises(ValueError, match="families.sentiment.export: missing; add it") as refused:
-        params.check("sentiment", block)
+        params.check("sentiment", block, needed=["export"])
     lines = str(refused.value).splitlines()
     assert (
         "params.yaml: families.sentiment.finetune: `unfreeze` is now `unfreeze_per_epoch`: "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toys
 import yaml
 
 from beauty_models import params
@@ -17,15 +18,12 @@ ROOT = Path(__file__).parents[1]
 
 def toy_block() -> dict[str, Any]:
     """Return tryon's toy block with training cut to what a test needs."""
-    block = params.merge(
-        params.read(ROOT / "params.yaml")["tryon"], params.read(ROOT / "profiles/toy.yaml")["tryon"]
-    )
     short = {
         "pretrain": {"epochs": 0, "masked_language_model": {"epochs": 0}},
         "finetune": {"head_epochs": 1, "epochs": 1},
         "gate": {"floor": 0.0},
     }
-    return params.merge(block, short)
+    return params.merge(toys.blocks()["tryon"], short)
 
 
 def test_every_seed_and_precision_of_a_row_varies_and_nothing_else() -> None:

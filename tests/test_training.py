@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+import toys
 import yaml
 from safetensors.torch import load_file, save_file
 
@@ -31,14 +32,10 @@ FAMILIES = families.names()
 
 def toy_params(folder: Path) -> Path:
     """Write params.yaml with the toy profile over it, checkpoints as often as steps; return it."""
-    merged = params.merge(
-        params.read(ROOT / "params.yaml"), params.read(ROOT / "profiles/toy.yaml")
-    )
     often = {"checkpoint_minutes": 1e-6}
-    merged = {
-        family: params.merge(block, {"pretrain": often, "finetune": often})
-        for family, block in merged.items()
-    }
+    merged = {}
+    for family, block in toys.blocks().items():
+        merged[family] = params.merge(block, {"pretrain": often, "finetune": often})
     file = folder / "params.yaml"
     file.write_text(yaml.safe_dump({"families": merged}, allow_unicode=True), encoding="utf-8")
     return file
@@ -171,6 +168,26 @@ def kill_midway(arguments: list[str], checkpoint: Path) -> None:
         process.wait()
 
 
+class Killed(NamedTuple):
+    """A stage that was killed some steps in."""
+
+    command: list[str]  # runs it again
+    out: Path  # what it would have written
+    checkpoints: Path  # the folder it left
+    whole: Path  # what the undisturbed stage wrote
+
+
+def killed(trained: tuple[str, Path], stage: str, name: str) -> Killed:
+    """Run ``stage`` once more, its output renamed by ``name``, and kill it midway."""
+    family, place = trained
+    written = families.STAGES[stage]
+    out = f"{written}-{name}"
+    arguments = command(stage, family, place, out)
+    checkpoints = place / f"{out}.checkpoint"
+    kill_midway(arguments, checkpoints / "state.pt")
+    return Killed(arguments, place / out, checkpoints, place / written)
+
+
 def resumed(arguments: list[str]) -> str:
     """Run a stage that was killed before; return what it printed."""
     return subprocess.run(
@@ -182,18 +199,13 @@ def resumed(arguments: list[str]) -> str:
 def test_killed_stage_resumes_and_ends_with_the_same_weights(
     trained: tuple[str, Path], stage: str
 ) -> None:
-    family, place = trained
-    out = f"{families.STAGES[stage]}-killed"
-    folder = place / f"{out}.checkpoint"
-    arguments = command(stage, family, place, out)
-    kill_midway(arguments, folder / "state.pt")
-    assert not (place / out).exists(), "a half-written output"
-    log = resumed(arguments)
-    assert (
-        log.partition(": resuming ")[0].splitlines()[-1].startswith(stage) and ": resuming " in log
-    )
-    assert weights(place / out) == weights(place / families.STAGES[stage])
-    assert not folder.exists()
+    run = killed(trained, stage, "killed")
+    assert not run.out.exists(), "a half-written output"
+    log = resumed(run.command)
+    before, resuming, _ = log.partition(": resuming ")
+    assert resuming and before.splitlines()[-1].startswith(stage)
+    assert weights(run.out) == weights(run.whole)
+    assert not run.checkpoints.exists()
 
 
 def flip(file: Path) -> None:
@@ -216,19 +228,15 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def test_damaged_checkpoint_is_set_aside_and_the_one_before_it_goes_on(
     trained: tuple[str, Path], stage: str
 ) -> None:
-    family, place = trained
-    out = f"{families.STAGES[stage]}-damaged"
-    folder = place / f"{out}.checkpoint"
-    arguments = command(stage, family, place, out)
-    kill_midway(arguments, folder / "state.pt")
+    run = killed(trained, stage, "damaged")
+    folder = run.checkpoints
     last = "state.pt" if (folder / "state.pt").exists() else "state.previous.pt"
     flip(folder / last)
-    log = resumed(arguments)
-    assert (
-        f"checkpoint: {folder / last} is damaged (its content is not what its digest says)" in log
-    )
+    log = resumed(run.command)
+    damaged = f"checkpoint: {folder / last} is damaged (its content is not what its digest says)"
+    assert damaged in log
     assert (": resuming " in log) == (last == "state.pt")
-    assert weights(place / out) == weights(place / families.STAGES[stage])
+    assert weights(run.out) == weights(run.whole)
     assert [file.name.partition(".damaged-")[0] for file in folder.iterdir()] == [last]
 
 

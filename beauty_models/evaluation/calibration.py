@@ -16,7 +16,7 @@ def temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """Return the temperature in [0.5, 20] that minimises the log loss of ``logits`` [n, classes].
 
     Guo et al. 2017, *On Calibration of Modern Neural Networks*, section 4.2. ``labels`` [n] are the
-    true classes.
+    numbers of the true classes. ``logits`` must be finite: NaN would end as 20, without a word.
     """
 
     def log_loss(log_temperature: float) -> float:

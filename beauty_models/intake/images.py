@@ -81,7 +81,8 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         return _scaled_to_8_bits(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
 
 
@@ -157,12 +158,14 @@ def encode(image: Image.Image, quality: int = 90) -> bytes:
 
 def content_key(encoded: bytes) -> str:
     """Return the key of an encoded picture: 32 hexadecimal digits of its SHA-256."""
-    return hashlib.sha256(encoded).hexdigest()[:32]
+    digest = hashlib.sha256(encoded)
+    return digest.hexdigest()[:32]
 
 
 def perceptual_hash(image: Image.Image) -> PerceptualHash:
     """Return the pHash of an RGB picture's grey values (Zauner 2010) and a thumbnail of colors."""
-    digits = "".join("1" if bit else "0" for bit in imagehash.phash(image).hash.flatten())
+    phash = imagehash.phash(image).hash
+    digits = "".join("1" if bit else "0" for bit in phash.flatten())
     # pHash is blind to color: without the thumbnail a dress in red would repeat the one in blue.
     thumbnail = image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return PerceptualHash(int(digits, 2), np.asarray(thumbnail, np.int16))
@@ -196,8 +199,12 @@ def near_duplicates(hashes: Sequence[PerceptualHash], rules: Pictures) -> list[i
         neighbors: set[int] = set()
         for key in keys:
             neighbors.update(kept_in_band.get(key, ()))
+        original = -1
         # The earliest one, so that the answer does not depend on the bands.
-        original = next((i for i in sorted(neighbors) if _repeats(candidate, hashes[i], rules)), -1)
+        for neighbor in sorted(neighbors):
+            if _repeats(candidate, hashes[neighbor], rules):
+                original = neighbor
+                break
         originals.append(original)
         # Only kept pictures are compared with. Otherwise a chain of small differences would end
         # in a picture that its first link does not resemble.
@@ -218,14 +225,17 @@ def _bands(distance: int) -> list[tuple[int, int]]:
     for band in range(count):
         low = HASH_BITS * band // count
         high = HASH_BITS * (band + 1) // count
-        bands.append((low, (1 << (high - low)) - 1))
+        mask = (1 << (high - low)) - 1
+        bands.append((low, mask))
     return bands
 
 
 def _repeats(a: PerceptualHash, b: PerceptualHash, rules: Pictures) -> bool:
-    if (a.bits ^ b.bits).bit_count() > rules.duplicate_hash_distance:
+    differing = a.bits ^ b.bits
+    if differing.bit_count() > rules.duplicate_hash_distance:
         return False
-    return float(np.abs(a.colors - b.colors).mean()) <= rules.duplicate_color_distance
+    distance = np.abs(a.colors - b.colors).mean()
+    return float(distance) <= rules.duplicate_color_distance
 
 
 class Files:
@@ -239,9 +249,10 @@ class Files:
         """The end of a path (``w/h/x.jpg``, ``h/x.jpg``, ``x.jpg``) → the files that have it."""
         by_suffix: dict[str, list[Path]] = defaultdict(list)
         for path in self.all():
-            parts = self._below(path).split("/")
-            for start in range(len(parts)):
-                by_suffix["/".join(parts[start:])].append(path)
+            steps = self._below(path).split("/")
+            for start in range(len(steps)):
+                suffix = "/".join(steps[start:])
+                by_suffix[suffix].append(path)
         return by_suffix
 
     def _below(self, path: Path) -> str:
@@ -252,7 +263,8 @@ class Files:
         return sorted(path for path in self.raw.rglob("*") if self._is_picture(path))
 
     def _is_picture(self, path: Path) -> bool:
-        if any(part.startswith(".") for part in path.relative_to(self.raw).parts):
+        steps = path.relative_to(self.raw).parts
+        if any(step.startswith(".") for step in steps):
             return False
         if path.suffix.lower() not in SUFFIXES or not path.is_file():
             return False
@@ -265,8 +277,12 @@ class Files:
         ``w\\h\\x.jpg`` and ``https://shop/media/w/h/x.jpg?v=2`` all find ``images/w/h/x.jpg``.
         Nothing is downloaded.
         """
-        steps = reference.split("?")[0].replace("\\", "/").casefold().split("/")
-        steps = [step for step in steps if step not in ("", ".", "..")]
+        path = reference.split("?")[0].replace("\\", "/")
+        steps = []
+        for step in path.casefold().split("/"):
+            # "..", too: nothing outside the folder is ever opened.
+            if step not in ("", ".", ".."):
+                steps.append(step)
         # The longest end that any file has decides; a shorter one would fit more files, not better.
         for start in range(len(steps)):
             suffix = "/".join(steps[start:])

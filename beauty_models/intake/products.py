@@ -1,11 +1,10 @@
-"""What shop exports say of a product, in one form: columns, attribute lists, variations, prices."""
+"""What shop exports say of a product, in one form: categories, attributes, variations, prices."""
 
 from __future__ import annotations
 
 import html
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from beauty_models.intake.text import normalize
@@ -23,16 +22,11 @@ Texts = dict[str, list[str]]
 """Field (name, description, category, color, material) → what its columns say, in their order."""
 
 
-def columns(header: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the columns of ``header`` that have one of ``names``; capitals do not count."""
-    known = {name.casefold() for name in names}
-    return [column for column in header if column.strip().casefold() in known]
-
-
 def clean(text: str) -> str:
     """Return ``text`` as one line of plain text, without HTML and trade marks."""
     # Entities first: "&reg;" is a trade mark, too, and NFKC would turn "™" into the letters "TM".
-    return normalize(MARKS.sub("", html.unescape(text)))
+    unescaped = html.unescape(text)
+    return normalize(MARKS.sub("", unescaped))
 
 
 def category(cell: str) -> str:
@@ -40,9 +34,10 @@ def category(cell: str) -> str:
 
     ``Default Category/Women/Tops,Default Category/Sale`` is Tops. "" where no step says anything.
     """
-    cell = html.unescape(cell)
+    path = html.unescape(cell)
     # A comma divides paths only where there are paths: "Tops, long sleeve" is one name.
-    path = _NEXT_PATH.split(cell)[0] if re.search("[/>]", cell) else cell
+    if "/" in path or ">" in path:
+        path = _NEXT_PATH.split(path)[0]
     for step in reversed(_PATH.split(path)):
         name = clean(step)
         if name and name.casefold() not in ROOTS:
@@ -57,13 +52,23 @@ def attributes(cell: str) -> dict[str, str]:
     """
     pairs = _json(cell, dict)
     if pairs is None:
-        pairs = dict(pair.split("=", 1) for pair in _PAIR.split(cell) if "=" in pair)
+        pairs = _key_value_pairs(cell)
     cleaned: dict[str, str] = {}
     for raw_key, raw_value in pairs.items():
         key = clean(str(raw_key)).casefold()
-        value = clean(str(raw_value)).replace("|", ", ")
-        cleaned[key] = value
+        value = clean(str(raw_value))
+        cleaned[key] = value.replace("|", ", ")
     return {key: value for key, value in cleaned.items() if key and value}
+
+
+def _key_value_pairs(cell: str) -> dict[str, str]:
+    """Return key → value of ``key=value,key=value``; what has no "=" says nothing."""
+    pairs = {}
+    for pair in _PAIR.split(cell):
+        key, equals, value = pair.partition("=")
+        if equals:
+            pairs[key] = value
+    return pairs
 
 
 def variations(cell: str) -> list[dict[str, str]]:
@@ -77,14 +82,17 @@ def variations(cell: str) -> list[dict[str, str]]:
     cleaned = []
     for variant in variants:
         if isinstance(variant, dict):
-            pairs = variant.items()
-            cleaned.append({str(key).casefold(): clean(str(value)) for key, value in pairs})
+            said = {}
+            for key, value in variant.items():
+                said[str(key).casefold()] = clean(str(value))
+            cleaned.append(said)
     return cleaned
 
 
 def _json(cell: str, kind: type) -> Any:
     """Return ``cell`` as JSON when it is of ``kind`` (a dict or a list), else None."""
-    if not cell.startswith("{" if kind is dict else "["):
+    opening = "{" if kind is dict else "["
+    if not cell.startswith(opening):
         return None
     try:
         value = json.loads(cell)
@@ -98,7 +106,8 @@ def price(cell: str) -> float | None:
     match = _NUMBER.search(cell)
     if not match:
         return None
-    digits = re.sub(r"['\s]", "", match.group()).rstrip(".,")
+    digits = re.sub(r"['\s]", "", match.group())
+    digits = digits.rstrip(".,")
     # The mark that comes last divides the cents, unless three digits follow it.
     decimal_mark = "," if digits.rfind(",") > digits.rfind(".") else "."
     whole, mark, cents = digits.rpartition(decimal_mark)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,7 +17,12 @@ from beauty_models.intake import tables
 LISTED_REASONS = 5  # in the message
 
 _SCHEMA = pa.schema(
-    [("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
+    [
+        ("file", pa.string()),
+        ("row", pa.int64()),
+        ("reason", pa.string()),
+        ("text", pa.string()),
+    ]
 )
 
 
@@ -29,11 +35,39 @@ class Rejected(NamedTuple):
     text: str
 
 
+def reject(rows: pd.DataFrame, reasons: Sequence[str]) -> None:
+    """Reject the ``rows`` that have a reason among ``reasons``, "" being none, and none yet.
+
+    A rejected row stays in its frame, with its reason in the column ``reason``, so that it can be
+    named with file and line in the end. What was wrong with it first is what is told.
+    """
+    rows["reason"] = [old or new for old, new in zip(rows["reason"], reasons, strict=True)]
+
+
+def reject_where(rows: pd.DataFrame, bad: pd.Series[bool], reason: str) -> None:
+    """Reject the ``rows`` that are ``bad`` and have no reason yet."""
+    rows.loc[bad & (rows["reason"] == ""), "reason"] = reason
+
+
+def good_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the ``rows`` that are not rejected."""
+    return rows[rows["reason"] == ""]
+
+
+def rejected_rows(rows: pd.DataFrame) -> list[Rejected]:
+    """Return the ``rows`` that are rejected, in their order."""
+    bad = rows[rows["reason"] != ""]
+    fields = bad[list(Rejected._fields)]
+    return list(map(Rejected._make, fields.itertuples(index=False, name=None)))
+
+
 def rejected_table(rejected: Sequence[Rejected]) -> pa.Table:
     """Return the content of rejected.parquet."""
-    rows = []
-    for row in sorted(row._replace(text=row.text[: tables.EXCERPT]) for row in rejected):
-        rows.append(row._asdict())
+    shortened = []
+    for row in rejected:
+        excerpt = row.text[: tables.EXCERPT]
+        shortened.append(row._replace(text=excerpt))
+    rows = [row._asdict() for row in sorted(shortened)]
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
 
@@ -58,6 +92,7 @@ def check_rejected(
     ]
     counts = Counter(row.reason for row in rejected)
     for reason, count in counts.most_common(LISTED_REASONS):
+        # The first one in the files is told, wherever it stands among the rejected ones.
         first = min(row for row in rejected if row.reason == reason)
         lines.append(f"  {count} times: {reason} (first in {first.file}, row {first.row})")
     if remedy:

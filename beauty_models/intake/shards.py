@@ -14,7 +14,12 @@ from PIL import Image
 
 SHARD_BYTES = 256_000_000
 BATCH_BYTES = 8_000_000  # of one record batch inside a shard
-SCHEMA = pa.schema([("key", pa.string()), ("jpeg", pa.large_binary())])
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("jpeg", pa.large_binary()),
+    ]
+)
 
 View = Callable[[Image.Image, int], Image.Image]
 """(RGB picture, its position in the batch) → the square picture a network sees."""
@@ -52,7 +57,8 @@ def write(folder: Path, part: str, pictures: Iterable[tuple[str, bytes]]) -> Non
 
 
 def _new_shard(folder: Path, part: str, number: int) -> pa.RecordBatchWriter:
-    return pa.ipc.new_file(folder / f"{part}.images-{number:05}.arrow", SCHEMA)
+    file = folder / f"{part}.images-{number:05}.arrow"
+    return pa.ipc.new_file(file, SCHEMA)
 
 
 def _flush(shard: pa.RecordBatchWriter, batch: list[tuple[str, bytes]]) -> None:
@@ -78,7 +84,8 @@ class Pictures:
             shards.extend(folder.glob(f"{part}.images-*.arrow"))
         for file in sorted(shards):
             # Mapped: only the keys are read now, and the arrays keep the mapping alive.
-            reader = pa.ipc.open_file(pa.memory_map(str(file)))
+            mapped = pa.memory_map(str(file))
+            reader = pa.ipc.open_file(mapped)
             for number in range(reader.num_record_batches):
                 keys, jpegs = reader.get_batch(number).columns
                 for row, key in enumerate(keys.to_pylist()):
@@ -97,14 +104,16 @@ class Pictures:
 
     def image(self, key: str) -> Image.Image:
         """Return the picture, RGB."""
-        return Image.open(io.BytesIO(self.jpeg(key)), formats=("JPEG",)).convert("RGB")
+        stream = io.BytesIO(self.jpeg(key))
+        return Image.open(stream, formats=("JPEG",)).convert("RGB")
 
     def tensor(self, keys: Sequence[str], size: int, view: View) -> torch.Tensor:
         """Return ``view`` of each picture, uint8 [n, 3, size, size], decoded in threads."""
         pixels = np.empty((len(keys), size, size, 3), np.uint8)
 
         def fill(position: int) -> None:
-            pixels[position] = np.asarray(view(self.image(keys[position]), position))
+            picture = self.image(keys[position])
+            pixels[position] = np.asarray(view(picture, position))
 
         # Pillow decodes outside the interpreter lock. Two worker processes of torch's DataLoader on
         # loose files were slower: 142 against 223 pictures/s (bench/loader.py).

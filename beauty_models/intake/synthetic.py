@@ -54,8 +54,20 @@ BRIEF_L = [(0.50, 0.22), (0.28, 0.22), (0.20, 0.74), (0.46, 0.74)]
 TUBE = [(0.42, 0.50), (0.58, 0.50), (0.58, 0.92), (0.42, 0.92)]
 
 KINDS: dict[str, Kind] = {
-    "t-shirt": Kind("T-shirt", "T恤", "tops", (TORSO, *SHORT), (NECK,)),
-    "long sleeve": Kind("long-sleeved shirt", "长袖衫", "tops", (TORSO, *LONG), (NECK,)),
+    "t-shirt": Kind(
+        "T-shirt",
+        "T恤",
+        "tops",
+        (TORSO, *SHORT),
+        (NECK,),
+    ),
+    "long sleeve": Kind(
+        "long-sleeved shirt",
+        "长袖衫",
+        "tops",
+        (TORSO, *LONG),
+        (NECK,),
+    ),
     "hoodie": Kind(
         "hoodie",
         "连帽卫衣",
@@ -64,7 +76,11 @@ KINDS: dict[str, Kind] = {
         (_both((0.62, 0.60), (0.66, 0.78)), _both((0.54, 0.09), (0.56, 0.19))),
     ),
     "jacket": Kind(
-        "jacket", "夹克", "outerwear", (TORSO, *LONG), (_both((0.51, 0.12), (0.51, 0.88)), NECK)
+        "jacket",
+        "夹克",
+        "outerwear",
+        (TORSO, *LONG),
+        (_both((0.51, 0.12), (0.51, 0.88)), NECK),
     ),
     "tank top": Kind(
         "tank top",
@@ -88,10 +104,18 @@ KINDS: dict[str, Kind] = {
         (_both((0.66, 0.18), (0.67, 0.24)),),
     ),
     "pants": Kind(
-        "pants", "长裤", "bottoms", (LEG_R, LEG_L), (_both((0.70, 0.10), (0.705, 0.16)),)
+        "pants",
+        "长裤",
+        "bottoms",
+        (LEG_R, LEG_L),
+        (_both((0.70, 0.10), (0.705, 0.16)),),
     ),
     "shorts": Kind(
-        "shorts", "短裤", "bottoms", (BRIEF_R, BRIEF_L), (_both((0.72, 0.22), (0.73, 0.29)),)
+        "shorts",
+        "短裤",
+        "bottoms",
+        (BRIEF_R, BRIEF_L),
+        (_both((0.72, 0.22), (0.73, 0.29)),),
     ),
     "hat": Kind(
         "hat",
@@ -248,8 +272,8 @@ def _mask(shapes: tuple[Points, ...], side: int, placement: Affine) -> Image.Ima
     pen = ImageDraw.Draw(mask)
     for shape in shapes:
         homogeneous = np.column_stack([shape, np.ones(len(shape))])
-        moved = homogeneous @ placement.T * side
-        pen.polygon([(float(x), float(y)) for x, y in moved], fill=255)
+        corners = homogeneous @ placement.T * side
+        pen.polygon([(float(x), float(y)) for x, y in corners], fill=255)
     return mask
 
 
@@ -259,13 +283,17 @@ def _placement(background: str, rng: np.random.Generator) -> Affine:
     # Every number is drawn whatever the background, so that the order of the draws is one.
     angle = looseness * rng.uniform(-0.35, 0.35)  # radians
     scale = rng.uniform(0.92, 1.0) - looseness * rng.uniform(0.05, 0.3)
-    cos, sin = np.cos(angle), np.sin(angle)
+    cos = np.cos(angle)
+    sin = np.sin(angle)
     rotation = np.array([[cos, -sin], [sin, cos]])
-    stretch = np.diag([1 + 0.06 * rng.uniform(-1, 1), 1 + 0.06 * rng.uniform(-1, 1)])
-    turn = rotation * scale @ stretch
+    # Not every product has the proportions of its drawing.
+    width = 1 + 0.06 * rng.uniform(-1, 1)
+    height = 1 + 0.06 * rng.uniform(-1, 1)
+    turn = rotation * scale @ np.diag([width, height])
     # The middle of the unit square stays where it is but for a shift.
-    shift = 0.5 + looseness * rng.uniform(-0.1, 0.1, 2) - turn @ np.array([0.5, 0.5])
-    return np.column_stack([turn, shift])
+    middle = np.array([0.5, 0.5])
+    shift = looseness * rng.uniform(-0.1, 0.1, 2)
+    return np.column_stack([turn, 0.5 + shift - turn @ middle])
 
 
 def product(
@@ -285,20 +313,26 @@ def product(
     side = size * SUPERSAMPLING
     outlines = KINDS[kind]
     # The shade varies by 6 of 255 (standard deviation) around the color of that name.
-    tone = np.clip(np.array(COLORS[color][0]) + rng.normal(0, 6, 3), 0, 255).astype(int)
-    shade: Color = (int(tone[0]), int(tone[1]), int(tone[2]))
+    named, _ = COLORS[color]
+    varied = np.array(named) + rng.normal(0, 6, 3)
+    red, green, blue = np.clip(varied, 0, 255).astype(int).tolist()
+    shade: Color = (red, green, blue)
     picture = _backdrop(background, side, rng)
     placement = _placement(background, rng)
     body = _mask(outlines.body, side, placement)
     details = _mask(outlines.details, side, placement)
-    picture.paste(_fabric(pattern, side, shade, rng), mask=body)
-    picture.paste(_solid(side, _scaled(shade, 0.6)), mask=_outline(body))
+    fabric = _fabric(pattern, side, shade, rng)
+    picture.paste(fabric, mask=body)
+    edge = _solid(side, _scaled(shade, 0.6))
+    picture.paste(edge, mask=_outline(body))
     detail = METAL if outlines.department in METALLIC else _scaled(shade, 0.72)
     picture.paste(_solid(side, detail), mask=details)
     picture = picture.resize((size, size), Image.Resampling.BOX)
     if background != "white":
-        picture = ImageEnhance.Brightness(picture).enhance(float(rng.uniform(0.75, 1.2)))
-        picture = picture.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, size / 250))))
+        brightness = float(rng.uniform(0.75, 1.2))
+        picture = ImageEnhance.Brightness(picture).enhance(brightness)
+        blur = float(rng.uniform(0, size / 250))
+        picture = picture.filter(ImageFilter.GaussianBlur(blur))
     return picture
 
 
@@ -309,5 +343,6 @@ def _solid(side: int, color: Color) -> Image.Image:
 def _outline(body: Image.Image) -> Image.Image:
     """Return the edge of a filled mask, a hundredth of its side wide."""
     # As ImageFilter.MinFilter, to the bit, but along one axis after the other: five times as fast.
-    inner = minimum_filter(np.asarray(body), 2 * (body.width // 100) + 1, mode="nearest")
+    window = 2 * (body.width // 100) + 1
+    inner = minimum_filter(np.asarray(body), window, mode="nearest")
     return ImageChops.subtract(body, Image.fromarray(inner))

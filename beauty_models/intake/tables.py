@@ -11,10 +11,9 @@ import io
 import json
 import re
 import sys
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -24,11 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from charset_normalizer import from_bytes
 
+from beauty_models.intake.provenance import ABOUT
 from beauty_models.progress import log_line
 
 LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
-SHORTEST_TEXT = 8.0  # characters on average, from which a column may be the text
-MOST_LABELS = 12  # distinct values, up to which a column may be the label
 GUESSED_BY = 200_000  # bytes of a file that is not UTF-8, by which its encoding is guessed
 EXCERPT = 200  # characters of a rejected row that are kept
 
@@ -84,6 +82,34 @@ class Table(NamedTuple):
     """Columns row (as above), reason and text (of the row, `EXCERPT` characters at most)."""
 
 
+def delivered_files(raw: Path) -> list[Path]:
+    """Return the files below ``raw`` in one order on every machine.
+
+    Without those that say something of the data (`ABOUT`), and without hidden ones: ``.DS_Store``
+    and its like are no deliveries.
+    """
+    files = []
+    for path in raw.rglob("*"):
+        hidden = path.name.startswith(".")
+        if path.is_file() and not hidden and path.name not in ABOUT:
+            files.append(path)
+    return sorted(files)
+
+
+def is_table(file: Path) -> bool:
+    """Return whether ``file`` is of a format that `read` knows, by its suffix."""
+    return file.suffix.lower() in SUFFIXES
+
+
+def example_id(file: str, row: int, given: str) -> str:
+    """Return by what people know an example: the table's name and its id there, else its row.
+
+    ``row`` is 0 of what stands in no table, such as a loose picture: that is known by ``given``.
+    """
+    # With the table's name, for several tables may count from 1.
+    return f"{Path(file).stem}:{given or row}" if row else given
+
+
 def _is_utf8(lines: Iterable[bytes]) -> bool:
     """Return whether of the lines that are not ASCII nine of ten are UTF-8."""
     total = 0
@@ -110,21 +136,29 @@ def encoding_of(stream: BinaryIO, name: str) -> str:
     """
     head = stream.read(GUESSED_BY)
     stream.seek(0)
-    marked = [encoding for mark, encoding in _BOMS.items() if head.startswith(mark)]
-    if marked:
-        encoding = marked[0]
-    elif _is_utf8(stream):
-        encoding = "utf-8"
-    else:
-        guess = from_bytes(head, cp_isolation=ENCODINGS).best()
-        if guess is None:
-            raise ValueError(
-                f"{name}: neither UTF-8 nor any of {', '.join(ENCODINGS)}; save it as UTF-8"
-            )
-        encoding = guess.encoding
+    encoding = _marked_encoding(head)
+    if not encoding:
+        encoding = "utf-8" if _is_utf8(stream) else _guessed_encoding(head, name)
     if encoding != "utf-8":
         log_line(f"{name}: read as {encoding}, not UTF-8")
     return encoding
+
+
+def _marked_encoding(head: bytes) -> str:
+    """Return the encoding whose byte order mark a file begins with, or ""."""
+    for mark, encoding in _BOMS.items():
+        if head.startswith(mark):
+            return encoding
+    return ""
+
+
+def _guessed_encoding(head: bytes, name: str) -> str:
+    guess = from_bytes(head, cp_isolation=ENCODINGS).best()
+    if guess is None:
+        raise ValueError(
+            f"{name}: neither UTF-8 nor any of {', '.join(ENCODINGS)}; save it as UTF-8"
+        )
+    return guess.encoding
 
 
 def decode(content: bytes, name: str) -> str:
@@ -138,8 +172,12 @@ def decode(content: bytes, name: str) -> str:
 
 def delimiter_of(header: str) -> str:
     """Return the delimiter that cuts ``header`` into most cells; `NO_DELIMITER` when none does."""
-    # By csv, so that a comma within quotes does not count.
-    best = max(DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
+
+    def cell_count(delimiter: str) -> int:
+        # By csv, so that a comma within quotes does not count.
+        return len(next(csv.reader([header], delimiter=delimiter)))
+
+    best = max(DELIMITERS, key=cell_count)
     return best if best in header else NO_DELIMITER
 
 
@@ -201,7 +239,10 @@ def _json_lines(text: str) -> Iterator[Record]:
     """
     if text.lstrip().startswith("["):
         text = "\n".join(json.dumps(item) for item in _json_array(text))
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    lines = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            lines.append((number, line))
     header: dict[str, None] = {}  # an ordered set
     objects: dict[int, dict[str, Any]] = {}  # by line, without the broken ones
     faults: dict[int, str] = {}
@@ -278,7 +319,9 @@ def _repair(cell: str) -> str:
 
     ``å¾ˆå¥½`` becomes 很好.
     """
-    return cell.strip() if cell.isascii() else ftfy.fix_encoding(cell).strip()
+    if cell.isascii():
+        return cell.strip()
+    return ftfy.fix_encoding(cell).strip()
 
 
 def _fault(cells: list[str]) -> str:
@@ -317,115 +360,23 @@ def read(file: Path) -> Table:
             rejected.append((number, reason, excerpt))
         else:
             numbers.append(number)
-            rows.append([_repair(cell) for cell in cells])
+            rows.append(list(map(_repair, cells)))
     if not rows and not rejected:
         raise EmptyTableError(f"{file}: no rows below the header; was the download cut off?")
-    good = pd.DataFrame(rows, columns=header, index=pd.Index(numbers, name="row"), dtype=object)
-    return Table(good, pd.DataFrame(rejected, columns=["row", "reason", "text"]))
+    index = pd.Index(numbers, name="row")
+    return Table(
+        rows=pd.DataFrame(rows, columns=header, index=index, dtype=object),
+        rejected=pd.DataFrame(rejected, columns=["row", "reason", "text"]),
+    )
 
 
 def _header(file: Path, cells: list[str]) -> list[str]:
     """Return the names of the columns; one without a name is called by its place."""
-    names = [cell.strip() or f"column {place}" for place, cell in enumerate(cells, start=1)]
-    doubled = sorted(name for name, count in Counter(names).items() if count > 1)
+    names = []
+    for place, cell in enumerate(cells, start=1):
+        names.append(cell.strip() or f"column {place}")
+    counts = Counter(names)
+    doubled = sorted(name for name in counts if counts[name] > 1)
     if doubled:
         raise ValueError(f"{file}: the column {', '.join(doubled)} is there twice; rename one")
     return names
-
-
-def pick(columns: Sequence[str], mapping: dict[str, list[str]]) -> dict[str, str]:
-    """Return field → the column that holds it: of the names in ``mapping`` the first that exists.
-
-    Capitals do not count.
-    """
-    # Reversed, so that of two columns that differ in capitals the first one stays.
-    by_name = {str(column).strip().casefold(): str(column) for column in reversed(columns)}
-    picked = {}
-    for field, names in mapping.items():
-        for name in map(str.casefold, names):
-            if by_name.get(name):
-                picked[field] = by_name[name]
-                break
-    return picked
-
-
-def text_column(rows: pd.DataFrame, taken: Iterable[str] = ()) -> str:
-    """Return the column that looks like the text: distinct and on average the longest, or "".
-
-    ``taken`` columns are not looked at. This proposes; it never decides.
-    """
-    best = ""
-    longest = SHORTEST_TEXT
-    for column in rows.columns:
-        cells = rows[column]
-        length = float(cells.str.len().mean())
-        # An id is distinct, too, but short; a category is long, but the same in many rows.
-        distinct = cells.nunique() > len(cells) / 2
-        numbers = cells.str.fullmatch(r"[\d\s.:/-]*").all()
-        if column not in taken and distinct and not numbers and length > longest:
-            best = str(column)
-            longest = length
-    return best
-
-
-def label_columns(
-    rows: pd.DataFrame, words: dict[str, list[str]], taken: Iterable[str] = ()
-) -> list[str]:
-    """Return the columns of ``rows`` that may be the label: few values, each there often.
-
-    Where some hold at least two of ``words`` (meaning → words that can hardly mean anything else),
-    only those are returned.
-    """
-    known = set().union(*words.values())
-    candidates = []
-    certain = []
-    for column in rows.columns:
-        values = set(map(plain, rows[column])) - {""}
-        if column in taken or not 2 <= len(values) <= min(MOST_LABELS, len(rows) / 2):
-            continue
-        candidates.append(str(column))
-        # One word may be chance: "good" is a condition as well as a verdict.
-        if len(known & values) >= 2:
-            certain.append(str(column))
-    return certain or candidates
-
-
-def plain(value: str) -> str:
-    """Return ``value`` so that ``1``, ``1.0`` and ``+1`` are one value; capitals do not count."""
-    try:
-        number = float(value)
-    except ValueError:
-        return value.strip().casefold()
-    return str(int(number)) if number.is_integer() else str(number)
-
-
-def meanings(accepted: dict[str, list[str]], name: str) -> dict[str, str]:
-    """Return value → meaning, the values made `plain`, for meaning → values.
-
-    Raises:
-        ValueError: a value has two meanings; ``name`` is the parameter to mend.
-    """
-    by_value: dict[str, str] = {}
-    for meaning, values in accepted.items():
-        for value in map(plain, values):
-            first = by_value.setdefault(value, meaning)
-            if first != meaning:
-                raise ValueError(f"{name}: {value!r} stands for both {first} and {meaning}")
-    return by_value
-
-
-def dates(values: Sequence[str]) -> list[datetime | None]:
-    """Return UTC times without a zone, None where a value is no date.
-
-    9, 10 or 13 digits are seconds or milliseconds since 1970.
-    """
-    cells = pd.Series(values, dtype=object)
-    digits = cells.where(cells.str.fullmatch(r"\d{9,10}|\d{13}"))
-    numbers = pd.to_numeric(digits, errors="coerce")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about days that could be months
-        written = cells.where(numbers.isna())
-        stamps = pd.to_datetime(written, errors="coerce", format="mixed", utc=True)
-    seconds = numbers.where(numbers < 1e11, numbers / 1000)
-    stamps = stamps.fillna(pd.to_datetime(seconds, unit="s", utc=True))
-    return [None if pd.isna(stamp) else stamp.tz_localize(None).to_pydatetime() for stamp in stamps]

@@ -56,7 +56,9 @@ def normalize(text: str) -> str:
     """
     # Entities before tags: what is delivered as &lt;br&gt; is a tag that was escaped.
     plain = _TAG.sub(" ", html.unescape(text))
-    return " ".join(_CONTROL.sub("", unicodedata.normalize("NFKC", plain)).split())
+    narrow = unicodedata.normalize("NFKC", plain)
+    visible = _CONTROL.sub("", narrow)
+    return " ".join(visible.split())
 
 
 def _bare(text: str) -> str:
@@ -66,7 +68,8 @@ def _bare(text: str) -> str:
 
 def fingerprint(text: str) -> str:
     """Return 32 hexadecimal digits; capitals, spaces and punctuation of ``text`` do not count."""
-    return hashlib.sha256(_bare(text).encode()).hexdigest()[:32]
+    digest = hashlib.sha256(_bare(text).encode())
+    return digest.hexdigest()[:32]
 
 
 def shingles(text: str) -> NDArray[np.int64]:
@@ -75,8 +78,11 @@ def shingles(text: str) -> NDArray[np.int64]:
     Capitals, spaces and punctuation do not count; a text shorter than a shingle is one shingle.
     """
     padded = _bare(text).ljust(SHINGLE, "\0")
-    points = np.frombuffer(padded.encode("utf-32-le"), dtype="<u4").astype(np.int64)
-    first, second, third = points[:-2], points[1:-1], points[2:]
+    encoded = padded.encode("utf-32-le")
+    points = np.frombuffer(encoded, dtype="<u4").astype(np.int64)
+    first = points[:-2]
+    second = points[1:-1]
+    third = points[2:]
     return np.unique(first << 42 | second << 21 | third)
 
 
@@ -85,13 +91,15 @@ def _ranks(sets: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
     # np.concatenate refuses an empty list.
     if not sets:
         return []
-    values, places, counts = np.unique(
-        np.concatenate(sets), return_inverse=True, return_counts=True
-    )
+    members_of_all = np.concatenate(sets)
+    values, places, counts = np.unique(members_of_all, return_inverse=True, return_counts=True)
+    rarest_first = np.argsort(counts, kind="stable")
     rank = np.empty(len(values), dtype=np.int64)
-    rank[np.argsort(counts, kind="stable")] = np.arange(len(values))
-    ends = np.cumsum([len(members) for members in sets])[:-1]
-    return [np.sort(ranks) for ranks in np.split(rank[places], ends)]
+    rank[rarest_first] = np.arange(len(values))
+    # Where one set ends and the next begins in the ranks of all.
+    ends = np.cumsum([len(members) for members in sets])
+    ranks_of_sets = np.split(rank[places], ends[:-1])
+    return [np.sort(ranks) for ranks in ranks_of_sets]
 
 
 def _sketches(sets: Sequence[NDArray[np.int64]]) -> NDArray[np.uint64]:
@@ -116,10 +124,7 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> list[int]:
     kept_with: dict[int, list[int]] = defaultdict(list)  # rare member → kept texts that have it
     originals = []
     for index, members in enumerate(sets):
-        # Prefix filter (Chaudhuri et al. 2006, Bayardo et al. 2007): sets that similar share at
-        # least ceil(threshold·n) members, so also one of the n - ceil(threshold·n) + 1 rarest.
-        least_shared = math.ceil(threshold * len(members) - ROUNDING)
-        prefix = members[: len(members) - least_shared + 1].tolist()
+        prefix = _rarest(members, threshold)
         sharing: set[int] = set()
         for member in prefix:
             sharing.update(kept_with.get(member, ()))
@@ -128,17 +133,30 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> list[int]:
         # in members, and sets that similar differ in no more than this many.
         both = sizes[candidates] + len(members)
         most_apart = both * (1 - threshold) / (1 + threshold) + ROUNDING
-        apart = np.bitwise_count(sketches[candidates] ^ sketches[index]).sum(axis=1)
+        differing = sketches[candidates] ^ sketches[index]
+        apart = np.bitwise_count(differing).sum(axis=1)
         original = -1
         for candidate in candidates[apart <= most_apart].tolist():
             if _jaccard(members, sets[candidate]) >= threshold - ROUNDING:
                 original = candidate
                 break
         originals.append(original)
+        # Only kept texts are compared with, or a chain of small changes would end far from where
+        # it began.
         if original < 0:
             for member in prefix:
                 kept_with[member].append(index)
     return originals
+
+
+def _rarest(members: NDArray[np.int64], threshold: float) -> list[int]:
+    """Return the rarest members of a set, one of which every set has that is similar to it."""
+    # Prefix filter (Chaudhuri et al. 2006, Bayardo et al. 2007): sets that similar share at least
+    # ceil(threshold·n) members, so also one of the n - ceil(threshold·n) + 1 rarest.
+    least_shared = math.ceil(threshold * len(members) - ROUNDING)
+    count = len(members) - least_shared + 1
+    rarest: list[int] = members[:count].tolist()
+    return rarest
 
 
 def _jaccard(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
@@ -152,16 +170,20 @@ def language(text: str) -> str:
     The script decides or, for Latin letters, common English words. No other language in Latin
     letters is told from the rest.
     """
-    counts = {code: len(script.findall(text)) for code, script in _SCRIPTS.items()}
+    counts = {}
+    for code, script in _SCRIPTS.items():
+        counts[code] = len(script.findall(text))
     # Japanese mixes kana and Han. A lone の in Chinese is a fashion, not Japanese.
     if counts["ja"] > 0.1 * (counts["ja"] + counts["zh"]):
         counts["ja"] += counts.pop("zh")
-    code = max(counts, key=lambda name: counts[name])
+    most_frequent = max(counts, key=lambda code: counts[code])
     # Such a character says as much as two Latin letters; brand names are Latin everywhere.
-    if counts[code] * 2 > len(_LATIN.findall(text)):
-        return code
-    english = len(_ENGLISH.findall(text.casefold().replace("’", "'")))
-    return "en" if english and english >= 0.1 * len(text.split()) else "und"
+    if counts[most_frequent] * 2 > len(_LATIN.findall(text)):
+        return most_frequent
+    straight = text.casefold().replace("’", "'")
+    english = len(_ENGLISH.findall(straight))
+    enough = english > 0 and english >= 0.1 * len(text.split())
+    return "en" if enough else "und"
 
 
 @functools.cache

@@ -26,29 +26,31 @@ MIN_SENTENCE = 8  # characters of a sentence that is worth a caption
 MIN_SENTENCE_DENSE = 4  # the same in a language that says more with a character
 DENSE = ("zh", "ja", "ko", "th")
 UNSPACED = ("zh", "ja")  # written without spaces between words
-LATIN = "latin"
+LATIN = "latin"  # stands for every language that its script alone does not give away
 
 # what ends a sentence besides a full stop: line breaks, ends of blocks, bullets
-_BREAK = re.compile(
+_LINE_BREAK = re.compile(
     r"<\s*(?:br|/p|/li|/div|/h\d|/tr|/td)\b[^<>]*>|[•·▪‣●■◦]|[\r\n]+", re.IGNORECASE
 )
-_SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
-_END = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[。！？；])")
+# an element whose text no visitor sees
+_UNSEEN_ELEMENT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+# a full stop before a space, "1.5" is none; Chinese and Japanese put no space behind theirs
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)|(?<=[。！？；])")
 _WORD = re.compile(r"[^\W\d_]{3}|[\u4e00-\u9fff]")  # three letters, or a Chinese character
 _NEVER = "(?!)"  # the pattern that matches nowhere; an empty one would match everywhere
 
 
 def sentences(description: str) -> list[str]:
     """Return the distinct sentences of an HTML description, those long enough to say something."""
-    visible = MARKS.sub("", html.unescape(_SCRIPT.sub(" ", description)))
-    found: dict[str, None] = {}  # a set that keeps its order
-    for piece in _BREAK.split(visible):
-        for part in _END.split(piece):
+    visible = MARKS.sub("", html.unescape(_UNSEEN_ELEMENT.sub(" ", description)))
+    distinct: dict[str, None] = {}  # a set that keeps its order
+    for line in _LINE_BREAK.split(visible):
+        for part in _SENTENCE_END.split(line):
             sentence = normalize(part).strip(" *-–—")
             dense = language(sentence) in DENSE
             if len(sentence) >= (MIN_SENTENCE_DENSE if dense else MIN_SENTENCE):
-                found[sentence] = None
-    return list(found)
+                distinct[sentence] = None
+    return list(distinct)
 
 
 def visible_values(attributes: dict[str, str]) -> list[str]:
@@ -67,11 +69,12 @@ def _script(text: str) -> str:
 
 
 def _first_in(values: Sequence[str], script: str) -> str:
-    """Return the first of ``values`` in ``script``, or ""."""
+    """Return the first of ``values`` in ``script`` (as `_script` names it), or ""."""
     return next((value for value in values if _script(value) == script), "")
 
 
 def _phrase(words: Sequence[str], script: str) -> str:
+    """Return ``words`` as one text, those that are "" left out, as people write in ``script``."""
     words = [word for word in words if word]
     if script in UNSPACED:
         return "".join(words)
@@ -127,20 +130,20 @@ def _descriptions(
     Variants share a description that was written for one of them: "light green heathered hoodie"
     stands below the orange one, too. A sentence that names the product's own color stays.
     """
-    found: list[str] = []
+    candidates: list[str] = []
     for description in texts["description"]:
-        found += sentences(description)
+        candidates += sentences(description)
     own = set(re.findall(r"\w+", " ".join(texts["color"]).casefold()))
     if not own:
-        return found[:count]
-    own_color = _any_of(sorted(own))
-    other_color = _any_of([color for color in colors if color.casefold() not in own])
-    kept = [text for text in found if not other_color.search(text) or own_color.search(text)]
+        return candidates[:count]
+    own_color = _pattern_of_any(sorted(own))
+    other_color = _pattern_of_any([color for color in colors if color.casefold() not in own])
+    kept = [text for text in candidates if not other_color.search(text) or own_color.search(text)]
     return kept[:count]
 
 
-def _any_of(words: Sequence[str]) -> re.Pattern[str]:
-    """Return the pattern of any of ``words``; none of them match anywhere when there are none."""
+def _pattern_of_any(words: Sequence[str]) -> re.Pattern[str]:
+    """Return a pattern that matches where any of ``words`` stands; nowhere if there are none."""
     patterns = []
     for word in words:
         escaped = re.escape(word)
@@ -174,6 +177,8 @@ def captions(
     longest: int,
 ) -> list[Caption]:
     """Return what may be said of a product, each text once.
+
+    ``texts`` are the product's own words by field, ``attributes`` its other ones by name.
 
     Args:
         colors: all colors the shop knows.

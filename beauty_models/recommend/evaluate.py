@@ -25,18 +25,10 @@ from beauty_models.evaluation.comparison import (
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.intake.shards import Pictures
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import log_line
 from beauty_models.recommend import Evaluate
 from beauty_models.recommend.model import load, untuned
-from beauty_models.recommend.report.baselines import (
-    Learner,
-    Method,
-    answers,
-    by_neighbors,
-    by_regression,
-    popularity,
-    random_order,
-)
+from beauty_models.recommend.report.baselines import Method, baselines, task_scores
 from beauty_models.recommend.report.catalog import Catalog, Photos, read
 from beauty_models.recommend.report.ranking import (
     Ranks,
@@ -50,13 +42,11 @@ from beauty_models.recommend.report.ranking import (
 from beauty_models.recommend.report.results import Results, TaskResults
 from beauty_models.recommend.report.show import show
 from beauty_models.recommend.report.tasks import tasks
-from beauty_models.retrieval.features import color_histogram, hog
 
 Floats = NDArray[np.float32]
 CURVE_LENGTH = 50  # the longest list in the recall curves
 SLICED_BY = ("kind", "language", "category")
 SLICE_METRICS = ("recall_at_10", "mrr_at_10")
-FEATURES = {"colour_histogram": color_histogram, "hog": hog}  # baseline → its feature of a photo
 
 
 class Embedder(Protocol):
@@ -99,21 +89,6 @@ def embedding_method(
     }
 
 
-def _photo_features(
-    name: str,
-    pictures: Pictures,
-    keys: Sequence[str],
-) -> Floats:
-    """Return the features [keys, width] that the baseline ``name`` takes of pictures."""
-    # one by one: these features are of a picture, not of a batch
-    features = []
-    with bar(f"evaluate: {name}", len(keys)) as progress:
-        for key in keys:
-            features.append(FEATURES[name](pictures.image(key)))
-            progress.advance()
-    return np.stack(features)
-
-
 def all_methods(
     recommender: Embedder,
     base: Embedder,
@@ -121,42 +96,11 @@ def all_methods(
     photos: Photos,
     seed: int,
 ) -> tuple[dict[str, Method], list[str]]:
-    """Return the model, the baselines that learn or compare, and notes on what these chose."""
-    learner = Learner(catalog, seed)
-    methods = {
-        "model": embedding_method(recommender, catalog, photos, "model"),
-        "untuned": embedding_method(base, catalog, photos, "untuned"),
-    }
-    # the untuned tower's features of photos, which its method holds for photo → photo
-    distorted, clean = methods["untuned"]["image_image"]
-    methods["ridge"], note = by_regression(learner, clean, distorted)
-    notes = [f"Ridge on frozen features: {note}."]
-    methods["tfidf"], note = by_neighbors(learner, clean)
-    notes.append(f"TF-IDF neighbours: {note}.")
-    for name in FEATURES:
-        features = photos.features(partial(_photo_features, name))
-        methods[name], note = by_regression(learner, *features)
-        notes.append(f"Ridge on {name.replace('_', ' ')}: {note}.")
-    return methods, notes
-
-
-def _task_scores(
-    task: Task,
-    methods: dict[str, Method],
-    seed: int,
-) -> dict[str, Scores]:
-    """Return what each method that can do the task answers; the model comes first."""
-    scores = {}
-    for name, method in methods.items():
-        answer = answers(method, task)
-        if answer is not None:
-            scores[name] = answer
-    # how often others bought a thing is known of histories only
-    if task.name == "history":
-        scores["popularity"] = popularity(task)
-    # what no method can be worse than, and what a broken one looks like
-    scores["random"] = random_order(task, seed)
-    return scores
+    """Return the model, which comes first, the baselines, and notes on what these chose."""
+    model = embedding_method(recommender, catalog, photos, "model")
+    answers_of_base = embedding_method(base, catalog, photos, "untuned")
+    simple, notes = baselines(answers_of_base, catalog, photos, seed)
+    return {"model": model, **simple}, notes
 
 
 def ratio_of_sums(rows: NDArray[Any], weights: bootstrap.Floats) -> bootstrap.Floats:
@@ -311,7 +255,7 @@ def evaluate_model(
         log_line(
             f"evaluate: {task.name}, {task.query_count:,} queries, gallery of {len(task.gallery):,}"
         )
-        scores = _task_scores(task, methods, params.seed)
+        scores = task_scores(task, methods, params.seed)
         measured.append(measure_task(task, scores, params))
         answered.append((task, scores["model"]))
     # counted, for intervals are wide where there is little

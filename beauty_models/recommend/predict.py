@@ -22,6 +22,7 @@ from PIL import Image
 from beauty_models.intake import images, shards
 from beauty_models.recommend import openclip
 from beauty_models.recommend.model import load, recency_weights
+from beauty_models.recommend.serving import parser
 from beauty_models.retrieval import index
 from beauty_models.serving.frames import picture
 
@@ -219,34 +220,10 @@ def _embedded(
     return embeddings
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="beauty predict recommend",
-        description="Products for a picture, a sentence or a shopper's history.",
-    )
-    parser.add_argument(
-        "--image", type=Path, help="a picture; together with --text the mean of both is looked for"
-    )
-    parser.add_argument("--text", help="a sentence or a few words, in any language")
-    parser.add_argument("--history", help="SKU,SKU: what a shopper had, the latest last")
-    parser.add_argument("--top", type=int, default=10, help="products that are listed")
-    parser.add_argument(
-        "--filter",
-        action="append",
-        default=[],
-        help="KEY=VALUE, such as colour=red; may be repeated",
-    )
-    parser.add_argument("--board", type=Path, help="also draw the answer to this PNG file")
-    parser.add_argument(
-        "--export", type=Path, help="instead: write the dual encoder to this folder, for open_clip"
-    )
-    return parser
-
-
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options, with ``skus`` of the history; "" of a text is None."""
     # told here, before a model is loaded for nothing
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     history = (options.history or "").split(",")
     options.skus = [sku.strip() for sku in history if sku.strip()]
     if not (options.text or "").strip():

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from beauty_models.intake import products, tables
+from beauty_models.intake.columns import all_named, pick
 from beauty_models.intake.products import Texts
-from beauty_models.intake.provenance import ABOUT
 from beauty_models.progress import bar, log_line
 from beauty_models.recommend import Columns
 
@@ -49,15 +49,6 @@ Tables = dict[str, list[Row]]
 """Kind (products, relations, histories, queries) → the rows of all tables of that kind."""
 
 
-def _readable_files(raw: Path) -> list[Path]:
-    files = []
-    for path in raw.rglob("*"):
-        hidden = path.name.startswith(".") or path.name in ABOUT
-        if path.is_file() and not hidden and path.suffix.lower() in tables.SUFFIXES:
-            files.append(path)
-    return sorted(files)
-
-
 def _kind(fields: set[str], description: str) -> str:
     """Return the kind of a table that has ``fields``.
 
@@ -84,7 +75,7 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
     """
     rows: Tables = {kind: [] for kind in ("products", *REQUIRED_FIELDS)}
     descriptions = []
-    files = _readable_files(raw)
+    files = [file for file in tables.delivered_files(raw) if tables.is_table(file)]
     with bar("ingest: read", len(files)) as progress:
         for file in files:
             progress.advance(note=file.name)
@@ -94,11 +85,14 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
                 # a shop without cross-sells exports the header all the same
                 log_line(f"{file}: left aside, no rows below the header")
                 continue
-            fields = tables.pick(list(table.rows.columns), columns.model_dump())
-            descriptions.append(f"{file} has the columns {', '.join(table.rows.columns)}")
+            header = list(table.rows.columns)
+            fields = pick(header, columns.model_dump())
+            description = f"{file} has the columns {', '.join(header)}"
+            descriptions.append(description)
             # by its columns: the names of files are the shop's own
-            kind = _kind(set(fields), descriptions[-1])
-            rows[kind] += _rows(table, file.relative_to(raw).as_posix(), fields, columns)
+            kind = _kind(set(fields), description)
+            place = file.relative_to(raw).as_posix()
+            rows[kind] += _rows(table, place, fields, columns)
     if not rows["products"]:
         raise ValueError(
             f"{raw}: no table of products in it, one with sku and name, description or image; "
@@ -116,7 +110,9 @@ def _rows(
     """Yield the good rows, then those that could not be read."""
     single = {name: column for name, column in fields.items() if name not in MULTIPLE}
     header = list(table.rows.columns)
-    multiple = {name: products.columns(header, getattr(columns, name)) for name in MULTIPLE}
+    multiple = {}
+    for name in MULTIPLE:
+        multiple[name] = all_named(header, getattr(columns, name))
     records = table.rows.to_dict("records")
     for number, record in zip(table.rows.index.tolist(), records, strict=True):
         cells = {name: record[column] for name, column in single.items()}

@@ -6,6 +6,7 @@ MLflow reads this module's name in the version's MLmodel file, and the weights a
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +21,31 @@ from beauty_models.serving.frames import cells, picture
 COLUMNS = {"text": False, "image": False}  # column of the frame → whether it must be there
 ANSWERS = ("products",)  # columns of what is answered, besides `error`
 PARAMS = {"top": 10}  # what `predict` takes besides the frame, with its value when not given
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments of ``predict``; here, where ``--help`` need not wait for torch."""
+    arguments = argparse.ArgumentParser(
+        prog="beauty predict recommend",
+        description="Products for a picture, a sentence or a shopper's history.",
+    )
+    arguments.add_argument(
+        "--image", type=Path, help="a picture; together with --text the mean of both is looked for"
+    )
+    arguments.add_argument("--text", help="a sentence or a few words, in any language")
+    arguments.add_argument("--history", help="SKU,SKU: what a shopper had, the latest last")
+    arguments.add_argument("--top", type=int, default=10, help="products that are listed")
+    arguments.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        help="KEY=VALUE, such as colour=red; may be repeated",
+    )
+    arguments.add_argument("--board", type=Path, help="also draw the answer to this PNG file")
+    arguments.add_argument(
+        "--export", type=Path, help="instead: write the dual encoder to this folder, for open_clip"
+    )
+    return arguments
 
 
 class Served:

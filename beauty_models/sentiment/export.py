@@ -137,9 +137,42 @@ def _write_tokenizer(classifier: Classifier, file: Path) -> None:
     tokenizer.save(str(file))
 
 
+def _write_card(classifier: Classifier, folder: Path, precision: str) -> None:
+    """Write classifier.json: what the numbers that the file puts out stand for."""
+    card = {
+        "classes": classifier.classes,
+        "aspects": classifier.aspects,
+        "states": ["not mentioned", *classifier.polarities],
+        "precision": precision,
+    }
+    write_json(folder / "classifier.json", card)
+
+
+def _put_int8_in_place(folder: Path) -> None:
+    """Quantise ``model.onnx`` of ``folder``, which is kept as ``float32.onnx``."""
+    model = folder / "model.onnx"
+    int8 = folder / "int8.onnx"
+    _write_int8(model, int8)
+    model.rename(folder / "float32.onnx")
+    int8.rename(model)
+
+
+def _check_close(exported: Floats, expected: Floats) -> None:
+    """Refuse a float32 file whose probabilities [n, classes] are not the model's."""
+    difference = float(np.abs(exported - expected).max())
+    if difference > CLOSE:
+        raise ValueError(
+            "export: the ONNX file's probabilities differ from the model's by up to "
+            f"{difference:.3g}; nothing was exported. Another `pretrain.base` may be "
+            "exported rightly"
+        )
+
+
 def _sample(file: Path, texts: int, seed: int) -> pd.DataFrame:
-    """Return at most ``texts`` rows of ``file``, the same ones every time."""
+    """Return at most ``texts`` rows of ``file``, the same ones every time; ValueError for none."""
     frame = pd.read_parquet(file, columns=["text", "label"])
+    if frame.empty:
+        raise ValueError(f"{file}: no text to try the export on; bring more data")
     return frame.sample(min(texts, len(frame)), random_state=seed)
 
 
@@ -190,44 +223,28 @@ def export(*, data: Path, model: Path, exported: Path, params: Export) -> Metric
     classifier = load(model)
     validation = _sample(data / "validation.parquet", params.texts, params.seed)
     test = _sample(data / "test.parquet", params.texts, params.seed)
-    for part, frame in {"validation": validation, "test": test}.items():
-        if frame.empty:
-            raise ValueError(
-                f"{data / part}.parquet: no text to try the export on; bring more data"
-            )
-    answers = classifier.predict(validation["text"].tolist(), "export: validation", "float32")
+    texts = validation["text"].tolist()
+    answers = classifier.predict(texts, "export: validation", "float32")
     with new_folder(exported) as folder:
         log_line("export: writing ONNX, once in float32 and once in int8")
         _write_tokenizer(classifier, folder / "tokenizer.json")
-        card: dict[str, object] = {"classes": classifier.classes, "aspects": classifier.aspects}
-        card |= {"states": ["not mentioned", *classifier.polarities], "precision": "float32"}
-        write_json(folder / "classifier.json", card)
         write_json(folder / "backbone.json", classifier.backbone)
-        float32 = folder / "model.onnx"
-        _write_float32(classifier, float32)
-        plain = OnnxClassifier(folder).predict(validation["text"].tolist())
-        difference = float(np.abs(plain - answers.probabilities).max())
-        if difference > CLOSE:
-            raise ValueError(
-                "export: the ONNX file's probabilities differ from the model's by up to "
-                f"{difference:.3g}; nothing was exported. Another `pretrain.base` may be "
-                "exported rightly"
-            )
-        int8 = folder / "int8.onnx"
-        _write_int8(float32, int8)
-        kept = float32.rename(folder / "float32.onnx")
-        int8.rename(float32)
-        quantised = OnnxClassifier(folder).predict(validation["text"].tolist())
+        _write_card(classifier, folder, "float32")
+        _write_float32(classifier, folder / "model.onnx")
+        plain = OnnxClassifier(folder).predict(texts)
+        _check_close(plain, answers.probabilities)
+        _put_int8_in_place(folder)
+        quantised = OnnxClassifier(folder).predict(texts)
         cost = _macro_f1(validation, plain) - _macro_f1(validation, quantised)
-        if cost > params.tolerance:
+        if cost <= params.tolerance:
+            (folder / "float32.onnx").unlink()
+            _write_card(classifier, folder, "int8")
+        else:
+            (folder / "float32.onnx").replace(folder / "model.onnx")
             log_line(
                 f"export: int8 costs {cost:.4f} of macro-F1, more than tolerance; "
                 "float32 is exported"
             )
-            kept.replace(float32)
-        else:
-            kept.unlink()
-            write_json(folder / "classifier.json", card | {"precision": "int8"})
         figures = _measure(classifier, model, folder, test, params)
     return figures | {
         "n": float(len(test)),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from beauty_models.sentiment.model import Classifier, Predictions, load
+from beauty_models.sentiment.serving import parser
 
 MENTIONED = 0.5  # an aspect is reported when it is this likely to be mentioned at all
 
@@ -50,13 +50,7 @@ def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
 
     Whole files: `beauty_models.serving.batch`.
     """
-    parser = argparse.ArgumentParser(
-        prog="beauty predict sentiment",
-        description="Class, probabilities and aspects of reviews.",
-        epilog="Whole files: --file IN --out OUT.",
-    )
-    parser.add_argument("--text", action="append", required=True, help="a review; may be repeated")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     classifier = load(model)
     # float32: the same figures on every processor, and in transformers alone
     predictions = classifier.predict(options.text, "", "float32")

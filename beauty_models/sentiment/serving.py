@@ -7,12 +7,15 @@ are safetensors.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
-from beauty_models.serving.frames import cells
+# Imports within functions are those that an answer to one text, a look at --help or registering
+# does without: torch is seconds, pandas a good part of one.
 
 COLUMNS = {"text": True}  # column of the frame → whether it must be there
 ANSWERS = ("class", "probabilities", "aspects")  # columns of what is answered, besides `error`
@@ -20,11 +23,23 @@ ANSWERS = ("class", "probabilities", "aspects")  # columns of what is answered, 
 PARAMS: dict[str, int] = {}
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments of ``predict``; here, where ``--help`` need not wait for torch."""
+    arguments = argparse.ArgumentParser(
+        prog="beauty predict sentiment",
+        description="Class, probabilities and aspects of reviews.",
+    )
+    arguments.add_argument(
+        "--text", action="append", required=True, help="a review; may be repeated"
+    )
+    return arguments
+
+
 class Served:
     """A model that stays loaded and answers data frames."""
 
     def __init__(self, folder: Path) -> None:
-        from beauty_models.sentiment.model import load  # torch, which registering does not need
+        from beauty_models.sentiment.model import load
 
         self.classifier = load(folder)
 
@@ -33,7 +48,10 @@ class Served:
 
         ``error`` is None, or why the row has no answer.
         """
+        import pandas as pd
+
         from beauty_models.sentiment.predict import describe
+        from beauty_models.serving.frames import cells
 
         texts = cells(frame, "text")
         with_text = [row for row, text in enumerate(texts) if text.strip()]

@@ -175,7 +175,7 @@ def answer_file(
     Args:
         predictor: the model, and which columns it is asked with.
         source: a table or a folder of pictures.
-        out: CSV, TSV, JSON Lines or Parquet.
+        out: CSV, TSV, JSON, JSON Lines or Parquet, gzipped or not.
         prefix: of the names of the new columns.
         identity: what a run that was killed must share with this one for its answers to be taken.
 
@@ -202,7 +202,7 @@ def _answer_file(
     writer = writer_for(source, out, names)
     count = parts.count()
     chunks = source.chunks(CHUNK_ROWS)
-    # Read again, but not asked again: no place in a file can be jumped to in all four formats.
+    # Read again, but not asked again: no place in a file can be jumped to in all formats.
     for _ in range(count):
         next(chunks)
     total = sum(note["rows"] for note in parts.notes(count))

@@ -1,17 +1,17 @@
 """Answer a whole file or folder: every column kept, the model's answers beside them, nothing lost.
 
 ``beauty predict FAMILY --file IN --out OUT`` for any family that serves
-(`beauty_models.<family>.serving`). IN is CSV, TSV, JSON Lines or Parquet, or a folder of pictures
-(`beauty_models.serving.readers`); OUT is one of these by its suffix. A row that cannot be answered
-stays, with the reason. After a kill the same command goes on and ends with the same bytes
-(`beauty_models.serving.answers`). Without ``--out`` the answers are returned.
+(`beauty_models.<family>.serving`). IN is CSV, TSV, JSON, JSON Lines or Parquet, gzipped or not, or
+a folder of pictures (`beauty_models.serving.readers`); OUT is one of these by its ending. A row
+that cannot be answered stays, with the reason. After a kill the same command goes on and ends with
+the same bytes (`beauty_models.serving.answers`). Without ``--out`` the answers are returned.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from beauty_models import params as settings
 from beauty_models import progress
 from beauty_models.serving.answers import RowPredictor, answer_file, answer_rows
 from beauty_models.serving.readers import AnySource, PictureFolder, open_source
-from beauty_models.serving.rows import ERROR, FORMATS
+from beauty_models.serving.rows import ENDINGS, ERROR, format_of
 
 SHOWN_COLUMNS = 40  # names in a message
 PICTURES = ("image",)  # columns that hold pictures, where a family's serving does not name them
@@ -76,7 +76,7 @@ def _columns(
     if isinstance(source, PictureFolder):
         if not set(pictures) & set(wanted):
             raise ValueError(
-                f"{path}: a folder, but this family reads texts; give a table: {', '.join(FORMATS)}"
+                f"{path}: a folder, but this family reads texts; give a table: {ENDINGS}"
             )
         return {}
     unknown = sorted(set(mapping) - set(wanted))
@@ -129,10 +129,9 @@ def _check_out(path: Path, out: Path, force: bool) -> None:
     Raises:
         ValueError: see the messages.
     """
-    if out.suffix.lower() not in FORMATS:
+    if format_of(out) is None:
         raise ValueError(
-            f"--out {out}: the suffix says the format; "
-            f"give a name that ends in {', '.join(FORMATS)}"
+            f"--out {out}: the suffix says the format; give a name that ends in {ENDINGS}"
         )
     if out.is_dir():
         raise ValueError(f"--out {out}: is a folder; give the name of a file in it")
@@ -146,22 +145,56 @@ def _check_out(path: Path, out: Path, force: bool) -> None:
         )
 
 
-def _options(family: str, params: dict[str, Any], arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser(family: str, params: Mapping[str, Any]) -> argparse.ArgumentParser:
+    """Return the arguments for a file; ``params`` are what the family's model takes besides."""
+    arguments = argparse.ArgumentParser(
         prog=f"beauty predict {family}",
         description="Answer a whole file or folder; "
         "every column is kept, the answers stand beside them.",
+        add_help=False,  # it is a part of `help_text`
     )
-    parser.add_argument("--file", type=Path, required=True, help="a table, or a folder of pictures")
-    parser.add_argument("--out", type=Path, help=f"{', '.join(FORMATS)}; else they are printed")
-    parser.add_argument("--map", action="append", default=[], metavar="text=COLUMN")
-    parser.add_argument("--column", help="short for --map text=COLUMN")
-    parser.add_argument("--prefix", default="prediction_", help="of the new columns' names")
-    parser.add_argument("--force", action="store_true", help="replace OUT")
-    # What a family's model takes besides its rows, such as --top.
+    arguments.add_argument(
+        "--file",
+        type=Path,
+        required=True,
+        metavar="IN",
+        help=f"a table ({ENDINGS}), or a folder of pictures",
+    )
+    arguments.add_argument(
+        "--out", type=Path, help="one of the same endings; without it the answers are printed"
+    )
+    arguments.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="text=COLUMN",
+        help="the column that holds what the model reads; names that training accepts are found",
+    )
+    arguments.add_argument("--column", help="short for --map text=COLUMN")
+    arguments.add_argument(
+        "--prefix", default="prediction_", help="of the new columns' names (prediction_)"
+    )
+    arguments.add_argument("--force", action="store_true", help="replace OUT")
     for name, value in params.items():
-        parser.add_argument(f"--{name}", type=type(value), default=value)
-    options = parser.parse_args(arguments)
+        kind = type(value)
+        arguments.add_argument(f"--{name}", type=kind, help="as for one question, for each row")
+    return arguments
+
+
+def help_text(family: str) -> str:
+    """Return what ``predict`` of the family can be asked: its own arguments, then those for a file.
+
+    Nothing of it needs torch or a model.
+    """
+    serving = import_module(f"beauty_models.{family}.serving")
+    own: str = serving.parser().format_help()
+    return f"{own}\n{parser(family, serving.PARAMS).format_help()}"
+
+
+def _options(family: str, params: dict[str, Any], arguments: Sequence[str]) -> argparse.Namespace:
+    of_file = parser(family, params)
+    of_file.set_defaults(**params)
+    options = of_file.parse_args(arguments)
     options.mapping = _mapping(options.map)
     if options.column:
         options.mapping["text"] = options.column
@@ -179,11 +212,11 @@ def _mapping(texts: list[str]) -> dict[str, str]:
     return mapping
 
 
-def _check_source(path: Path, source: AnySource, answers: set[str]) -> None:
-    """Refuse a file without rows, or with a column that has the name of one of the ``answers``.
+def _check_rows(path: Path, source: AnySource) -> None:
+    """Refuse a file without rows.
 
     Raises:
-        ValueError: see the messages.
+        ValueError: see the message.
     """
     if next(source.chunks(1), None) is None:
         content = "no file in this folder" if path.is_dir() else "no rows in it"
@@ -191,6 +224,14 @@ def _check_source(path: Path, source: AnySource, answers: set[str]) -> None:
             f"{path}: there is nothing to answer, {content}; was the download cut off?"
         )
     source.done = 0  # the row was only looked at
+
+
+def _check_names(path: Path, source: AnySource, answers: set[str]) -> None:
+    """Refuse a file with a column that has the name of one of the ``answers``.
+
+    Raises:
+        ValueError: see the message.
+    """
     taken = sorted(answers & set(source.columns))
     if taken:
         raise ValueError(
@@ -217,6 +258,7 @@ def predict_file(family: str, model: Path, arguments: Sequence[str]) -> Any:
         _check_out(path, out, options.force)
     # OUT may lie in the folder that is answered, and is no picture of it.
     source = open_source(path, out or path)
+    _check_rows(path, source)
     pictures = getattr(serving, "PICTURES", PICTURES)
     accepted = _accepted_names(family)
     columns = _columns(source, path, serving.COLUMNS, options.mapping, accepted, pictures)
@@ -224,8 +266,9 @@ def predict_file(family: str, model: Path, arguments: Sequence[str]) -> Any:
     for name, column in columns.items():
         if column != name and name not in options.mapping:
             progress.log_line(f"{path}: {name} is the column {column!r}")
-    new_columns = {options.prefix + name for name in (*serving.ANSWERS, ERROR)}
-    _check_source(path, source, new_columns if out is not None else set())
+    if out is not None:
+        new_columns = {options.prefix + name for name in (*serving.ANSWERS, ERROR)}
+        _check_names(path, source, new_columns)
     # Loaded last: every mistake above is told before the seconds that a model takes.
     params = {name: getattr(options, name) for name in serving.PARAMS}
     predictor = RowPredictor(

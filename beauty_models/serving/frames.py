@@ -58,6 +58,7 @@ def content(cell: str) -> bytes:
 
 
 def _sent_along(cell: str) -> bytes:
+    """Return the file that stands in the ``data:`` address ``cell``, behind its comma."""
     try:
         decoded = base64.b64decode(cell.partition(",")[2], validate=True)
     except binascii.Error as error:

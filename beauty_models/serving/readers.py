@@ -1,4 +1,4 @@
-"""Readers of files a chunk at a time: CSV, TSV, JSON Lines, Parquet, or a folder of pictures.
+"""Readers of files a chunk at a time: CSV, TSV, JSON, Parquet, or a folder of pictures.
 
 A file is never in memory whole. A text row keeps its own characters beside its values, and a
 Parquet chunk its Arrow batch, so that they can be written again exactly.
@@ -7,23 +7,26 @@ Parquet chunk its Arrow batch, so that they can be written again exactly.
 from __future__ import annotations
 
 import csv
-import json
+import gzip
+import io
+import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beauty_models.intake import tables
+from beauty_models.serving import json_items
 from beauty_models.serving.rows import (
     BYTE_ORDER_MARK,
     DELIMITERS,
-    FORMATS,
-    JSON_LINES,
+    ENDINGS,
+    JSON,
     LINE,
     LOST,
     PARQUET,
@@ -32,7 +35,7 @@ from beauty_models.serving.rows import (
     Record,
     Row,
     Source,
-    WrittenFloat,
+    format_of,
 )
 
 INT64 = range(-(2**63), 2**63)
@@ -109,6 +112,35 @@ def _without_blank_lines(lines: Iterator[str], delimiter: str) -> Iterator[CutRe
     return (record for record in _cut(lines, delimiter) if record[1].strip())
 
 
+def _binary(file: Path) -> BinaryIO:
+    """Open ``file``, and what is compressed in it."""
+    format_ = format_of(file)
+    if format_ is not None and format_.gzipped:
+        return cast(BinaryIO, gzip.open(file, "rb"))
+    return file.open("rb")
+
+
+def _text(file: Path, encoding: str, newline: str) -> TextIO:
+    return io.TextIOWrapper(_binary(file), encoding, "lost", newline)
+
+
+def _encoding(file: Path) -> str:
+    # A pass over all bytes: the one line that is no UTF-8 may be the last.
+    with _binary(file) as binary:
+        return tables.encoding_of(binary, str(file))
+
+
+def _bytes_read(stream: Any) -> int:
+    """Return how far the file of ``stream`` was read, in its own bytes, compressed or not.
+
+    That is what was read ahead, not where a row ends: near enough for a bar.
+    """
+    binary: Any = stream.buffer
+    if isinstance(binary, gzip.GzipFile):
+        binary = binary.fileobj  # what is compressed
+    return int(binary.tell())
+
+
 def _line_end(text: str) -> str:
     return next((end for end in LINE_ENDS if text.endswith(end)), "")
 
@@ -140,9 +172,7 @@ class DelimitedFile:
             ValueError: there is none, or it names a column twice.
         """
         self.total = self.file.stat().st_size
-        # A pass over all bytes: the one line that is no UTF-8 may be the last.
-        with self.file.open("rb") as binary:
-            self.encoding = tables.encoding_of(binary, str(self.file))
+        self.encoding = _encoding(self.file)
         with self._open() as stream:
             first = next(filter(str.strip, self._lines(stream)), "")
         self.delimiter = tables.delimiter_of(first.rstrip("\r\n"))
@@ -161,7 +191,7 @@ class DelimitedFile:
 
     def _open(self) -> TextIO:
         # newline="" leaves line ends as they are, in cells as between rows.
-        return self.file.open(encoding=self.encoding, errors="lost", newline="")
+        return _text(self.file, self.encoding, "")
 
     def _lines(self, stream: TextIO) -> Iterator[str]:
         """Yield the lines with their ends, without the mark that a file may begin with."""
@@ -179,8 +209,7 @@ class DelimitedFile:
         records = _without_blank_lines(self._lines(stream), self.delimiter)
         next(records)  # the header
         for cells, written, reason in records:
-            # What the stream has read ahead, not where the row ends: near enough for a bar.
-            self.done = stream.buffer.tell()
+            self.done = _bytes_read(stream)
             fault = reason or self._fault(cells, written)
             beyond = cells[len(self.columns) :]
             if beyond:
@@ -214,8 +243,7 @@ class JsonLinesFile:
     def __post_init__(self) -> None:
         """Find the columns."""
         self.total = self.file.stat().st_size
-        with self.file.open("rb") as binary:
-            self.encoding = tables.encoding_of(binary, str(self.file))
+        self.encoding = _encoding(self.file)
         self.kinds = {}
         for chunk in self.chunks(1):
             for name, value in chunk.records[0].values.items():
@@ -226,21 +254,17 @@ class JsonLinesFile:
     def chunks(self, size: int) -> Iterator[Chunk]:
         """Yield the rows; a line that is no object is a row with the column `LINE`."""
         # JSON Lines end with \n alone: a \r or U+2028 in between is no end of a row.
-        with self.file.open(encoding=self.encoding, errors="lost", newline="\n") as stream:
+        with _text(self.file, self.encoding, "\n") as stream:
             yield from _chunked(self, self._records(stream), size)
 
-    def _records(self, stream: Any) -> Iterator[Record]:
+    def _records(self, stream: TextIO) -> Iterator[Record]:
         for line in stream:
-            self.done = stream.buffer.tell()
+            self.done = _bytes_read(stream)
             written = line.lstrip(BYTE_ORDER_MARK).strip()
             if written:
-                yield self._record(written)
+                yield self._record(written, json_items.parsed(written))
 
-    def _record(self, written: str) -> Record:
-        try:
-            value = json.loads(written, parse_float=WrittenFloat)
-        except (ValueError, RecursionError):
-            value = None
+    def _record(self, written: str, value: Any) -> Record:
         if not isinstance(value, dict):
             return Record({LINE: written}, "not a JSON object")
         fault = ""
@@ -251,6 +275,46 @@ class JsonLinesFile:
     def types(self) -> dict[str, pa.DataType]:
         """Return the Arrow type of each column whose values are of one kind; text for others."""
         return {name: _arrow_type(kinds - {type(None)}) for name, kinds in self.kinds.items()}
+
+
+class JsonArrayFile(JsonLinesFile):
+    """A file with one JSON array of objects, as ``DataFrame.to_json(orient="records")`` writes it.
+
+    It is read item by item, and twice, as JSON Lines are. What is damaged has no end at which the
+    next row could begin: such a file is refused before anything is asked.
+    """
+
+    def _records(self, stream: TextIO) -> Iterator[Record]:
+        try:
+            for written, value in json_items.items(stream):
+                self.done = _bytes_read(stream)
+                yield self._record(json_items.on_one_line(written), value)
+        except json_items.DamagedArrayError as error:
+            raise ValueError(
+                f"{self.file}: {error}; write it again, or as JSON Lines (.jsonl), of which a "
+                "damaged line costs its own row only"
+            ) from None
+
+
+def _json_file(file: Path) -> JsonLinesFile:
+    """Return the rows of a ``.json``: pandas writes an array, columns, or JSON Lines into one.
+
+    Raises:
+        ValueError: it holds no rows.
+    """
+    with _binary(file) as binary:
+        is_array = json_items.begins_array(binary)
+    if is_array:
+        return JsonArrayFile(file)
+    lines = JsonLinesFile(file)
+    # {"text": {"0": …}, …} and {"columns": […], …}, or an object over several lines
+    nested = all(kinds <= {dict, list} for kinds in lines.kinds.values())
+    if lines.columns == [LINE] or (lines.columns and nested):
+        raise ValueError(
+            f"{file}: neither an array of objects nor an object a line; in pandas, "
+            '`to_json(…, orient="records")` writes the array'
+        )
+    return lines
 
 
 def _kind(value: Any) -> type:
@@ -375,11 +439,22 @@ def open_source(path: Path, out: Path) -> AnySource:
         raise ValueError(f"{path}: no such file or folder")
     if path.is_dir():
         return PictureFolder(path, out)
-    suffix = path.suffix.lower()
+    format_ = format_of(path)
+    if format_ is None:
+        raise ValueError(f"{path}: give {ENDINGS}; or a folder of pictures")
+    try:
+        return _table(path, format_.suffix)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}: not gzip that can be read ({error}); write or download it again"
+        ) from None
+
+
+def _table(path: Path, suffix: str) -> AnySource:
     if suffix in DELIMITERS:
         return DelimitedFile(path)
-    if suffix in JSON_LINES:
-        return JsonLinesFile(path)
+    if suffix == JSON:
+        return _json_file(path)
     if suffix == PARQUET:
         return ParquetFile(path)
-    raise ValueError(f"{path}: give {', '.join(FORMATS)}, or a folder of pictures")
+    return JsonLinesFile(path)

@@ -11,14 +11,18 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
+JSON = ".json"  # an array of objects, or JSON Lines under another name
 PARQUET = ".parquet"
-FORMATS = (*DELIMITERS, *JSON_LINES, PARQUET)
+GZIP = ".gz"  # behind any of them but Parquet, which is compressed within
+FORMATS = (*DELIMITERS, *JSON_LINES, JSON, PARQUET)
+ENDINGS = f"{', '.join(FORMATS)}; all but {PARQUET} also with {GZIP} behind"
 
 PICTURE = "file"  # the column of a folder's rows: the picture's path below the folder
 LINE = "line"  # the column of a line that is no JSON object
@@ -32,6 +36,22 @@ LOST = re.compile("[\ud800-\udfff]")
 
 Row = dict[str, Any]
 """Column → value."""
+
+
+class Format(NamedTuple):
+    """What the name of a table says of its content."""
+
+    suffix: str  # one of `FORMATS`
+    gzipped: bool
+
+
+def format_of(path: Path) -> Format | None:
+    """Return the format of ``path`` by the end of its name; None where it is none of `ENDINGS`."""
+    gzipped = path.suffix.lower() == GZIP
+    suffix = (path.with_suffix("") if gzipped else path).suffix.lower()
+    if suffix not in FORMATS or (gzipped and suffix == PARQUET):
+        return None
+    return Format(suffix, gzipped)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Writers of rows with their answers: CSV, TSV, JSON Lines or Parquet, a part at a time.
+"""Writers of rows with their answers: CSV, TSV, JSON or Parquet, a part at a time.
 
 A part holds the rows of one chunk as they will stand in the file; `join` makes the file of them.
 """
@@ -6,23 +6,32 @@ A part holds the rows of one chunk as they will stand in the file; `join` makes 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beauty_models.intake import tables
 from beauty_models.serving import rows
-from beauty_models.serving.readers import AnySource, DelimitedFile, JsonLinesFile, ParquetFile
-from beauty_models.serving.rows import Chunk, Row, writable
+from beauty_models.serving.readers import (
+    AnySource,
+    DelimitedFile,
+    JsonArrayFile,
+    JsonLinesFile,
+    ParquetFile,
+)
+from beauty_models.serving.rows import Chunk, Format, Row, writable
 
 # Parts in a row group of a Parquet file. With the 256 rows of a part alone, every group would cost
 # a reader a seek and its statistics; 65,536 rows are in memory at once.
 PARTS_PER_GROUP = 256
+GZIP_LEVEL = 6  # gzip's own; 9 takes several times as long for a hundredth of the size
 
 
 class Writer(Protocol):
@@ -45,10 +54,11 @@ class DelimitedWriter:
     written again.
     """
 
-    def __init__(self, source: AnySource, suffix: str, names: list[str]) -> None:
+    def __init__(self, source: AnySource, format_: Format, names: list[str]) -> None:
         self.columns = source.columns
         self.names = names
-        self.delimiter = rows.DELIMITERS[suffix]
+        self.gzipped = format_.gzipped
+        self.delimiter = rows.DELIMITERS[format_.suffix]
         self.line_end = "\n"
         self.mark = ""
         self.copies_rows = False
@@ -56,7 +66,9 @@ class DelimitedWriter:
             self.header = self._line([*self.columns, *names])
             return
         # A `;` file gives a `;` file. One column alone has no delimiter that could be kept.
-        if source.file.suffix.lower() == suffix and source.delimiter in tables.DELIMITERS:
+        of_source = rows.format_of(source.file)
+        is_alike = of_source is not None and of_source.suffix == format_.suffix
+        if is_alike and source.delimiter in tables.DELIMITERS:
             self.delimiter = source.delimiter
         self.line_end = source.line_end
         # Excel takes a UTF-8 file without the mark for another encoding.
@@ -87,24 +99,26 @@ class DelimitedWriter:
 
     def join(self, file: Path, parts: list[Path]) -> None:
         """Write the header and all parts."""
-        with file.open("wb") as stream:
+        with _compressing(file, self.gzipped) as stream:
             stream.write((self.mark + writable(self.header)).encode())
             _append(stream, parts)
 
 
-class JsonLinesWriter:
-    """Writes JSON Lines.
+class JsonWriter:
+    """Writes JSON Lines, or an array of objects with one on each line.
 
     A row that was JSON is copied character by character, with the answers behind it: its numbers
     (``91.90``) and its order of keys stay.
     """
 
-    def __init__(self, source: AnySource, names: list[str]) -> None:
+    def __init__(self, source: AnySource, format_: Format, names: list[str]) -> None:
         self.copies_rows = isinstance(source, JsonLinesFile)
         self.names = names
+        self.gzipped = format_.gzipped
+        self.as_array = format_.suffix == rows.JSON and not _is_lines_called_json(source)
 
     def part(self, file: Path, chunk: Chunk, answers: list[Row]) -> None:
-        """Write the rows of one chunk."""
+        """Write the rows of one chunk, a line each."""
         with file.open("w", encoding="utf-8", newline="") as stream:
             for record, answer in zip(chunk.records, answers, strict=True):
                 answered = dict(zip(self.names, answer.values(), strict=True))
@@ -117,9 +131,18 @@ class JsonLinesWriter:
                 stream.write(writable(line) + "\n")
 
     def join(self, file: Path, parts: list[Path]) -> None:
-        """Write all parts."""
-        with file.open("wb") as stream:
-            _append(stream, parts)
+        """Write all parts; between the lines of an array commas."""
+        with _compressing(file, self.gzipped) as stream:
+            if not self.as_array:
+                _append(stream, parts)
+                return
+            mark = b"[\n"
+            for part in parts:
+                with part.open("rb") as lines:
+                    for line in lines:
+                        stream.write(mark + line.rstrip(b"\n"))
+                        mark = b",\n"
+            stream.write(b"\n]\n")
 
 
 class ParquetWriter:
@@ -174,6 +197,28 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(texts, kind)
 
 
+def _is_lines_called_json(source: AnySource) -> bool:
+    """Return whether ``source`` is JSON Lines in a ``.json``: then so is what is written of it."""
+    if not isinstance(source, JsonLinesFile) or isinstance(source, JsonArrayFile):
+        return False
+    of_source = rows.format_of(source.file)
+    return of_source is not None and of_source.suffix == rows.JSON
+
+
+@contextmanager
+def _compressing(file: Path, gzipped: bool) -> Iterator[BinaryIO]:
+    """Open ``file`` to be written, by way of gzip where that is wanted.
+
+    The archive holds neither a name nor a time: the same rows are the same bytes.
+    """
+    with file.open("wb") as plain:
+        if not gzipped:
+            yield plain
+            return
+        with gzip.GzipFile("", "wb", GZIP_LEVEL, plain, mtime=0) as stream:
+            yield cast(BinaryIO, stream)
+
+
 def _append(stream: BinaryIO, parts: list[Path]) -> None:
     for part in parts:
         with part.open("rb") as content:
@@ -181,10 +226,11 @@ def _append(stream: BinaryIO, parts: list[Path]) -> None:
 
 
 def writer_for(source: AnySource, out: Path, names: list[str]) -> Writer:
-    """Return the writer of ``out``, by its suffix; ``names`` are the columns of the answers."""
-    suffix = out.suffix.lower()
-    if suffix in rows.DELIMITERS:
-        return DelimitedWriter(source, suffix, names)
-    if suffix in rows.JSON_LINES:
-        return JsonLinesWriter(source, names)
-    return ParquetWriter(source, names)
+    """Return the writer of ``out``, by its ending; ``names`` are the columns of the answers."""
+    format_ = rows.format_of(out)
+    assert format_ is not None, "`batch` has refused other endings"
+    if format_.suffix in rows.DELIMITERS:
+        return DelimitedWriter(source, format_, names)
+    if format_.suffix == rows.PARQUET:
+        return ParquetWriter(source, names)
+    return JsonWriter(source, format_, names)

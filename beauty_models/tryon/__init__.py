@@ -92,7 +92,7 @@ class Pretrain(OptimizerParams):
 
     image: str  # hub id, folder, wheel:NAME or scratch
     text: str  # hub id, folder, wheel:NAME or scratch
-    scratch: Scratch
+    scratch: Scratch  # the BERT that `text: scratch` builds
     scratch_image: ScratchImage
     trim_vocabulary: bool  # keep only the tokens that the texts use (and every single character)
     size: Annotated[int, Field(ge=16)]  # pixels a side of what the image network sees

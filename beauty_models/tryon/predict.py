@@ -5,7 +5,6 @@ It names the garment and its attributes, tells what decided, and finds garments 
 
 from __future__ import annotations
 
-import argparse
 import io
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from beauty_models.serving.frames import picture
 from beauty_models.tryon.attribution import Reasons, explain
 from beauty_models.tryon.heads import Head
 from beauty_models.tryon.model import FusionClassifier, load
+from beauty_models.tryon.serving import parser
 
 PHOTO = "photo"  # its key while it is asked about
 SIDE = 512  # pixels of the shorter side of a photo as it is looked at
@@ -115,22 +115,6 @@ def _draw_board(
     save_png(stack(panels), file)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="beauty predict tryon",
-        description="Garment, attributes and garments on sale for a text and a photo.",
-    )
-    parser.add_argument("--text", default="", help="what the shopper writes")
-    parser.add_argument("--image", help="the shopper's photo")
-    parser.add_argument("--top", type=int, default=10, help="garments on sale, at most")
-    parser.add_argument(
-        "--board",
-        type=Path,
-        help="a PNG file with what decided, drawn on the photo, and the garments",
-    )
-    return parser
-
-
 def _load_for(model: Path, given: set[str]) -> FusionClassifier:
     """Return the classifier in the folder ``model``, which must use one of the inputs ``given``."""
     classifier = load(model)
@@ -155,7 +139,7 @@ def predict(*, model: Path, arguments: Sequence[str]) -> dict[str, Any]:
         ValueError: neither text nor photo is given, the model cannot use what is given, or the
             photo cannot be read.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     text = normalize(options.text)
     given = set()
     photo = None

@@ -6,6 +6,7 @@ reads this module's name in the version's MLmodel file, and the weights are safe
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,23 @@ if TYPE_CHECKING:
 COLUMNS = {"text": False, "image": False}  # column of the frame → whether it must be there
 ANSWERS = ("answer", "garments")  # columns of what is answered, besides `error`
 PARAMS = {"top": 10}  # what `predict` takes besides the frame, with its value when not given
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments of ``predict``; here, where ``--help`` need not wait for torch."""
+    arguments = argparse.ArgumentParser(
+        prog="beauty predict tryon",
+        description="Garment, attributes and garments on sale for a text and a photo.",
+    )
+    arguments.add_argument("--text", default="", help="what the shopper writes")
+    arguments.add_argument("--image", help="the shopper's photo")
+    arguments.add_argument("--top", type=int, default=10, help="garments on sale, at most")
+    arguments.add_argument(
+        "--board",
+        type=Path,
+        help="a PNG file with what decided, drawn on the photo, and the garments",
+    )
+    return arguments
 
 
 class Query(NamedTuple):

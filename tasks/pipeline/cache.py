@@ -81,15 +81,38 @@ def _restorable_hashes(repo: Any, node: Any) -> Iterator[str]:
     node.save_deps()
     if not _can_hash(node):
         return
-    run_cache = repo.stage_cache
-    key = _get_stage_hash(node)
-    with suppress(FileNotFoundError):  # no run with these inputs yet
-        # Private as well: the folder of a key, and a run's entry in it.
-        for run in sorted(Path(run_cache._get_cache_dir(key)).iterdir()):
-            cached = run_cache._load_cache(key, run.name) or {}
-            for out in cached.get("outs", []):
-                if "md5" in out:
-                    yield out["md5"]
+    # Private as well: the folder of a key.
+    folder = Path(repo.stage_cache._get_cache_dir(_get_stage_hash(node)))
+    for run in _noted_runs(folder):
+        for out in run["outs"]:
+            if "md5" in out:
+                yield out["md5"]
+
+
+def _noted_runs(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield what the run cache noted of each run in ``folder``; what was cut off is deleted.
+
+    A full disk or a kill leaves half a note, under a temporary name or its own.
+    """
+    # Private API of DVC: a note is named by the hash of its content.
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
+
+    if not folder.exists():  # no run with these inputs yet
+        return
+    for file in sorted(folder.iterdir()):
+        try:
+            run = load_yaml(str(file))
+        except YAMLFileCorruptedError:
+            run = None
+        if isinstance(run, dict) and _get_cache_hash(run) == file.name:
+            yield run
+        else:
+            file.unlink()
+    # DVC 3.67 takes the newest note of a folder without asking whether it is whole or there is one,
+    # and the stage fails for ever: "join() argument must be str … not 'NoneType'".
+    with suppress(OSError):  # not empty
+        folder.rmdir()
 
 
 def delete_damaged_results(repo: Any, node: Any, on_line: OnLine) -> bool:

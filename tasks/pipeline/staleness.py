@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beauty_models import code
+from beauty_models import code, families
 from tasks.pipeline import cache
 from tasks.pipeline.graph import Stage, as_stage, find_node, is_code, open_repo, stages_of
 from tasks.pipeline.locks import release_dead_locks
@@ -103,7 +103,12 @@ def _changed_dependency(dependency: Any, node: Any) -> Iterator[str]:
         if isinstance(status, dict):
             yield from _changed_params(dependency)
         elif tells_code(dependency, node):
-            yield from changed_code(dependency)
+            modules = changed_code(dependency, node)
+            if modules is None:
+                yield "its code changed"
+                continue
+            for module in modules:
+                yield f"{module} changed"
         elif status == "deleted":
             yield f"{path} is missing"
         else:
@@ -144,16 +149,18 @@ def tells_code(dependency: Any, node: Any) -> bool:
     return any(cache.contains(out, dependency) for need in code_nodes for out in need.outs)
 
 
-def changed_code(dependency: Any) -> Iterator[str]:
-    """Yield which modules changed since the stage ran, if DVC's cache has what ran then."""
+def changed_code(dependency: Any, node: Any) -> list[str] | None:
+    """Return which modules changed since ``node`` ran, those nearest to its function first.
+
+    None when DVC's cache no longer has what ran then: dvc.lock holds its hash alone.
+    """
     before = cache.cached_text(dependency)
     now = Path(dependency.fs_path)
     if before is None or not now.exists():
-        # dvc.lock has only the hash of the former list of modules
-        yield "its code changed"
-        return
-    for module in code.changed(code.parse(before), code.parse(now.read_text(encoding="utf-8"))):
-        yield f"{module} changed"
+        return None
+    names = code.changed(code.parse(before), code.parse(now.read_text(encoding="utf-8")))
+    verb, _, family = node.addressing.partition("@")
+    return code.nearest_first(families.module(verb, family), names)
 
 
 def outdated_code(repo: Repo, names: Iterable[str]) -> list[Stage]:

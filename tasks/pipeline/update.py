@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
+from beauty_models import code
 from tasks.pipeline import cache, child, repro
 from tasks.pipeline.graph import Stage, as_stage, find_node, open_repo
 from tasks.pipeline.locks import machine_lock, release_dead_locks
@@ -206,8 +207,8 @@ def _refuse_changed_inputs(name: str, before: dict[str, Any]) -> None:
             if before[path] != dependency.hash_info.value:
                 changed.append(path)
             elif tells_code(dependency, node) and dependency.status():
-                modules = changed_code(dependency)
-                changed += [reason.removesuffix(" changed") for reason in modules]
+                modules = changed_code(dependency, node)
+                changed.append("its code" if modules is None else code.shortened(modules))
         if changed:
             _discard_result(repo, node)
             raise RuntimeError(

@@ -194,6 +194,11 @@ def _rollback_target(family: str, by_number: dict[int, Any], present: int | None
     Raises:
         ValueError: there is none.
     """
+    if not by_number:
+        raise ValueError(
+            f"{family}: there is no champion, and no version at all; `beauty retrain {family}` "
+            "makes the first"
+        )
     if present is None:
         raise ValueError(
             f"{family}: there is no champion yet, and none before it; `beauty models {family}` "
@@ -205,7 +210,14 @@ def _rollback_target(family: str, by_number: dict[int, Any], present: int | None
             # Times of ISO 8601 in UTC sort as text.
             former.append((version.tags[SINCE], number))
     if not former:
-        raise ValueError(f"{family}: there is no champion before version {present} to go back to")
+        others = sorted(set(by_number) - {present}, reverse=True)
+        remedy = f"it is the only version; `beauty retrain {family}` makes another"
+        if others:
+            listed = ", ".join(map(str, others))
+            remedy = f"`beauty rollback {family} --to VERSION` makes another one champion: {listed}"
+        raise ValueError(
+            f"{family}: there is no champion before version {present} to go back to; {remedy}"
+        )
     return max(former)[1]
 
 

@@ -9,33 +9,23 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from command import beauty, printed_by
 from flow_runs import last_story
 from mini import dvc
 
 from beauty_models import families, params
 from beauty_models.sentiment import starter
+from beauty_models.serving import batch
 from cli import edit
 from flows import words
 
 ROOT = Path(__file__).parents[2]
-
-
-def beauty(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in the current folder and check its exit code."""
-    command = [sys.executable, "-m", "cli.main", *arguments]
-    done = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def answer(*arguments: str) -> Any:
@@ -65,12 +55,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_help_imports_nothing_heavy() -> None:
     heavy = {"prefect", "mlflow", "dvc", "boto3", "pandas", "torch", "pydantic"}
     code = f"import sys, cli.main; print(sorted({heavy} & set(sys.modules)))"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
-        == "[]\n"
-    )
+    assert printed_by(code) == "[]\n"
     commands = {"retrain", "fetch", "why", "models", "evaluate", "predict", "rollback"}
     assert all(command in beauty("--help", NO_COLOR="1").stdout for command in commands)
     for command in commands:
@@ -110,6 +95,51 @@ def test_why_says_what_is_stale(copy: Path) -> None:
         for row in rows
     )
     assert "never run" in beauty("why").stdout
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_help_on_predict_has_the_options_of_the_family(tmp_path: Path, family: str) -> None:
+    """With what they mean, before anything is registered, and without waiting for torch."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "100"}
+    code = (
+        "import runpy, sys\n"
+        "sys.modules['torch'] = sys.modules['mlflow'] = None\n"
+        f"sys.argv = ['beauty', 'predict', {family!r}, '--help']\n"
+        "runpy.run_module('cli.main', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    serving = import_module(f"beauty_models.{family}.serving")
+    asked = batch.parser(family, serving.PARAMS)
+    actions = [*serving.parser()._actions, *asked._actions]
+    assert {"--text", "--file", "--out"} <= {action.option_strings[-1] for action in actions}
+    said = " ".join(done.stdout.split())
+    for action in actions:
+        assert action.help, f"{action.option_strings} says nothing"
+        assert action.option_strings[-1] in said and " ".join(action.help.split()) in said
+    assert "--version" in said and "--json" in said
+    # what runs below the command says the same
+    below = subprocess.run(
+        [sys.executable, "-m", "beauty_models", "predict", family, "--help"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert below.stdout.strip() in done.stdout
+
+
+def test_help_on_predict_without_a_family(copy: Path) -> None:
+    said = " ".join(beauty("predict", "--help", NO_COLOR="1").stdout.split())
+    assert "beauty predict FAMILY --help" in said and "--version" in said
+    assert "Missing argument 'FAMILY'" in beauty("predict", code=2, NO_COLOR="1").stderr
+    assert "unknown family 'lips'; there are" in beauty("predict", "lips", "--help", code=1).stderr
 
 
 def lines() -> list[str]:
@@ -225,6 +255,26 @@ def test_from_nothing_to_a_rolled_back_model(
 ) -> None:
     """The whole way on the toy set, in real processes."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    registered = _retrained_on_the_toy_set()
+    _the_story_tells_of(registered)
+    assert "Nothing has changed" in beauty("retrain", "sentiment").stdout
+    assert last_story().data.startswith("## Unchanged: sentiment\n")
+    if not registered["passed"]:
+        _a_challenger_is_no_dead_end()
+    _version_one_answers_by_its_number()
+    beauty("rollback", "sentiment", "--to", "1", code=1 if registered["passed"] else 0)
+    _the_champion_answers()
+    _answers_a_file()
+    shutil.rmtree("build")  # DVC's cache has the training data that the baselines need
+    _is_evaluated_on_labels_that_must_be_explained()
+    wrong = beauty(
+        "evaluate", "sentiment", "--source", "data/raw/sentiment", "--map", "label=lable", code=1
+    )
+    assert "there is no column 'lable'; there are id, text, label" in wrong.stderr
+
+
+def _retrained_on_the_toy_set() -> dict[str, Any]:
+    """Retrain; return what was registered."""
     done = beauty(
         "retrain", "sentiment", "--profile", "toy", "--set", "sentiment.gate.floor=0.0", "--json"
     )
@@ -232,11 +282,16 @@ def test_from_nothing_to_a_rolled_back_model(
     result = json.loads(done.stdout)
     states = {row["stage"]: row["state"] for row in result["stages"]}
     assert states == dict.fromkeys(families.stages("sentiment"), "Completed")
+    registered: dict[str, Any]
     [registered] = result["registered"]
     assert (registered["family"], registered["version"]) == ("sentiment", 1)
     for stage in families.stages("sentiment"):
         assert "up to date" in dvc("status", f"{stage}@sentiment")
     assert Path("metrics/sentiment/curves/finetune/validation_macro_f1.tsv").exists()
+    return registered
+
+
+def _the_story_tells_of(registered: dict[str, Any]) -> None:
     page = last_story().data
     became = "New champion" if registered["passed"] else "Challenger"
     assert page.startswith(f"## {became}: sentiment\n")
@@ -244,34 +299,33 @@ def test_from_nothing_to_a_rolled_back_model(
     assert f"`{Path('build/sentiment/report/index.html')}`" in page
     assert "| sentiment | Completed<br>" in page.partition("### Stages")[2]
     assert "![confusion.png](data:image/webp;base64," in page
-    assert "Nothing has changed" in beauty("retrain", "sentiment").stdout
-    assert last_story().data.startswith("## Unchanged: sentiment\n")
-    if not registered["passed"]:  # no dead end: who may be asked, and how
-        refused = beauty("predict", "sentiment", "--text", "x", code=1).stderr
-        assert "there is no champion" in refused
-        assert "version 1, challenger" in refused
-        assert "beauty predict sentiment --version 1" in refused
-        assert answer("predict", "sentiment", "--version", "challenger", "--text", "x")
+
+
+def _a_challenger_is_no_dead_end() -> None:
+    """Without a champion it is said who may be asked, and how."""
+    refused = beauty("predict", "sentiment", "--text", "x", code=1).stderr
+    assert "there is no champion" in refused
+    assert "version 1, challenger" in refused
+    assert "beauty predict sentiment --version 1" in refused
+    assert answer("predict", "sentiment", "--version", "challenger", "--text", "x")
+
+
+def _version_one_answers_by_its_number() -> None:
     [row] = answer("predict", "sentiment", "--version", "1", "--text", "很好")
     assert row["text"] == "很好"
-    assert (
-        "version 7 is not registered"
-        in beauty("predict", "sentiment", "--version", "7", "--text", "x", code=1).stderr
-    )
-    beauty("rollback", "sentiment", "--to", "1", code=1 if registered["passed"] else 0)
+    unknown = beauty("predict", "sentiment", "--version", "7", "--text", "x", code=1)
+    assert "version 7 is not registered" in unknown.stderr
+
+
+def _the_champion_answers() -> None:
     [model] = answer("models")
-    assert model["aliases"] == ["champion"] and set(model) == {
-        "family",
-        "version",
-        "aliases",
-        "metrics",
-        "gate",
-        "lineage",
-    }
+    assert model["aliases"] == ["champion"]
+    assert set(model) == {"family", "version", "aliases", "metrics", "gate", "lineage"}
     [row] = answer("predict", "sentiment", "--text", "很好")
     assert row["text"] == "很好"
-    _answers_a_file()
-    shutil.rmtree("build")  # DVC's cache has the training data that the baselines need
+
+
+def _is_evaluated_on_labels_that_must_be_explained() -> None:
     _with_other_labels(Path("data/raw/sentiment"), Path("own.csv"))
     asked = ("evaluate", "sentiment", "--source", "own.csv")
     refused = beauty(*asked, code=1).stderr
@@ -289,16 +343,9 @@ def test_from_nothing_to_a_rolled_back_model(
         "seen_in_training",
     }
     assert figures["seen_in_training"] > figures["n"] > 0 and figures["version"] == 1
-    assert (
-        figures["intervals"]["macro_f1"][0]
-        <= figures["metrics"]["macro_f1"]
-        <= figures["intervals"]["macro_f1"][1]
-    )
+    low, high = figures["intervals"]["macro_f1"]
+    assert low <= figures["metrics"]["macro_f1"] <= high
     assert {"majority", "tfidf_logreg"} <= set(figures["baselines"])
-    wrong = beauty(
-        "evaluate", "sentiment", "--source", "data/raw/sentiment", "--map", "label=lable", code=1
-    )
-    assert "there is no column 'lable'; there are id, text, label" in wrong.stderr
 
 
 def _with_other_labels(raw: Path, target: Path) -> None:

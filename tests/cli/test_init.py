@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from command import beauty
 from PIL import Image
 
 from beauty_models import params
@@ -31,18 +32,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "profiles", "profiles")
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     return tmp_path
-
-
-def beauty(*arguments: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        input=stdin,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def own(good: str = "good", bad: str = "bad", **more: Any) -> str:

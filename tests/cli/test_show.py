@@ -231,6 +231,22 @@ def test_why(width: int, screen: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_why_counts_many_modules_and_says_how_to_see_all(
+    width: int, screen: Callable[..., str]
+) -> None:
+    because = [f"beauty_models.room.m{number} changed" for number in range(248)]
+    because.append("pretrain@sentiment is stale")
+    rows = [{"stage": "finetune", "family": "sentiment", "stale": True, "because": because}]
+    text = solid(screen(width, show.reasons, rows))
+    assert "248moduleschanged:beauty_models.room.m0,beauty_models.room.m1," in text
+    assert "beauty_models.room.m4and243more(`beautywhysentiment--json`namesall)" in text
+    assert "room.m5" not in text and "pretrain@sentimentisstale" in text
+    few = [{**rows[0], "because": because[:5]}]
+    text = solid(screen(width, show.reasons, few))
+    assert "beauty_models.room.m4changed" in text and "more" not in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("family", families.names())
 def test_evaluation_has_every_figure_of_the_model(
     family: str, width: int, screen: Callable[..., str]

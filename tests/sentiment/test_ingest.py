@@ -19,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beauty_models import params
-from beauty_models.intake import tables, text
+from beauty_models.intake import tables, text, values
 from beauty_models.params import Split
 from beauty_models.sentiment import Columns, Ingest
-from beauty_models.sentiment.data import ANNOTATION, REVIEW, ingest
+from beauty_models.sentiment.data import ingest
+from beauty_models.sentiment.fields import ANNOTATION, REVIEW
 
 PARAMS: Ingest = params.load("sentiment", Path(__file__).parents[2] / "params.yaml").ingest
 Reviews = list[tuple[str, str]]
@@ -238,7 +239,7 @@ def test_one_class_and_bad_shares(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="add up to 0.9"):
         run(tmp_path, positive, split={"train": 0.5, "validation": 0.2, "test": 0.2})
     figures, _ = run(tmp_path, positive, split=ALL_TEST)
-    assert figures["test"] == 60 and figures["unlabelled"] == 0
+    assert figures["test"] == 60 and figures["to_pretrain_on"] == 0
 
 
 def test_duplicates_and_contradictions(tmp_path: Path) -> None:
@@ -326,6 +327,9 @@ def test_ratings_dates_and_unlabelled_texts(tmp_path: Path) -> None:
     assert figures["train"] + figures["validation"] + figures[
         "test"
     ] == 80 and "rating 'many' is not a number" in reason(frames)
+    # "without a label" are those that have none, not the texts to pretrain on, of which most have
+    assert figures["without_label"] == 20 and figures["kept"] == 100
+    assert figures["to_pretrain_on"] == figures["train"] + 20 == len(frames["unlabelled"])
     assert {t for t, stars, _ in rows if stars == "3"} == set(frames["unlabelled"]["text"]) - set(
         frames["train"]["text"]
     )
@@ -333,7 +337,7 @@ def test_ratings_dates_and_unlabelled_texts(tmp_path: Path) -> None:
         set(frames["train"]["date"].dropna()) == {pd.Timestamp("2024-03-05")}
         and frames["train"]["date"].isna().any()
     )
-    assert tables.dates(["1709596800", "1709596800000", "2024-03-05T00:00:00Z", "x"]) == [
+    assert values.dates(["1709596800", "1709596800000", "2024-03-05T00:00:00Z", "x"]) == [
         pd.Timestamp("2024-03-05")
     ] * 3 + [None]
 

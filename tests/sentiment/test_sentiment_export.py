@@ -5,7 +5,9 @@ cost too much.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +16,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from registered import small_sentiment
+import yaml
+from mini import kill_tree, started, wait_for
+from registered import GOOD, project, small_sentiment
 
-from beauty_models.files import read_json
+from beauty_models.files import read_json, write_json
 from beauty_models.sentiment import Export
 from beauty_models.sentiment.export import OnnxClassifier, export
 from beauty_models.sentiment.model import load, save
+from tasks.registry import register, registry
 
 ROOT = Path(__file__).parents[2]
 WORDS = [
@@ -136,6 +141,61 @@ def test_a_text_longer_than_the_encoder_reads_is_cut_as_the_model_cuts_it(made: 
     given = [long, "nice", ""]
     expected = load(made / "model").predict(given, "", "float32").probabilities
     assert np.abs(OnnxClassifier(folder).predict(given) - expected).max() < 1e-5
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_killed_export_ends_with_the_same_bytes_and_is_registered(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KILLed while it writes; the next run leaves nothing of the first one beside its result."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    project()
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["stages"]["export"] = ["sentiment"]
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    exported = Path("build/sentiment/exported")
+    lock["stages"]["export"] = {"outs": [{"path": str(exported), "md5": "exported.dir"}]}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    build = exported.parent
+    (build / "report").mkdir(parents=True)
+    for name in ("data", "model"):
+        shutil.copytree(made / name, build / name)
+    write_json(Path("metrics/sentiment/evaluate.json"), GOOD)
+    stage = [sys.executable, "-m", "beauty_models", "export", "sentiment"]
+    stage += ["--params", str(ROOT / "params.yaml"), "--metrics", "metrics/sentiment/export.json"]
+    stage += ["--data", str(build / "data"), "--model", str(build / "model")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run_stage(place: Path) -> None:
+        done = subprocess.run(
+            [*stage, "--exported", str(place)], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+    with started([*stage, "--exported", str(exported)], environment) as killed:
+        wait_for(str(build / f".exported.{killed.pid}.tmp" / "model.onnx"))
+        kill_tree(killed.pid)
+        killed.communicate()
+    assert list(build.glob(".exported.*")) and not exported.exists(), "killed in the midst"
+    run_stage(exported)
+    assert sorted(entry.name for entry in build.iterdir()) == [
+        "data",
+        "exported",
+        "model",
+        "report",
+    ]
+    run_stage(tmp_path / "unkilled")
+    assert files_of(exported) == files_of(tmp_path / "unkilled")
+    result = register.register("sentiment")
+    assert result and result["version"] == 1
+    registry.download("sentiment", 1, "exported", tmp_path / "kept")
+    assert files_of(tmp_path / "kept/exported") == files_of(exported)
+    assert registry.version_lineage("sentiment", 1)["dvc"]["exported"] == "exported.dir"
 
 
 def test_without_texts_nothing_is_exported(made: Path, tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -18,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from mini import wait_for
 
-from beauty_models.serving import answers, batch
+from beauty_models.serving import answers, batch, json_items
 from beauty_models.serving.readers import open_source
 
 ROOT = Path(__file__).parents[2]
@@ -200,7 +202,103 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+PRETTY = """[
+  {
+    "text": "a\\nb",
+    "price": 91.90,
+    "deep": {"x": [1, 2.50]}
+  },
+  {"n": 12345678901234567890123}, 3,
+  {"text": "\u597d]}", "\u4ef7": null}
+]
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("block", [1, 7, 1 << 16])
+def test_a_json_array_is_read_item_by_item_and_written_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, block: int
+) -> None:
+    monkeypatch.setattr(json_items, "BLOCK", block)
+    source, out = tmp_path / "in.json", tmp_path / "out.json"
+    source.write_bytes(PRETTY.encode(encoding))
+    done = answer(source, out)
+    assert (done["rows"], done["answered"], done["failed"]) == (4, 2, 2)
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert (lines[0], lines[-1]) == ("[", "]") and len(lines) == 6
+    # numbers as they were written, a row on each line
+    assert lines[1].startswith('{ "text": "a\\nb", "price": 91.90, "deep": {"x": [1, 2.50]}, "pred')
+    assert lines[2].startswith('{"n": 12345678901234567890123, "prediction_length"')
+    rows = json.loads(out.read_text(encoding="utf-8"))
+    assert rows[2]["line"] == "3" and rows[2]["prediction_error"] == "not a JSON object"
+    assert [row["prediction_length"] for row in rows] == [3, None, None, 3]
+    answer(source, tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet")["price"].to_pylist() == [91.9, *[None] * 3]
+
+
+def test_what_pandas_writes_is_read_and_pandas_reads_the_answers(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"text": ["one", "two, too", "三"], "n": [1, 2, 3]})
+    frame.to_json(tmp_path / "a.json", orient="records")
+    frame.to_json(tmp_path / "b.json", orient="records", lines=True)
+    frame.to_json(tmp_path / "c.jsonl.gz", orient="records", lines=True)
+    frame.to_json(tmp_path / "d.json.gz", orient="records", force_ascii=False)
+    frame.to_csv(tmp_path / "e.csv.gz", index=False)
+    frame.to_csv(tmp_path / "f.TSV.GZ", index=False, sep="\t", compression="gzip")
+    read = {
+        ".json": pd.read_json,
+        ".jsonl": lambda file: pd.read_json(file, lines=True),
+        ".csv": pd.read_csv,
+        ".tsv": lambda file: pd.read_csv(file, sep="\t"),
+    }
+    for name in ("a.json", "b.json", "c.jsonl.gz", "d.json.gz", "e.csv.gz", "f.TSV.GZ"):
+        for kind, reader in read.items():
+            for packed in ("", ".gz"):
+                out = tmp_path / f"{name}-out{kind}{packed}"
+                assert answer(tmp_path / name, out)["answered"] == 3
+                is_lines = name == "b.json" and kind == ".json"  # then so is what is made of it
+                back = read[".jsonl"](out) if is_lines else reader(out)
+                assert back[["text", "n"]].equals(frame), out.name
+                assert list(back["prediction_length"]) == [3, 8, 1]
+
+
+def test_compressed_answers_are_the_same_bytes_each_time(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv.gz"
+    source.write_bytes(gzip.compress(b"text\na\n") + gzip.compress(b"b\n"))  # two members, one file
+    for name in ("a.csv.gz", "b.csv.gz"):
+        assert answer(source, tmp_path / name)["rows"] == 2
+    packed = (tmp_path / "a.csv.gz").read_bytes()
+    assert packed == (tmp_path / "b.csv.gz").read_bytes(), "neither a name nor a time within"
+    assert gzip.decompress(packed).decode().startswith("text,prediction_length")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('[{"text": "a"}, {"text": ', "not a JSON array at character 26: Expecting value"),
+        ('[{"text": "a"} {"text": "b"}]', "at character 16: ']' is missing"),
+        ('[{"text": "a"},]', "at character 16: Expecting value"),
+        ('[{"text": "a', "at character 11: Unterminated string"),
+        ('[{"text": "a"}', "it is cut off"),
+        ('[{"text": "a"}]\n{}', "something stands behind the array"),
+        ("[" * 100_000, "not a JSON array at character"),
+        ('[{"text": ' + "9" * 5000 + "}]", "not a JSON array at character 2"),
+        ('{"text": {"0": "a"}, "n": {"0": 1}}', "neither an array of objects nor an object a line"),
+        ('{"columns": ["text"], "data": [["a"]]}', "neither an array of objects"),
+        ('{\n "text": "a"\n}', "neither an array of objects"),
+        ("[]", "no rows in it"),
+    ],
+)
+def test_json_without_rows_is_refused_with_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"in\.json: .*{re.escape(message)}"):
+        batch.predict_file("sentiment", tmp_path, ["--file", "in.json", "--out", "out.json"])
+    assert not list(Path().glob(".*.parts"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json", ".csv.gz", ".parquet"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str) -> None:
     """Twenty thousand rows of 80 MB take about what a hundred take."""
 
@@ -211,10 +309,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, suffix: str) -> None
         file = tmp_path / f"{count}{suffix}"
         if suffix == ".parquet":
             table.to_parquet(file, row_group_size=1000)
-        elif suffix == ".csv":
+        elif suffix.startswith(".csv"):
             table.to_csv(file, index=False)
         else:
-            table.to_json(file, orient="records", lines=True)
+            table.to_json(file, orient="records", lines=suffix == ".jsonl")
         done = subprocess.run(
             [
                 sys.executable,
@@ -270,16 +368,24 @@ class Slow(test_batch.Lengths):
         if frame["text"].iloc[0] == "t50":
             Path("parts-done").write_text("yes")
         return super().predict(frame, params)
-test_batch.answer(Path("in.csv"), Path("out.csv"), Slow())
+test_batch.answer(Path(sys.argv[1]), Path(sys.argv[2]), Slow())
 """
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl.gz"])
+def test_a_killed_run_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(answers, "CHUNK_ROWS", 10)
-    Path("in.csv").write_text("text\n" + "".join(f"t{number}\n" for number in range(200)))
+    source, out = Path(f"in{suffix}"), Path(f"out{suffix}")
+    table = pd.DataFrame({"text": [f"t{number}" for number in range(200)]})
+    if suffix == ".csv":
+        table.to_csv(source, index=False)
+    else:
+        table.to_json(source, orient="records", lines=suffix != ".json")
     run = subprocess.Popen(
-        [sys.executable, "-c", SLOW.replace("TESTS", HERE)],
+        [sys.executable, "-c", SLOW.replace("TESTS", HERE), source, out],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
     )
@@ -288,13 +394,14 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
     finally:
         run.kill()
         run.wait()
-    assert not Path("out.csv").exists()
+    assert not out.exists()
     served = Lengths()
-    assert answer(Path("in.csv"), Path("out.csv"), served)["rows"] == 200
+    assert answer(source, out, served)["rows"] == 200
     assert 0 < sum(served.asked) <= 150, "what was answered before the kill is not asked again"
-    answer(Path("in.csv"), Path("whole.csv"))
-    assert Path("out.csv").read_bytes() == Path("whole.csv").read_bytes()
-    assert not Path(".out.csv.parts").exists()
+    whole = Path(f"whole{suffix}")
+    answer(source, whole)
+    assert out.read_bytes() == whole.read_bytes()
+    assert not answers.parts_folder(out).exists()
 
 
 def test_answers_of_another_input_are_not_taken(
@@ -360,6 +467,10 @@ def test_pictures_of_a_folder_are_rows_broken_ones_too(tmp_path: Path) -> None:
             "has a column 'prediction_error' already.*--prefix",
         ),
         (["--file", "list.txt", "--out", "o.csv"], "give .csv, .tsv, .jsonl"),
+        (["--file", "in.csv.zip", "--out", "o.csv"], "all but .parquet also with .gz behind; or"),
+        (["--file", "in.csv", "--out", "o.parquet.gz"], "ends in .csv.*.json, .parquet; all but"),
+        (["--file", "cut.csv.gz", "--out", "o.csv"], "cut.csv.gz: not gzip that can be read"),
+        (["--file", "plain.csv.gz", "--out", "o.csv"], "plain.csv.gz: not gzip that can be read"),
         (["--file", "bad.parquet", "--out", "o.csv"], "not a Parquet file that can be read"),
         (["--file", "two.csv", "--out", "o.csv"], "'Text' or 'TEXT'\\? Say which with --map text="),
     ],
@@ -377,6 +488,9 @@ def test_mistakes_are_told(
     Path("mine.csv").write_text("text,prediction_error\na,b\n")
     Path("two.csv").write_text("Text,TEXT\na,b\n")
     Path("list.txt").write_text("a")
+    Path("in.csv.zip").write_bytes(b"PK")
+    Path("cut.csv.gz").write_bytes(gzip.compress(b"text\nnice\n")[:-9])
+    Path("plain.csv.gz").write_bytes(b"text\nnice\n")
     Path("bad.parquet").write_text("PAR1")
     with pytest.raises(ValueError, match=message):
         batch.predict_file("sentiment", tmp_path, arguments)

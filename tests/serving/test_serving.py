@@ -18,17 +18,16 @@ import pandas as pd
 import psutil
 import pytest
 import registered
+from command import beauty, printed_by
 from mini import gone, started, wait_for
 from registered import SHAPE, TEXTS
+from toys import train_tryon, tryon_params
 
-from beauty_models import families, params
+from beauty_models import families
 from beauty_models.intake import images, shards, synthetic
 from beauty_models.params import Index
 from beauty_models.recommend import model as recommend
 from beauty_models.tryon import starter as tryon
-from beauty_models.tryon.data import ingest
-from beauty_models.tryon.finetune import finetune
-from beauty_models.tryon.pretrain import pretrain
 from tasks.registry import flavor, registry
 
 ROOT = Path(__file__).parents[2]
@@ -87,20 +86,12 @@ def _recommend(model: Path) -> None:
 
 
 def _tryon(model: Path) -> None:
-    block = params.merge(
-        params.read(ROOT / "params.yaml")["tryon"], params.read(ROOT / "profiles/toy.yaml")["tryon"]
+    settings = tryon_params(
+        pretrain={"epochs": 0, "masked_language_model": {"epochs": 0}}, finetune={"epochs": 1}
     )
-    quick = {
-        "pretrain": {"epochs": 0, "masked_language_model": {"epochs": 0}},
-        "finetune": {"epochs": 1},
-    }
-    settings: Any = params.check("tryon", params.merge(block, quick))
     folder = model.parent
     tryon.toy(raw=folder / "raw")
-    data, pretrained = folder / "toy", folder / "pretrained"
-    ingest(raw=folder / "raw", data=data, params=settings.ingest)
-    pretrain(data=data, pretrained=pretrained, params=settings.pretrain)
-    finetune(data=data, pretrained=pretrained, model=model, params=settings.finetune)
+    train_tryon(folder / "toy", settings, folder / "raw").rename(model)
 
 
 ASKED: dict[str, dict[str, list[Any]]] = {
@@ -135,9 +126,7 @@ print(json.dumps(answers))
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Register a small model of each family, in a project that the test leaves again."""
     folder = tmp_path_factory.mktemp("served")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with registered.checkout(folder):
         registered.project()
         registered.register_model("sentiment", registered.small_sentiment)
         registered.register_model("recommend", _recommend)
@@ -266,18 +255,6 @@ def test_an_mlmodel_file_that_names_another_program_is_refused(
     stored.write_text(whole)
 
 
-def printed_by(code: str) -> str:
-    """Return what a fresh interpreter prints that runs ``code``."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_says_what_can_be_asked_without_loading_torch(family: str) -> None:
     served = import_module(f"beauty_models.{family}.serving")
@@ -343,19 +320,6 @@ def test_the_lines_of_the_card_run_in_a_notebook(project: Path, family: str) -> 
         ] in done.stdout.replace("negative", "positive")
 
 
-def beauty(project: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command in ``project``, as a person does."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr
-    return done
-
-
 def answered(folder: Path, name: str, column: str) -> list[tuple[Any, str]]:
     """Return what ``column`` says of each row of a CSV file, and its error."""
     table = csv.DictReader((folder / name).read_text(encoding="utf-8").splitlines())
@@ -374,11 +338,8 @@ def test_the_command_answers_tables_and_folders_of_pictures(
     rows += ["009,红色 dress,photos/red/a.jpg,", "010,,,1", "011,,photos/gone.jpg,2", "012,broken"]
     text = "\n".join(rows) + "\n" + "013,绿色连帽卫衣很好看，推荐购买,,\n" * 9
     (place / "posts.csv").write_text(text, encoding="gb18030")
-    told = beauty(
-        project,
-        *("predict", family, "--file", f"{family}/posts.csv", "--out", f"{family}/said.csv"),
-        *("--top", "3", "--json"),
-    )
+    files = ("--file", f"{family}/posts.csv", "--out", f"{family}/said.csv")
+    told = beauty("predict", family, *files, "--top", "3", "--json", folder=project)
     summary = json.loads(told.stdout)
     assert (summary["rows"], summary["failed"]) == (15, 3)
     assert "read as gb18030" in told.stderr and "progress: 1.0000 predict: " in told.stderr
@@ -397,10 +358,8 @@ def test_the_command_answers_tables_and_folders_of_pictures(
     assert [one["score"] for one in found[1][0]] == pytest.approx(
         [one["score"] for one in single], abs=0.01
     )
-    beauty(
-        project,
-        *("predict", family, "--file", f"{family}/photos", "--out", f"{family}/seen.jsonl"),
-    )
+    files = ("--file", f"{family}/photos", "--out", f"{family}/seen.jsonl")
+    beauty("predict", family, *files, folder=project)
     lines = [json.loads(line) for line in (place / "seen.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == ["b.jpg", "red/a.jpg"]
     assert "not a picture" in lines[0]["prediction_error"] and not lines[0][f"prediction_{column}"]
@@ -410,27 +369,24 @@ def test_the_command_answers_tables_and_folders_of_pictures(
 
 def test_a_file_without_out_is_printed_by_the_same_reader(project: Path) -> None:
     (project / "r.csv").write_text('sku,review\n1,"lovely, really"\n2,\n', encoding="utf-8")
-    printed = beauty(
-        project, "predict", "sentiment", "--file", "r.csv", "--column", "review", "--json"
-    )
+    ask = ("predict", "sentiment", "--file", "r.csv")
+    printed = beauty(*ask, "--column", "review", "--json", folder=project)
     first, second = json.loads(printed.stdout)
     [own] = asked(project, "sentiment", text="lovely, really")
     assert first == {**own, "error": None}
     assert (second["text"], second["class"], second["error"]) == ("", None, "no text")
-    assert (
-        "lovely"
-        in beauty(project, "predict", "sentiment", "--file", "r.csv", "--map", "text=review").stdout
-    )
-    refused = beauty(project, "predict", "sentiment", "--file", "r.csv", code=1).stderr
+    assert "lovely" in beauty(*ask, "--map", "text=review", folder=project).stdout
+    refused = beauty(*ask, code=1, folder=project).stderr
     assert "it has sku, review; name one with --map text=COLUMN" in refused
-    assert "--file" in beauty(project, "predict", "sentiment", "--out", "x.csv", code=1).stderr
+    no_file = beauty("predict", "sentiment", "--out", "x.csv", code=1, folder=project)
+    assert "--file" in no_file.stderr
 
 
 def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(project: Path) -> None:
     lines = [f'{n:05},"{TEXTS[n % 4]}, number {n}"' for n in range(4000)]
     (project / "many.csv").write_text("\n".join(["sku,text", *lines]), encoding="utf-8")
     ask = ["predict", "sentiment", "--file", "many.csv", "--out"]
-    beauty(project, *ask, "whole.csv")
+    beauty(*ask, "whole.csv", folder=project)
     command = [sys.executable, "-m", "cli.main", *ask, "killed.csv"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
@@ -440,7 +396,7 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(project: Path) ->
             process.kill()
             assert children and all(gone(child.pid) for child in children), "nobody works on"
     assert not (project / "killed.csv").exists()
-    resumed = beauty(project, *ask, "killed.csv").stderr
+    resumed = beauty(*ask, "killed.csv", folder=project).stderr
     assert "rows were answered before; going on" in resumed
     assert (project / "killed.csv").read_bytes() == (project / "whole.csv").read_bytes()
     assert not list(project.glob(".killed.csv*"))

@@ -5,6 +5,7 @@ For MLflow, and for ``beauty predict swatch --file IN --out OUT``.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,18 @@ from beauty_models.swatch import CLASSES, MEASURED
 COLUMNS = dict.fromkeys(MEASURED, True)  # column of the table → whether it must be there
 ANSWERS = ("finish", "probability")  # columns of what is answered, besides `error`
 PARAMS: dict[str, int] = {}  # what `predict` takes besides the table, with its value when not given
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments of ``predict``; here, where ``--help`` need not wait for torch."""
+    arguments = argparse.ArgumentParser(
+        prog="beauty predict swatch", description="The finish of one measured swatch."
+    )
+    for name in MEASURED:
+        arguments.add_argument(
+            f"--{name}", type=float, required=True, help=f"its measured {name}, 0 to 1"
+        )
+    return arguments
 
 
 class Served:

@@ -102,6 +102,25 @@ def test_a_damaged_object_is_not_restored(
     assert Path("build/lips/data/x").read_text() == "lipsa"
 
 
+@pytest.mark.parametrize("left", ["cut off", "being written", "nothing"])
+def test_a_run_that_a_full_disk_did_not_let_be_noted_is_run_again(project: Path, left: str) -> None:
+    bring("ingest@lips", [])
+    (entry,) = Path(".dvc/cache/runs").glob("*/*/*")
+    # what DVC had begun to write when the disk was full, under either of its names
+    half = entry.read_text()[: entry.stat().st_size // 2]
+    entry.unlink()
+    if left == "cut off":
+        entry.write_text(half)
+    if left == "being written":
+        entry.with_name(".b7aTbMHh2GkvE6UsPGx9zw.tmp").write_text(half)
+    Path("dvc.lock").unlink()
+    shutil.rmtree("build/lips")
+    assert bring("ingest@lips", []) == "Completed"
+    assert len(runs()) == 2
+    shutil.rmtree("build/lips")
+    assert bring("ingest@lips", []) == "Restored"
+
+
 def test_a_damaged_metrics_file_is_not_restored(project: Path) -> None:
     for name in ("ingest@lips", "pretrain@lips"):
         bring(name, [])

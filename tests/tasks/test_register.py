@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 import yaml
+from command import printed_by
+from registered import checkout
 
 from beauty_models import families
 from beauty_models.params import Gate
-from cli import show
+from cli import main, show
 from tasks import evaluate, predict
 from tasks.registry import card, connection, gate, lineage, register, registry
 
@@ -58,9 +60,7 @@ GOOD = {
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the tables of MLflow once; the tests copy the file."""
     folder = tmp_path_factory.mktemp("mlflow")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with checkout(folder):
         connection.client()
     return folder / ".beauty/mlflow.db"
 
@@ -336,14 +336,7 @@ def test_the_same_model_is_registered_once_without_importing_mlflow(project: Pat
         "import sys; from tasks.registry.register import register\n"
         "print(register('sentiment'), 'mlflow' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "None False\n"
+    assert printed_by(code) == "None False\n"
     Path(".beauty/registered/sentiment.json").unlink()  # as on another machine: the registry knows
     assert register.register("sentiment") is None
     registered("two", GOOD)
@@ -377,14 +370,7 @@ def test_a_lost_registry_is_filled_again(project: Path) -> None:
     registered("one", GOOD)
     Path(".beauty/mlflow.db").unlink()
     code = "from tasks.registry.register import register; print(register('sentiment')['version'])"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "1\n"
+    assert printed_by(code) == "1\n"
 
 
 def test_worse_than_the_champion_becomes_challenger_and_keeps_its_verdict(project: Path) -> None:
@@ -485,15 +471,20 @@ def test_two_registrations_at_once_cannot_both_win(project: Path) -> None:
 
 
 def test_rollback_goes_back_step_by_step(project: Path) -> None:
-    with pytest.raises(ValueError, match="no champion"):
+    with pytest.raises(ValueError, match="no champion.*`beauty retrain sentiment` makes the first"):
         registry.rollback("sentiment")
-    for name in ("one", "two", "three"):
+    registered("one", GOOD)
+    alone = "no champion before version 1 .*only version; `beauty retrain sentiment` makes another"
+    with pytest.raises(ValueError, match=alone):
+        registry.rollback("sentiment")
+    for name in ("two", "three"):
         registered(name, GOOD)
     assert registry.rollback("sentiment")["version"] == 2 and champion() == 2
     assert registered("four", GOOD)["version"] == 4
     assert registry.rollback("sentiment")["version"] == 2, "not 3, which was taken back"
     assert registry.rollback("sentiment")["version"] == 1
-    with pytest.raises(ValueError, match="no champion before version 1"):
+    others = "no champion before version 1 .*`beauty rollback sentiment --to VERSION` .*: 4, 3, 2$"
+    with pytest.raises(ValueError, match=others):
         registry.rollback("sentiment")
     assert registered("five", GOOD | {"macro_f1": 0.75})["aliases"] == ["challenger"]
     assert registry.rollback("sentiment", to=5)["aliases"] == ["champion"]
@@ -502,6 +493,30 @@ def test_rollback_goes_back_step_by_step(project: Path) -> None:
         with pytest.raises(ValueError, match=message):
             registry.rollback("sentiment", to=wrong)
     assert champion() == 3
+
+
+def test_rollback_without_a_champion_names_what_to_do(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line of the command, and the versions stay as they are."""
+
+    def told() -> str:
+        monkeypatch.setattr(sys, "argv", ["beauty", "rollback", "sentiment"])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        assert end.value.code == 1
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.startswith("error: sentiment: there is no champion")
+        assert said.err.count("\n") == 1
+        return said.err
+
+    assert "`beauty retrain sentiment` makes the first" in told()
+    assert registered("one", GOOD | {"macro_f1": 0.1})["aliases"] == ["challenger"]
+    said = told()
+    assert "`beauty models sentiment` lists the versions" in said
+    assert "`beauty rollback sentiment --to VERSION` makes one champion" in said
+    assert [version["aliases"] for version in registry.versions("sentiment")] == [["challenger"]]
 
 
 def test_damaged_files_are_not_served(project: Path) -> None:

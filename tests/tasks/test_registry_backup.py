@@ -7,10 +7,7 @@ whole.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
@@ -19,11 +16,11 @@ from typing import Any
 
 import pytest
 import registered
+from command import beauty
 
 from tasks.registry import connection, registry, runs
 from tasks.registry.backup import backup, restore
 
-ROOT = Path(__file__).parents[2]
 TEXT = "lovely cream, smells nice"
 
 
@@ -31,31 +28,14 @@ def silent(line: str) -> None:
     pass
 
 
-def beauty(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in the checkout ``folder``."""
-    environment = {
-        name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
-        cwd=folder,
-        env={**environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a checkout with a champion of sentiment, and its backup beside it."""
     folder = tmp_path_factory.mktemp("origin")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with registered.checkout(folder):
         registered.project()
         registered.register_model("sentiment", registered.small_sentiment)
-    done = beauty(folder, "registry", "backup", "saved.zip")
-    assert done.returncode == 0, done.stderr
+    done = beauty("registry", "backup", "saved.zip", folder=folder)
     assert "versions: 1 of sentiment" in done.stdout and "NOT" not in done.stdout
     return folder
 
@@ -75,19 +55,18 @@ def test_the_champion_answers_the_same_in_an_empty_checkout(
     origin: Path, empty: Path, tmp_path: Path
 ) -> None:
     saved = origin / "saved.zip"
+    question = ("predict", "sentiment", "--text", TEXT, "--json")
     assert saved.stat().st_mode & 0o077 == 0
     (empty / "copy.zip").write_bytes(saved.read_bytes())
     hidden = origin.rename(origin.with_name("gone"))  # so that nothing is read from there
     try:
-        done = beauty(empty, "registry", "restore", "copy.zip", "--json")
-        assert done.returncode == 0, done.stderr
+        done = beauty("registry", "restore", "copy.zip", "--json")
         told = json.loads(done.stdout)
         assert told == {"versions": {"sentiment": 1}, "damaged": [], "aside": None}
-        answered = beauty(empty, "predict", "sentiment", "--text", TEXT, "--json")
-        assert answered.returncode == 0, answered.stderr
+        answered = beauty(*question)
     finally:
         hidden.rename(origin)
-    expected = beauty(origin, "predict", "sentiment", "--text", TEXT, "--json")
+    expected = beauty(*question, folder=origin)
     assert json.loads(answered.stdout) == json.loads(expected.stdout)
     [version] = registry.versions("sentiment")
     assert version["aliases"] == ["champion"] and version["gate"]["passed"] is True
@@ -114,11 +93,10 @@ def test_what_is_registered_after_a_restore_lies_in_the_new_checkout(
 def test_a_registry_with_versions_is_replaced_only_by_force_and_then_kept(
     origin: Path, empty: Path
 ) -> None:
-    registered_here = beauty(empty, "models")  # makes the database; nothing is in it
-    assert registered_here.returncode == 0
+    beauty("models")  # makes the database; nothing is in it
     assert restore(origin / "saved.zip", False, silent)["versions"] == {"sentiment": 1}
-    refused = beauty(empty, "registry", "restore", str(origin / "saved.zip"))
-    assert refused.returncode == 1 and "--force moves it aside" in refused.stderr
+    refused = beauty("registry", "restore", str(origin / "saved.zip"), code=1)
+    assert "--force moves it aside" in refused.stderr
     with closing(sqlite3.connect(".beauty/mlflow.db")) as database:
         database.execute("UPDATE model_versions SET description = 'of this checkout'")
         database.commit()
@@ -152,12 +130,11 @@ def test_a_moved_checkout_is_not_saved_but_its_backup_opens_there(
     restore(origin / "saved.zip", False, silent)
     moved = empty.with_name("moved")
     empty.rename(moved)
-    refused = beauty(moved, "registry", "backup", "moved.zip")
-    assert refused.returncode == 1 and f"which is not in {moved}" in refused.stderr
-    done = beauty(moved, "registry", "restore", str(origin / "saved.zip"), "--force")
-    assert done.returncode == 0 and "restored versions: 1 of sentiment" in done.stdout
-    saved = beauty(moved, "registry", "backup", "moved.zip")
-    assert saved.returncode == 0, saved.stderr
+    refused = beauty("registry", "backup", "moved.zip", folder=moved, code=1)
+    assert f"which is not in {moved}" in refused.stderr
+    done = beauty("registry", "restore", str(origin / "saved.zip"), "--force", folder=moved)
+    assert "restored versions: 1 of sentiment" in done.stdout
+    beauty("registry", "backup", "moved.zip", folder=moved)
     moved.rename(empty)
 
 
@@ -165,7 +142,7 @@ def test_damaged_versions_are_told(origin: Path, empty: Path) -> None:
     restore(origin / "saved.zip", False, silent)
     [weights] = Path(".beauty/mlartifacts").rglob("head.safetensors")
     weights.write_bytes(b"tampered")
-    done = beauty(empty, "registry", "backup", "damaged.zip")
+    done = beauty("registry", "backup", "damaged.zip")
     assert "NOT as they were registered: sentiment 1" in done.stdout
     assert restore(empty / "damaged.zip", True, silent)["damaged"] == ["sentiment 1"]
 

@@ -148,31 +148,46 @@ class CausalModel(nn.Module):
         return logits
 
 
-def causal(checkpoint: Checkpoint) -> Loop[Any]:
-    """A causal language model on packed sequences, with validation and early stopping."""
-    torch.manual_seed(0)
-    model = CausalModel()
-    optimization = optimization_of(model, EPOCHS * STEPS, rate=0.05)
+def token_loop(
+    title: str,
+    model: nn.Module,
+    rate: float,
+    loss_of: Callable[[torch.Tensor], torch.Tensor],
+    checkpoint: Checkpoint,
+) -> Loop[Any]:
+    """The loop of a ``model`` that learns from `TOKENS`, with validation and early stopping.
+
+    ``loss_of`` takes tokens [n, length].
+    """
+    optimization = optimization_of(model, EPOCHS * STEPS, rate)
     stopping = EarlyStopping(optimization.weights, patience=2)
 
-    def next_token_loss(tokens: torch.Tensor) -> torch.Tensor:
-        return cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
-
     def step(batch: Any, number: int) -> float:
-        loss = next_token_loss(TOKENS[batch])
+        model.train()
+        loss = loss_of(TOKENS[batch])
         loss.backward()
         optimization.step(loss.item())
         return loss.item()
 
+    @torch.no_grad()
     def validate() -> Validation:
-        with torch.no_grad():
-            loss = next_token_loss(TOKENS).item()
+        model.eval()
+        loss = loss_of(TOKENS).item()
         return Validation({"validation_loss": loss}, -loss)
 
     stateful = {"optimization": optimization}
-    return toy_loop(
-        "causal", TOKENS, step, stateful, checkpoint, validate=validate, stopping=stopping
-    )
+    return toy_loop(title, TOKENS, step, stateful, checkpoint, validate=validate, stopping=stopping)
+
+
+def causal(checkpoint: Checkpoint) -> Loop[Any]:
+    """A causal language model on packed sequences."""
+    torch.manual_seed(0)
+    model = CausalModel()
+
+    def next_token_loss(tokens: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+
+    return token_loop("causal", model, 0.05, next_token_loss, checkpoint)
 
 
 def diffusion(checkpoint: Checkpoint) -> Loop[Any]:
@@ -221,36 +236,12 @@ def sequence_to_sequence(checkpoint: Checkpoint) -> Loop[Any]:
     """An encoder and a decoder that learn, by teacher forcing, to say a sequence backwards."""
     torch.manual_seed(0)
     model = EncoderDecoder()
-    optimization = optimization_of(model, EPOCHS * STEPS, rate=0.02)
-    stopping = EarlyStopping(optimization.weights, patience=2)
 
     def teacher_forced_loss(source: torch.Tensor) -> torch.Tensor:
         target = source.flip(1)
         return cross_entropy(model(source, target).flatten(0, 1), target.flatten())
 
-    def step(batch: Any, number: int) -> float:
-        model.train()
-        loss = teacher_forced_loss(TOKENS[batch])
-        loss.backward()
-        optimization.step(loss.item())
-        return loss.item()
-
-    @torch.no_grad()
-    def validate() -> Validation:
-        model.eval()
-        loss = teacher_forced_loss(TOKENS).item()
-        return Validation({"validation_loss": loss}, -loss)
-
-    stateful = {"optimization": optimization}
-    return toy_loop(
-        "sequence to sequence",
-        TOKENS,
-        step,
-        stateful,
-        checkpoint,
-        validate=validate,
-        stopping=stopping,
-    )
+    return token_loop("sequence to sequence", model, 0.02, teacher_forced_loss, checkpoint)
 
 
 TRAININGS = {

@@ -8,60 +8,39 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from toys import train_tryon, tryon_params
 from transformers import AutoModel, AutoTokenizer
 
-from beauty_models import params
 from beauty_models.backbones import vision
 from beauty_models.intake.shards import Pictures
 from beauty_models.retrieval import index
 from beauty_models.training.checkpoint import Checkpoint
-from beauty_models.tryon import Params, evaluate, starter
+from beauty_models.tryon import evaluate, starter
 from beauty_models.tryon.attribution import explain
-from beauty_models.tryon.data import ingest
 from beauty_models.tryon.finetune import Split, Trainer, _best_fusion, finetune
 from beauty_models.tryon.fusion import FUSIONS, TokenFeatures
 from beauty_models.tryon.model import MIXTURES, FusionClassifier, load, save
 from beauty_models.tryon.predict import predict
-from beauty_models.tryon.pretrain import hide, pretrain
+from beauty_models.tryon.pretrain import hide
 from beauty_models.tryon.towers import Inputs, full_precision_above
-
-ROOT = Path(__file__).parents[2]
-
-
-def toy_params(**changes: Any) -> Params:
-    block = params.merge(
-        params.read(ROOT / "params.yaml")["tryon"], params.read(ROOT / "profiles/toy.yaml")["tryon"]
-    )
-    found: Params = params.check("tryon", params.merge(block, changes))
-    return found
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Hold the toy data and a model trained on it for a few epochs."""
-    folder, settings = (
-        tmp_path_factory.mktemp("tryon"),
-        toy_params(
-            pretrain={"epochs": 0, "masked_language_model": {"epochs": 0}}, finetune={"epochs": 5}
-        ),
+    folder = tmp_path_factory.mktemp("tryon")
+    settings = tryon_params(
+        pretrain={"epochs": 0, "masked_language_model": {"epochs": 0}}, finetune={"epochs": 5}
     )
     starter.toy(raw=folder / "raw")
     torch.manual_seed(7)
-    ingest(raw=folder / "raw", data=folder / "data", params=settings.ingest)
-    pretrain(data=folder / "data", pretrained=folder / "pretrained", params=settings.pretrain)
-    finetune(
-        data=folder / "data",
-        pretrained=folder / "pretrained",
-        model=folder / "model",
-        params=settings.finetune,
-    )
+    train_tryon(folder, settings, folder / "raw")
     return folder
 
 
@@ -180,7 +159,7 @@ def test_recommended_garments_are_scored_by_their_labels(
         test["text"].tolist(), test["image"].tolist(), Pictures(place / "data", "test"), ""
     ).features
     found = evaluate.garment_metrics(
-        test, features, place / "model", classifier.config.heads, toy_params().evaluate
+        test, features, place / "model", classifier.config.heads, tryon_params().evaluate
     )
     gallery, vectors = (
         pd.read_parquet(place / "model/gallery.parquet"),
@@ -204,7 +183,7 @@ def test_recommended_garments_are_scored_by_their_labels(
             features,
             place / "model",
             classifier.config.heads,
-            toy_params().evaluate,
+            tryon_params().evaluate,
         )
         == {}
     )
@@ -280,26 +259,18 @@ def test_photos_alone_make_a_model_without_words(place: Path, tmp_path: Path) ->
             target = raw / row[5] / f"{i}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((place / "raw" / row.photo).read_bytes())
-    settings = toy_params(
+    settings = tryon_params(
         ingest={"catalogue": "", "split": {"train": 0.6, "validation": 0.2, "test": 0.2}},
         pretrain={"epochs": 0},
         finetune={"epochs": 1, "head_epochs": 1},
         evaluate={"examples": 1},
     )
-    ingest(raw=raw, data=tmp_path / "data", params=settings.ingest)
-    pretrain(data=tmp_path / "data", pretrained=tmp_path / "pretrained", params=settings.pretrain)
-    finetune(
-        data=tmp_path / "data",
-        pretrained=tmp_path / "pretrained",
-        model=tmp_path / "model",
-        params=settings.finetune,
-    )
-    assert not (tmp_path / "model/text").exists() and load(tmp_path / "model").branches == [
-        "image_only"
-    ]
+    model = train_tryon(tmp_path, settings, raw)
+    assert not (model / "text").exists()
+    assert load(model).branches == ["image_only"]
     figures = evaluate.evaluate(
         data=tmp_path / "data",
-        model=tmp_path / "model",
+        model=model,
         report=tmp_path / "report",
         params=settings.evaluate,
     )
@@ -310,7 +281,7 @@ def test_photos_alone_make_a_model_without_words(place: Path, tmp_path: Path) ->
     )
     assert figures["tfidf_logreg/not_applicable"] == figures["frozen_logreg/not_applicable"] == 1
     with pytest.raises(ValueError, match="learned from image only"):
-        predict(model=tmp_path / "model", arguments=["--text", "a hat"])
+        predict(model=model, arguments=["--text", "a hat"])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -430,7 +401,7 @@ def test_the_last_epoch_is_kept_unless_an_earlier_one_is_surely_better(
         Pictures(place / "data", "validation"),
     )
     trainer = Trainer(
-        classifier, part, part, toy_params().finetune, Checkpoint(tmp_path / "model", "any", 1.0)
+        classifier, part, part, tryon_params().finetune, Checkpoint(tmp_path / "model", "any", 1.0)
     )
     good = trainer.ema.copy()
     trainer.loop.record(0.0)
@@ -462,5 +433,5 @@ def test_a_view_that_the_image_network_cannot_take_is_told(place: Path, tmp_path
             data=place / "data",
             pretrained=place / "pretrained",
             model=tmp_path / "model",
-            params=toy_params(finetune={"view_size": 48}).finetune,
+            params=tryon_params(finetune={"view_size": 48}).finetune,
         )

@@ -12,6 +12,7 @@ looking the answer up.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import normalize
 
-from beauty_models.recommend.report.catalog import Catalog, Rows
+from beauty_models.intake.shards import Pictures
+from beauty_models.progress import bar
+from beauty_models.recommend.report.catalog import Catalog, Photos, Rows
 from beauty_models.recommend.report.ranking import (
     Matrix,
     Scores,
@@ -32,6 +35,7 @@ from beauty_models.recommend.report.ranking import (
     similarity,
 )
 from beauty_models.recommend.report.tasks import image_text, text_image
+from beauty_models.retrieval.features import color_histogram, hog
 
 Method = dict[str, tuple[Matrix, Matrix]]
 """Kind of task → what asks and what is found, a row each."""
@@ -45,6 +49,8 @@ SVD_WIDTH = 512  # dimensions of the reduced TF-IDF space
 MAX_PAIRS = 100_000  # training pairs of caption and photo
 MAX_NGRAMS = 100_000  # kept
 ROWS_AT_ONCE = 1000  # whose neighbours are looked for
+FEATURES = {"colour_histogram": color_histogram, "hog": hog}
+"""Baseline → its feature of a photo, which ridge regression ties to texts."""
 
 
 class TfidfTexts(NamedTuple):
@@ -64,7 +70,10 @@ def answers(method: Method, task: Task) -> Scores | None:
 
 
 def random_order(task: Task, seed: int) -> Scores:
-    """Return random scores, drawn anew for each query."""
+    """Return random scores, drawn anew for each query.
+
+    No method can be worse than this, and a broken one looks like it.
+    """
 
     def query_scores(query: int) -> NDArray[Any]:
         return np.random.default_rng((seed, query)).random(len(task.gallery))
@@ -75,12 +84,42 @@ def random_order(task: Task, seed: int) -> Scores:
     return scores
 
 
-def popularity(task: Task) -> Scores:
-    """Return, for every shopper, how many shoppers had each product before their last one."""
+def popularity(task: Task, seed: int) -> Scores | None:
+    """Return, for every shopper, how many shoppers had each product before their last one.
+
+    How often others bought a thing is known of histories only.
+    """
+    if task.name != "history":
+        return None
     # bought at all, not how lately: the weights of a history fall with age
     buyers = np.asarray((task.queries > 0).sum(0))
     counts = buyers.ravel().astype(float)
     return lambda start, stop: np.tile(counts, (stop - start, 1))
+
+
+ORDERS: dict[str, Callable[[Task, int], Scores | None]] = {
+    "popularity": popularity,
+    "random": random_order,
+}
+"""Baseline that looks at the task alone → its scores, None where it has nothing to say."""
+
+
+def task_scores(
+    task: Task,
+    methods: dict[str, Method],
+    seed: int,
+) -> dict[str, Scores]:
+    """Return what each of ``methods`` and of `ORDERS` that can do the task answers."""
+    scores = {}
+    for name, method in methods.items():
+        answer = answers(method, task)
+        if answer is not None:
+            scores[name] = answer
+    for name, order in ORDERS.items():
+        answer = order(task, seed)
+        if answer is not None:
+            scores[name] = answer
+    return scores
 
 
 def tfidf(catalog: Catalog, seed: int) -> TfidfTexts:
@@ -316,3 +355,43 @@ def by_neighbors(learner: Learner, clean: NDArray[Any]) -> tuple[Method, str]:
     method = tuned.method | {"search": (words.full, captions_full), "listing": (products, products)}
     note = f"{tuned.to_image:g} captions from text to picture, {tuned.to_text:g} pictures back"
     return method, note
+
+
+def _photo_features(
+    name: str,
+    pictures: Pictures,
+    keys: Sequence[str],
+) -> NDArray[np.float32]:
+    """Return the features [keys, width] that the baseline ``name`` takes of pictures."""
+    # one by one: these features are of a picture, not of a batch
+    features = []
+    with bar(f"evaluate: {name}", len(keys)) as progress:
+        for key in keys:
+            features.append(FEATURES[name](pictures.image(key)))
+            progress.advance()
+    return np.stack(features)
+
+
+def baselines(
+    untuned: Method,
+    catalog: Catalog,
+    photos: Photos,
+    seed: int,
+) -> tuple[dict[str, Method], list[str]]:
+    """Return the baselines that learn or compare, and a sentence on what each of them chose.
+
+    ``untuned`` is how the base answers, which was never trained here.
+    """
+    learner = Learner(catalog, seed)
+    methods = {"untuned": untuned}
+    # the untuned tower's features of photos, which its method holds for photo → photo
+    distorted, clean = untuned["image_image"]
+    methods["ridge"], note = by_regression(learner, clean, distorted)
+    notes = [f"Ridge on frozen features: {note}."]
+    methods["tfidf"], note = by_neighbors(learner, clean)
+    notes.append(f"TF-IDF neighbours: {note}.")
+    for name in FEATURES:
+        features = photos.features(partial(_photo_features, name))
+        methods[name], note = by_regression(learner, *features)
+        notes.append(f"Ridge on {name.replace('_', ' ')}: {note}.")
+    return methods, notes

@@ -67,7 +67,8 @@ def regression(
 ) -> tuple[HeadProbabilities, str]:
     """Return what logistic regression predicts for every head, and its setting for the first.
 
-    ``features`` are those of each split; a head learns from the rows that have its label.
+    ``features`` are those of each split, [rows of its frame, width]; a head learns from the rows
+    that have its label.
     """
     probabilities = {}
     notes = []
@@ -91,7 +92,6 @@ def hog_logreg(
     frames: dict[str, pd.DataFrame], pictures: Pictures, heads: Sequence[Head]
 ) -> tuple[HeadProbabilities, str]:
     """Return the predictions from gradients and colours; an example without a picture has zeros."""
-
     by_key: dict[str, NDArray[np.float32]] = {}
     for split in PARTS:
         for key in frames[split]["image"]:
@@ -119,7 +119,7 @@ def frozen_logreg(
     frames: dict[str, pd.DataFrame], pictures: Pictures, classifier: FusionClassifier
 ) -> tuple[HeadProbabilities, str]:
     """Return the predictions from what the backbones made of text and picture before training."""
-    # Loaded again, for the classifier's own networks have learned the task.
+    # Loaded again, as they came: the classifier's own networks have learned the task.
     cards = classifier.cards
     text = text_backbones.load(cards["text"]["base"]) if "text" in cards else None
     network = vision.load(cards["image"]["base"]) if "image" in cards else None
