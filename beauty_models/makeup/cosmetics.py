@@ -56,7 +56,7 @@ CHEEK_LENGTH = 0.24  # half axes of the blush
 CHEEK_HEIGHT = 0.13
 SHADOW_REACH = 0.19  # from the eye to where a shadow ends
 
-BLUSH_COVERAGE = 0.5
+BLUSH_COVERAGE = 0.44
 SHADOW_COVERAGE = 0.75
 FOUNDATION_COVERAGE = 0.55
 # A foundation of any shade is worn by any skin: this much lighter or darker it makes it, at most.
@@ -364,7 +364,7 @@ def _cheeks(shape: tuple[int, int], face: Geometry, points: NDArray[np.float32] 
         if points is not None:
             cheek = points[CHEEKS[side]].astype(np.float64)
             temple = points[TEMPLES[side]].astype(np.float64)
-            center = cheek + 0.22 * (temple - cheek)
+            center = cheek + 0.12 * (temple - cheek)
             # In a turned face the far cheek is narrow.
             room = abs(float((temple - cheek) @ outward))
         else:
@@ -403,12 +403,12 @@ def _fading(eye: NDArray[np.bool_], center: NDArray[np.float64], face: Geometry)
     reach = SHADOW_REACH * face.width
     rows, columns = np.indices(eye.shape, np.float32)
     x, y = columns - np.float32(center[0]), rows - np.float32(center[1])
-    distance = np.hypot(x, y)
+    distance: Plane = np.asarray(np.hypot(x, y), np.float32)
     if eye.any():
         outside = (~eye).astype(np.uint8)
         distance = np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)
     fade = 1 - smoothstep(distance, 0.15 * reach, reach)
-    below = x * np.float32(face.down[0]) + y * np.float32(face.down[1])
+    below = np.asarray(x * face.down[0] + y * face.down[1], np.float32)
     # Under the eye it is a hint close to the lashes.
     hint = np.float32(0.35) * (1 - smoothstep(distance, 0.05 * reach, 0.35 * reach))
     under = smoothstep(below, -0.01 * face.width, 0.035 * face.width)

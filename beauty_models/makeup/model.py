@@ -38,7 +38,9 @@ LEAST_PIXELS = 4  # a part that is smaller is not there: hidden by hair, or the 
 # How far colors are moved to the reference's own when it serves. The last hundredths cost a face
 # more of its likeness than they bring: on 30 pairs of photos identity_distance was 0.0514 for 1,
 # 0.0498 for 0.98 and 0.0465 for 0.94; lips_distance 0.36, 0.51 and 0.95, where 2 is hardly seen.
-STRENGTH = 0.98
+STRENGTH = 0.99
+LEAST_DEVIATION = 0.5  # of L, a or b: a flat part has no pattern to strengthen
+GAINS = (0.5, 2.0)  # by which differences within a part are weakened or strengthened at most
 LAB_UNIT = 50.0  # divides L, a and b, so that networks see numbers about 1
 ROWS = 32  # faces at a time where nothing is learned
 
@@ -211,6 +213,15 @@ class StyleEncoder(nn.Module):
         return codes
 
 
+def _spread(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Return ``values`` [n, parts, c] at every pixel of their parts, [n, c, side, side].
+
+    Elsewhere it is 0. ``masks`` are float [n, parts, side, side].
+    """
+    # Not as a matrix product, which autocast would round to bfloat16: L would be off by a quarter.
+    return (values[..., None, None] * masks[:, :, None]).sum(1)
+
+
 class Attention(nn.Module):
     """Where each place of a bare face finds its style: among places of the same part.
 
@@ -337,20 +348,29 @@ class TransferGenerator(nn.Module):
         inside = masks.float()
         tone = torch.cat([colors.mean, colors.deviation], -1) / LAB_UNIT
         codes = torch.cat([look.codes, tone], -1)
-        drawn = self._draw(bare, inside, codes, look)
-        # The means of the parts differ by this much: nothing that had to be learned.
-        shift = (look.colors.mean - colors.mean) * both[..., None]
         in_lab = lab.from_pictures(bare)
-        # Not as a matrix product, which autocast would round to bfloat16.
-        means = (shift[..., None, None] * inside[:, :, None]).sum(1)
-        made_up = lab.to_pictures(in_lab + means + LAB_UNIT * drawn.float())
+        # How each pixel differs from its part's mean, in the part's deviations.
+        mean = _spread(colors.mean, inside)
+        standard = (in_lab - mean) / _spread(colors.deviation, inside).clamp(min=LEAST_DEVIATION)
+        standard = standard.clamp(-3, 3) * inside.sum(1, keepdim=True)
+        drawn = self._draw(bare, standard, inside, codes, look)
+        # Means and deviations of the parts differ by this much: nothing that had to be learned.
+        ratio = look.colors.deviation / colors.deviation.clamp(min=LEAST_DEVIATION)
+        gain = _spread(ratio.clamp(*GAINS), inside)
+        moved = gain * (in_lab - mean) + _spread(look.colors.mean, inside)
+        made_up = lab.to_pictures(moved + LAB_UNIT * drawn.float())
         # Without soft edges: whoever puts the change on a photo makes them, at its resolution.
         return (made_up - bare) * inside.sum(1, keepdim=True)
 
     def _draw(
-        self, bare: torch.Tensor, masks: torch.Tensor, codes: torch.Tensor, look: Look
+        self,
+        bare: torch.Tensor,
+        standard: torch.Tensor,
+        masks: torch.Tensor,
+        codes: torch.Tensor,
+        look: Look,
     ) -> torch.Tensor:
-        """Return the change beyond that of the means, L, a and b by `LAB_UNIT`."""
+        """Return the change beyond that of means and deviations: L, a and b by `LAB_UNIT`."""
         maps = encode(self.autoencoder, bare)
         attended = None
         if self.attention is not None and look.places is not None:
@@ -362,7 +382,7 @@ class TransferGenerator(nn.Module):
             if isinstance(layer, RESIDUAL_BLOCK):
                 values = self._modulate(values, number, codes, masks, attended)
                 number += 1
-        values = self.refine(torch.cat([values, bare], 1)).relu()
+        values = self.refine(torch.cat([values, standard], 1)).relu()
         values = self._modulate(values, number, codes, masks, attended)
         change: torch.Tensor = self.change(values.relu())
         return change

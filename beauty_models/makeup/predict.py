@@ -30,7 +30,7 @@ from beauty_models.makeup.shades import (
 
 if TYPE_CHECKING:
     from beauty_models.makeup.landmarks import Face
-    from beauty_models.makeup.model import Transfer, continued
+    from beauty_models.makeup.model import Transfer
 
 STRENGTH = 0.8
 MATCHES = 5  # shades that are named for a photo's lips
@@ -201,6 +201,7 @@ def transfer_look(
         ValueError: the reference cannot be read or has no face.
     """
     from beauty_models.makeup import alignment
+    from beauty_models.makeup.model import continued  # torch, which shades do not need
 
     try:
         model_photo = read_photo(reference)

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 from skimage.data import astronaut, coffee
 
+from beauty_models.makeup import model as network
 from beauty_models.makeup import photos, safety, watermark
 from beauty_models.makeup.predict import GENERATED, generated_png, predict
 from beauty_models.makeup.serving import ANSWERS, COLUMNS, Served
@@ -284,6 +286,34 @@ def test_refused_photo_says_so(photo: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_wrong_options_are_told(photo: Path, options: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ask("--face", photo, *options)
+
+
+def test_look_of_a_reference_and_a_shade_over_it(photo: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    # Not trained, and so that it changes something: what is tested is the way there and back.
+    transfer = network.TransferGenerator(
+        network.Config(32, 8, "regions"), network.build_autoencoder(8, 4, 1, 2)
+    )
+    torch.nn.init.normal_(transfer.change.weight, std=0.3)
+    folder = tmp_path / "transfer"
+    folder.mkdir()
+    network.save(transfer, folder)
+    worn = tmp_path / "look.png"
+    Image.fromarray(np.roll(portrait(), 1, axis=-1)).save(worn)
+    asked = ["--face", str(photo), "--reference", str(worn), "--save", str(tmp_path)]
+    [answer] = predict(model=folder, arguments=[*asked, "--lipstick", "plum"])
+    assert list(answer["parts"]) == ["lips", "skin", "eyes", "lipstick"]
+    assert answer["parts"]["lipstick"]["name"] == "plum"
+    changed = (read(answer["picture"]) != portrait()).any(-1)
+    assert changed.sum() > 1000
+    x0, y0, x1, y1 = (int(edge) for edge in answer["face"])
+    rows, columns = np.nonzero(changed)
+    assert y0 - 30 < rows.min() and rows.max() < y1 + 30
+    assert x0 - 30 < columns.min() and columns.max() < x1 + 30
+    nobody = tmp_path / "coffee.png"
+    Image.fromarray(coffee()).save(nobody)
+    with pytest.raises(ValueError, match="reference: no face was found"):
+        predict(model=folder, arguments=["--face", str(photo), "--reference", str(nobody)])
 
 
 def test_table_of_wishes_keeps_every_row(photo: Path, tmp_path: Path) -> None:
