@@ -118,8 +118,8 @@ def _lay_mouth(
     """Draw lips with their lines, and teeth and tongue between them."""
     grid = layers.grid
     random = np.random.default_rng(person.texture + 9)
-    lines = random.standard_normal((2, 60)).astype(np.float32)
-    lines = cv2.resize(lines, (grid.side, grid.side), interpolation=cv2.INTER_CUBIC)
+    drawn = random.standard_normal((2, 60)).astype(np.float32)
+    lines: Array = cv2.resize(drawn, (grid.side, grid.side), interpolation=cv2.INTER_CUBIC)
     albedo = linear(person.lip_color) * (1 + 0.05 * lines * (1 - 0.6 * look.lips))
     albedo = mixed(albedo, linear(look.lipstick), np.full_like(grid.x, look.lips))
     rim = 1 - smoothstep(0.4, 0.95, grid.blur(mouth.lips, 0.02))
