@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 from beauty_models.files import new_file
 from beauty_models.intake import images
 from beauty_models.makeup import compose, cosmetics, photos, safety, watermark
-from beauty_models.makeup.cosmetics import FINISHES, PARTS, Look, MadeUp
+from beauty_models.makeup.cosmetics import PARTS, Look, MadeUp
 from beauty_models.makeup.photos import Photo
 from beauty_models.makeup.regions import MADE_UP, Region
+from beauty_models.makeup.serving import parser
 from beauty_models.makeup.shades import (
     Near,
     Shade,
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from beauty_models.makeup.landmarks import Face
     from beauty_models.makeup.model import Transfer
 
-STRENGTH = 0.8
-MATCHES = 5  # shades that are named for a photo's lips
 STRIP_HEIGHT = 720  # pixels, at most
 
 LEAST_FACE = 40  # pixels across; on less a shade is a blot
@@ -425,30 +423,6 @@ def check(file: Path) -> dict[str, Any]:
         "place": None if reading.box is None else list(reading.box),
         "note": photos.source_type_of(content),
     }
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the options of ``beauty predict makeup``."""
-    options = argparse.ArgumentParser(
-        prog="beauty predict makeup", description="Put a shade or a look on a face."
-    )
-    ask = options.add_argument_group("one of them")
-    ask.add_argument("--face", help="the photo that make-up is put on")
-    ask.add_argument("--match", help="a photo: name the shades nearest to its lips")
-    ask.add_argument("--check", type=Path, help="a picture: tell whether it bears the watermark")
-    for part in PARTS:
-        options.add_argument(f"--{part}", help="#RRGGBB, r,g,b, or a shade's name")
-    options.add_argument("--finish", default="satin", choices=list(FINISHES))
-    options.add_argument("--strength", type=float, default=STRENGTH, help="0 to 1")
-    options.add_argument("--reference", default="", help="a photo whose look is put on")
-    options.add_argument("--shades", type=Path, help="a table of shades: CSV, TSV, JSON, Parquet")
-    options.add_argument("--which", type=int, default=0, help="number of the face, 1 the largest")
-    options.add_argument("--top", type=int, default=MATCHES, help="shades that --match names")
-    options.add_argument("--save", type=Path, help="a folder for the picture and the strip")
-    options.add_argument(
-        "--format", default="png", choices=["png", "same"], help="same: JPEG where it was one"
-    )
-    return options
 
 
 def look_of(values: dict[str, Any], table: ShadeTable | None) -> Look:

@@ -6,6 +6,7 @@ this module's name in the version's MLmodel file, and the weights are safetensor
 
 from __future__ import annotations
 
+import argparse
 import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,10 @@ COLUMNS = {
 PICTURES = ("face", "reference")  # columns of pictures: a path, or a data: address
 ANSWERS = ("picture", "strip", "parts", "number", "faces", "watermark", "notes")
 
+# The names of `cosmetics`, which needs OpenCV.
+COSMETICS = ("foundation", "blush", "eyeshadow", "lipstick")
+FINISHES = ("matte", "satin", "gloss")
+
 # What `predict` takes besides the frame, with its value when not given; a row's cell comes first.
 PARAMS: dict[str, int | float | str] = {
     "lipstick": "",
@@ -47,6 +52,37 @@ PARAMS: dict[str, int | float | str] = {
     "shades": "",  # a table of shades
     "save": "",  # the folder that pictures go to; without it they are answered as data: addresses
 }
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the arguments of ``predict``; here, where ``--help`` need not wait for torch."""
+    arguments = argparse.ArgumentParser(
+        prog="beauty predict makeup", description="Put a shade or a look on a face."
+    )
+    ask = arguments.add_argument_group("one of them")
+    ask.add_argument("--face", help="the photo that make-up is put on")
+    ask.add_argument("--match", help="a photo: name the shades nearest to its lips")
+    ask.add_argument("--check", type=Path, help="a picture: tell whether it bears the watermark")
+    for cosmetic in COSMETICS:
+        arguments.add_argument(f"--{cosmetic}", help="#RRGGBB, r,g,b, or a shade's name")
+    arguments.add_argument(
+        "--finish", default="satin", choices=FINISHES, help="of the lipstick (satin)"
+    )
+    arguments.add_argument("--strength", type=float, default=0.8, help="0 to 1 (0.8)")
+    arguments.add_argument("--reference", default="", help="a photo whose look is put on")
+    arguments.add_argument("--shades", type=Path, help="a table of shades: CSV, TSV, JSON, Parquet")
+    arguments.add_argument(
+        "--which", type=int, default=0, help="number of the face, 1 is the largest one"
+    )
+    arguments.add_argument("--top", type=int, default=5, help="shades that --match names (5)")
+    arguments.add_argument("--save", type=Path, help="a folder for the picture and the strip")
+    arguments.add_argument(
+        "--format",
+        default="png",
+        choices=("png", "same"),
+        help="same: JPEG where the photo is one (png)",
+    )
+    return arguments
 
 
 class Served:

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms, ImageDraw
 from skimage.data import astronaut, coffee
 
 from beauty_models.makeup import model as network
-from beauty_models.makeup import photos, safety, watermark
+from beauty_models.makeup import cosmetics, photos, safety, serving, watermark
 from beauty_models.makeup.predict import GENERATED, generated_png, predict
 from beauty_models.makeup.serving import ANSWERS, COLUMNS, Served
 from beauty_models.serving import batch
@@ -354,3 +354,8 @@ def test_folder_of_photos(photo: Path, tmp_path: Path) -> None:
     assert Path(said.loc["a.png", "prediction_picture"]).exists()
     assert "not a picture" in said.loc["b.txt", "prediction_error"]
     assert set(COLUMNS) >= {"face", "reference"}
+
+
+def test_the_command_line_names_what_cosmetics_knows() -> None:
+    assert serving.COSMETICS == cosmetics.PARTS
+    assert set(serving.FINISHES) == set(cosmetics.FINISHES)
