@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 from skimage.data import astronaut, coffee
 
-from beauty_models.makeup import model as network
 from beauty_models.makeup import cosmetics, photos, safety, serving, watermark
+from beauty_models.makeup import model as network
 from beauty_models.makeup.predict import GENERATED, generated_png, predict
 from beauty_models.makeup.serving import ANSWERS, COLUMNS, Served
 from beauty_models.serving import batch
