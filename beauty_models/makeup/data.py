@@ -391,7 +391,7 @@ def _check_eyes(regions: NDArray[np.uint8]) -> None:
 def _kept(
     crop: NDArray[np.uint8], regions: NDArray[np.uint8], digest: str, remarks: Sequence[str]
 ) -> AlignedFace:
-    lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = np.asarray(cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     face = np.isin(regions, (Region.BACKGROUND, Region.HAIR, Region.NECK), invert=True)
     if _color_spread(lab[face]) < LEAST_CHROMA:
         raise RejectedPhotoError("the photo is in shades of grey, or of one color")

@@ -167,7 +167,7 @@ def _level_detections(photo: NDArray[np.uint8], longest: int) -> _Detections:
     scale = longest / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    level = cv2.resize(photo, size, interpolation=interpolation)
+    level = np.asarray(cv2.resize(photo, size, interpolation=interpolation), np.uint8)
     missing = (max(0, DETECTOR_SIDE - size[1]), max(0, DETECTOR_SIDE - size[0]))
     level = np.pad(level, ((0, missing[0]), (0, missing[1]), (0, 0)))
     found = [np.empty((0, 9), np.float32)]

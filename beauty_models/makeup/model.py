@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, cast
 import diffusers
 import torch
 from diffusers.models.autoencoders import vae
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
@@ -546,16 +547,13 @@ def load_autoencoder(folder: Path) -> TinyAutoencoder:
         ValueError: there is none, or its weights are not finite.
     """
     network: TinyAutoencoder = diffusers.AutoencoderTiny
-    logging: Any = diffusers.utils.logging
-    verbosity = logging.get_verbosity()
-    # It warns of `block_out_channels`, a key that diffusers itself writes into the file.
-    logging.set_verbosity_error()
+    # Not by `from_pretrained`, which would look on the hub for a folder that is not there.
     try:
-        autoencoder = network.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+        config = read_json(folder / "config.json")
+        autoencoder = network.from_config(config)
+        autoencoder.load_state_dict(load_file(folder / "diffusion_pytorch_model.safetensors"))
+    except (OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:
         raise ValueError(f"{folder}: not an autoencoder of diffusers: {error}") from error
-    finally:
-        logging.set_verbosity(verbosity)
     for name, value in autoencoder.state_dict().items():
         require_finite(value, f"{folder}: the weights {name}")
     return autoencoder

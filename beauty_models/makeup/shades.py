@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from skimage import color as colorspaces
 
 from beauty_models.intake import tables
+from beauty_models.intake.columns import pick
 from beauty_models.makeup.palette import PALETTE
 from beauty_models.progress import log_line
 
@@ -284,7 +285,7 @@ def _row_color(values: dict[str, str]) -> tuple[int, int, int] | None:
 
 
 def _columns(header: Sequence[str], file: Path) -> dict[str, str]:
-    columns = tables.pick(header, COLUMNS)
+    columns = pick(header, COLUMNS)
     colored = "hex" in columns or "rgb" in columns or {"red", "green", "blue"} <= set(columns)
     named = "name" in columns or any(name in header for name in OTHER_NAMES)
     if colored and named:
@@ -347,7 +348,7 @@ def _json_rows(file: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, str]
             cells.setdefault("brand", above[0])
         if len(above) > 1:
             cells.setdefault("product", above[-1])
-        yield f"shade {number}", cells, tables.pick(list(cells), COLUMNS)
+        yield f"shade {number}", cells, pick(list(cells), COLUMNS)
 
 
 def read_table(file: Path) -> ShadeTable:
