@@ -67,6 +67,7 @@ class Gan(Section):
 class Pretrain(Section):
     """Unsupervised: the autoencoder that the transfer is built on, and the generator of faces."""
 
+    seed: Seed  # of the first weights
     size: Positive  # pixels a side of the faces
     autoencoder: Autoencoder
     gan: Gan

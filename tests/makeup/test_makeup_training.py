@@ -18,6 +18,7 @@ from beauty_models.training.checkpoint import Checkpoint
 
 OPTIMIZER: dict[str, Any] = {"seed": 1, "warmup": 0.1, "weight_decay": 0.01, "precision": "float32"}
 PRETRAIN = Pretrain(
+    seed=1,
     size=32,
     autoencoder={
         **OPTIMIZER,
