@@ -20,11 +20,14 @@ import pytest
 import registered
 from command import beauty, printed_by
 from mini import gone, started, wait_for
+from PIL import Image
 from registered import SHAPE, TEXTS
+from skimage import data
 from toys import train_tryon, tryon_params
 
 from beauty_models import families
 from beauty_models.intake import images, shards, synthetic
+from beauty_models.makeup import model as makeup
 from beauty_models.params import Index
 from beauty_models.recommend import model as recommend
 from beauty_models.tryon import starter as tryon
@@ -94,6 +97,13 @@ def _tryon(model: Path) -> None:
     train_tryon(folder / "toy", settings, folder / "raw").rename(model)
 
 
+def _makeup(model: Path) -> None:
+    autoencoder = makeup.build_autoencoder(8, 4, 1, 2)
+    config = makeup.Config(size=32, style=8, correspondence="regions")
+    model.mkdir(parents=True)
+    makeup.save(makeup.TransferGenerator(config, autoencoder), model)
+
+
 ASKED: dict[str, dict[str, list[Any]]] = {
     "sentiment": {"text": [*TEXTS, "", None]},
     "recommend": {
@@ -104,7 +114,13 @@ ASKED: dict[str, dict[str, list[Any]]] = {
         "text": ["a red dress", "", "a green hoodie", None, ""],
         "image": ["", "photo.jpg", "photo.jpg", None, "missing.jpg"],
     },
+    "makeup": {
+        "face": ["face.png", "photo.jpg", "", "missing.png", "face.png"],
+        "lipstick": ["#B3123F", "#B3123F", "#B3123F", "#B3123F", None],
+        "reference": [None, None, None, None, "face.png"],
+    },
 }
+PICTURES = ("image", "face", "reference")  # columns
 
 # A program that knows nothing of the project but where its registry is.
 CLIENT = """
@@ -112,7 +128,8 @@ import json, sys, warnings
 import mlflow, pandas as pd
 answers = {}
 for family, columns in json.loads(sys.argv[1]).items():
-    frame = pd.DataFrame(columns, index=[f"row {i}" for i in range(len(columns["text"]))])
+    frame = pd.DataFrame(columns)
+    frame.index = [f"row {i}" for i in range(len(frame))]
     served = mlflow.pyfunc.load_model(f"models:/{family}@champion")
     answers[family] = served.predict(frame).to_dict("index")
     if family == "recommend":
@@ -131,20 +148,24 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         registered.register_model("sentiment", registered.small_sentiment)
         registered.register_model("recommend", _recommend)
         registered.register_model("tryon", _tryon)
+        registered.register_model("makeup", _makeup)
     (folder / "photo.jpg").write_bytes(_photos()["HOODIE-green"])
     (folder / "photo.txt").write_text("no picture")
+    # The public-domain portrait of scikit-image; only its face is large enough.
+    face = Image.fromarray(data.astronaut()[:256, 96:352])
+    face.resize((384, 384)).save(folder / "face.png")
     return folder
 
 
 @pytest.fixture(scope="module")
 def answers(project: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Ask the three champions through MLflow, in a process of its own outside the project."""
+    """Ask the champions through MLflow, in a process of its own outside the project."""
     elsewhere = project.parent / f"{project.name}-elsewhere"
     elsewhere.mkdir()
     asked = json.loads(json.dumps(ASKED))
     for columns in asked.values():
-        if "image" in columns:
-            columns["image"] = [f and str(project / f) for f in columns["image"]]
+        for name in set(PICTURES) & set(columns):
+            columns[name] = [f and str(project / f) for f in columns[name]]
     photo = base64.b64encode((project / "photo.jpg").read_bytes()).decode()
     done = subprocess.run(
         [sys.executable, "-c", CLIENT, json.dumps(asked), f"data:image/jpeg;base64,{photo}"],
@@ -218,6 +239,20 @@ def test_tryon_answers_texts_photos_and_both(
         assert set(row["garments"][0]) == set(own["garments"][0])
     assert rows["row 3"] == {"answer": None, "garments": [], "error": "give text or image"}
     assert "cannot be read" in rows["row 4"]["error"] and rows["row 4"]["answer"] is None
+
+
+def test_makeup_answers_shades_and_looks(
+    project: Path, answers: dict[str, dict[str, dict[str, Any]]]
+) -> None:
+    rows, face = answers["makeup"], str(project / "face.png")
+    for row, options in (("row 0", {"lipstick": "#B3123F"}), ("row 4", {"reference": face})):
+        [own] = asked(project, "makeup", face=face, save=str(project / "made"), **options)
+        assert rows[row]["error"] is None and rows[row]["parts"] == own["parts"]
+        # A photo in a column comes back in the answer, the same that the command writes.
+        sent = base64.b64decode(rows[row]["picture"].partition(",")[2])
+        assert sent == Path(own["picture"]).read_bytes()
+    assert "no face" in rows["row 1"]["error"] and "no face" in rows["row 2"]["error"]
+    assert "cannot be read" in rows["row 3"]["error"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -315,9 +350,13 @@ def test_the_lines_of_the_card_run_in_a_notebook(project: Path, family: str) -> 
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        assert {"sentiment": "positive", "recommend": "HOODIE", "tryon": "label"}[
-            family
-        ] in done.stdout.replace("negative", "positive")
+        said = {
+            "sentiment": "positive",
+            "recommend": "HOODIE",
+            "tryon": "label",
+            "makeup": "data:image/png",
+        }
+        assert said[family] in done.stdout.replace("negative", "positive")
 
 
 def answered(folder: Path, name: str, column: str) -> list[tuple[Any, str]]:
