@@ -118,7 +118,8 @@ def test_help_on_predict_has_the_options_of_the_family(tmp_path: Path, family: s
     serving = import_module(f"beauty_models.{family}.serving")
     asked = batch.parser(family, serving.PARAMS)
     actions = [*serving.parser()._actions, *asked._actions]
-    assert {"--text", "--file", "--out"} <= {action.option_strings[-1] for action in actions}
+    example = families.wording(family).example[0]
+    assert {example, "--file", "--out"} <= {action.option_strings[-1] for action in actions}
     said = " ".join(done.stdout.split())
     for action in actions:
         assert action.help, f"{action.option_strings} says nothing"
