@@ -10,6 +10,7 @@ from typing import Any
 
 from beauty_models.intake import columns, images, tables
 from beauty_models.intake.provenance import ABOUT
+from beauty_models.makeup import BARE_FOLDERS, MADE_UP_FOLDERS, folder_word
 from cli import edit
 from tasks.sources import fetch, local, s3
 from tasks.sources.manifest import is_data_file
@@ -80,7 +81,8 @@ def _add(delivery: Delivery, path: str, file: Path) -> None:
 
 def pick(table: tables.Table, block: dict[str, Any], maps: dict[str, str]) -> dict[str, str]:
     """Return field → column by the names that params.yaml lists, or by the user's."""
-    names: dict[str, list[str]] = dict(block["ingest"]["columns"])
+    # A family that reads no tables lists no columns.
+    names: dict[str, list[str]] = dict(block["ingest"].get("columns", {}))
     # The user's word alone: another column may have one of the known names, and be the wrong one.
     for field_name, column in maps.items():
         names[field_name] = [column]
@@ -112,6 +114,8 @@ def suitable_families(
         reasons |= _as_reviews(delivery, fields.get("sentiment", {}))
     reasons |= _as_garments(delivery, fields.get("tryon", {}))
     folders = class_folders(delivery)
+    if "makeup" in blocks and (shown := _as_faces(folders)):
+        return {"makeup": shown} | reasons
     # Beside tables folders may be anything, so they decide only where nothing else does.
     if "tryon" in blocks and len(folders) > 1 and (not delivery.tables or not reasons):
         reasons["tryon"] = f"its pictures lie in {len(folders)} folders, one per class"
@@ -131,6 +135,15 @@ def _as_reviews(delivery: Delivery, fields: dict[str, set[str]]) -> dict[str, st
         if columns.text_column(table.rows):
             reasons["sentiment"] = f"{path} has a column of texts and no pictures lie beside it"
     return reasons
+
+
+def _as_faces(folders: Counter[str]) -> str:
+    """Return why folders of these names suit makeup; "" where they do not."""
+    made_up = [name for name in folders if folder_word(name) in MADE_UP_FOLDERS]
+    bare = [name for name in folders if folder_word(name) in BARE_FOLDERS]
+    if not made_up or not bare:
+        return ""
+    return f"its pictures lie in folders called {made_up[0]} and {bare[0]}"
 
 
 def _as_garments(delivery: Delivery, fields: dict[str, set[str]]) -> dict[str, str]:

@@ -299,6 +299,9 @@ def _fill_products(
             _count_labels(proposal, table, fit, columns.get("text", fit), values)
         proposal.columns |= columns
     proposal.notes.append(f"{len(delivery.pictures):,} pictures")
+    if proposal.family == "makeup":
+        for name, count in class_folders(delivery).most_common():
+            proposal.notes.append(f"the folder {name}: {count:,} pictures")
     if proposal.family != "tryon":
         return
     if not delivery.tables:

@@ -144,13 +144,15 @@ def _write_settings(
         ValueError: ``mapping`` names a field that the family does not have.
     """
     ingest = block["ingest"]
-    if unknown := sorted(set(mapping) - set(ingest["columns"])):
+    columns = ingest.get("columns", {})  # a family that reads no tables lists none
+    if unknown := sorted(set(mapping) - set(columns)):
         raise ValueError(
             f"--map {unknown[0]}=…: there is no field {unknown[0]!r}; there are "
-            f"{', '.join(ingest['columns'])}"
+            f"{', '.join(columns) or 'none'}"
         )
     # A mapped field is found under this name alone, and not under those that ingest would try.
-    ingest["columns"] |= {field: [column] for field, column in mapping.items()}
+    for field, column in mapping.items():
+        columns[field] = [column]
     ingest |= {"limit": 0, "split": {"train": 0, "validation": 0, "test": 1}}
     block["source"] = source
     file = scratch / "settings.yaml"

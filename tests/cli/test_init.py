@@ -136,6 +136,17 @@ def test_folders_of_garments_and_a_catalogue(project: Path) -> None:
     assert init.propose(read_delivery("shop", print), "tryon", {}, {}).family == "tryon"
 
 
+def test_folders_of_faces_with_and_without_make_up(project: Path) -> None:
+    for name in ("MakeUp", "non_makeup"):
+        folder = Path("faces/images") / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (40, 40)).save(folder / "a.png")
+    proposal = init.propose(read_delivery("faces", print), None, {}, {})
+    assert proposal.family == "makeup" and "the folder MakeUp: 1 pictures" in proposal.notes
+    beauty("init", "faces", "--yes")
+    assert params.load("makeup").pretrain.size == 128, "profiles/own.yaml"
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared development data are not here")
 @pytest.mark.parametrize(
     ("source", "family"),
@@ -144,6 +155,7 @@ def test_folders_of_garments_and_a_catalogue(project: Path) -> None:
         ("data/reviews/en_clothing.csv", "sentiment"),
         ("data/catalogue", "recommend"),
         ("data/garments", "tryon"),
+        ("data/faces", "makeup"),
         ("cases/09-ten-point-ratings/raw", "sentiment"),
     ],
 )

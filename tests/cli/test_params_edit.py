@@ -85,8 +85,9 @@ def test_an_alias_is_cut_where_it_is_set(project: Path) -> None:
 
 def test_what_a_merge_key_hands_on_is_not_changed_untold(project: Path) -> None:
     text = LINES.replace("    gate:\n", "    gate: &gate\n", 1)
-    head, mark, tail = text.rpartition("    gate:\n")
-    changed = head + "    gate:\n      <<: *gate\n"
+    before, name, after = text.partition("  makeup:\n")  # what follows tryon
+    head, mark, tail = before.rpartition("    gate:\n")
+    changed = head + "    gate:\n      <<: *gate\n" + name + after
     Path("params.yaml").write_text(changed, encoding="utf-8")
     assert mark and tail and params.read()["tryon"]["gate"]["floor"] == 0.7
     with pytest.raises(ValueError, match=r"tryon\.gate\.floor would change with it"):
