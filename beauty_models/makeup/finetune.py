@@ -229,7 +229,7 @@ class Trainer:
         )
 
     def step(self, pairs: Pairs, step: int) -> float:
-        """Learn from ``pairs``: the discriminator first, then the generator; return its loss."""
+        """Learn from ``pairs``: the generator first, then the discriminator; return the first loss."""
         batch = self._batch(self.train, pairs)
         batch = Batch(
             *_random_mirror(batch.bare, batch.bare_regions),
@@ -239,8 +239,6 @@ class Trainer:
             look = self.generator.look(batch.reference, batch.reference_regions)
             change = self.generator(batch.bare, batch.bare_regions, look)
         made_up = batch.bare + change.float()
-        if self.params.losses.adversarial > 0:
-            self._train_discriminator(batch, made_up.detach())
         with precision(self.params.precision):
             losses = self._losses(batch, made_up, change, look.colors)
         weights = self.params.losses.model_dump()
@@ -251,6 +249,8 @@ class Trainer:
         self.optimization.step(value)
         # The generator's loss went through the discriminator.
         self.discriminator_optimization.optimizer.zero_grad()
+        if self.params.losses.adversarial > 0:
+            self._train_discriminator(batch, made_up.detach())
         # A decay that grows with the steps: else the first weights would count for long.
         self.ema.update(min(self.params.ema, (1 + step) / (10 + step)))
         return value
