@@ -53,6 +53,7 @@ class Wording(NamedTuple):
     names: dict[str, str]  # as in `COMMON_NAMES`, beyond those
     example: tuple[str, ...]  # arguments of ``predict`` that every model of the family can answer
     ablations: frozenset[str] = frozenset()  # what evaluate compares that is a part of the model
+    smaller_is_better: bool = False  # of evaluate's score among the headlines: it is a distance
     picture: str = ""  # the picture of the report that tells most when it is small, if there is one
 
 
@@ -162,17 +163,18 @@ def headline(stage: str, family: str, figures: Metrics) -> Metrics:
 
     A column of ``dvc metrics show`` is a name, so names of their own would make the table as wide
     as there are families. Where a score has baselines, ``baseline`` is the strongest one's,
-    ``lead`` the least lower bound of the lead over any. A score is a figure of which more is
-    better. The gate has no say here: a stage's output depends on its own params alone.
+    ``lead`` the least lower bound of the lead over any. The gate has no say here: a stage's output
+    depends on its own params alone.
     """
     chosen = COMMON_HEADLINES.get(stage, {}) | wording(family).headlines.get(stage, {})
     found = {short: figures[name] for short, name in chosen.items() if name in figures}
     metric = chosen.get("score", "")
     ablations = wording(family).ablations
+    larger = not wording(family).smaller_is_better
     baselines = [name for name in compared(metric, figures) if name not in ablations]
-    if baseline := strongest(metric, figures, baselines):
+    if baseline := strongest(metric, figures, baselines, larger):
         found["baseline"] = figures[f"{baseline}/{metric}"]
-        leads = [lead(metric, figures, name) for name in baselines]
+        leads = [lead(metric, figures, name, larger) for name in baselines]
         found["lead"] = min(value for value in leads if value is not None)
     return found
 

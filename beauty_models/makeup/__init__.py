@@ -138,13 +138,15 @@ WORDING = Wording(
     figure="looks_better",
     sentence="of {of} looks it puts {right} on a face better than a copy of the bare face",
     headlines={
-        "finetune": {"loss": "validation_loss"},
-        "evaluate": {"lips": "lips_distance", "skin": "skin_distance"},
+        "finetune": {"score": "validation_lips_distance"},
+        "evaluate": {"score": "lips_distance"},
     },
     names={
         "copy": "the bare face as it is",
         "mean_std": "mean and deviation of the colors (Reinhard)",
         "histogram_matching": "histogram matching, region by region",
     },
+    ablations=frozenset({"histogram_matching"}),  # the last step of the model
+    smaller_is_better=True,
     example=("--face", "face.jpg", "--lipstick", "#B3123F"),
 )

@@ -551,6 +551,8 @@ def load_autoencoder(folder: Path) -> TinyAutoencoder:
     # Not by `from_pretrained`, which would look on the hub for a folder that is not there.
     try:
         config = read_json(folder / "config.json")
+        # diffusers writes this key itself, and warns of it when it reads it.
+        config.pop("block_out_channels", None)
         autoencoder = network.from_config(config)
         autoencoder.load_state_dict(load_file(folder / "diffusion_pytorch_model.safetensors"))
     except (OSError, RuntimeError, TypeError, ValueError, SafetensorError) as error:

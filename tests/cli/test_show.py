@@ -83,12 +83,16 @@ def test_the_verdict_has_a_row_for_each_baseline_and_the_champion(
     metric = model["verdict"]["metric"]
     stages = [{"stage": "finetune", "family": family, "state": "Completed", "seconds": 1234.5}]
     text = screen(width, show.outcome, {"stages": stages, "registered": [model]}, [family])
-    counted = params.read(ROOT / "params.yaml")[family]["gate"]["baselines"]
+    gate_ = params.read(ROOT / "params.yaml")[family]["gate"]
+    counted = gate_["baselines"]
     assert len(counted) >= 2
     for baseline in counted:
         marked = [line for line in text.splitlines() if line[:1] in ("✓", "✗")]
         [line] = [line for line in marked if line[1:].strip().startswith(baseline[:9])]
-        lead = metrics[f"{baseline}/{metric}.margin_low"]
+        lead = families.lead(metric, metrics, baseline, gate_["larger_is_better"])
+        assert lead is not None
+        margins = [metrics[f"{baseline}/{metric}.margin_{end}"] for end in ("low", "high")]
+        assert lead == (margins[0] if gate_["larger_is_better"] else -margins[1])
         assert figure(metrics[f"{baseline}/{metric}"]) in line
         assert f"{lead:+.4f}" in line
         assert ("✓" in line) is (lead > 0) and ("✗" in line) is (lead <= 0)
