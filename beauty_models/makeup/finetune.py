@@ -229,7 +229,7 @@ class Trainer:
         )
 
     def step(self, pairs: Pairs, step: int) -> float:
-        """Learn from ``pairs``: the generator first, then the discriminator; return the first loss."""
+        """Learn from ``pairs``, the generator first; return the generator's loss."""
         batch = self._batch(self.train, pairs)
         batch = Batch(
             *_random_mirror(batch.bare, batch.bare_regions),
