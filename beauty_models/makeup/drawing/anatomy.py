@@ -50,29 +50,13 @@ def _arc(share: Array) -> Array:
     return np.asarray(np.clip(np.sin(np.pi * share), 0, 1), np.float32)
 
 
-def _eye(grid: Grid, person: Person, scene: Scene, sign: int) -> Eye:
-    """Return the outlines of one eye, its socket and its brow."""
+def _brow(grid: Grid, person: Person, brow_y: float, sign: int) -> Array:
+    """Return the mask of a brow, its lower edge at about ``brow_y``."""
     half, middle = person.eyes
-    share = np.linspace(0, 1, 15, dtype=np.float32)
-    x = middle - half + 2 * half * share
-    slope = -person.tilt * (share - 0.3)
-    squint = 1 - 0.22 * max(0.0, scene.smile)
-    upper = slope - person.lids[0] * squint * _arc(share**0.88) ** 0.8
-    lower = slope + person.lids[1] * squint * _arc(share**1.15) ** 0.9
-    up = np.stack([sign * x, upper], 1)
-    low = np.stack([sign * x, lower], 1)
-    opening = grid.fill(np.concatenate([up, low[::-1]]))
-    # The socket reaches the brow above, a little beyond the outer corner and below the lower lid.
-    brow_y = -person.brows[1] - scene.raised
-    wide = middle - half * 1.12 + (2.36 * half) * share
-    roof = slope - (0.045 + (-brow_y - 0.105) * _arc(np.clip(share, 0.02, 0.93)) ** 0.55)
-    ground = slope + person.lids[1] + 0.055 * np.sin(np.pi * share)
-    above = np.stack([sign * wide, roof], 1)
-    below = np.stack([sign * wide, ground], 1)
-    socket = grid.fill(np.concatenate([above, below[::-1]]))
     thick = person.brows[0]
     top = brow_y - person.arch
-    body = [
+    # From the nose over the arch to the temple, and back below.
+    outline = [
         (middle - 1.3 * half, brow_y + 0.012),
         (middle - 0.2 * half, top + 0.025),
         (middle + 0.6 * half, top),
@@ -81,7 +65,38 @@ def _eye(grid: Grid, person: Person, scene: Scene, sign: int) -> Eye:
         (middle - 0.2 * half, top + 0.025 + 0.9 * thick),
         (middle - 1.25 * half, brow_y + 0.012 + thick),
     ]
-    brow = grid.fill(curve([(sign * px, py) for px, py in body]))
+    on_side = [(sign * x, y) for x, y in outline]
+    return grid.fill(curve(on_side))
+
+
+def _eye(grid: Grid, person: Person, scene: Scene, sign: int) -> Eye:
+    """Return the outlines of one eye, its socket and its brow."""
+    half, middle = person.eyes
+    # Along the eye, from the inner corner to the outer one.
+    share = np.linspace(0, 1, 15, dtype=np.float32)
+    x = middle - half + 2 * half * share
+    slope = -person.tilt * (share - 0.3)
+    # Cheeks that smile push the lids together.
+    squint = 1 - 0.22 * max(0.0, scene.smile)
+    # The exponents put the upper lid's top towards the nose, the lower lid's foot away from it.
+    upper_arc = _arc(share**0.88) ** 0.8
+    lower_arc = _arc(share**1.15) ** 0.9
+    upper = slope - person.lids[0] * squint * upper_arc
+    lower = slope + person.lids[1] * squint * lower_arc
+    up = np.stack([sign * x, upper], 1)
+    low = np.stack([sign * x, lower], 1)
+    opening = grid.fill(np.concatenate([up, low[::-1]]))
+    # The socket reaches the brow above, a little beyond the outer corner and below the lower lid.
+    brow_y = -person.brows[1] - scene.raised
+    wide = middle - half * 1.12 + (2.36 * half) * share
+    roof_arc = _arc(np.clip(share, 0.02, 0.93)) ** 0.55
+    roof_height = -brow_y - 0.105
+    roof = slope - (0.045 + roof_height * roof_arc)
+    ground = slope + person.lids[1] + 0.055 * np.sin(np.pi * share)
+    above = np.stack([sign * wide, roof], 1)
+    below = np.stack([sign * wide, ground], 1)
+    socket = grid.fill(np.concatenate([above, below[::-1]]))
+    brow = _brow(grid, person, brow_y, sign)
     return Eye(sign, up, low, opening, socket, brow)
 
 
@@ -98,8 +113,12 @@ class Mouth(NamedTuple):
 def _mouth(grid: Grid, person: Person, scene: Scene) -> Mouth:
     """Return the masks of lips and of what is between them."""
     half, upper, lower = person.lips
-    half = half * (1 + 0.2 * max(0.0, scene.smile) - 0.1 * min(1.0, scene.mouth / 0.25))
-    center = person.nose[1] + 0.6 * (person.length - person.nose[1]) * 0.72
+    # A smile draws a mouth wide, an open one is narrower.
+    widened = 0.2 * max(0.0, scene.smile)
+    narrowed = 0.1 * min(1.0, scene.mouth / 0.25)
+    half = half * (1 + widened - narrowed)
+    below_nose = person.length - person.nose[1]
+    center = person.nose[1] + 0.6 * below_nose * 0.72
     corner = center - 0.075 * scene.smile + 0.3 * scene.mouth
     gap = scene.mouth
     line = [
@@ -114,8 +133,11 @@ def _mouth(grid: Grid, person: Person, scene: Scene) -> Mouth:
         (half * 0.55, center - upper * 0.62),
         (half, corner),
     ]
-    bow = curve([(-x, y) for x, y in reversed(rim[1:])] + rim, closed=False)
-    between = curve(line + [(-x, y) for x, y in reversed(line[:-1])], closed=False)
+    # The point in the middle is in both halves, and must come once.
+    left_rim = [(-x, y) for x, y in reversed(rim[1:])]
+    left_line = [(-x, y) for x, y in reversed(line[:-1])]
+    bow = curve(left_rim + rim, closed=False)
+    between = curve(line + left_line, closed=False)
     floor = [
         (half * 0.94, corner),
         (half * 0.55, center + 0.75 * gap + 0.015),
@@ -161,13 +183,16 @@ def _height(grid: Grid, person: Person, scene: Scene, eyes: list[Eye], mouth: Mo
     """Return the height of a face towards the camera [side, side]."""
     across = (grid.x / 1.06) ** 2
     down = ((grid.y - 0.08) / (person.length + 0.12)) ** 2
-    height = 0.95 * np.sqrt(np.clip(1 - across - down, 0, None) + 0.02)
+    # Half an ellipsoid; 0.02 keeps the root from being infinitely steep at its edge.
+    inside = np.clip(1 - across - down, 0, None)
+    height = 0.95 * np.sqrt(inside + 0.02)
     wide, end = person.nose
     # The bridge rises from between the eyes to the tip and breaks off below it.
     rise = np.clip((grid.y + 0.14) / (end + 0.06), 0, 1) ** 1.3
     bridge = rise * (1 - smoothstep(end - 0.06, end + 0.13, grid.y))
     spread = wide * (0.42 + 0.26 * np.clip(grid.y / end, 0, 1))
-    height += 0.2 * bridge * np.exp(-0.5 * (grid.x / spread) ** 2)
+    ridge = np.exp(-0.5 * (grid.x / spread) ** 2)
+    height += 0.2 * bridge * ridge
     height += 0.07 * grid.bump(0, end - 0.06, wide * 0.5, 0.075)
     height += 0.075 * grid.pair(wide * 0.72, end - 0.02, wide * 0.32, 0.06)
     middle = person.eyes[1]
@@ -184,9 +209,11 @@ def _height(grid: Grid, person: Person, scene: Scene, eyes: list[Eye], mouth: Mo
     # Folds from the nose to the mouth's corners, deeper with age and with a smile.
     depth = 0.012 + 0.03 * person.age + 0.022 * max(0.0, scene.smile)
     for sign in (-1, 1):
-        x = sign * (wide + 0.09 + 0.25 * np.clip(grid.y - end + 0.1, 0, 0.6))
+        outwards = 0.25 * np.clip(grid.y - end + 0.1, 0, 0.6)
+        x = sign * (wide + 0.09 + outwards)
         along = grid.bump(sign * 0.35, 0.5 * (end + mouth.center), 0.3, 0.17)
-        height -= depth * along * np.exp(-0.5 * ((grid.x - x) / 0.045) ** 2)
+        fold = np.exp(-0.5 * ((grid.x - x) / 0.045) ** 2)
+        height -= depth * along * fold
     return np.asarray(height, np.float32)
 
 
@@ -235,8 +262,11 @@ def light_on(grid: Grid, shape: Shape, scene: Scene) -> Light:
     mirrored_light = (halfway[2] - halfway[0] * across - halfway[1] * down) / length
     # Light scatters under the skin: the edge of a shadow is soft (wrapped diffuse).
     wrapped = np.clip((falling + 0.22) / 1.22, 0, None)
-    cavity = np.clip(1 + 2.2 * (smooth - grid.blur(smooth, CAVITY)), 0.45, 1.25)
-    diffuse = (scene.ambient + (1 - scene.ambient) * 1.25 * wrapped) * cavity
+    # What lies deeper than its surroundings gets less light from all sides.
+    above_surroundings = smooth - grid.blur(smooth, CAVITY)
+    cavity = np.clip(1 + 2.2 * above_surroundings, 0.45, 1.25)
+    from_lamp = (1 - scene.ambient) * 1.25 * wrapped
+    diffuse = (scene.ambient + from_lamp) * cavity
     shine = np.clip(mirrored_light, 0, None)
     warm = np.array([1 + scene.warmth, 1.0, 1 - scene.warmth], np.float32)[:, None, None]
     return Light(

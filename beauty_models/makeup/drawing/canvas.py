@@ -35,8 +35,12 @@ XYZ_TO_RGB = np.array(
 def linear(color: Lab) -> Array:
     """Return a Lab color in linear RGB [3, 1, 1], clipped to what a screen shows."""
     lightness = (color[0] + 16) / 116
-    scaled = np.array([lightness + color[1] / 500, lightness, lightness - color[2] / 200])
-    xyz = np.where(scaled > 6 / 29, scaled**3, 3 * (6 / 29) ** 2 * (scaled - 4 / 29))
+    x = lightness + color[1] / 500
+    z = lightness - color[2] / 200
+    scaled = np.array([x, lightness, z])
+    # The cube, replaced by its tangent where it is dark (CIE 15:2004).
+    tangent = 3 * (6 / 29) ** 2 * (scaled - 4 / 29)
+    xyz = np.where(scaled > 6 / 29, scaled**3, tangent)
     rgb = XYZ_TO_RGB @ (xyz * D65)
     return np.clip(rgb, 0.002, 1).astype(np.float32)[:, None, None]
 
@@ -44,9 +48,10 @@ def linear(color: Lab) -> Array:
 def srgb(light: Array) -> Array:
     """Return linear light as sRGB, both 0 to 1."""
     light = np.clip(light, 0, 1)
-    return np.asarray(
-        np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light), np.float32
-    )
+    # IEC 61966-2-1: a straight line where it is dark, else a power.
+    curved = 1.055 * light ** (1 / 2.4) - 0.055
+    encoded = np.where(light > 0.0031308, curved, 12.92 * light)
+    return np.asarray(encoded, np.float32)
 
 
 def smoothstep(low: float, high: float, values: Array) -> Array:
@@ -70,14 +75,18 @@ def curve(points: list[Point], closed: bool = True) -> Array:
         around = np.concatenate([through[-1:], through, through[:2]])
     else:
         around = np.concatenate([through[:1], through, through[-1:]])
-    t = np.linspace(0, 1, CURVE, endpoint=False, dtype=np.float32)[None, :, None]
+    share = np.linspace(0, 1, CURVE, endpoint=False, dtype=np.float32)
+    t = share[None, :, None]
+    # Between b and c; a and d, their neighbours, say where the curve comes from and goes.
     a = around[:-3, None]
     b = around[1:-2, None]
     c = around[2:-1, None]
     d = around[3:, None]
-    bends = (2 * b) + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2
-    bends = bends + (3 * b - a - 3 * c + d) * t**3
-    line = (bends / 2).reshape(-1, 2)
+    square_term = 2 * a - 5 * b + 4 * c - d
+    cube_term = 3 * b - a - 3 * c + d
+    doubled = (2 * b) + (c - a) * t + square_term * t**2
+    doubled = doubled + cube_term * t**3
+    line = (doubled / 2).reshape(-1, 2)
     return line if closed else np.concatenate([line, through[-1:]])
 
 
@@ -93,7 +102,9 @@ class Grid:
     def __init__(self, side: int) -> None:
         self.side = side
         self.scale = side / (2 * EXTENT)  # pixels in a half width
-        line = ((np.arange(side) + 0.5) / self.scale - EXTENT).astype(np.float32)
+        # At the middles of the pixels.
+        middles = (np.arange(side) + 0.5) / self.scale
+        line = (middles - EXTENT).astype(np.float32)
         self.x: Array = np.repeat(line[None], side, 0)
         self.y: Array = np.repeat(line[:, None], side, 1)
 
@@ -101,7 +112,9 @@ class Grid:
         """Return the box that holds all of ``mask`` [side, side]."""
         rows = np.flatnonzero(mask.any(1))
         columns = np.flatnonzero(mask.any(0))
-        return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        row_slice = slice(rows[0], rows[-1] + 1)
+        column_slice = slice(columns[0], columns[-1] + 1)
+        return row_slice, column_slice
 
     def part(self, box: Box) -> Grid:
         """Return the pixels of ``box`` alone; it neither fills nor makes noise."""
@@ -115,17 +128,22 @@ class Grid:
         mask = np.zeros((self.side, self.side), np.uint8)
         # OpenCV takes whole numbers, of which the last four bits are a fraction.
         pixels = ((outline + EXTENT) * self.scale - 0.5) * 16
-        cv2.fillPoly(mask, [np.round(pixels).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        polygon = np.round(pixels).astype(np.int32)
+        cv2.fillPoly(mask, [polygon], 255, cv2.LINE_AA, 4)
         return mask.astype(np.float32) / 255
 
     def blur(self, picture: Array, radius: float) -> Array:
         """Return ``picture`` blurred by a Gaussian; ``radius`` is its deviation."""
-        return np.asarray(cv2.GaussianBlur(picture, (0, 0), radius * self.scale), np.float32)
+        blurred = cv2.GaussianBlur(picture, (0, 0), radius * self.scale)
+        return np.asarray(blurred, np.float32)
 
     def bump(self, x: float, y: float, wide: float, high: float) -> Array:
         """Return a Gaussian hill with its top, 1, at ``x``, ``y``."""
-        across = np.exp(-0.5 * ((self.x[0] - x) / wide) ** 2)
-        down = np.exp(-0.5 * ((self.y[:, 0] - y) / high) ** 2)
+        # A product of two lines: far fewer exponentials than one for each pixel.
+        from_x = (self.x[0] - x) / wide
+        from_y = (self.y[:, 0] - y) / high
+        across = np.exp(-0.5 * from_x**2)
+        down = np.exp(-0.5 * from_y**2)
         return np.asarray(down[:, None] * across, np.float32)
 
     def pair(self, x: float, y: float, wide: float, high: float) -> Array:
@@ -137,7 +155,8 @@ class Grid:
         cells = max(4, round(2 * EXTENT / radius))
         coarse = random.standard_normal((cells, cells), np.float32)
         size = (self.side, self.side)
-        return np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), np.float32)
+        smooth = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+        return np.asarray(smooth, np.float32)
 
 
 @lru_cache(maxsize=16)

@@ -53,23 +53,39 @@ def _background(scene: Scene, side: int) -> Array:
     random = np.random.default_rng(scene.seed)
     down = np.linspace(0, 1, side, dtype=np.float32)[:, None]
     across = np.linspace(-1, 1, side, dtype=np.float32)[None]
-    share = smoothstep(random.uniform(0.1, 0.5), random.uniform(0.6, 1.0), down) * np.ones_like(
-        across
-    )
-    wall = linear(scene.wall) + share * (linear(scene.floor) - linear(scene.wall))
-    wall = np.asarray(wall * (1 - 0.25 * scene.light[0] * across), np.float32)
+    wall_end = random.uniform(0.1, 0.5)
+    floor_start = random.uniform(0.6, 1.0)
+    share = smoothstep(wall_end, floor_start, down) * np.ones_like(across)
+    wall_color = linear(scene.wall)
+    floor_color = linear(scene.floor)
+    wall = wall_color + share * (floor_color - wall_color)
+    # The lamp stands on one side, so the wall is unevenly lit, too.
+    falloff = 1 - 0.25 * scene.light[0] * across
+    wall = np.asarray(wall * falloff, np.float32)
     for _ in range(scene.bokeh):
-        x, y = random.uniform(0, side, 2)
-        radius = random.uniform(0.03, 0.22) * side
-        color = linear((random.uniform(20, 90), random.uniform(-25, 30), random.uniform(-30, 40)))
-        spot = np.zeros((side, side), np.float32)
-        if random.random() < 0.4:
-            corner = (int(x - radius), int(y - 2 * radius))
-            cv2.rectangle(spot, corner, (int(x + radius), int(y + 2 * radius)), 1.0, -1)
-        else:
-            cv2.circle(spot, (int(x), int(y)), int(radius), 1.0, -1, cv2.LINE_AA)
-        wall = mixed(wall, color, np.asarray(0.5 * spot, np.float32))
-    return np.asarray(cv2.GaussianBlur(wall.transpose(1, 2, 0), (0, 0), 0.025 * side), np.float32)
+        wall = _with_spot(wall, side, random)
+    # The camera's focus is on the face.
+    blurred = cv2.GaussianBlur(wall.transpose(1, 2, 0), (0, 0), 0.025 * side)
+    return np.asarray(blurred, np.float32)
+
+
+def _with_spot(wall: Array, side: int, random: np.random.Generator) -> Array:
+    """Return ``wall`` [3, side, side] with a thing or a light in front of it."""
+    x, y = random.uniform(0, side, 2)
+    radius = random.uniform(0.03, 0.22) * side
+    lightness = random.uniform(20, 90)
+    red = random.uniform(-25, 30)
+    yellow = random.uniform(-30, 40)
+    spot = np.zeros((side, side), np.float32)
+    if random.random() < 0.4:
+        # Twice as high as wide, as doors and shelves are.
+        top_left = (int(x - radius), int(y - 2 * radius))
+        bottom_right = (int(x + radius), int(y + 2 * radius))
+        cv2.rectangle(spot, top_left, bottom_right, 1.0, -1)
+    else:
+        cv2.circle(spot, (int(x), int(y)), int(radius), 1.0, -1, cv2.LINE_AA)
+    color = linear((lightness, red, yellow))
+    return mixed(wall, color, np.asarray(0.5 * spot, np.float32))
 
 
 def _source(grid: Grid, shape: Shape, scene: Scene, side: int) -> tuple[Array, Array]:
@@ -77,7 +93,9 @@ def _source(grid: Grid, shape: Shape, scene: Scene, side: int) -> tuple[Array, A
     line = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
     across = line[None] - scene.shift[0]
     down = line[:, None] - scene.shift[1]
-    cos, sin = math.cos(scene.roll), math.sin(scene.roll)
+    # The roll is undone first: it turns the picture, not the head in space.
+    cos = math.cos(scene.roll)
+    sin = math.sin(scene.roll)
     u = (cos * across + sin * down) / scene.face
     v = (cos * down - sin * across) / scene.face
     x = np.asarray(u, np.float32)
@@ -85,22 +103,28 @@ def _source(grid: Grid, shape: Shape, scene: Scene, side: int) -> tuple[Array, A
     # A point at height z is seen at x cos + z sin; solved for x by going back and forth.
     for _ in range(4):
         z = _sampled(grid, shape.turned, x, y, cv2.INTER_LINEAR)
-        x = np.asarray((u - z * math.sin(scene.yaw)) / math.cos(scene.yaw), np.float32)
-        y = np.asarray((v - z * math.sin(scene.pitch)) / math.cos(scene.pitch), np.float32)
+        sideways = u - z * math.sin(scene.yaw)
+        upright = v - z * math.sin(scene.pitch)
+        x = np.asarray(sideways / math.cos(scene.yaw), np.float32)
+        y = np.asarray(upright / math.cos(scene.pitch), np.float32)
     return x, y
 
 
 def _sampled(grid: Grid, picture: NDArray[Any], x: Array, y: Array, how: int) -> NDArray[Any]:
+    # OpenCV counts from the middle of the first pixel, the canvas from its edge.
     map_x = (x + EXTENT) * grid.scale - 0.5
     map_y = (y + EXTENT) * grid.scale - 0.5
-    return np.asarray(cv2.remap(picture, map_x, map_y, how, borderMode=cv2.BORDER_REPLICATE))
+    sampled = cv2.remap(picture, map_x, map_y, how, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled)
 
 
 def draw(person: Person, look: Look, scene: Scene, side: int) -> Portrait:
     """Return a photo of ``person`` made up as ``look``; the same arguments give the same bytes."""
     fine = OVERSAMPLED * side
     # As many pixels in a face as the oversampled photo has, whatever its part of the photo.
-    grid = grid_of(round(fine * scene.face * 2 * EXTENT / 16) * 16)
+    pixels = fine * scene.face * 2 * EXTENT
+    # In steps of 16, so that few canvases are built.
+    grid = grid_of(round(pixels / 16) * 16)
     shape = shape_of(grid, person, scene)
     light = light_on(grid, shape, scene)
     layers = Layers(grid)
@@ -133,9 +157,11 @@ def _photograph(layers: Layers, shape: Shape, scene: Scene, side: int) -> Portra
     random = np.random.default_rng(scene.seed + 11)
     # A film's shoulder: what is very bright is compressed, not cut off.
     exposed = small * scene.exposure
-    toned = np.where(exposed > 0.7, 0.7 + 0.3 * np.tanh((exposed - 0.7) / 0.3), exposed)
+    shoulder = 0.7 + 0.3 * np.tanh((exposed - 0.7) / 0.3)
+    toned = np.where(exposed > 0.7, shoulder, exposed)
     shown = srgb(np.asarray(toned, np.float32))
-    shown = shown + scene.noise * random.standard_normal(shown.shape, np.float32)
+    grain = random.standard_normal(shown.shape, np.float32)
+    shown = shown + scene.noise * grain
     image = np.clip(shown * 255 + 0.5, 0, 255).astype(np.uint8)
     # The label of a pixel is that of its middle.
     middle_x, middle_y = _source(grid, shape, scene, side)
