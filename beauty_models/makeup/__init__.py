@@ -10,14 +10,15 @@ from pydantic import Field
 from beauty_models.families import Wording
 from beauty_models.params import Gate, OptimizerParams, Positive, Rate, Section, Seed, Share, Split
 
-# A folder of one of these names, as `folder_word` returns them, says how its faces are.
+# A folder of one of these names, as `folder_word` returns them, says how its faces are. Of several
+# in a path the deepest one counts.
 MADE_UP_FOLDERS = ("makeup", "madeup", "withmakeup", "化妆", "带妆")
 BARE_FOLDERS = ("nonmakeup", "nomakeup", "withoutmakeup", "bare", "barefaces", "素颜")
 
 
 def folder_word(name: str) -> str:
     """Return a folder's name without capitals, spaces and dashes: Non_Makeup is nonmakeup."""
-    return re.sub(r"[\W_]+", "", name.casefold())
+    return re.sub("[-_ ]", "", name.casefold())
 
 
 Weight = Annotated[float, Field(ge=0)]

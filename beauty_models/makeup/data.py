@@ -30,7 +30,15 @@ from beauty_models.intake import images, pictures, shards, splits, tables
 from beauty_models.intake.images import BadImageError, ImageSizeError, PerceptualHash
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
-from beauty_models.makeup import Ingest, alignment, delivered, parsing
+from beauty_models.makeup import (
+    BARE_FOLDERS,
+    MADE_UP_FOLDERS,
+    Ingest,
+    alignment,
+    delivered,
+    folder_word,
+    parsing,
+)
 from beauty_models.makeup.dataset import label_map_png
 from beauty_models.makeup.landmarks import Face, find_faces
 from beauty_models.makeup.regions import Region
@@ -41,9 +49,6 @@ PARTS = ("train", "validation", "test", "unlabelled")
 PEOPLE = "people.csv"  # columns path and person: a file, a folder, or a pattern such as anna_*
 JPEG_QUALITY = 95
 
-# Folder names without case, hyphens, underscores and blanks; the deepest one that says it counts.
-MADE_UP_FOLDERS = ("makeup", "madeup", "withmakeup", "化妆", "带妆")
-BARE_FOLDERS = ("nonmakeup", "nomakeup", "withoutmakeup", "bare", "barefaces", "素颜")
 # They say only what lies in them, and may differ between a photo's path and its mask's.
 NEUTRAL_FOLDERS = ("image", "images", "img", "imgs", "photo", "photos", "jpg", "png")
 
@@ -158,22 +163,18 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     return figures
 
 
-def _plain(folder: str) -> str:
-    return "".join(character for character in folder.casefold() if character not in "-_ ")
-
-
 def _says_made_up(folders: Sequence[str]) -> bool | None:
     """Return whether the deepest folder that says it says made-up; None where none does."""
     for folder in reversed(folders):
-        if _plain(folder) in BARE_FOLDERS:
+        if folder_word(folder) in BARE_FOLDERS:
             return False
-        if _plain(folder) in MADE_UP_FOLDERS:
+        if folder_word(folder) in MADE_UP_FOLDERS:
             return True
     return None
 
 
 def _holds_masks(folder: str) -> bool:
-    name = _plain(folder)
+    name = folder_word(folder)
     return name in ("mask", "masks") or name.startswith("seg")
 
 
@@ -181,8 +182,8 @@ def _mask_key(place: PurePosixPath) -> tuple[str, ...]:
     """Return what a photo and its mask share: their folders but those for kinds, and their name."""
     folders = []
     for folder in place.parts[:-1]:
-        if not _holds_masks(folder) and _plain(folder) not in NEUTRAL_FOLDERS:
-            folders.append(_plain(folder))
+        if not _holds_masks(folder) and folder_word(folder) not in NEUTRAL_FOLDERS:
+            folders.append(folder_word(folder))
     return (*folders, place.stem.casefold())
 
 
