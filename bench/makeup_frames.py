@@ -7,6 +7,7 @@ frame has its face found and parsed and gets four cosmetics; the photo is checke
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -73,6 +74,10 @@ def seconds(work: Callable[..., Any], *arguments: Any) -> float:
 
 def main() -> int:
     """Print the figures; the exit code is 1 where one is not reached."""
+    description = __doc__.replace("`", "")
+    argparse.ArgumentParser(
+        prog="python -m bench.makeup_frames", description=description
+    ).parse_args()
     cv2.setNumThreads(2)
     wanted = look()
     whole_photo(portrait(PHOTO_SIDE), wanted)  # loads the networks

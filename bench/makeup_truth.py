@@ -2,14 +2,14 @@
 
 The distances of evaluate compare the colors of two persons' parts, so they reward light and skin
 tone of the reference's photo, too. Drawn faces have a true answer: the bare photo is drawn again
-with the look on. Run it as `python bench/makeup_truth.py MODEL`, or without a model for the
+with the look on. `python -m bench.makeup_truth build/makeup/model`, or without a model for the
 baselines alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,4 +94,6 @@ def main(folder: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    parser = argparse.ArgumentParser(prog="python -m bench.makeup_truth", description=__doc__)
+    parser.add_argument("model", type=Path, nargs="?", help="the folder of a trained model")
+    main(parser.parse_args().model)
