@@ -104,11 +104,14 @@ def test_each_model_has_its_verdict_its_worth_and_the_next_command(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     names = families.names()
+    drawn = []  # families with a picture that tells most when it is small
     for family in names:
         folder = families.path("report", family)
         folder.mkdir(parents=True)
         (folder / "index.html").write_text("<p>")
-        Image.effect_noise((1400, 900), 64).save(folder / families.wording(family).picture)
+        if picture := families.wording(family).picture:
+            Image.effect_noise((1400, 900), 64).save(folder / picture)
+            drawn.append(family)
     run = judged(tmp_path, names)
     text = story.page(run, names, 4000.0).markdown
     for family in names:
@@ -121,7 +124,9 @@ def test_each_model_has_its_verdict_its_worth_and_the_next_command(
         assert f"**{words.format_number(metrics[metric])}**" in line
         assert words.format_interval((metrics[f"{metric}.low"], metrics[f"{metric}.high"])) in line
         assert f"**{words.format_number(metrics[f'{baseline}/{metric}'])}**" in line
-        assert f"{metrics[f'{baseline}/{metric}.margin_low']:+.4f}" in line
+        assert baseline
+        lead = families.lead(metric, metrics, baseline, verdict["larger_is_better"])
+        assert f"{lead:+.4f}" in line
         assert words.worth(model).removeprefix(f"{family}: ")[1:] in text
         assert f"Ask it: `{words.predict_command(model)}`" in text
         assert f"`build/{family}/report/index.html`" in text
@@ -130,7 +135,9 @@ def test_each_model_has_its_verdict_its_worth_and_the_next_command(
             assert f"needed {why['bound']}" in text
     assert "MLflow](" not in text, "nothing is served"
     pictures = re.findall(r"!\[[\w.]+\]\(data:image/webp;base64,([\w+/=]+)\)", text)
-    assert len(pictures) == len(names), "the page draws them; their text is not read by anybody"
+    assert len(pictures) == len(drawn) >= 3, (
+        "the page draws them; their text is not read by anybody"
+    )
     assert max(map(len, pictures)) < 30_000, "noise is what a picture costs at most"
     outside = re.sub(r"\(data:[^)]*\)", "", text)
     assert "base64" not in outside and len(outside) < 1500 * len(names)
