@@ -5,10 +5,6 @@ from __future__ import annotations
 from enum import IntEnum
 
 import torch
-from torch import nn
-
-# A mask that begins at once shows as an edge, one that is spread over more leaves the lips.
-FEATHER = 0.01  # of the picture's side
 
 
 class Region(IntEnum):
@@ -66,16 +62,3 @@ def mirrored(label_map: torch.Tensor) -> torch.Tensor:
     for left, right in MIRROR_PAIRS:
         numbers[[int(left), int(right)]] = numbers[[int(right), int(left)]]
     return numbers[label_map.long()].flip(-1)
-
-
-def feathered(chosen: torch.Tensor, radius: int) -> torch.Tensor:
-    """Return ``chosen`` [n, c, side, side] with soft inner edges, float 0 to 1.
-
-    It stays 0 wherever ``chosen`` is False, so that what is composed with it changes nothing there.
-    """
-    if radius < 1:
-        return chosen.float()
-    width = 2 * radius + 1
-    near = nn.functional.avg_pool2d(chosen.float(), width, stride=1, padding=radius)
-    # The middle of a straight edge has half of its neighbours inside: from there it begins at 0.
-    return (2 * near - 1).clamp(0, 1) * chosen
