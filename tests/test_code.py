@@ -455,8 +455,13 @@ def test_a_checkpoint_survives_an_edit_of_a_report_and_not_of_its_training_loop(
     project: Path,
 ) -> None:
     before = fingerprints()
-    pages = list((project / "beauty_models").glob("*/report/*page*.py"))
-    assert {page.parents[1].name for page in pages} == set(FAMILIES)
+    pages = [
+        page
+        for family in FAMILIES
+        for page in (project / "beauty_models" / family).rglob("*.py")
+        if "report" in str(page.relative_to(project))
+    ]
+    assert len(pages) >= len(FAMILIES)
     for page in pages:
         page.write_text(page.read_text() + "\nEDITED = True\n")
     assert fingerprints() == before

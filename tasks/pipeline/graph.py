@@ -14,11 +14,14 @@ plumbing: brought up to date before DVC is asked about the others, and seen by n
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tasks.state import STATE
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -67,12 +70,39 @@ def open_repo() -> Iterator[Repo]:
             # lock that another process holds for a moment is an error.
             repo = Repo(_wait_for_lock=True)
             with repo.lock:
+                _set_aside_damaged_lock(repo)
                 yield repo
         except DvcException as error:
             raise ValueError(f"DVC: {error}") from error
         finally:
             if repo is not None:
                 repo.close()
+
+
+def _set_aside_damaged_lock(repo: Repo) -> None:
+    """Move a dvc.lock that cannot be read to ``.beauty/dvc.lock.damaged``, and say so.
+
+    DVC empties the file and then writes it: killed in between, it leaves nothing or a half, and
+    every later command of DVC fails on it. The run cache still has what each stage made.
+
+    A half-merged file is the user's to resolve, and stays for DVC to complain about.
+    """
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+
+    file = Path(repo.root_dir) / "dvc.lock"
+    try:
+        Lockfile(repo, str(file)).load()
+    except DvcException:
+        if b"<<<<<<<" in file.read_bytes():
+            return
+        STATE.mkdir(exist_ok=True)
+        kept = file.replace(STATE / "dvc.lock.damaged")
+        print(
+            f"dvc.lock was damaged, as by a kill while DVC wrote it; it lies in {kept} now. "
+            "What the stages made comes back from DVC's cache.",
+            file=sys.stderr,
+        )
 
 
 def as_stage(node: Any, needs: Iterable[Any]) -> Stage:

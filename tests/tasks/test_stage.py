@@ -161,6 +161,32 @@ def test_a_killed_dvc_blocks_nothing(project: Path) -> None:
     assert bring("ingest@lips") == "Completed"
 
 
+@pytest.mark.parametrize("damage", ["emptied", "half", "zeros"])
+def test_a_damaged_dvc_lock_costs_no_run(
+    project: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dvc("repro", "-q")
+    done = runs()
+    whole = Path("dvc.lock").read_bytes()
+    half = whole[: whole.index(b"outs:") + 2]
+    damaged = {"emptied": b"", "half": half, "zeros": bytes(len(whole))}[damage]
+    Path("dvc.lock").write_bytes(damaged)
+    assert {bring(name) for name in ALL} == {"Restored"}
+    assert runs() == done
+    assert dvc("status").strip() == "Data and pipelines are up to date."
+    assert Path(".beauty/dvc.lock.damaged").read_bytes() == damaged
+    assert "dvc.lock was damaged" in capsys.readouterr().err
+
+
+def test_a_half_merged_dvc_lock_is_left_to_its_owner(project: Path) -> None:
+    dvc("repro", "-q")
+    merged = "<<<<<<< HEAD\n" + Path("dvc.lock").read_text()
+    Path("dvc.lock").write_text(merged)
+    with pytest.raises(ValueError, match="dvc.lock"):
+        bring("ingest@lips")
+    assert Path("dvc.lock").read_text() == merged
+
+
 def test_waits_for_a_dvc_of_somebody_else(project: Path) -> None:
     set_param("lips", "ingest", until="go")
     heard: list[str] = []
