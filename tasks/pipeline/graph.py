@@ -70,7 +70,7 @@ def open_repo() -> Iterator[Repo]:
             # lock that another process holds for a moment is an error.
             repo = Repo(_wait_for_lock=True)
             with repo.lock:
-                _set_aside_damaged_lock(repo)
+                _read_index(repo)
                 yield repo
         except DvcException as error:
             raise ValueError(f"DVC: {error}") from error
@@ -79,30 +79,35 @@ def open_repo() -> Iterator[Repo]:
                 repo.close()
 
 
-def _set_aside_damaged_lock(repo: Repo) -> None:
-    """Move a dvc.lock that cannot be read to ``.beauty/dvc.lock.damaged``, and say so.
+def _read_index(repo: Repo) -> None:
+    """Have DVC read dvc.yaml and dvc.lock; one that cannot be read is set aside, and that is said.
 
-    DVC empties the file and then writes it: killed in between, it leaves nothing or a half, and
+    DVC empties dvc.lock and then writes it: killed in between, it leaves nothing or a half, and
     every later command of DVC fails on it. The run cache still has what each stage made.
 
-    A half-merged file is the user's to resolve, and stays for DVC to complain about.
+    Raises:
+        DvcException: dvc.yaml is not valid, or dvc.lock is half-merged, which is the user's to
+            resolve.
     """
     from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
 
-    file = Path(repo.root_dir) / "dvc.lock"
     try:
-        Lockfile(repo, str(file)).load()
+        _ = repo.index
     except DvcException:
-        if b"<<<<<<<" in file.read_bytes():
-            return
-        STATE.mkdir(exist_ok=True)
-        kept = file.replace(STATE / "dvc.lock.damaged")
-        print(
-            f"dvc.lock was damaged, as by a kill while DVC wrote it; it lies in {kept} now. "
-            "What the stages made comes back from DVC's cache.",
-            file=sys.stderr,
-        )
+        file = Path(repo.root_dir) / "dvc.lock"
+        try:
+            Lockfile(repo, str(file)).load()
+        except DvcException:
+            if b"<<<<<<<" in file.read_bytes():
+                raise
+            STATE.mkdir(exist_ok=True)
+            kept = file.replace(STATE / "dvc.lock.damaged")
+            print(
+                f"dvc.lock was damaged, as by a kill while DVC wrote it; it lies in {kept} now. "
+                "What the stages made comes back from DVC's cache.",
+                file=sys.stderr,
+            )
 
 
 def as_stage(node: Any, needs: Iterable[Any]) -> Stage:
