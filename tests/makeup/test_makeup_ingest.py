@@ -19,11 +19,12 @@ from test_parsing import with_frames
 
 from beauty_models.files import read_json
 from beauty_models.makeup import Ingest
-from beauty_models.makeup.data import ingest, tone_group, typology_angle
+from beauty_models.makeup.data import ingest
 from beauty_models.makeup.dataset import COLUMNS, read_faces
 from beauty_models.makeup.landmarks import find_faces
 from beauty_models.makeup.parsing import parse
 from beauty_models.makeup.regions import Region
+from beauty_models.makeup.tones import tone_group, typology_angle
 
 PARTS = ("train", "validation", "test", "unlabelled")
 PARAMS = Ingest.model_validate(
