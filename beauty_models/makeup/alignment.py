@@ -35,7 +35,10 @@ class Alignment:
 
     def pixels(self, side: int) -> Matrix:
         """Return the transform from the photo's pixels to those of a square of ``side``."""
-        return np.column_stack([self.matrix[:, :2] * side, self.matrix[:, 2] * side - 0.5])
+        scaled = self.matrix * side
+        # The square begins at the edge of its first pixel, coordinates at the pixel's center.
+        scaled[:, 2] -= 0.5
+        return scaled
 
     def crop(self, photo: NDArray[Any], side: int) -> NDArray[Any]:
         """Return the square [side, side, …] of the face; black where the photo ends."""
@@ -55,9 +58,12 @@ class Alignment:
         half = (largest - least) / 2
         low = np.floor(least - half).astype(int)
         high = np.ceil(largest + half).astype(int) + 1
-        x0, x1 = np.clip([low[0], high[0]], 0, shape[1])
-        y0, y1 = np.clip([low[1], high[1]], 0, shape[0])
-        return slice(int(y0), int(y1)), slice(int(x0), int(x1))
+        height, width = shape[:2]
+        x0, x1 = np.clip([low[0], high[0]], 0, width)
+        y0, y1 = np.clip([low[1], high[1]], 0, height)
+        rows = slice(int(y0), int(y1))
+        columns = slice(int(x0), int(x1))
+        return rows, columns
 
     def to_window(self, square: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """Return ``square`` [side, side, …] as it lies in `window` of a photo of ``shape``.
@@ -65,12 +71,13 @@ class Alignment:
         0 where the square ends. Linear between its pixels, antialiased where it shrinks.
         """
         rows, columns = self.window(shape)
-        size = (columns.stop - columns.start, rows.stop - rows.start)
-        if not min(size):
-            return np.zeros((size[1], size[0], *square.shape[2:]), square.dtype)
+        width = columns.stop - columns.start
+        height = rows.stop - rows.start
+        if not width or not height:
+            return np.zeros((height, width, *square.shape[2:]), square.dtype)
         back = inverse(self.pixels(square.shape[0]))
         back[:, 2] -= (columns.start, rows.start)
-        return warp(square, back, size)
+        return warp(square, back, (width, height))
 
     def to_photo(self, square: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """Return ``square`` [side, side, …] as it lies in a photo of ``shape``, else 0.
@@ -94,15 +101,18 @@ def from_points(
     """
     source = np.array([left_eye, right_eye, mouth], float)
     target = np.array([LEFT_EYE, RIGHT_EYE, MOUTH])
-    if np.hypot(*(source[1] - source[0])) < LEAST_EYE_DISTANCE:
+    eye_distance = np.hypot(*(source[1] - source[0]))
+    if eye_distance < LEAST_EYE_DISTANCE:
         raise ValueError("the eyes are too close to each other to align the face")
     # x' = a x - b y + c, y' = b x + a y + d is linear in a, b, c, d
-    rows = []
+    equations = []
     for x, y in source:
-        rows.append([x, -y, 1, 0])
-        rows.append([y, x, 0, 1])
-    a, b, c, d = np.linalg.lstsq(np.array(rows), target.ravel(), rcond=None)[0]
-    return Alignment(np.array([[a, -b, c], [b, a, d]]))
+        equations.append([x, -y, 1, 0])
+        equations.append([y, x, 0, 1])
+    solution = np.linalg.lstsq(np.array(equations), target.ravel(), rcond=None)
+    a, b, c, d = solution[0]
+    matrix = np.array([[a, -b, c], [b, a, d]])
+    return Alignment(matrix)
 
 
 def from_landmarks(face: Face) -> Alignment:
@@ -112,7 +122,8 @@ def from_landmarks(face: Face) -> Alignment:
 
 def _pixels(label_map: NDArray[np.uint8], *regions: Region) -> NDArray[np.float64]:
     """Return x, y of the pixels of ``regions``, [n, 2]; there must be some."""
-    rows, columns = np.nonzero(np.isin(label_map, regions))
+    chosen = np.isin(label_map, regions)
+    rows, columns = np.nonzero(chosen)
     if not rows.size:
         names = " or ".join(region.name.lower() for region in regions)
         raise ValueError(f"the mask has no {names} to align the face by")
@@ -125,10 +136,12 @@ def _mouth(label_map: NDArray[np.uint8], across: NDArray[np.float64]) -> NDArray
     Not the middle of the lips, which a smile or an open mouth draws down.
     """
     lips = _pixels(label_map, Region.LIPS, Region.MOUTH)
+    # How far each pixel lies to the right, on a face that may lie on its side.
     position = lips @ across
     low, high = np.quantile(position, (CORNER, 1 - CORNER))
-    left, right = lips[position <= low].mean(0), lips[position >= high].mean(0)
-    return np.asarray((left + right) / 2, np.float64)
+    left_corner = lips[position <= low].mean(0)
+    right_corner = lips[position >= high].mean(0)
+    return np.asarray((left_corner + right_corner) / 2, np.float64)
 
 
 def from_label_map(label_map: NDArray[np.uint8]) -> Alignment:

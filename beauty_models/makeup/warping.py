@@ -24,26 +24,32 @@ def square(center: NDArray[np.floating], length: float, angle: float, side: int)
     ``angle`` is that of its upper edge in the photo, in radians, growing clockwise.
     """
     scale = side / length
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    cos = scale * np.cos(angle)
+    sin = scale * np.sin(angle)
+    # Turned back by the angle: what slants in the photo lies level in the square.
     rotation = np.array([[cos, sin], [-sin, cos]])
-    offset = (side - 1) / 2 - rotation @ np.asarray(center, float)
+    middle = (side - 1) / 2
+    offset = middle - rotation @ np.asarray(center, float)
     return np.column_stack([rotation, offset])
 
 
 def scale_of(matrix: Matrix) -> float:
     """Return how many pixels of the square a photo pixel's side becomes."""
-    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    area = abs(np.linalg.det(matrix[:, :2]))
+    return float(np.sqrt(area))
 
 
 def inverse(matrix: Matrix) -> Matrix:
     """Return the transform from the square back to the photo."""
     rotation = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([rotation, -rotation @ matrix[:, 2]])
+    offset = -rotation @ matrix[:, 2]
+    return np.column_stack([rotation, offset])
 
 
 def moved(points: NDArray[np.floating], matrix: Matrix) -> NDArray[np.float64]:
     """Return ``points`` [n, 2] after ``matrix``."""
-    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float64)
+    rotated = points @ matrix[:, :2].T
+    return np.asarray(rotated + matrix[:, 2], np.float64)
 
 
 def warp(
@@ -67,7 +73,8 @@ def bounds(
     matrix: Matrix, size: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the least and the largest x, y of the photo that a square of ``size`` shows."""
-    right, bottom = size[0] - 1, size[1] - 1
+    right = size[0] - 1
+    bottom = size[1] - 1
     corners = np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], float)
     seen = moved(corners, inverse(matrix))
     return seen.min(0), seen.max(0)
@@ -78,16 +85,22 @@ def _shrunk(
 ) -> tuple[NDArray[Any], Matrix]:
     """Return the part of ``photo`` that is seen, smaller by ``scale``, and the transform for it."""
     least, largest = bounds(matrix, size)
+    # Two pixels of the square, so that its edge is averaged from whole ones, too.
     margin = 2 / scale
     low = np.floor(least - margin).astype(int).clip(0)
-    high = (np.ceil(largest + margin).astype(int) + 1).clip(0)
+    high = np.ceil(largest + margin).astype(int) + 1
+    high = high.clip(0)
     part = photo[low[1] : high[1], low[0] : high[0]]
     if not part.size:
         return photo, matrix
     height, width = part.shape[:2]
-    smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(part, smaller, interpolation=cv2.INTER_AREA)
+    small_width = max(1, round(width * scale))
+    small_height = max(1, round(height * scale))
+    small = cv2.resize(part, (small_width, small_height), interpolation=cv2.INTER_AREA)
+    # Sides are rounded to whole pixels, so the two factors differ a little.
+    factor = np.array([width / small_width, height / small_height])
     # A pixel's center is half a pixel from its corner, and corners are what scaling keeps.
-    factor = np.array([width / smaller[0], height / smaller[1]])
-    offset = low + factor / 2 - 0.5
-    return small, np.column_stack([matrix[:, :2] * factor, moved(offset[None], matrix)[0]])
+    first_center = low + factor / 2 - 0.5
+    rotation = matrix[:, :2] * factor
+    [offset] = moved(first_center[None], matrix)
+    return small, np.column_stack([rotation, offset])
