@@ -11,6 +11,7 @@ to err on the side of leaving a pixel without make-up:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -18,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beauty_models.makeup.alignment import Alignment, from_landmarks
-from beauty_models.makeup.delivered import from_delivered as from_delivered
 from beauty_models.makeup.landmarks import Face
 from beauty_models.makeup.regions import Region
-from beauty_models.makeup.warping import inverse, moved, warp
+from beauty_models.makeup.warping import moved, warp
 
 # Numbers of mesh points, in order along the polygon. Left and right are those of the picture.
 OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377]
@@ -41,6 +41,7 @@ RIGHT_SOCKET = [446, 342, 445, 444, 443, 442, 441, 413, 463, 341, 256, 252, 253,
 LEFT_CHEEK = [117, 118, 119, 100, 126, 203, 206, 207, 187, 123]
 RIGHT_CHEEK = [346, 347, 348, 329, 355, 423, 426, 427, 411, 352]
 JAW_CORNERS = [172, 397]
+CHIN = 152
 NOSE = [168, 122, 196, 3, 51, 5, 281, 248, 419, 351]
 # To the nostrils, whose shade is no moustache.
 WHOLE_NOSE = [168, 193, 122, 236, 198, 209, 49, 48, 64, 98, 97, 2]
@@ -48,7 +49,9 @@ WHOLE_NOSE += [326, 327, 294, 278, 279, 429, 420, 456, 351, 417]
 
 SIDE = 256  # pixels of the square in which colors are judged, whatever the photo's size
 VIEW = 1.3  # of the aligned square's side: neck and hair must be seen
+BELOW_CENTER = 0.02  # of its side, by which the square is moved down: a neck is longer than hair
 FINE = 512  # pixels of a face's width from which polygons need no finer grid than the photo's
+FRACTION_BITS = 4  # binary places of a pixel that OpenCV is given
 
 # Below the eyes, where a face has neither lashes nor make-up, but glasses have a rim.
 LEFT_UNDER_EYE = [25, 110, 24, 23, 22, 26, 112, 233, 232, 231, 230, 229, 228, 31]
@@ -80,19 +83,23 @@ def _filled(points: NDArray[np.floating], shape: tuple[int, int], fine: int) -> 
     The polygon is drawn ``fine`` times larger: OpenCV also fills the pixels of its outline, which
     would widen the lips of a small face by a fifth.
     """
+    height, width = shape
     low = np.floor(points.min(0)).astype(int) - 1
     high = np.ceil(points.max(0)).astype(int) + 2
     filled = np.zeros(shape, bool)
-    x0, x1 = np.clip([low[0], high[0]], 0, shape[1])
-    y0, y1 = np.clip([low[1], high[1]], 0, shape[0])
+    x0, x1 = np.clip([low[0], high[0]], 0, width)
+    y0, y1 = np.clip([low[1], high[1]], 0, height)
     if x0 >= x1 or y0 >= y1:
         return filled
-    canvas = np.zeros(((y1 - y0) * fine, (x1 - x0) * fine), np.uint8)
-    # 4 binary places of a pixel; a pixel's center lies half a pixel from its corner
-    drawn = (points - (x0, y0) + 0.5) * fine - 0.5
-    cv2.fillPoly(canvas, [np.round(drawn * 16).astype(np.int32)], 255, shift=4)
     size = (int(x1 - x0), int(y1 - y0))
-    filled[y0:y1, x0:x1] = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA) >= 128
+    canvas = np.zeros((size[1] * fine, size[0] * fine), np.uint8)
+    # A pixel's center lies half a pixel from its corner, and corners are what scaling keeps.
+    from_corner = points - (x0, y0) + 0.5
+    drawn = from_corner * fine - 0.5
+    fixed_point = np.round(drawn * 2**FRACTION_BITS).astype(np.int32)
+    cv2.fillPoly(canvas, [fixed_point], 255, shift=FRACTION_BITS)
+    coverage = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
+    filled[y0:y1, x0:x1] = coverage >= 128
     return filled
 
 
@@ -109,17 +116,24 @@ class _Square(NamedTuple):
 
 
 def _square(photo: NDArray[np.uint8], face: Face) -> _Square:
+    """Return the square around ``face``, wider than the aligned one."""
     aligned = from_landmarks(face).matrix
     middle = np.array([0.5, 0.5])
-    matrix = np.column_stack(
-        [aligned[:, :2] / VIEW, (aligned[:, 2] - middle) / VIEW + middle - (0, 0.02)]
-    )
-    alignment = Alignment(matrix)
+    rotation = aligned[:, :2] / VIEW
+    # The middle of the aligned square stays in the middle.
+    from_middle = (aligned[:, 2] - middle) / VIEW
+    offset = from_middle + middle - (0, BELOW_CENTER)
+    alignment = Alignment(np.column_stack([rotation, offset]))
     pixels = alignment.pixels(SIDE)
-    rgb = warp(photo, pixels, (SIDE, SIDE)).astype(np.float32) / 255
-    inside = warp(np.ones(photo.shape[:2], np.uint8), pixels, (SIDE, SIDE), cv2.INTER_NEAREST)
-    lab = np.asarray(cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1), cv2.COLOR_RGB2LAB), np.float32)
-    return _Square(lab, inside > 0, moved(face.points, pixels), alignment)
+    size = (SIDE, SIDE)
+    rgb = warp(photo, pixels, size).astype(np.float32) / 255
+    # Single pixels are noise of the camera, and of JPEG.
+    smooth = cv2.GaussianBlur(rgb, (0, 0), 1)
+    lab = np.asarray(cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB), np.float32)
+    everywhere = np.ones(photo.shape[:2], np.uint8)
+    inside = warp(everywhere, pixels, size, cv2.INTER_NEAREST)
+    points = moved(face.points, pixels)
+    return _Square(lab, inside > 0, points, alignment)
 
 
 def _skin_distance(square: _Square, known: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -128,21 +142,36 @@ def _skin_distance(square: _Square, known: NDArray[np.bool_]) -> NDArray[np.floa
         return np.zeros((SIDE, SIDE), np.float32)
     skin = square.lab[known]
     middle = np.median(skin, 0)
+    deviation = 1.4826 * np.median(np.abs(skin - middle), 0)  # of a normal distribution, robust
     # Bounded: glasses on the cheeks, or half a face in shade, would make hair pass for skin.
-    spread = np.minimum(1.4826 * np.median(np.abs(skin - middle), 0), LARGEST_SPREAD)
+    spread = np.minimum(deviation, LARGEST_SPREAD)
     difference = square.lab - middle
+    lighter = difference[..., 0]
+    redder = difference[..., 1]
+    yellower = difference[..., 2]
     # Shade makes skin darker, highlights brighter, blush redder: each has its own allowance.
-    darker = np.maximum(-difference[..., 0], 0) / (20 + 2.5 * spread[0])
-    brighter = np.maximum(difference[..., 0], 0) / (25 + 2.5 * spread[0])
-    red = difference[..., 1] / (14 + 2 * spread[1])
-    yellow = difference[..., 2] / (14 + 2 * spread[2])
-    # A blond fringe has the color of skin, but strands. Not below the brows, where nose and jaw
-    # have edges of their own.
-    texture = _texture(square.lab[..., 0])
-    strands = np.maximum(texture - np.median(texture[known]), 0) / LARGEST_TEXTURE
-    strands[int(square.points[LEFT_BROW + RIGHT_BROW, 1].min()) :] = 0
-    squared = (darker + brighter) ** 2 + red**2 + yellow**2 + strands**2
+    darkness = np.maximum(-lighter, 0) / (20 + 2.5 * spread[0])
+    brightness = np.maximum(lighter, 0) / (25 + 2.5 * spread[0])
+    red = redder / (14 + 2 * spread[1])
+    yellow = yellower / (14 + 2 * spread[2])
+    strands = _strands(square, known)
+    squared = (darkness + brightness) ** 2 + red**2 + yellow**2 + strands**2
     return np.asarray(np.sqrt(squared), np.float32)
+
+
+def _strands(square: _Square, known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return how much more texture than ``known`` skin has each pixel above the brows has.
+
+    A blond fringe has the color of skin, but strands.
+    """
+    texture = _texture(square.lab[..., 0])
+    usual = np.median(texture[known])
+    strands = np.maximum(texture - usual, 0) / LARGEST_TEXTURE
+    # Not below the brows, where nose and jaw have edges of their own.
+    brow_points = square.points[LEFT_BROW + RIGHT_BROW]
+    top_of_brows = int(brow_points[:, 1].min())
+    strands[top_of_brows:] = 0
+    return np.asarray(strands, np.float32)
 
 
 def _texture(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -157,21 +186,27 @@ def _connected(mask: NDArray[np.bool_], seed: NDArray[np.bool_]) -> NDArray[np.b
     """Return the parts of ``mask`` that touch ``seed``."""
     _, numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     touched = np.unique(numbers[seed & mask])
-    return np.asarray(np.isin(numbers, touched[touched > 0]), bool)
+    touched = touched[touched > 0]  # 0 is what no part has
+    return np.asarray(np.isin(numbers, touched), bool)
 
 
 def _opened(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    """Return ``mask`` without what is narrower than ``size`` pixels."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel), bool)
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    return np.asarray(opened, bool)
 
 
 def _forehead(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the oval with its upper half drawn up, to where the hair may begin."""
     oval = points[OVAL].copy()
-    brows = points[LEFT_BROW + RIGHT_BROW][:, 1].mean()
-    height = np.ptp(oval[:, 1])
-    above = np.clip((brows - oval[:, 1]) / max(1e-6, brows - oval[:, 1].min()), 0, 1)
-    oval[:, 1] -= FOREHEAD * height * above
+    y = oval[:, 1]
+    brow_points = points[LEFT_BROW + RIGHT_BROW]
+    brows = brow_points[:, 1].mean()
+    brows_to_top = max(1e-6, brows - y.min())
+    # 0 at the brows and below, 1 at the top: the temples are drawn up less than the middle.
+    above_brows = np.clip((brows - y) / brows_to_top, 0, 1)
+    oval[:, 1] = y - FOREHEAD * np.ptp(y) * above_brows
     return oval
 
 
@@ -179,9 +214,11 @@ def _without_holes(skin: NDArray[np.bool_], face: NDArray[np.bool_]) -> NDArray[
     """Return ``skin`` with small gaps closed, which are nostrils and shadows and not hair."""
     gaps = (face & ~skin).astype(np.uint8)
     _, numbers, figures, _ = cv2.connectedComponentsWithStats(gaps, connectivity=4)
-    small = figures[:, cv2.CC_STAT_AREA] < LARGEST_HOLE * face.sum()
-    small[0] = False  # what is no gap
-    return np.asarray(skin | small[numbers], bool)
+    areas = figures[:, cv2.CC_STAT_AREA]
+    is_small = areas < LARGEST_HOLE * face.sum()
+    is_small[0] = False  # what is no gap
+    small_gaps = is_small[numbers]
+    return np.asarray(skin | small_gaps, bool)
 
 
 def _glasses(square: _Square, lightness: float) -> tuple[NDArray[np.bool_], bool]:
@@ -189,26 +226,45 @@ def _glasses(square: _Square, lightness: float) -> tuple[NDArray[np.bool_], bool
 
     Thin, light and rimless frames are not seen; neither are lenses through which skin shows.
     """
-    dark = (square.lab[..., 0] < DARK * lightness) & square.inside
-    area = square.polygon(GLASSES_AREA)
+    is_dark = square.lab[..., 0] < DARK * lightness
+    dark = is_dark & square.inside
+    dark_area = dark & square.polygon(GLASSES_AREA)
     under = [square.polygon(LEFT_UNDER_EYE), square.polygon(RIGHT_UNDER_EYE)]
     cheeks = [square.polygon(LEFT_CHEEK_TOP), square.polygon(RIGHT_CHEEK_TOP)]
     eyes = [square.polygon(LEFT_EYE), square.polygon(RIGHT_EYE)]
+    both_eyes = eyes[0] | eyes[1]
     if all(part.any() for part in under + cheeks + eyes):
         # The white of an eye shows in any eye that is seen, whatever the make-up around it.
-        if min(dark[part].mean() for part in under + eyes) > LEAST_DARK_LENS:
-            return dark & area | eyes[0] | eyes[1], True
-        bridge = square.polygon(BRIDGE)
-        columns = np.nonzero(bridge.any(0))[0]
-        middle = columns[len(columns) // 4 : max(1, 3 * len(columns) // 4)]
-        crossed = middle.size > 0 and bool((dark & bridge)[:, middle].any(0).all())
-        if crossed and min(dark[part].mean() for part in cheeks) > LEAST_RIM:
-            return dark & area & ~(eyes[0] | eyes[1]), False
+        if _least_dark(dark, under + eyes) > LEAST_DARK_LENS:
+            return dark_area | both_eyes, True
+        has_rims = _least_dark(dark, cheeks) > LEAST_RIM
+        if has_rims and _crosses_bridge(dark, square.polygon(BRIDGE)):
+            return dark_area & ~both_eyes, False
     return np.zeros((SIDE, SIDE), bool), False
 
 
+def _least_dark(dark: NDArray[np.bool_], parts: Sequence[NDArray[np.bool_]]) -> float:
+    """Return the share of ``dark`` pixels in the part that has fewest: glasses have two sides."""
+    return min(float(dark[part].mean()) for part in parts)
+
+
+def _crosses_bridge(dark: NDArray[np.bool_], bridge: NDArray[np.bool_]) -> bool:
+    """Return whether something dark goes across the bridge of the nose without a gap."""
+    columns = np.nonzero(bridge.any(0))[0]
+    # The middle half: at the sides the rims begin, and the corners of the eyes are dark.
+    start = len(columns) // 4
+    stop = max(1, 3 * len(columns) // 4)
+    middle = columns[start:stop]
+    if not middle.size:
+        return False
+    is_crossed = (dark & bridge)[:, middle].any(0)
+    return bool(is_crossed.all())
+
+
 def _lightness(square: _Square, known: NDArray[np.bool_]) -> float:
-    skin = square.lab[..., 0][known & square.inside]
+    """Return the median L* of ``known`` skin; 0 where nothing of it is in the photo."""
+    lightness = square.lab[..., 0]
+    skin = lightness[known & square.inside]
     return float(np.median(skin)) if skin.size else 0.0
 
 
@@ -226,16 +282,22 @@ def _color_regions(square: _Square) -> _Colors:
         known |= square.polygon(numbers)
     lightness = _lightness(square, known)
     distance = _skin_distance(square, known & square.inside)
-    oval = square.polygon(OVAL)
-    whole = oval | _filled(_forehead(square.points), (SIDE, SIDE), 2)
+    forehead = _filled(_forehead(square.points), (SIDE, SIDE), 2)
+    whole = square.polygon(OVAL) | forehead
+    # Whatever color they have: lips and sockets may be made up, and nostrils are dark.
     for numbers in (OUTER_LIPS, LEFT_SOCKET, RIGHT_SOCKET, WHOLE_NOSE):
         known |= square.polygon(numbers)
-    like_skin = _opened((distance < 1) & square.inside, 3)
-    skin = _without_holes(_connected(like_skin & whole | known, known), whole)
+    is_near = (distance < 1) & square.inside
+    like_skin = _opened(is_near, 3)
+    # A wall of skin's color behind the head is not connected to the face.
+    connected = _connected(like_skin & whole | known, known)
+    skin = _without_holes(connected, whole)
     labels = np.zeros((SIDE, SIDE), np.uint8)
     labels[_neck(square, like_skin & ~whole)] = Region.NECK
-    labels[whole & square.inside] = Region.HAIR
-    labels[skin & whole & square.inside] = Region.SKIN
+    # What is not skin within the face is hair: a fringe, a beard.
+    face = whole & square.inside
+    labels[face] = Region.HAIR
+    labels[face & skin] = Region.SKIN
     glasses, hides_eyes = _glasses(square, lightness)
     labels[glasses] = Region.GLASSES
     return _Colors(labels, hides_eyes)
@@ -243,29 +305,26 @@ def _color_regions(square: _Square) -> _Colors:
 
 def _neck(square: _Square, like_skin: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return what continues the face below the chin, between the corners of the jaw."""
-    chin = square.points[152]
+    chin = square.points[CHIN]
     left, right = square.points[JAW_CORNERS]
+    jaw_height = (left[1] + right[1]) / 2
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    below = (rows > (left[1] + right[1]) / 2) & (columns > left[0]) & (columns < right[0])
-    near_chin = (rows < chin[1] + SIDE / 32) & (np.abs(columns - chin[0]) < SIDE / 12)
-    return _connected(like_skin & below, below & near_chin)
+    between_corners = (columns > left[0]) & (columns < right[0])
+    below_jaw = (rows > jaw_height) & between_corners
+    from_chin = np.abs(columns - chin[0])
+    # Where the neck has to begin: a shoulder of the same color does not touch it.
+    under_chin = (rows < chin[1] + SIDE / 32) & (from_chin < SIDE / 12)
+    return _connected(like_skin & below_jaw, below_jaw & under_chin)
 
 
 def parse(photo: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
     """Return the label map [height, width] of one face in an RGB photo [height, width, 3]."""
     shape = (photo.shape[0], photo.shape[1])
-    fine = int(np.clip(np.ceil(FINE / max(face.width, 1)), 1, 8))
     square = _square(photo, face)
-    labels = np.zeros(shape, np.uint8)
     colors = _color_regions(square)
-    back = inverse(square.alignment.pixels(SIDE))
-    rows, columns = square.alignment.window(shape)
-    back[:, 2] -= (columns.start, rows.start)
-    size = (columns.stop - columns.start, rows.stop - rows.start)
-    if min(size):
-        for region in (Region.NECK, Region.HAIR, Region.SKIN, Region.GLASSES):
-            share = warp((colors.labels == region).astype(np.float32), back, size)
-            labels[rows, columns][share >= 0.5] = region
+    labels = _enlarged(colors.labels, square.alignment, shape)
+    # Polygons are drawn finer than the photo where a face is small.
+    fine = int(np.clip(np.ceil(FINE / max(face.width, 1)), 1, 8))
 
     def polygon(numbers: list[int]) -> NDArray[np.bool_]:
         return _filled(face.points[numbers], shape, fine)
@@ -274,10 +333,28 @@ def parse(photo: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
     glasses = labels == Region.GLASSES
     labels[polygon(LEFT_SOCKET) & skin] = Region.LEFT_SHADOW
     labels[polygon(RIGHT_SOCKET) & skin] = Region.RIGHT_SHADOW
-    labels[(polygon(LEFT_BROW) | polygon(RIGHT_BROW)) & ~glasses] = Region.BROWS
+    brows = polygon(LEFT_BROW) | polygon(RIGHT_BROW)
+    labels[brows & ~glasses] = Region.BROWS
     if not colors.hides_eyes:
         labels[polygon(LEFT_EYE)] = Region.LEFT_EYE
         labels[polygon(RIGHT_EYE)] = Region.RIGHT_EYE
+    # The mouth lies within the lips' outer edge, so it comes last.
     labels[polygon(OUTER_LIPS)] = Region.LIPS
     labels[polygon(INNER_LIPS)] = Region.MOUTH
+    return labels
+
+
+def _enlarged(
+    square_labels: NDArray[np.uint8], alignment: Alignment, shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return the label map of ``shape`` that ``square_labels`` [SIDE, SIDE] becomes in the photo.
+
+    Each region is enlarged by itself, smoothly, and cut at a half: edges have no steps.
+    """
+    labels = np.zeros(shape, np.uint8)
+    rows, columns = alignment.window(shape)
+    for region in (Region.NECK, Region.HAIR, Region.SKIN, Region.GLASSES):
+        in_region = (square_labels == region).astype(np.float32)
+        share = alignment.to_window(in_region, shape)
+        labels[rows, columns][share >= 0.5] = region
     return labels
