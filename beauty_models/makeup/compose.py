@@ -13,13 +13,19 @@ from beauty_models.makeup.alignment import Alignment
 Photo = NDArray[np.uint8]  # [h, w, 3] sRGB
 Plane = NDArray[np.float32]  # [h, w]
 
+LEVELS = 127.5  # of 0 to 255, in one unit of pixels -1 to 1
+SHRUNK = 1.5  # pixels of the change for one of the photo, from which it is blurred before
+
 
 def box_of(mask: NDArray[Any]) -> tuple[slice, slice] | None:
     """Return the rows and columns of the smallest box around what is not 0; None where all is."""
-    x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
+    chosen = (mask > 0).astype(np.uint8)
+    x, y, width, height = cv2.boundingRect(chosen)
     if not width:
         return None
-    return slice(y, y + height), slice(x, x + width)
+    rows = slice(y, y + height)
+    columns = slice(x, x + width)
+    return rows, columns
 
 
 def blend(photo: Photo, changed: NDArray[np.float32], alpha: Plane) -> Photo:
@@ -30,6 +36,7 @@ def blend(photo: Photo, changed: NDArray[np.float32], alpha: Plane) -> Photo:
     weight = alpha[..., None]
     mixed = photo + weight * (changed - photo)
     rounded = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    # Not left to the arithmetic: what rounds to the same byte today may not with another numpy.
     return np.where(weight > 0, rounded, photo)
 
 
@@ -56,7 +63,8 @@ def apply(
     rows, columns = box
     change = _enlarged(alignment, delta, rows, columns)
     part = photo[box]
-    composed[box] = blend(part, part + 127.5 * change, soft_mask[box])
+    changed = part + LEVELS * change
+    composed[box] = blend(part, changed, soft_mask[box])
     return composed
 
 
@@ -67,11 +75,15 @@ def _enlarged(
     matrix = alignment.pixels(len(delta))
     # Where the photo is the smaller one pixels are left out: a blur of that width comes before.
     scale = float(np.hypot(*matrix[:, 0]))
-    if scale > 1.5:
-        delta = np.asarray(cv2.GaussianBlur(delta, (0, 0), 0.4 * scale), np.float32)
-    matrix[:, 2] += matrix[:, :2] @ (columns.start, rows.start)
-    size = (columns.stop - columns.start, rows.stop - rows.start)
+    if scale > SHRUNK:
+        blurred = cv2.GaussianBlur(delta, (0, 0), 0.4 * scale)
+        delta = np.asarray(blurred, np.float32)
+    corner = (columns.start, rows.start)
+    matrix[:, 2] += matrix[:, :2] @ corner
+    width = columns.stop - columns.start
+    height = rows.stop - rows.start
     # The matrix leads from photo to crop: the inverse of the way that the change goes.
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(np.ascontiguousarray(delta, np.float32), matrix, size, flags=flags)
+    change = np.ascontiguousarray(delta, np.float32)
+    warped = cv2.warpAffine(change, matrix, (width, height), flags=flags)
     return np.asarray(warped, np.float32)

@@ -56,20 +56,27 @@ CHEEK_LENGTH = 0.24  # half axes of the blush
 CHEEK_HEIGHT = 0.13
 SHADOW_REACH = 0.19  # from the eye to where a shadow ends
 
+LEAST_BLUR = 0.6  # pixels: less leaves the steps of a small label map
+
 BLUSH_COVERAGE = 0.44
 SHADOW_COVERAGE = 0.75
 FOUNDATION_COVERAGE = 0.55
 # A foundation of any shade is worn by any skin: this much lighter or darker it makes it, at most.
 FOUNDATION_DARKER = 10.0  # L*
 FOUNDATION_LIGHTER = 7.0
+LARGEST_PATCH = 14.0  # L*, a*, b*: more is a mole, a nostril or a strand of hair, and stays
 # Darker skin is also more colorful: without this a dark shade on fair skin looks like ash.
 CHROMA_WITH_DEPTH = 0.2  # of a* and b*, for each L* that it gets darker
 # Sheer pigment hardly lightens or darkens: pale pink on deep skin would be ash.
 BLUSH_LIGHTNESS = 0.3
+SHADOW_LIGHTNESS = 0.9
 POWDER_LIGHTER = 16.0  # L*, at most; champagne at full lightness is a white ring on deep skin
 
 WHITE_LIGHTNESS = 94.0  # L* of the brightest part of a face in a photo that is exposed well
 DARKEST_EXPOSURE = 0.6
+# A face whose eyes are nearer than this, in pixels, has no place for anything.
+LEAST_EYE_DISTANCE = 2
+EYES_TO_MOUTH = 1.1  # distances of the eyes
 # L* of lips above their median from which light is a highlight, and where it is nothing else
 HIGHLIGHT_BEGINS = 14.0
 HIGHLIGHT_FULL = 40.0
@@ -127,9 +134,11 @@ def _center(label_map: NDArray[np.uint8], *regions: Region) -> NDArray[np.float6
     """Return the center x, y of the regions, None where they have no pixel."""
     chosen = np.isin(label_map, regions).astype(np.uint8)
     moments = cv2.moments(chosen, binaryImage=True)
-    if not moments["m00"]:
+    pixels = moments["m00"]
+    if not pixels:
         return None
-    return np.array([moments["m10"], moments["m01"]]) / moments["m00"]
+    sums = np.array([moments["m10"], moments["m01"]])  # of x and y
+    return sums / pixels
 
 
 def geometry(label_map: NDArray[np.uint8]) -> Geometry | None:
@@ -137,28 +146,46 @@ def geometry(label_map: NDArray[np.uint8]) -> Geometry | None:
 
     An eye that is not seen (sunglasses, hair) is taken from its shadow or from the skin's width.
     """
-    mouth = _center(label_map, Region.LIPS, Region.MOUTH)
-    left = _center(label_map, Region.LEFT_EYE)
-    right = _center(label_map, Region.RIGHT_EYE)
-    left = _center(label_map, Region.LEFT_SHADOW) if left is None else left
-    right = _center(label_map, Region.RIGHT_SHADOW) if right is None else right
-    if left is None or right is None:
-        skin = np.argwhere(label_map == Region.SKIN)
-        if not len(skin):
-            return None
-        (top, first), (bottom, last) = skin.min(0), skin.max(0)
-        # Eyes lie at two fifths of the face's height, a quarter of its width from its sides.
-        line = top + 0.4 * (bottom - top)
-        left = np.array([first + 0.27 * (last - first), line])
-        right = np.array([last - 0.27 * (last - first), line])
+    eyes = _eye_centers(label_map)
+    if eyes is None:
+        return None
+    left, right = eyes
     distance = float(np.linalg.norm(right - left))
-    if distance < 2:
+    if distance < LEAST_EYE_DISTANCE:
         return None
     across = (right - left) / distance
     down = np.array([-across[1], across[0]])
+    mouth = _center(label_map, Region.LIPS, Region.MOUTH)
     if mouth is None:
-        mouth = (left + right) / 2 + down * distance * 1.1
+        between_eyes = (left + right) / 2
+        mouth = between_eyes + down * distance * EYES_TO_MOUTH
     return Geometry(2 * distance, across, down, np.stack([left, right]), mouth)
+
+
+def _eye_centers(
+    label_map: NDArray[np.uint8],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return the centers x, y of both eyes; None without eyes, their shadows and skin."""
+    left = _center(label_map, Region.LEFT_EYE)
+    right = _center(label_map, Region.RIGHT_EYE)
+    if left is None:
+        left = _center(label_map, Region.LEFT_SHADOW)
+    if right is None:
+        right = _center(label_map, Region.RIGHT_SHADOW)
+    if left is not None and right is not None:
+        return left, right
+    box = box_of(label_map == Region.SKIN)
+    if box is None:
+        return None
+    rows, columns = box
+    width = columns.stop - 1 - columns.start
+    height = rows.stop - 1 - rows.start
+    # Eyes lie at two fifths of the face's height, a quarter of its width from its sides.
+    line = rows.start + 0.4 * height
+    aside = 0.27 * width
+    left = np.array([columns.start + aside, line])
+    right = np.array([columns.stop - 1 - aside, line])
+    return left, right
 
 
 def smoothstep(values: NDArray[np.floating], low: float, high: float) -> Plane:
@@ -174,11 +201,13 @@ def soft_mask(chosen: NDArray[np.bool_], sigma: float) -> Plane:
     box = box_of(chosen)
     if box is None:
         return soft
-    sigma = max(sigma, 0.6)
+    sigma = max(sigma, LEAST_BLUR)
     # Far from the region nothing can be seen of it: lips are a tenth of a face.
     margin = int(4 * sigma) + 1
-    rows = slice(max(box[0].start - margin, 0), box[0].stop + margin)
-    columns = slice(max(box[1].start - margin, 0), box[1].stop + margin)
+    top = max(box[0].start - margin, 0)
+    first = max(box[1].start - margin, 0)
+    rows = slice(top, box[0].stop + margin)
+    columns = slice(first, box[1].stop + margin)
     plane = chosen[rows, columns].astype(np.float32)
     near = cv2.GaussianBlur(plane, (0, 0), sigma)
     # A straight edge has half of its neighbors inside: the mask begins at 0 there, and is smooth
@@ -188,7 +217,8 @@ def soft_mask(chosen: NDArray[np.bool_], sigma: float) -> Plane:
 
 
 def _as_lab(photo: NDArray[Any]) -> Lab:
-    return np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+    rgb = photo.astype(np.float32) / 255
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), np.float32)
 
 
 def _as_rgb(lab: Lab) -> NDArray[np.float32]:
@@ -208,7 +238,8 @@ def _relit(lightness: Plane, middle: float, wanted: float, contrast: float) -> P
     A dark shade thus has small shadows and a light one large ones, as light does it.
     """
     ratio = np.maximum(_cube_root(lightness) / _cube_root(middle), 0.05)
-    relit: Plane = (116 * _cube_root(wanted) * ratio**contrast - 16).astype(np.float32)
+    at_middle = 116 * _cube_root(wanted)
+    relit: Plane = (at_middle * ratio**contrast - 16).astype(np.float32)
     return np.clip(relit, 0, 100)
 
 
@@ -220,16 +251,23 @@ def _mixed_color(a: Lab, b: NDArray[np.float32], share: float | Plane) -> Lab:
     """
     weight = np.asarray(share, np.float32)[..., None]
     mixed = a + weight * (b - a)
-    chroma = np.linalg.norm(a, axis=-1, keepdims=True)
-    chroma = chroma + weight * (np.linalg.norm(b, axis=-1, keepdims=True) - chroma)
+    chroma_a = np.linalg.norm(a, axis=-1, keepdims=True)
+    chroma_b = np.linalg.norm(b, axis=-1, keepdims=True)
+    chroma = chroma_a + weight * (chroma_b - chroma_a)
     length = np.linalg.norm(mixed, axis=-1, keepdims=True)
-    return np.where(length > 1, mixed * chroma / np.maximum(length, 1e-3), mixed)
+    colorful = mixed * chroma / np.maximum(length, 1e-3)
+    # Of opposite hues the mixture is grey, and has no hue that could be kept.
+    return np.where(length > 1, colorful, mixed)
 
 
 def _exposure(lightness: Plane, face: NDArray[np.bool_]) -> float:
     """Return how bright white would be in the photo: 1, less in a dark one."""
-    brightest = float(np.percentile(lightness[face], 99)) if face.any() else WHITE_LIGHTNESS
-    return float(np.clip(brightest / WHITE_LIGHTNESS, DARKEST_EXPOSURE, 1))
+    if not face.any():
+        return 1.0
+    # Not the maximum, which is a single glint.
+    brightest = float(np.percentile(lightness[face], 99))
+    exposure = brightest / WHITE_LIGHTNESS
+    return float(np.clip(exposure, DARKEST_EXPOSURE, 1))
 
 
 def _middle(lab: Lab, alpha: Plane) -> NDArray[np.float32]:
@@ -245,17 +283,22 @@ def _specular(lightness: Plane, alpha: Plane, width: float) -> Plane:
     if not core.any():
         return np.zeros_like(lightness)
     # Within the mask alone: the skin around the lips is lighter than they are.
-    sigma = max(0.012 * width, 0.6)
+    sigma = max(0.012 * width, LEAST_BLUR)
     weight = cv2.GaussianBlur(alpha, (0, 0), sigma)
-    form = cv2.GaussianBlur(lightness * alpha, (0, 0), sigma) / np.maximum(weight, 1e-3)
+    weighted = cv2.GaussianBlur(lightness * alpha, (0, 0), sigma)
+    form = weighted / np.maximum(weight, 1e-3)
     low, high = np.percentile(form[core], [80, 99])
     shine = smoothstep(form, float(low), float(max(high, low + 1)))
     # The fine lines of the lips break the shine up.
-    detail = np.clip(1 + (lightness - form) / 12, 0.3, 1.6)
-    return (shine * detail * smoothstep(alpha, 0.6, 1)).astype(np.float32)
+    lines = lightness - form
+    detail = np.clip(1 + lines / 12, 0.3, 1.6)
+    # Not at the edge: a bright rim would draw the lips larger than they are.
+    inside = smoothstep(alpha, 0.6, 1)
+    return (shine * detail * inside).astype(np.float32)
 
 
 def _lipstick(lab: Lab, alpha: Plane, look: Look, width: float, exposure: float) -> Lab:
+    """Return lips with lipstick on them: the shade, the photo's shading, and the finish's shine."""
     assert look.lipstick is not None
     finish = FINISHES[look.finish]
     shade = look.lipstick.lab.astype(np.float32)
@@ -265,17 +308,23 @@ def _lipstick(lab: Lab, alpha: Plane, look: Look, width: float, exposure: float)
     begins = middle[0] + HIGHLIGHT_BEGINS
     diffuse = np.minimum(lightness, begins)
     highlight = lightness - diffuse
-    wanted = middle[0] + finish.coverage * (shade[0] * exposure - middle[0])
+    # A shade is what white light shows of it; in a dark photo it is darker.
+    shade_lightness = shade[0] * exposure
+    wanted = middle[0] + finish.coverage * (shade_lightness - middle[0])
     relit = _relit(diffuse, float(middle[0]), float(wanted), finish.contrast)
-    chroma_scale = np.clip(_cube_root(relit) / _cube_root(float(wanted)), 0.6, 1.15)
+    # In shadow a color has less chroma, as it has less light.
+    relative_root = _cube_root(relit) / _cube_root(float(wanted))
+    chroma_scale = np.clip(relative_root, 0.6, 1.15)
     pigment = shade[1:] * chroma_scale[..., None]
     tinted = _mixed_color(lab[..., 1:], pigment, finish.coverage)
     shine = finish.highlights * highlight
     if finish.specular:
-        shine = shine + finish.specular * _specular(lightness, alpha, width)
+        specular = _specular(lightness, alpha, width)
+        shine = shine + finish.specular * specular
     white = smoothstep(shine, 0, HIGHLIGHT_FULL)[..., None]
     color = tinted * (1 - 0.7 * white)
-    return np.dstack([np.clip(relit + shine, 0, 100), color]).astype(np.float32)
+    shining = np.clip(relit + shine, 0, 100)
+    return np.dstack([shining, color]).astype(np.float32)
 
 
 def _powder(
@@ -292,6 +341,7 @@ def _powder(
     """
     middle = _middle(lab, alpha)
     step = coverage * lightness * (shade[0] - middle[0])
+    # Darker as far as it goes, lighter not: pale powder on deep skin is chalk.
     wanted = float(middle[0] + np.minimum(step, POWDER_LIGHTER))
     relit = _relit(lab[..., 0], float(middle[0]), wanted, 1)
     own = lab[..., 1:]
@@ -302,40 +352,61 @@ def _powder(
 def _keep_chroma(lab: Lab, before: Lab, share: float) -> Lab:
     """Return ``lab`` with at least ``share`` of the chroma ``before``: skin never turns to ash."""
     chroma = np.linalg.norm(lab[..., 1:], axis=-1)
-    least = share * np.linalg.norm(before[..., 1:], axis=-1)
+    chroma_before = np.linalg.norm(before[..., 1:], axis=-1)
+    least = share * chroma_before
     scale = np.maximum(least / np.maximum(chroma, 1e-3), 1)
-    lab[..., 1:] *= np.minimum(scale, 3)[..., None]
+    # Bounded: the hue of what is nearly grey is noise.
+    bounded = np.minimum(scale, 3)
+    lab[..., 1:] *= bounded[..., None]
     return lab
 
 
 def _foundation(lab: Lab, alpha: Plane, shade: NDArray[np.float32], width: float) -> Lab:
     """Return even skin, nearer to ``shade``: patches go, pores, hair and the face's form stay."""
     middle = _middle(lab, alpha)
-    sigma = max(SKIN_PATCHES * width, 1)
-    # A quarter of the size is enough for what is wide, and sixteen times as fast.
-    step = max(1, int(sigma / 4))
-    size = (max(1, lab.shape[1] // step), max(1, lab.shape[0] // step))
-    weight = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(lab * alpha[..., None], size, interpolation=cv2.INTER_AREA)
-    total = cv2.GaussianBlur(weight, (0, 0), sigma / step)[..., None]
-    wide = cv2.GaussianBlur(small, (0, 0), sigma / step) / np.maximum(total, 1e-3)
-    even_color = cv2.resize(wide, lab.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    patches = np.clip(lab - even_color, -14, 14)
-    # The color of patches goes, more than their lightness, which is also the face's form.
-    even = lab.copy()
-    even[..., 0] -= 0.25 * patches[..., 0]
-    even[..., 1:] -= 0.5 * patches[..., 1:]
-    even[..., 1:] -= 0.35 * (even_color[..., 1:] - middle[1:])
-    step_lightness = FOUNDATION_COVERAGE * (shade[0] - middle[0])
-    wanted = float(middle[0] + np.clip(step_lightness, -FOUNDATION_DARKER, FOUNDATION_LIGHTER))
+    even = _evened(lab, alpha, middle, max(SKIN_PATCHES * width, 1))
+    step = FOUNDATION_COVERAGE * (shade[0] - middle[0])
+    bounded_step = np.clip(step, -FOUNDATION_DARKER, FOUNDATION_LIGHTER)
+    wanted = float(middle[0] + bounded_step)
     relit = _relit(even[..., 0], float(middle[0]), wanted, 1)
     # The hue goes to that of the shade; the chroma is that of a skin of this lightness.
     tinted = _mixed_color(even[..., 1:], shade[1:], 0.75 * FOUNDATION_COVERAGE)
     darker = max(float(middle[0]) - wanted, 0)
     chroma = float(np.linalg.norm(middle[1:]))
     tinted *= 1 + CHROMA_WITH_DEPTH * darker / max(chroma, 8)
+    covered = np.dstack([relit, tinted]).astype(np.float32)
     # Not less than the even skin has; the patches' own color would come back by the photo's.
-    return _keep_chroma(np.dstack([relit, tinted]).astype(np.float32), even, 1)
+    return _keep_chroma(covered, even, 1)
+
+
+def _evened(lab: Lab, alpha: Plane, middle: NDArray[np.float32], sigma: float) -> Lab:
+    """Return skin whose patches, smaller than about ``sigma`` pixels, are weaker than they were."""
+    wide = _wide_color(lab, alpha, sigma)
+    patches = np.clip(lab - wide, -LARGEST_PATCH, LARGEST_PATCH)
+    # The color of patches goes, more than their lightness, which is also the face's form.
+    even = lab.copy()
+    even[..., 0] -= 0.25 * patches[..., 0]
+    even[..., 1:] -= 0.5 * patches[..., 1:]
+    # Red cheeks and a yellow forehead, too, come nearer to each other.
+    even[..., 1:] -= 0.35 * (wide[..., 1:] - middle[1:])
+    return even
+
+
+def _wide_color(lab: Lab, alpha: Plane, sigma: float) -> Lab:
+    """Return the color of the skin around each pixel, a mean over ``sigma`` pixels, [h, w, 3]."""
+    height, width = lab.shape[:2]
+    # A quarter of the size is enough for what is wide, and sixteen times as fast.
+    step = max(1, int(sigma / 4))
+    small_size = (max(1, width // step), max(1, height // step))
+    # Weighted by the mask: hair and lips beside the skin have no part in its mean.
+    weighted = lab * alpha[..., None]
+    small_weight = cv2.resize(alpha, small_size, interpolation=cv2.INTER_AREA)
+    small_lab = cv2.resize(weighted, small_size, interpolation=cv2.INTER_AREA)
+    weight = cv2.GaussianBlur(small_weight, (0, 0), sigma / step)[..., None]
+    blurred = cv2.GaussianBlur(small_lab, (0, 0), sigma / step)
+    mean = blurred / np.maximum(weight, 1e-3)
+    wide = cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(wide, np.float32)
 
 
 def _ellipse(
@@ -350,6 +421,7 @@ def _ellipse(
     y = rows - np.float32(center[1])
     along = (x * axis[0] + y * axis[1]) / half[0]
     beside = (y * axis[0] - x * axis[1]) / half[1]
+    # Half of an ellipsoid's height would end in an edge; this power makes it smooth.
     inside = np.clip(1 - along**2 - beside**2, 0, 1)
     ellipse: Plane = (inside**1.5).astype(np.float32)
     return ellipse
@@ -358,25 +430,37 @@ def _ellipse(
 def _cheeks(shape: tuple[int, int], face: Geometry, points: NDArray[np.float32] | None) -> Plane:
     """Return where blush goes, 0 to 1: from the apples of the cheeks up towards the temples."""
     alpha = np.zeros(shape, np.float32)
-    to_mouth = float((face.mouth - face.eyes.mean(0)) @ face.down)
     for side, sign in ((0, -1.0), (1, 1.0)):
         outward = sign * face.across
         if points is not None:
             cheek = points[CHEEKS[side]].astype(np.float64)
             temple = points[TEMPLES[side]].astype(np.float64)
-            center = cheek + 0.12 * (temple - cheek)
+            to_temple = temple - cheek
+            center = cheek + 0.12 * to_temple
             # In a turned face the far cheek is narrow.
-            room = abs(float((temple - cheek) @ outward))
+            room = abs(float(to_temple @ outward))
         else:
-            center = face.eyes[side] + 0.1 * face.width * outward
-            center = center + 0.47 * to_mouth * face.down
+            center = _cheek_below_eye(face, side, outward)
             room = 0.25 * face.width
+        # Along the cheekbone, which rises towards the ear.
         rise = outward - 0.6 * face.down
         rise = rise / np.linalg.norm(rise)
-        length = float(np.clip(1.1 * room, 0.12 * face.width, CHEEK_LENGTH * face.width))
-        cheek_alpha = _ellipse(shape, center, rise, (length, CHEEK_HEIGHT * face.width))
+        shortest = 0.12 * face.width
+        length = float(np.clip(1.1 * room, shortest, CHEEK_LENGTH * face.width))
+        height = CHEEK_HEIGHT * face.width
+        cheek_alpha = _ellipse(shape, center, rise, (length, height))
         alpha = np.maximum(alpha, cheek_alpha)
     return alpha
+
+
+def _cheek_below_eye(
+    face: Geometry, side: int, outward: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return where a cheek is, x, y, of a face without landmarks."""
+    eyes_to_mouth = float((face.mouth - face.eyes.mean(0)) @ face.down)
+    aside = face.eyes[side] + 0.1 * face.width * outward
+    center: NDArray[np.float64] = aside + 0.47 * eyes_to_mouth * face.down
+    return center
 
 
 def _eyeshadow(label_map: NDArray[np.uint8], face: Geometry) -> Plane:
@@ -387,11 +471,14 @@ def _eyeshadow(label_map: NDArray[np.uint8], face: Geometry) -> Plane:
         box = box_of(around)
         if box is None:
             continue
-        corner = np.array([box[1].start, box[0].start])
-        place = label_map[box] == shadow
-        fading = _fading(label_map[box] == eye, center - corner, face)
-        soft = soft_mask(around, EYE_FEATHER * face.width)[box] * place
-        alpha[box] = np.maximum(alpha[box], soft * fading)
+        rows, columns = box
+        corner = np.array([columns.start, rows.start])
+        labels = label_map[box]
+        fading = _fading(labels == eye, center - corner, face)
+        # Soft at the socket's outer edge only: along the lashes it is full.
+        soft = soft_mask(around, EYE_FEATHER * face.width)[box]
+        strength = soft * (labels == shadow) * fading
+        alpha[box] = np.maximum(alpha[box], strength)
     return alpha
 
 
@@ -402,7 +489,8 @@ def _fading(eye: NDArray[np.bool_], center: NDArray[np.float64], face: Geometry)
     """
     reach = SHADOW_REACH * face.width
     rows, columns = np.indices(eye.shape, np.float32)
-    x, y = columns - np.float32(center[0]), rows - np.float32(center[1])
+    x = columns - np.float32(center[0])
+    y = rows - np.float32(center[1])
     distance: Plane = np.asarray(np.hypot(x, y), np.float32)
     if eye.any():
         outside = (~eye).astype(np.uint8)
@@ -410,7 +498,8 @@ def _fading(eye: NDArray[np.bool_], center: NDArray[np.float64], face: Geometry)
     fade = 1 - smoothstep(distance, 0.15 * reach, reach)
     below = np.asarray(x * face.down[0] + y * face.down[1], np.float32)
     # Under the eye it is a hint close to the lashes.
-    hint = np.float32(0.35) * (1 - smoothstep(distance, 0.05 * reach, 0.35 * reach))
+    near = 1 - smoothstep(distance, 0.05 * reach, 0.35 * reach)
+    hint = np.float32(0.35) * near
     under = smoothstep(below, -0.01 * face.width, 0.035 * face.width)
     return fade * (1 - under) + hint * under
 
@@ -435,13 +524,14 @@ def _part_alpha(
 
 
 def _put_on(part: str, lab: Lab, alpha: Plane, look: Look, face: Geometry, exposure: float) -> Lab:
+    """Return the color of skin or lips under ``part`` at full strength, [h, w, 3]."""
     shade = look.shades[part].lab.astype(np.float32)
     if part == "lipstick":
         return _lipstick(lab, alpha, look, face.width, exposure)
     if part == "foundation":
         return _foundation(lab, alpha, shade, face.width)
     if part == "eyeshadow":
-        return _powder(lab, alpha, shade, SHADOW_COVERAGE, 0.9)
+        return _powder(lab, alpha, shade, SHADOW_COVERAGE, SHADOW_LIGHTNESS)
     powdered = _powder(lab, alpha, shade, BLUSH_COVERAGE, BLUSH_LIGHTNESS)
     return _keep_chroma(powdered, lab, 1)
 
@@ -471,7 +561,9 @@ def make_up(
     if box is None or not look.strength:
         return MadeUp(image, whole, parts)
     if points is not None:
-        points = points - np.array([box[1].start, box[0].start], np.float32)
+        rows, columns = box
+        corner = np.array([columns.start, rows.start], np.float32)
+        points = points - corner
     near = _make_up_face(photo[box], label_map[box], look, points)
     image[box] = near.image
     whole[box] = near.alpha
@@ -490,18 +582,23 @@ def _make_up_face(
     face = geometry(label_map)
     if face is None:
         return MadeUp(photo, whole, parts)
+    # Rounded once, after the last part: each rounding would show as bands in soft edges.
     image = photo.astype(np.float32)
-    exposure = _exposure(_as_lab(photo)[..., 0], label_map != Region.BACKGROUND)
+    lightness = _as_lab(photo)[..., 0]
+    exposure = _exposure(lightness, label_map != Region.BACKGROUND)
+    strength = np.float32(look.strength)
     for part in look.shades:
-        alpha = _part_alpha(part, label_map, face, points) * np.float32(look.strength)
+        alpha = _part_alpha(part, label_map, face, points) * strength
         box = box_of(alpha)
         if box is None:
             continue
-        lab = _as_lab(image[box])
+        # On what is there already: blush lies on the foundation.
+        before = image[box]
+        lab = _as_lab(before)
         # The look is measured where it is full; the strength only says how much of it is seen.
-        full = alpha[box] / np.float32(look.strength)
+        full = alpha[box] / strength
         changed = _as_rgb(_put_on(part, lab, full, look, face, exposure))
-        image[box] += alpha[box][..., None] * (changed - image[box])
+        image[box] += alpha[box][..., None] * (changed - before)
         parts[part] = alpha
         np.maximum(whole, alpha, out=whole)
     rounded = np.clip(np.rint(image), 0, 255).astype(np.uint8)

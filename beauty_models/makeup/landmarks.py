@@ -30,6 +30,7 @@ SHA256 = {
 
 DETECTOR_SIDE = 128  # pixels of the detector's window
 MESH_SIDE = 192
+MESH_POINTS = 468
 STRIDE = 88  # between windows: what fits the next smaller level, 32 pixels, lies whole in one
 # 29 of 29 portraits are found with faces of 14 pixels in the window, 23 with 10.
 LEAST_IN_WINDOW = 16
@@ -39,6 +40,9 @@ DETECTED = 0.5  # least score of a detection
 # badge of a space suit has 0.84, a shoe 0.87.
 SURE = 0.95
 OVERLAP = 0.3  # of two boxes of one face (intersection over union)
+# The detector's anchors: cells a side of its two feature maps, and anchors in each cell.
+ANCHOR_MAPS = ((16, 2), (8, 6))
+LEAST_COSINE = 0.3  # of a face's turn, by which its width is corrected
 MARGIN = 1.5  # of the mesh's square, times the longer side of the face
 
 # Numbers of mesh points. Left and right are those of the picture.
@@ -79,9 +83,11 @@ class Face(NamedTuple):
     @property
     def width(self) -> float:
         """Return twice the distance of the eyes, which is about the width of a face."""
-        # in space, so that a face that is turned is not taken for a narrow one
         step = self.right_eye - self.left_eye
-        return float(2 * np.hypot(*step) / max(0.3, np.cos(np.radians(self.turn))))
+        seen_distance = np.hypot(*step)
+        # In space, so that a face that is turned is not taken for a narrow one.
+        foreshortening = max(LEAST_COSINE, np.cos(np.radians(self.turn)))
+        return float(2 * seen_distance / foreshortening)
 
 
 def _middle(points: NDArray[np.float32], numbers: tuple[int, ...]) -> NDArray[np.float32]:
@@ -118,7 +124,8 @@ def _run(name: str, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         interpreter = Interpreter(model_content=_models()[name], num_threads=1)
         interpreter.allocate_tensors()
         setattr(_interpreters, name, interpreter)
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture[None])
+    [wanted_input] = interpreter.get_input_details()
+    interpreter.set_tensor(wanted_input["index"], picture[None])
     interpreter.invoke()
     outputs: list[dict[str, Any]] = interpreter.get_output_details()
     return [interpreter.get_tensor(output["index"])[0] for output in outputs]
@@ -128,9 +135,10 @@ def _run(name: str, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 def _anchors() -> NDArray[np.float32]:
     """Return the centers of the detector's 896 anchors, 0 to 1."""
     centers = []
-    for cells, count in ((16, 2), (8, 6)):
+    for cells, count in ANCHOR_MAPS:
         steps = (np.arange(cells) + 0.5) / cells
-        grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+        x, y = np.meshgrid(steps, steps)
+        grid = np.stack([x, y], -1).reshape(-1, 2)
         centers.append(np.repeat(grid, count, 0))
     return np.concatenate(centers).astype(np.float32)
 
@@ -142,74 +150,99 @@ _Detections = NDArray[np.float32]
 
 def _window_detections(window: NDArray[np.uint8]) -> _Detections:
     """Return the detections in a picture [128, 128, 3], in pixels of it."""
-    boxes, scores = _run(DETECTOR, window.astype(np.float32) / np.float32(127.5) - 1)
-    score = expit(scores[:, 0])
+    # From -1 to 1, as it was trained.
+    picture = window.astype(np.float32) / np.float32(127.5) - 1
+    boxes, logits = _run(DETECTOR, picture)
+    score = expit(logits[:, 0])
     chosen = score >= DETECTED
-    # center, size and key points; all but the size are relative to the anchor
+    # Center, size and six key points, of which the first two are the eyes.
     values = boxes[chosen].reshape(-1, 8, 2)
+    # All but the size are relative to the anchor.
     anchors = _anchors()[chosen] * DETECTOR_SIDE
     center = values[:, 0] + anchors
-    half = values[:, 1] / 2
+    half_size = values[:, 1] / 2
+    top_left = center - half_size
+    bottom_right = center + half_size
     eyes = values[:, 2:4] + anchors[:, None]
-    columns = [score[chosen, None], center - half, center + half, eyes.reshape(-1, 4)]
+    columns = [score[chosen, None], top_left, bottom_right, eyes.reshape(-1, 4)]
     return np.concatenate(columns, 1).astype(np.float32)
 
 
 def _starts(length: int) -> list[int]:
     """Return where windows begin on an axis of ``length`` pixels, so that they cover all of it."""
     last = max(0, length - DETECTOR_SIDE)
+    # The last window ends with the photo, however far it is from the one before it.
     return sorted({*range(0, last, STRIDE), last})
 
 
 def _level_detections(photo: NDArray[np.uint8], longest: int) -> _Detections:
     """Return the detections of ``photo`` when its longer side is shrunk to ``longest`` pixels."""
-    height, width = photo.shape[:2]
-    scale = longest / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    level = np.asarray(cv2.resize(photo, size, interpolation=interpolation), np.uint8)
-    missing = (max(0, DETECTOR_SIDE - size[1]), max(0, DETECTOR_SIDE - size[0]))
-    level = np.pad(level, ((0, missing[0]), (0, missing[1]), (0, 0)))
+    scale = longest / max(photo.shape[:2])
+    level = _level(photo, scale)
     found = [np.empty((0, 9), np.float32)]
     for y in _starts(level.shape[0]):
         for x in _starts(level.shape[1]):
             window = level[y : y + DETECTOR_SIDE, x : x + DETECTOR_SIDE]
             detections = _window_detections(window)
-            detections[:, 1:] += np.array([x, y] * 4, np.float32)
+            # Four points follow the score.
+            corner = np.array([x, y] * 4, np.float32)
+            detections[:, 1:] += corner
             found.append(detections)
     detections = np.concatenate(found)
     detections[:, 1:] /= np.float32(scale)
     return detections
 
 
+def _level(photo: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Return ``photo`` scaled, black at the right and below where a window needs more pixels."""
+    height, width = photo.shape[:2]
+    level_width = max(1, round(width * scale))
+    level_height = max(1, round(height * scale))
+    # Means of areas where it shrinks: linear interpolation would skip pixels.
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    level = cv2.resize(photo, (level_width, level_height), interpolation=interpolation)
+    below = max(0, DETECTOR_SIDE - level_height)
+    right = max(0, DETECTOR_SIDE - level_width)
+    padded = np.pad(level, ((0, below), (0, right), (0, 0)))
+    return np.asarray(padded, np.uint8)
+
+
 def _overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the intersection over union of ``box`` [4] with each of ``boxes`` [n, 4]."""
     low = np.maximum(box[:2], boxes[:, :2])
     high = np.minimum(box[2:], boxes[:, 2:])
-    shared = (high - low).clip(0).prod(1)
+    intersection = (high - low).clip(0).prod(1)
+    own_area = (box[2:] - box[:2]).prod()
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    union = (box[2:] - box[:2]).prod() + areas - shared
-    return np.asarray(shared / np.maximum(union, 1e-6), np.float32)
+    union = own_area + areas - intersection
+    return np.asarray(intersection / np.maximum(union, 1e-6), np.float32)
 
 
 def _merged(detections: _Detections) -> _Detections:
     """Return one detection a face: the mean of those that overlap, weighted by their scores."""
-    detections = detections[np.argsort(-detections[:, 0], kind="stable")]
+    # BlazeFace's blending, in place of non-maximum suppression: boxes jitter less.
+    by_score = np.argsort(-detections[:, 0], kind="stable")
+    detections = detections[by_score]
     merged = []
     while len(detections):
-        same = _overlap(detections[0, 1:5], detections[:, 1:5]) >= OVERLAP
+        boxes = detections[:, 1:5]
+        same = _overlap(boxes[0], boxes) >= OVERLAP
         same[0] = True  # also a box without any area
         score = detections[same, :1]
-        mean = (detections[same] * score).sum(0) / score.sum()
+        weighted = detections[same] * score
+        mean = weighted.sum(0) / score.sum()
+        # The score is the best one's, not the mean.
         merged.append(np.concatenate([score[0], mean[1:]]))
         detections = detections[~same]
     return np.array(merged, np.float32).reshape(-1, 9)
 
 
 class _Mesh(NamedTuple):
+    """What the mesh's network says of a square."""
+
     points: NDArray[np.float64]  # [468, 2] photo pixels
-    depth: NDArray[np.float64]
-    score: float
+    depth: NDArray[np.float64]  # [468] photo pixels
+    score: float  # 0 to 1
 
 
 def _mesh(
@@ -217,13 +250,17 @@ def _mesh(
 ) -> _Mesh:
     """Return the points of the face in the square of ``length`` × `MARGIN` around ``center``."""
     matrix = square(center, MARGIN * length, angle, MESH_SIDE)
-    picture = warp(photo, matrix, (MESH_SIDE, MESH_SIDE)).astype(np.float32) / np.float32(255)
+    cut_out = warp(photo, matrix, (MESH_SIDE, MESH_SIDE))
+    picture = cut_out.astype(np.float32) / np.float32(255)
     coordinates, logit = _run(MESH, picture)
-    points = coordinates.reshape(468, 3).astype(np.float64)
-    scale = MARGIN * length / MESH_SIDE
-    score = float(expit(logit.ravel()[0]))
+    in_square = coordinates.reshape(MESH_POINTS, 3).astype(np.float64)
     # The model counts from the corner of the first pixel, not from its center.
-    return _Mesh(moved(points[:, :2] - 0.5, inverse(matrix)), points[:, 2] * scale, score)
+    points = moved(in_square[:, :2] - 0.5, inverse(matrix))
+    # Depth is in the unit of x and y.
+    scale = MARGIN * length / MESH_SIDE
+    depth = in_square[:, 2] * scale
+    score = float(expit(logit.ravel()[0]))
+    return _Mesh(points, depth, score)
 
 
 def _angle(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
@@ -233,31 +270,48 @@ def _angle(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
 
 def _face(photo: NDArray[np.uint8], detection: NDArray[np.float32]) -> Face | None:
     """Return the face at ``detection``; None where the mesh finds that there is none."""
-    low, high = detection[1:3], detection[3:5]
-    length = float((high - low).max())
+    top_left = detection[1:3]
+    bottom_right = detection[3:5]
+    length = float((bottom_right - top_left).max())
     if length < 1:
         return None
     angle = _angle(detection[5:7], detection[7:9])
-    mesh = _mesh(photo, (low + high) / 2 - 0.5, length, angle)
+    center = (top_left + bottom_right) / 2 - 0.5
+    mesh = _mesh(photo, center, length, angle)
     if mesh.score < SURE:
         return None
-    # A second time from where the points are, as MediaPipe follows a face in a video: the box of
-    # the detector is coarse, and the mesh is trained on faces that lie right.
-    outer_left, outer_right = mesh.points[LEFT_EYE_CORNERS[0]], mesh.points[RIGHT_EYE_CORNERS[0]]
-    angle = _angle(outer_left, outer_right)
-    upright = moved(mesh.points, square(np.zeros(2), 1, angle, 1))
-    middle = (upright.min(0) + upright.max(0)) / 2
-    length = float(np.ptp(upright, axis=0).max())
-    center = moved(middle[None], inverse(square(np.zeros(2), 1, angle, 1)))[0]
-    refined = _mesh(photo, center, length, angle)
-    mesh = refined if refined.score >= SURE else mesh
+    refined = _refined(photo, mesh)
+    if refined.score >= SURE:
+        mesh = refined
     return _described(mesh)
 
 
+def _refined(photo: NDArray[np.uint8], mesh: _Mesh) -> _Mesh:
+    """Return the mesh once more, from where its points are.
+
+    MediaPipe follows a face in a video so. The box of the detector is coarse, and the network is
+    trained on faces that lie right.
+    """
+    outer_left = mesh.points[LEFT_EYE_CORNERS[0]]
+    outer_right = mesh.points[RIGHT_EYE_CORNERS[0]]
+    angle = _angle(outer_left, outer_right)
+    to_upright = square(np.zeros(2), 1, angle, 1)
+    upright = moved(mesh.points, to_upright)
+    middle = (upright.min(0) + upright.max(0)) / 2
+    length = float(np.ptp(upright, axis=0).max())
+    [center] = moved(middle[None], inverse(to_upright))
+    return _mesh(photo, center, length, angle)
+
+
 def _described(mesh: _Mesh) -> Face:
-    left, right = LEFT_EYE_CORNERS[0], RIGHT_EYE_CORNERS[0]
+    """Return the face of a mesh, with its pose."""
+    # The outer corners: the farther apart, the less an error of a pixel turns the face.
+    left = LEFT_EYE_CORNERS[0]
+    right = RIGHT_EYE_CORNERS[0]
     step = mesh.points[right] - mesh.points[left]
     farther = float(mesh.depth[right] - mesh.depth[left])
+    turn = np.arctan2(farther, np.hypot(*step))
+    roll = _angle(mesh.points[left], mesh.points[right])
     x0, y0 = mesh.points.min(0)
     x1, y1 = mesh.points.max(0)
     return Face(
@@ -265,8 +319,8 @@ def _described(mesh: _Mesh) -> Face:
         points=mesh.points.astype(np.float32),
         depth=mesh.depth.astype(np.float32),
         score=mesh.score,
-        turn=float(np.degrees(np.arctan2(farther, np.hypot(*step)))),
-        roll=float(np.degrees(_angle(mesh.points[left], mesh.points[right]))),
+        turn=float(np.degrees(turn)),
+        roll=float(np.degrees(roll)),
     )
 
 
@@ -279,8 +333,10 @@ def _distinct(faces: list[Face]) -> list[Face]:
     """Return ``faces``, largest first, without those that lie where a surer one does."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
+        box = np.array(face.box, np.float32)
         boxes = np.array([other.box for other in kept], np.float32).reshape(-1, 4)
-        if not (_overlap(np.array(face.box, np.float32), boxes) >= OVERLAP).any():
+        is_same = _overlap(box, boxes) >= OVERLAP
+        if not is_same.any():
             kept.append(face)
     return sorted(kept, key=_area, reverse=True)
 
