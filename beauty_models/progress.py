@@ -7,10 +7,12 @@ began, which is steady; a resumed run's earlier steps do not count.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -91,3 +93,12 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
 def log_line(text: str) -> None:
     """Print one line of a stage's log at once."""
     print(text, flush=True)
+
+
+def picture(file: Path, caption: str) -> None:
+    """Say that ``file``, a JPEG or PNG, shows how the stage comes along; it may be replaced later.
+
+    `flows.artifacts` shows it while the stage goes on.
+    """
+    # JSON, for a path may have spaces
+    print(f"picture: {json.dumps({'file': str(file), 'caption': caption})}", flush=True)

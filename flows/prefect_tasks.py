@@ -10,7 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from flows import words
-from flows.artifacts import parse_progress, progress_bar, publish_registration
+from flows.artifacts import (
+    parse_picture,
+    parse_progress,
+    progress_bar,
+    publish_registration,
+    sample_sheet,
+)
 from flows.prefect_api import NO_CACHE, Completed, State, flow_run, get_run_logger, task
 from flows.run_context import TaskRecord, current_run
 from tasks.pipeline import child
@@ -33,7 +39,8 @@ def _line_handler(verb: str, family: str) -> Callable[[str], None]:
     """
     run = current_run.get()
     logger = get_run_logger()
-    move_bar = progress_bar(verb, family, run.progress_bars)
+    move_bar = progress_bar(verb, family, run.artifacts)
+    show_picture = sample_sheet(verb, family, run.artifacts)
     file = run.log_file(verb, family)
     logged = 0
 
@@ -45,6 +52,9 @@ def _line_handler(verb: str, family: str) -> Callable[[str], None]:
         if progress := parse_progress(line):
             move_bar(*progress)
             run.notify("progress", verb, family, {"share": progress[0], "text": progress[1]})
+            return
+        if picture := parse_picture(line):
+            show_picture(*picture)
             return
         run.notify("line", verb, family, line)
         logged += 1

@@ -131,7 +131,7 @@ def run_pipeline(
         pull=share,
         turns=Turns(Counter()),
         tasks={},
-        progress_bars={},
+        artifacts={},
     )
     current_run.set(run)
     worker.end_with_worker(get_run_logger().error)

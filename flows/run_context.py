@@ -33,7 +33,7 @@ class RunContext(NamedTuple):
     turns: Turns  # of the families on the GPU
     # (stage, fetch or register; family) → its last attempt
     tasks: dict[tuple[str, str], TaskRecord]
-    progress_bars: dict[str, UUID]  # family → its progress bar in Prefect
+    artifacts: dict[str, UUID]  # key → what this run replaces in Prefect as it goes on
 
     def log_file(self, verb: str, family: str) -> Path:
         """Return the file that has every line of a task."""

@@ -6,8 +6,6 @@ Prefect's artifacts under a key that stays, also when the run failed or was stop
 
 from __future__ import annotations
 
-import base64
-import io
 import socket
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -16,7 +14,7 @@ from typing import NamedTuple
 
 from beauty_models import families
 from flows import words
-from flows.artifacts import in_background, publish_page
+from flows.artifacts import in_background, inline_picture, publish_page
 from flows.run_context import RunContext, TaskRecord
 from tasks.pipeline import child
 from tasks.registry import gate
@@ -24,7 +22,9 @@ from tasks.registry.register import Registration
 from tasks.secrets import redact
 
 KEY = "retrain"
-SIDE = 320  # pixels: the longer side of a picture, which lies in Prefect's database
+# Pixels: the longer side of a picture, which lies in Prefect's database. As noise, the costliest,
+# it takes 85 kB on its page.
+SIDE = 320
 CELL = 18  # characters of a name in a cell
 REGISTER = "register"
 
@@ -308,16 +308,7 @@ def _picture(family: str) -> str:
 
     Nothing where there is none.
     """
-    from PIL import Image
-
     file = families.path("report", family) / families.wording(family).picture
     if not file.is_file():
         return ""
-    with Image.open(file) as opened:
-        picture = opened.convert("RGB")
-    picture.thumbnail((SIDE, SIDE))
-    webp = io.BytesIO()
-    # With this side and quality even a picture of noise, the costliest, takes less than 30 kB.
-    picture.save(webp, "WEBP", quality=70)
-    address = "data:image/webp;base64," + base64.b64encode(webp.getvalue()).decode()
-    return f"![{file.name}]({address})"
+    return inline_picture(file, file.name, SIDE)

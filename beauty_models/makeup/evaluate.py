@@ -8,8 +8,9 @@ import torch
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder
-from beauty_models.makeup import Evaluate, gan
+from beauty_models.makeup import Evaluate
 from beauty_models.makeup.dataset import as_bytes, read_faces
+from beauty_models.makeup.gan import sampling
 from beauty_models.makeup.metrics import extractor_missing
 from beauty_models.makeup.model import load
 from beauty_models.makeup.report import write_report
@@ -49,10 +50,10 @@ def _generated(data: Path, model: Path, params: Evaluate) -> tuple[Metrics, torc
     # Pretraining may leave it out, and without its network the distance cannot be measured.
     if not (model / "generator").exists() or extractor_missing():
         return {}, None
-    size = gan.load(model / "generator").config.size
+    size = sampling.load(model / "generator").config.size
     train = read_faces(data, "train", size).images
     test = read_faces(data, "test", size).images
     log_line("evaluate: faces of the generator")
-    drawn = gan.sample(model, min(len(train), SAMPLES), params.seed)
+    drawn = sampling.sample(model, min(len(train), SAMPLES), params.seed)
     samples = torch.from_numpy(drawn).permute(0, 3, 1, 2)
     return generator_figures(samples, train, test, params.seed), samples[: params.examples]

@@ -184,7 +184,7 @@ class Trainer:
         self.ema = EMA(self.optimization)
         # Higher is better for `EarlyStopping`: the score is the negative loss.
         self.stopping = EarlyStopping(self.ema.copy, params.patience)
-        self.sheets = SampleSheets()
+        self.sheets = SampleSheets(checkpoint.output, "finetune", "epoch")
         self.validation_pairs = self._validation_pairs()
         self.loop = finetuning_loop(
             self,
@@ -378,7 +378,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     served = trainer.distances(validation, trainer.validation_pairs, matched=True)
     with new_folder(model) as folder:
         save(generator, folder)
-        trainer.sheets.write(folder / "samples", "epoch")
+        trainer.sheets.write(folder / "samples")
         write_json(folder / "history.json", trainer.loop.history)
         if (pretrained / "generator").exists():
             shutil.copytree(pretrained / "generator", folder / "generator")

@@ -11,8 +11,10 @@ from beauty_models import progress
 from beauty_models.device import device, precision
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.makeup import Autoencoder, Pretrain, gan
+from beauty_models.makeup import Autoencoder, Pretrain
 from beauty_models.makeup.dataset import as_bytes, normalized, read_faces
+from beauty_models.makeup.gan import sampling, training
+from beauty_models.makeup.gan.balance import HealthyCheckpoint
 from beauty_models.makeup.model import ROWS, TinyAutoencoder, build_autoencoder
 from beauty_models.makeup.sheets import SampleSheets, grid
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
@@ -61,14 +63,16 @@ def _held_out_loss(network: TinyAutoencoder, faces: torch.Tensor, params: Autoen
 
 
 @torch.no_grad()
-def _sheet(network: TinyAutoencoder, faces: torch.Tensor, params: Autoencoder) -> SampleSheets:
+def _sheet(
+    network: TinyAutoencoder, faces: torch.Tensor, params: Autoencoder, output: Path
+) -> SampleSheets:
     """Return the sheet of some held-out faces: as they are, with noise, as they come back."""
     seed_step(params.seed, -1)
     pictures = normalized(faces[:SHOWN])
     noisy = _noisy(pictures, params.noise)
     with precision(params.precision):
         reconstruction = _reconstruct(network, noisy).float()
-    sheets = SampleSheets()
+    sheets = SampleSheets(output, "pretrain: autoencoder", "faces")
     rows = torch.cat([pictures, noisy, reconstruction])
     sheets.add(grid(as_bytes(rows).cpu(), columns=len(pictures)))
     return sheets
@@ -102,7 +106,7 @@ def _pretrain_autoencoder(
 
     history = train_steps(optimization, loss, checkpoint, "pretrain: autoencoder")
     after = _held_out_loss(network, held_out, params)
-    sheet = _sheet(network, held_out, params)
+    sheet = _sheet(network, held_out, params, checkpoint.output)
     return PretrainedAutoencoder(network, before, after, history, sheet)
 
 
@@ -136,7 +140,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     files = [data / f"{part}.parquet" for part in PARTS]
     identity = fingerprint(__name__, params, *files)
     checkpoint = Checkpoint(pretrained, identity, params.checkpoint_minutes)
-    generator_checkpoint = gan.HealthyCheckpoint(pretrained, identity, params.checkpoint_minutes)
+    generator_checkpoint = HealthyCheckpoint(pretrained, identity, params.checkpoint_minutes)
     # In one folder, which is cleared when both are done: a run that is killed in the generator does
     # not train the autoencoder again.
     generator_checkpoint.file = checkpoint.file.with_name("generator.pt")
@@ -155,14 +159,14 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         # Its first weights do not depend on how many numbers the autoencoder's training drew, and
         # that it may have been resumed.
         torch.manual_seed(params.gan.seed)
-        trainer = gan.train(faces, params.gan, generator_checkpoint)
+        trainer = training.train(faces, params.gan, generator_checkpoint)
     with new_folder(pretrained) as folder:
         autoencoder.network.save_pretrained(folder / "autoencoder")
-        autoencoder.sheet.write(folder / "reconstructions", "faces")
+        autoencoder.sheet.write(folder / "reconstructions")
         history = {"autoencoder": autoencoder.history, "generator": []}
         if trainer is not None:
-            gan.save(trainer.generator, folder / "generator")
-            trainer.sheets.write(folder / "samples", "tenth")
+            sampling.save(trainer.generator, folder / "generator")
+            trainer.sheets.write(folder / "samples")
             history["generator"] = trainer.loop.history
         write_json(folder / "history.json", history)
         write_json(folder / "pretrained.json", {"size": params.size})

@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from beauty_models import progress
+from beauty_models.files import new_file
+
 QUALITY = 90  # of the JPEGs
 
 
@@ -20,28 +23,40 @@ def grid(pictures: torch.Tensor, columns: int) -> np.ndarray:
     sheet = np.full((rows * side, columns * side, 3), 255, np.uint8)
     for position, picture in enumerate(pictures.permute(0, 2, 3, 1).numpy()):
         row, column = divmod(position, columns)
-        top, left = row * side, column * side
+        top = row * side
+        left = column * side
         sheet[top : top + side, left : left + side] = picture
     return sheet
 
 
 class SampleSheets:
-    """The sheets of a run so far: part of its checkpoints, so that a resumed run has them all."""
+    """The sheets of a run so far: part of its checkpoints, so that a resumed run has them all.
 
-    def __init__(self) -> None:
+    The newest one lies beside the stage's ``output`` while the stage runs, in `latest`, and is told
+    as ``title`` with ``unit`` (tenth, epoch) and its number.
+    """
+
+    def __init__(self, output: Path, title: str, unit: str) -> None:
+        # Not in the output, which is written at the end; one file, whatever the number of sheets.
+        self.latest = output.with_name(output.name + ".samples.jpg")
+        self.title = title
+        self.unit = unit
         self.jpegs: list[bytes] = []
 
     def add(self, sheet: np.ndarray) -> None:
-        """Keep one more ``sheet``, uint8 [height, width, 3]."""
+        """Keep one more ``sheet``, uint8 [height, width, 3], and show it."""
         stream = io.BytesIO()
         Image.fromarray(sheet).save(stream, "JPEG", quality=QUALITY)
         self.jpegs.append(stream.getvalue())
+        with new_file(self.latest) as temporary:
+            temporary.write_bytes(stream.getvalue())
+        progress.picture(self.latest, f"{self.title}: {self.unit} {len(self.jpegs)}")
 
-    def write(self, folder: Path, name: str) -> None:
-        """Write the sheets into the new ``folder`` as ``name``-01.jpg, -02 and so on."""
+    def write(self, folder: Path) -> None:
+        """Write the sheets into the new ``folder`` as tenth-01.jpg, tenth-02.jpg and so on."""
         folder.mkdir()
         for number, jpeg in enumerate(self.jpegs, 1):
-            (folder / f"{name}-{number:02}.jpg").write_bytes(jpeg)
+            (folder / f"{self.unit}-{number:02}.jpg").write_bytes(jpeg)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""

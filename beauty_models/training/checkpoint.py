@@ -79,6 +79,7 @@ class Checkpoint:
     def __init__(self, output: Path, identity: str, minutes: float) -> None:
         # beside the output and not in it: DVC deletes outputs before a stage runs
         self.file = output.with_name(output.name + ".checkpoint") / "state.pt"
+        self.output = output
         self._identity = identity
         self._interval = minutes * 60  # seconds
         self._saved = time.monotonic()

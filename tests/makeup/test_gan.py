@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, l1_loss
 
-from beauty_models.makeup import Gan, gan
+from beauty_models.makeup import Gan
+from beauty_models.makeup.gan import augmentation, balance, networks, sampling, training
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.finite import NotFiniteError
 
@@ -39,7 +40,7 @@ def params(**changed: Any) -> Gan:
     return Gan(**{**SETTINGS, **changed})
 
 
-class AlwaysDue(gan.HealthyCheckpoint):
+class AlwaysDue(balance.HealthyCheckpoint):
     """A checkpoint after every step in which all is well."""
 
     def __init__(self, output: Path) -> None:
@@ -50,14 +51,14 @@ class KilledError(Exception):
     """The process ends here."""
 
 
-def trainer(output: Path, **changed: Any) -> gan.Trainer:
+def trainer(output: Path, **changed: Any) -> training.Trainer:
     torch.manual_seed(0)
-    return gan.Trainer(FACES, params(**changed), AlwaysDue(output))
+    return training.Trainer(FACES, params(**changed), AlwaysDue(output))
 
 
 def test_modulation_is_a_convolution_with_a_weight_of_its_own_for_each_face() -> None:
     torch.manual_seed(0)
-    layer = gan.ModulatedConv(3, 5, 3, 4)
+    layer = networks.ModulatedConv(3, 5, 3, 4)
     values, style = torch.randn(2, 3, 6, 6), torch.randn(2, 4)
     modulated = layer(values, style)
     for face in range(2):
@@ -67,11 +68,11 @@ def test_modulation_is_a_convolution_with_a_weight_of_its_own_for_each_face() ->
         assert l1_loss(modulated[face : face + 1], expected) < 1e-5
 
 
-@pytest.mark.parametrize("policy", gan.AUGMENTATIONS)
+@pytest.mark.parametrize("policy", augmentation.AUGMENTATIONS)
 def test_augmentation_changes_pictures_and_lets_gradients_through(policy: str) -> None:
     torch.manual_seed(1)
     pictures = torch.randn(4, 3, 16, 16, requires_grad=True)
-    changed = gan.augment(pictures, [policy])
+    changed = augmentation.augment(pictures, [policy])
     assert changed.shape == pictures.shape
     assert not torch.equal(changed, pictures)
     (slope,) = torch.autograd.grad(changed.square().sum(), pictures)
@@ -81,8 +82,8 @@ def test_augmentation_changes_pictures_and_lets_gradients_through(policy: str) -
 def test_the_discriminator_sees_how_much_faces_of_a_batch_differ() -> None:
     alike = torch.ones(4, 2, 4, 4)
     different = torch.randn(4, 2, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert gan._minibatch_deviation(alike).max() < 1e-3
-    assert gan._minibatch_deviation(different).min() > 0.3
+    assert networks.minibatch_deviation(alike).max() < 1e-3
+    assert networks.minibatch_deviation(different).min() > 0.3
 
 
 def test_samples_come_nearer_to_the_faces(tmp_path: Path) -> None:
@@ -93,11 +94,11 @@ def test_samples_come_nearer_to_the_faces(tmp_path: Path) -> None:
     # Scaled weights learn slowly: a run of 200 steps takes a rate ten times StyleGAN2's.
     rates = {"learning_rate": 2e-2, "discriminator_learning_rate": 2e-2}
     settings = params(steps=200, batch=8, channels=8, augment=[], r1=0.1, **rates)
-    made = gan.Trainer(photos, settings, AlwaysDue(tmp_path / "out"))
+    made = training.Trainer(photos, settings, AlwaysDue(tmp_path / "out"))
     wanted = photos.float().mean((0, 1))
 
     def distance() -> float:
-        mean = gan.draw(made.generator, 64, 0).float().mean((0, 1))
+        mean = sampling.draw(made.generator, 64, 0).float().mean((0, 1))
         return l1_loss(mean, wanted).item()
 
     before = distance()
@@ -105,10 +106,10 @@ def test_samples_come_nearer_to_the_faces(tmp_path: Path) -> None:
     made.loop.run(None)
     made.generator_optimization.load_weights(made.ema.weights)
     assert distance() < 0.4 * before
-    assert gan.draw(made.generator, 64, 0).float().std(0).mean() > 15, "all samples are one"
+    assert sampling.draw(made.generator, 64, 0).float().std(0).mean() > 15, "all samples are one"
 
 
-def states(made: gan.Trainer) -> dict[str, Any]:
+def states(made: training.Trainer) -> dict[str, Any]:
     return copy.deepcopy(made.loop.state_dict())
 
 
@@ -148,7 +149,7 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path, killed_at: int) -
     torch.manual_seed(99)  # another process has other random numbers
     second.loop.run(second.loop.checkpoint.load())
     assert bit_equal(states(second), states(whole))
-    assert len(second.sheets.jpegs) == gan.TENTHS
+    assert len(second.sheets.jpegs) == training.TENTHS
     assert second.sheets.jpegs == whole.sheets.jpegs
 
 
@@ -169,10 +170,10 @@ def test_a_discriminator_that_has_won_stops_the_run(tmp_path: Path) -> None:
 
     knows.calls = 0  # type: ignore[attr-defined]
     made.discriminator.forward = knows  # type: ignore[method-assign]
-    with pytest.raises(gan.CollapsedError) as stopped:
+    with pytest.raises(balance.CollapsedError) as stopped:
         made.loop.run(None)
     said = str(stopped.value)
-    assert f"step {won_from + gan.COLLAPSE_STEPS} of 400" in said
+    assert f"step {won_from + balance.COLLAPSE_STEPS} of 400" in said
     assert "the discriminator's loss is below" in said
     assert "the last good checkpoint is" in said and "Remedy: lower gan." in said
     kept = Checkpoint(tmp_path / "out", "same", 1).load()
@@ -188,7 +189,7 @@ def test_a_generator_that_draws_one_face_stops_the_run(tmp_path: Path) -> None:
         return drawn(z[:1], random).expand(len(z), -1, -1, -1)
 
     made.generator.forward = one_face  # type: ignore[method-assign]
-    with pytest.raises(gan.CollapsedError, match=r"step 100 of 400: .*draws one face"):
+    with pytest.raises(balance.CollapsedError, match=r"step 100 of 400: .*draws one face"):
         made.loop.run(None)
 
 
@@ -200,14 +201,14 @@ def test_a_rate_that_is_absurd_names_the_step(tmp_path: Path) -> None:
 
 def test_a_saved_generator_samples_the_same_faces(tmp_path: Path) -> None:
     made = trainer(tmp_path / "out")
-    gan.save(made.generator, tmp_path / "generator")
-    faces = gan.sample(tmp_path, 5, seed=7)
+    sampling.save(made.generator, tmp_path / "generator")
+    faces = sampling.sample(tmp_path, 5, seed=7)
     assert faces.shape == (5, 8, 8, 3) and faces.dtype == np.uint8
-    assert np.array_equal(faces, gan.sample(tmp_path, 5, seed=7))
-    assert not np.array_equal(faces, gan.sample(tmp_path, 5, seed=8))
-    assert np.array_equal(faces, gan.draw(made.generator, 5, 7).permute(0, 2, 3, 1).numpy())
+    assert np.array_equal(faces, sampling.sample(tmp_path, 5, seed=7))
+    assert not np.array_equal(faces, sampling.sample(tmp_path, 5, seed=8))
+    assert np.array_equal(faces, sampling.draw(made.generator, 5, 7).permute(0, 2, 3, 1).numpy())
 
 
 def test_a_size_that_is_no_power_of_two_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"pretrain\.gan\.size: 24 is no power of two"):
-        gan.train(FACES, params(size=24), AlwaysDue(tmp_path / "out"))
+        training.train(FACES, params(size=24), AlwaysDue(tmp_path / "out"))

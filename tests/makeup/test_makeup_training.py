@@ -13,7 +13,8 @@ from crude_faces import write
 from diffusers import AutoencoderTiny
 
 from beauty_models.files import read_json
-from beauty_models.makeup import Finetune, Pretrain, finetune, gan, model, pretrain
+from beauty_models.makeup import Finetune, Pretrain, finetune, model, pretrain
+from beauty_models.makeup.gan import sampling, training
 from beauty_models.training.checkpoint import Checkpoint
 
 OPTIMIZER: dict[str, Any] = {"seed": 1, "warmup": 0.1, "weight_decay": 0.01, "precision": "float32"}
@@ -100,8 +101,8 @@ def pretrained(place: Path) -> Path:
 def test_pretraining_leaves_what_diffusers_opens_and_sheets(pretrained: Path) -> None:
     autoencoder = AutoencoderTiny.from_pretrained(pretrained / "autoencoder")
     assert autoencoder.config["latent_channels"] == 4
-    assert len(list((pretrained / "samples").glob("*.jpg"))) == gan.TENTHS
-    assert gan.sample(pretrained, 3, 0).shape == (3, 16, 16, 3)
+    assert len(list((pretrained / "samples").glob("*.jpg"))) == training.TENTHS
+    assert sampling.sample(pretrained, 3, 0).shape == (3, 16, 16, 3)
     assert len(read_json(pretrained / "history.json")["autoencoder"]) == 10
     assert not pretrained.with_name("pretrained.checkpoint").exists()
 
@@ -114,20 +115,20 @@ def test_pretraining_that_is_killed_ends_with_the_same_files(
     pretrained: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the generator, so that the autoencoder is not trained again."""
-    learn = gan.Trainer.step
+    learn = training.Trainer.step
 
-    def dies(trainer: gan.Trainer, number: int) -> float:
+    def dies(trainer: training.Trainer, number: int) -> float:
         if number == 6:
             raise KilledError
         return learn(trainer, number)
 
     again = place / "pretrained-again"
-    monkeypatch.setattr(gan.Trainer, "step", dies)
+    monkeypatch.setattr(training.Trainer, "step", dies)
     torch.manual_seed(0)
     with pytest.raises(KilledError):
         pretrain.pretrain(data=place / "data", pretrained=again, params=PRETRAIN)
     assert not again.exists()
-    monkeypatch.setattr(gan.Trainer, "step", learn)
+    monkeypatch.setattr(training.Trainer, "step", learn)
     torch.manual_seed(0)
     pretrain.pretrain(data=place / "data", pretrained=again, params=PRETRAIN)
     assert hashes(again) == hashes(pretrained)

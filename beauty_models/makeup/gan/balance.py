@@ -1,0 +1,95 @@
+"""What looks after a generator's training: a collapse is told, and no checkpoint is taken in one.
+
+Generator and discriminator can fall out of balance for good while every number stays finite: the
+discriminator wins, or the generator draws one face whatever the noise. Neither comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from beauty_models.training.checkpoint import Checkpoint
+
+# A run is given up when one of these holds for a twentieth of its steps, this many at least.
+COLLAPSE_STEPS = 100
+WON = 0.02  # discriminator's loss: it tells every face, and the generator learns nothing more
+ALIKE = 0.02  # deviation among samples, of that among photos: every sample is the same face
+
+
+class CollapsedError(ValueError):
+    """Generator and discriminator are out of balance for good.
+
+    It is a ValueError: learning rates and the penalty's weight are the user's to set.
+    """
+
+
+class Balance:
+    """Watches a training for a collapse; its counts are part of the checkpoints.
+
+    ``rates`` are the learning rates and ``where`` what is said of checkpoints, for the message.
+    """
+
+    def __init__(self, steps: int, rates: Sequence[float], where: Callable[[], str]) -> None:
+        self.steps = steps
+        self.patience = max(COLLAPSE_STEPS, steps // 20)
+        self.rates = ", ".join(f"{rate:g}" for rate in rates)
+        self.where = where
+        self.won = 0  # steps in a row in which the discriminator made no mistake
+        self.alike = 0  # steps in a row in which samples did not differ
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing points to a collapse."""
+        return self.won == 0 and self.alike == 0
+
+    def update(self, step: int, loss: float, deviation: float) -> None:
+        """Look at a step, counted from 0.
+
+        Args:
+            step: its number.
+            loss: the discriminator's.
+            deviation: among samples, of that among photos.
+
+        Raises:
+            CollapsedError: for too many steps in a row the training learned nothing.
+        """
+        self.won = self.won + 1 if loss < WON else 0
+        self.alike = self.alike + 1 if deviation < ALIKE else 0
+        if self.won >= self.patience:
+            what = (
+                f"for {self.won} steps the discriminator's loss is below {WON}: it tells every "
+                "sample, and the generator learns nothing from it"
+            )
+            remedy = "lower gan.discriminator_learning_rate, or raise gan.r1"
+        elif self.alike >= self.patience:
+            what = (
+                f"for {self.alike} steps samples differ by less than {ALIKE:.0%} of what photos "
+                "do: the generator draws one face"
+            )
+            remedy = "lower gan.learning_rate, or add to gan.augment"
+        else:
+            return
+        raise CollapsedError(
+            f"pretrain: generator: step {step + 1} of {self.steps}: {what} (learning rates "
+            f"{self.rates}). Training stopped, {self.where()}. Remedy: {remedy}"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold."""
+        return {"won": self.won, "alike": self.alike}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where ``state`` was taken."""
+        self.won = state["won"]
+        self.alike = state["alike"]
+
+
+class HealthyCheckpoint(Checkpoint):
+    """A checkpoint that waits while a training may be collapsing: what is kept can go on."""
+
+    healthy: Callable[[], bool] = staticmethod(lambda: True)
+
+    def due(self) -> bool:
+        """Return whether the time between two checkpoints has passed, and all is well."""
+        return super().due() and self.healthy()
