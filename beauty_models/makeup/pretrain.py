@@ -14,6 +14,7 @@ from beauty_models.files import new_folder, write_json
 from beauty_models.makeup import Autoencoder, Pretrain
 from beauty_models.makeup.dataset import as_bytes, normalized, read_faces
 from beauty_models.makeup.gan import sampling, training
+from beauty_models.makeup.gan.augmentation import random_mirror
 from beauty_models.makeup.gan.balance import HealthyCheckpoint
 from beauty_models.makeup.model import ROWS, TinyAutoencoder, build_autoencoder
 from beauty_models.makeup.sheets import SampleSheets, grid
@@ -39,12 +40,15 @@ class PretrainedAutoencoder(NamedTuple):
 
 def _reconstruct(network: TinyAutoencoder, pictures: torch.Tensor) -> torch.Tensor:
     # Not `network(...)`: it rounds the latents to bytes, and no gradient goes through.
-    reconstruction: torch.Tensor = network.decode(network.encode(pictures).latents).sample
+    latents = network.encode(pictures).latents
+    reconstruction: torch.Tensor = network.decode(latents).sample
     return reconstruction
 
 
 def _noisy(pictures: torch.Tensor, deviation: float) -> torch.Tensor:
-    return pictures + deviation * torch.randn(pictures.shape).to(pictures)
+    # On the CPU, so that a seed gives the same noise on every device.
+    noise = torch.randn(pictures.shape).to(pictures)
+    return pictures + deviation * noise
 
 
 @torch.no_grad()
@@ -58,7 +62,8 @@ def _held_out_loss(network: TinyAutoencoder, faces: torch.Tensor, params: Autoen
         pictures = normalized(faces[start : start + ROWS])
         with precision(params.precision):
             reconstruction = _reconstruct(network, _noisy(pictures, params.noise)).float()
-        total += (reconstruction - pictures).abs().mean().item() * len(pictures)
+        error = (reconstruction - pictures).abs().mean()
+        total += error.item() * len(pictures)
     return total / len(faces)
 
 
@@ -74,7 +79,8 @@ def _sheet(
         reconstruction = _reconstruct(network, noisy).float()
     sheets = SampleSheets(output, "pretrain: autoencoder", "faces")
     rows = torch.cat([pictures, noisy, reconstruction])
-    sheets.add(grid(as_bytes(rows).cpu(), columns=len(pictures)))
+    in_bytes = as_bytes(rows).cpu()
+    sheets.add(grid(in_bytes, columns=len(pictures)))
     return sheets
 
 
@@ -96,10 +102,8 @@ def _pretrain_autoencoder(
     network.train()
 
     def loss(step: int) -> torch.Tensor:
-        rows = torch.randint(len(train), (params.batch,))
-        mirrored = (torch.rand(len(rows)) < 0.5).to(device())
-        pictures = normalized(train[rows.to(device())])
-        pictures = torch.where(mirrored[:, None, None, None], pictures.flip(-1), pictures)
+        rows = torch.randint(len(train), (params.batch,)).to(device())
+        pictures = random_mirror(normalized(train[rows]))
         with precision(params.precision):
             reconstruction = _reconstruct(network, _noisy(pictures, params.noise))
         return (reconstruction.float() - pictures).abs().mean()

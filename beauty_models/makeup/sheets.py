@@ -20,12 +20,15 @@ def grid(pictures: torch.Tensor, columns: int) -> np.ndarray:
     """Return uint8 ``pictures`` [n, 3, side, side] row by row as one, [height, width, 3]."""
     n, _, side, _ = pictures.shape
     rows = -(-n // columns)
-    sheet = np.full((rows * side, columns * side, 3), 255, np.uint8)
-    for position, picture in enumerate(pictures.permute(0, 2, 3, 1).numpy()):
+    # White where the last row is not full.
+    shape = (rows * side, columns * side, 3)
+    sheet = np.full(shape, 255, np.uint8)
+    tiles = pictures.permute(0, 2, 3, 1).numpy()
+    for position, tile in enumerate(tiles):
         row, column = divmod(position, columns)
         top = row * side
         left = column * side
-        sheet[top : top + side, left : left + side] = picture
+        sheet[top : top + side, left : left + side] = tile
     return sheet
 
 
@@ -50,18 +53,23 @@ class SampleSheets:
         self.jpegs.append(stream.getvalue())
         with new_file(self.latest) as temporary:
             temporary.write_bytes(stream.getvalue())
-        progress.picture(self.latest, f"{self.title}: {self.unit} {len(self.jpegs)}")
+        number = len(self.jpegs)
+        progress.picture(self.latest, f"{self.title}: {self.unit} {number}")
 
     def write(self, folder: Path) -> None:
         """Write the sheets into the new ``folder`` as tenth-01.jpg, tenth-02.jpg and so on."""
         folder.mkdir()
         for number, jpeg in enumerate(self.jpegs, 1):
-            (folder / f"{self.unit}-{number:02}.jpg").write_bytes(jpeg)
+            file = folder / f"{self.unit}-{number:02}.jpg"
+            file.write_bytes(jpeg)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold."""
         # Tensors: a checkpoint is read with `weights_only`.
-        tensors = [torch.frombuffer(bytearray(jpeg), dtype=torch.uint8) for jpeg in self.jpegs]
+        tensors = []
+        for jpeg in self.jpegs:
+            writable = bytearray(jpeg)
+            tensors.append(torch.frombuffer(writable, dtype=torch.uint8))
         return {"jpegs": tensors}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

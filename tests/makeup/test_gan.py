@@ -12,7 +12,14 @@ import torch
 from torch.nn.functional import conv2d, l1_loss
 
 from beauty_models.makeup import Gan
-from beauty_models.makeup.gan import augmentation, balance, networks, sampling, training
+from beauty_models.makeup.gan import (
+    augmentation,
+    balance,
+    eigenfaces,
+    networks,
+    sampling,
+    training,
+)
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.finite import NotFiniteError
 
@@ -68,6 +75,49 @@ def test_modulation_is_a_convolution_with_a_weight_of_its_own_for_each_face() ->
         assert l1_loss(modulated[face : face + 1], expected) < 1e-5
 
 
+def correlated_faces(n: int, side: int) -> torch.Tensor:
+    """Return faces that differ in three ways, of unlike strength."""
+    random = torch.Generator().manual_seed(5)
+    ways = torch.randn(3, 3 * side * side, generator=random)
+    strength = torch.tensor([30.0, 12.0, 5.0])
+    pixels = 128 + torch.randn(n, 3, generator=random) * strength @ ways
+    return pixels.round().clamp(0, 255).to(torch.uint8).unflatten(1, (3, side, side))
+
+
+def test_a_generator_begins_as_the_gaussian_of_the_faces(tmp_path: Path) -> None:
+    faces = correlated_faces(200, 8)
+    torch.manual_seed(0)
+    made = training.Trainer(faces, params(style=8), AlwaysDue(tmp_path / "out"))
+    z = torch.randn(20_000, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        drawn = made.generator(z).flatten(1)
+    known = (faces.float() / 127.5 - 1).flatten(1)
+    assert (drawn.mean(0) - known.mean(0)).abs().max() < 0.02
+    spread = known.T.cov().diagonal().mean()
+    assert (drawn.T.cov() - known.T.cov()).abs().mean() < 0.05 * spread
+
+
+def test_eigenfaces_of_few_faces_use_as_many_numbers_as_there_are_differences() -> None:
+    made = eigenfaces.Eigenfaces(16, 8)
+    made.fit(correlated_faces(4, 8))
+    lengths = made.axes.flatten(1).norm(dim=1)
+    assert (lengths[:3] > 0.1).all() and (lengths[3:] == 0).all()
+
+
+def test_eigenfaces_of_large_pictures_are_kept_small() -> None:
+    size = 4 * eigenfaces.LARGEST
+    made = eigenfaces.Eigenfaces(4, size)
+    line = torch.linspace(0, 255, size).to(torch.uint8)
+    made.fit(torch.stack([line.expand(3, size, size), line.flip(0).expand(3, size, size)]))
+    assert made.mean.shape == (3, eigenfaces.LARGEST, eigenfaces.LARGEST)
+    drawn = made(torch.tensor([[2**-0.5, 0, 0, 0], [-(2**-0.5), 0, 0, 0]]))
+    assert drawn.shape == (2, 3, size, size)
+    # Two faces differ in one direction: each is the mean and one of its ends.
+    ramp = line.float() / 127.5 - 1
+    ends = sorted(drawn[:, 0, 0], key=lambda row: row[0].item())
+    assert (ends[0] - ramp).abs().max() < 0.05 and (ends[1] - ramp.flip(0)).abs().max() < 0.05
+
+
 @pytest.mark.parametrize("policy", augmentation.AUGMENTATIONS)
 def test_augmentation_changes_pictures_and_lets_gradients_through(policy: str) -> None:
     torch.manual_seed(1)
@@ -91,10 +141,12 @@ def test_samples_come_nearer_to_the_faces(tmp_path: Path) -> None:
     photos = FACES.clone()
     photos[:, :, :4] //= 4
     torch.manual_seed(0)
-    # Scaled weights learn slowly: a run of 200 steps takes a rate ten times StyleGAN2's.
+    # Scaled weights learn slowly: a run of 400 steps takes a rate ten times StyleGAN2's.
     rates = {"learning_rate": 2e-2, "discriminator_learning_rate": 2e-2}
-    settings = params(steps=200, batch=8, channels=8, augment=[], r1=0.1, **rates)
+    settings = params(steps=400, batch=8, channels=8, augment=[], r1=0.1, **rates)
     made = training.Trainer(photos, settings, AlwaysDue(tmp_path / "out"))
+    # Grey, as they are before `fit`: all has to be learned.
+    made.generator.eigenfaces.load_state_dict(eigenfaces.Eigenfaces(16, 8).state_dict())
     wanted = photos.float().mean((0, 1))
 
     def distance() -> float:

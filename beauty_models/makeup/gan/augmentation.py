@@ -14,40 +14,63 @@ from torch.nn.functional import pad
 
 def _color(pictures: torch.Tensor) -> torch.Tensor:
     """Return ``pictures`` in other brightness, saturation and contrast."""
-    brightness, saturation, contrast = torch.rand(3, len(pictures), 1, 1, 1).to(pictures)
+    n = len(pictures)
+    random = torch.rand(3, n, 1, 1, 1).to(pictures)
+    # -0.5 to 0.5 of pixels that go from -1 to 1; 0 to 2 times the color; 0.5 to 1.5 times the
+    # contrast: the ranges of the paper.
+    brightness, saturation, contrast = random
     pictures = pictures + brightness - 0.5
     grey = pictures.mean(1, keepdim=True)
-    pictures = (pictures - grey) * (2 * saturation) + grey
+    color = pictures - grey
+    pictures = color * (2 * saturation) + grey
     mean = pictures.mean((1, 2, 3), keepdim=True)
-    changed: torch.Tensor = (pictures - mean) * (contrast + 0.5) + mean
+    apart = pictures - mean
+    changed: torch.Tensor = apart * (contrast + 0.5) + mean
     return changed
 
 
 def _translation(pictures: torch.Tensor) -> torch.Tensor:
     """Return ``pictures`` moved by an eighth of their side at most; what comes in is grey."""
-    side = pictures.shape[-1]
+    n, _, _, side = pictures.shape
     most = side // 8
     padded = pad(pictures, [most] * 4)
-    corners = torch.randint(0, 2 * most + 1, (len(pictures), 2))
+    positions = 2 * most + 1
+    corners = torch.randint(0, positions, (n, 2))
     moved = []
-    for picture, (top, left) in zip(padded, corners.tolist(), strict=True):
-        moved.append(picture[:, top : top + side, left : left + side])
+    for number, corner in enumerate(corners.tolist()):
+        top, left = corner
+        rows = padded[number, :, top : top + side]
+        moved.append(rows[..., left : left + side])
     return torch.stack(moved)
 
 
 def _cutout(pictures: torch.Tensor) -> torch.Tensor:
     """Return ``pictures`` with a grey square of half their side somewhere."""
-    side = pictures.shape[-1]
+    n, _, _, side = pictures.shape
     line = torch.arange(side)
-    centers = torch.randint(0, side + 1, (len(pictures), 2, 1))
-    near = (line - centers).abs() < side // 4  # of rows and of columns [n, 2, side]
+    # The center may lie at the border: then a part of the square is outside.
+    centers = torch.randint(0, side + 1, (n, 2, 1))
+    distance = (line - centers).abs()
+    near = distance < side // 4  # of rows and of columns [n, 2, side]
     rows = near[:, 0, :, None]
     columns = near[:, 1, None, :]
-    hidden = rows & columns
-    return pictures * (~hidden)[:, None].to(pictures)
+    shown = ~(rows & columns)
+    factor = shown[:, None].to(pictures)
+    return pictures * factor
 
 
-AUGMENTATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+def random_mirror(pictures: torch.Tensor) -> torch.Tensor:
+    """Return ``pictures`` [n, 3, side, side], about half of them mirrored."""
+    # On the CPU, so that a seed gives the same ones on every device.
+    drawn = torch.rand(len(pictures))
+    chosen = (drawn < 0.5).to(pictures.device)
+    mirrored = pictures.flip(-1)
+    return torch.where(chosen[:, None, None, None], mirrored, pictures)
+
+
+Augmentation = Callable[[torch.Tensor], torch.Tensor]
+
+AUGMENTATIONS: dict[str, Augmentation] = {
     "color": _color,
     "translation": _translation,
     "cutout": _cutout,

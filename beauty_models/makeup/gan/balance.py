@@ -54,6 +54,7 @@ class Balance:
         Raises:
             CollapsedError: for too many steps in a row the training learned nothing.
         """
+        # One step that is well ends the count: a training that swings is none that collapsed.
         self.won = self.won + 1 if loss < WON else 0
         self.alike = self.alike + 1 if deviation < ALIKE else 0
         if self.won >= self.patience:
@@ -88,6 +89,7 @@ class Balance:
 class HealthyCheckpoint(Checkpoint):
     """A checkpoint that waits while a training may be collapsing: what is kept can go on."""
 
+    # Set by the training; until then there is nothing to wait for.
     healthy: Callable[[], bool] = staticmethod(lambda: True)
 
     def due(self) -> bool:

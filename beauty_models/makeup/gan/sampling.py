@@ -21,13 +21,16 @@ AT_ONCE = 64  # faces that are drawn together
 @torch.inference_mode()
 def draw(generator: Generator, n: int, seed: int) -> torch.Tensor:
     """Return ``n`` faces, uint8 [n, 3, size, size], that ``seed`` alone decides."""
+    # On the CPU, so that a seed gives the same faces on every device.
     random = torch.Generator().manual_seed(seed)
-    pictures = []
+    style = generator.config.style
+    batches = []
     for start in range(0, n, AT_ONCE):
         count = min(AT_ONCE, n - start)
-        z = torch.randn(count, generator.config.style, generator=random).to(device())
-        pictures.append(as_bytes(generator(z, random)).cpu())
-    return torch.cat(pictures)
+        z = torch.randn(count, style, generator=random).to(device())
+        faces = generator(z, random)
+        batches.append(as_bytes(faces).cpu())
+    return torch.cat(batches)
 
 
 def save(generator: Generator, folder: Path) -> None:
@@ -47,10 +50,13 @@ def load(folder: Path) -> Generator:
         ValueError: there is none, as ``pretrain.gan.steps`` may have been 0; or its weights are not
             finite.
     """
-    generator = Generator(Config(**read_json(folder / "config.json")))
-    weights = load_file(folder / "model.safetensors")
+    config = Config(**read_json(folder / "config.json"))
+    generator = Generator(config)
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    # A face of NaN would be a black picture that nobody wonders at.
     for name, value in weights.items():
-        require_finite(value, f"{folder / 'model.safetensors'}: the weights {name}")
+        require_finite(value, f"{file}: the weights {name}")
     generator.load_state_dict(weights)
     return generator.to(device()).eval()
 
@@ -60,5 +66,6 @@ def sample(folder: Path, n: int, seed: int) -> np.ndarray:
 
     ``folder`` is what `pretrain` or `finetune` wrote; the same ``seed`` gives the same faces.
     """
-    pictures = draw(load(folder / "generator"), n, seed)
+    generator = load(folder / "generator")
+    pictures = draw(generator, n, seed)
     return pictures.permute(0, 2, 3, 1).contiguous().numpy()

@@ -16,7 +16,7 @@ from beauty_models import progress
 from beauty_models.device import device, precision
 from beauty_models.makeup import Gan
 from beauty_models.makeup.dataset import normalized
-from beauty_models.makeup.gan.augmentation import augment
+from beauty_models.makeup.gan.augmentation import augment, random_mirror
 from beauty_models.makeup.gan.balance import Balance, HealthyCheckpoint
 from beauty_models.makeup.gan.networks import SMALLEST, Config, Discriminator, Generator
 from beauty_models.makeup.gan.sampling import draw
@@ -38,6 +38,7 @@ class Trainer:
         self.params = params
         config = Config(params.size, params.style, params.channels)
         self.generator = Generator(config).to(device())
+        self.generator.eigenfaces.fit(self.faces)
         self.discriminator = Discriminator(config).to(device())
         epochs = min(TENTHS, params.steps)
         per_epoch = params.steps // epochs  # a rest below a tenth is left out
@@ -63,6 +64,8 @@ class Trainer:
             validate=self.validate,
             checkpoint=checkpoint,
             stateful={
+                # Computed again they might have other signs, and be another beginning.
+                "eigenfaces": self.generator.eigenfaces,
                 "generator": self.generator_optimization,
                 "discriminator": self.discriminator_optimization,
                 "ema": self.ema,
@@ -81,20 +84,21 @@ class Trainer:
 
     def _photos(self) -> torch.Tensor:
         """Return a batch of photos, about half of them mirrored, -1 to 1."""
-        rows = torch.randint(len(self.faces), (self.params.batch,))
-        photos = normalized(self.faces[rows.to(device())])
-        mirrored = (torch.rand(len(rows)) < 0.5).to(device())
-        return torch.where(mirrored[:, None, None, None], photos.flip(-1), photos)
+        n = len(self.faces)
+        rows = torch.randint(n, (self.params.batch,)).to(device())
+        photos = normalized(self.faces[rows])
+        return random_mirror(photos)
 
     def _samples(self) -> torch.Tensor:
         """Return a batch of samples, -1 to 1 but for what is not learned yet."""
-        z = torch.randn(self.params.batch, self.params.style).to(device())
-        pictures: torch.Tensor = self.generator(z)
+        z = torch.randn(self.params.batch, self.params.style)
+        pictures: torch.Tensor = self.generator(z.to(device()))
         return pictures
 
     def _scores(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return the discriminator's scores of ``pictures``, augmented; above 0 is a photo."""
-        scores: torch.Tensor = self.discriminator(augment(pictures, self.params.augment))
+        augmented = augment(pictures, self.params.augment)
+        scores: torch.Tensor = self.discriminator(augmented)
         return scores.float()
 
     def step(self, number: int) -> float:
@@ -106,8 +110,12 @@ class Trainer:
         loss = self._discriminator_step(photos, samples.detach(), number)
         self._generator_step(samples)
         # A decay that grows with the steps: else the first weights would count for long.
-        self.ema.update(min(self.params.ema, (1 + number) / (10 + number)))
-        spread = samples.detach().std(0).mean() / photos.std(0).mean().clamp(min=1e-6)
+        growing = (1 + number) / (10 + number)
+        self.ema.update(min(self.params.ema, growing))
+        # Photos that are all one would be divided by.
+        of_photos = photos.std(0).mean().clamp(min=1e-6)
+        of_samples = samples.detach().std(0).mean()
+        spread = of_samples / of_photos
         self.balance.update(number, loss, spread.item())
         return loss
 
@@ -118,10 +126,13 @@ class Trainer:
         with precision(self.params.precision):
             of_photos = self._scores(photos)
             of_samples = self._scores(samples)
-        loss = softplus(-of_photos).mean() + softplus(of_samples).mean()
+        missed = softplus(-of_photos).mean()
+        taken_in = softplus(of_samples).mean()
+        loss = missed + taken_in
         loss.backward()
         value = loss.item()
-        if self.params.r1 > 0 and number % self.params.r1_interval == 0:
+        due = number % self.params.r1_interval == 0
+        if due and self.params.r1 > 0:
             self._penalty(photos).backward()
         self.discriminator_optimization.step(value)
         return value
@@ -143,17 +154,21 @@ class Trainer:
         It stands for as many steps as lie between two (lazy regularization), so weighs as many
         times as much. In float32: slopes of slopes are too small for bfloat16.
         """
-        photos = augment(photos, self.params.augment).detach().requires_grad_()
-        scores = self.discriminator(photos)
-        (slope,) = torch.autograd.grad(scores.sum(), photos, create_graph=True)
-        penalty = slope.square().sum((1, 2, 3)).mean()
-        return penalty * (self.params.r1 / 2 * self.params.r1_interval)
+        photos = augment(photos, self.params.augment).detach()
+        photos.requires_grad_()
+        scores = self.discriminator(photos).sum()
+        # The graph of the slope is kept: it is learned from.
+        (slope,) = torch.autograd.grad(scores, photos, create_graph=True)
+        squared = slope.square().sum((1, 2, 3))
+        weight = self.params.r1 / 2 * self.params.r1_interval
+        return squared.mean() * weight
 
     def validate(self) -> Validation:
         """Add a sheet of samples of the mean weights; the same noise each time."""
         with self.ema.applied():
             pictures = draw(self.generator, self.params.samples, self.params.seed)
-        self.sheets.add(grid(pictures, columns=math.ceil(math.sqrt(len(pictures)))))
+        columns = math.ceil(math.sqrt(len(pictures)))
+        self.sheets.add(grid(pictures, columns))
         spread = torch.zeros(())
         if len(pictures) > 1:
             spread = pictures.float().std(0).mean()
@@ -170,7 +185,8 @@ def train(faces: torch.Tensor, params: Gan, checkpoint: HealthyCheckpoint) -> Tr
         CollapsedError: discriminator or generator fell out of balance.
         NotFiniteError: a loss, gradient or weight is no number any more.
     """
-    if params.size < SMALLEST or params.size & (params.size - 1):
+    # A power of two has one bit.
+    if params.size < SMALLEST or params.size.bit_count() != 1:
         raise ValueError(
             f"params.yaml: pretrain.gan.size: {params.size} is no power of two of {SMALLEST} at "
             "least; a generator doubles the side at each scale"
