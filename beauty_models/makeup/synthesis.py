@@ -18,14 +18,17 @@ Matrix = NDArray[np.float64]
 DIMENSIONS = 48  # of the features, at most; a covariance needs many more faces than it has columns
 COMPONENTS = 64  # of the pixels, for the Gaussian sampler
 SMALL = 16  # pixels a side in which nearest neighbours are looked for
+NAME = "effnet_frechet_distance"
 
 
 def pca(rows: Matrix, components: int) -> tuple[Matrix, Matrix, Matrix]:
     """Return mean [width], axes [components, width] and deviations [components] of ``rows``."""
     mean = rows.mean(0)
     _, singular, axes = np.linalg.svd(rows - mean, full_matrices=False)
-    count = min(components, len(rows) - 1, rows.shape[1])
-    deviations = singular[:count] / np.sqrt(max(1, len(rows) - 1))
+    n, width = rows.shape
+    # n rows differ in n - 1 directions.
+    count = min(components, n - 1, width)
+    deviations = singular[:count] / np.sqrt(max(1, n - 1))
     return mean, axes[:count], deviations
 
 
@@ -34,10 +37,12 @@ def frechet_distance(first: Matrix, second: Matrix) -> float:
     apart = first.mean(0) - second.mean(0)
     covariance = np.atleast_2d(np.cov(first.T))
     other = np.atleast_2d(np.cov(second.T))
-    # The eigenvalues of a product of covariances are real and not negative, but for rounding.
+    # The trace of the product's square root is the sum of the roots of its eigenvalues, which are
+    # real and not negative, but for rounding.
     values = np.linalg.eigvals(covariance @ other).real
     root = np.sqrt(np.clip(values, 0, None)).sum()
-    return float(apart @ apart + np.trace(covariance) + np.trace(other) - 2 * root)
+    spread = np.trace(covariance) + np.trace(other)
+    return float(apart @ apart + spread - 2 * root)
 
 
 def gaussian_samples(images: torch.Tensor, count: int, seed: int) -> torch.Tensor:
@@ -48,9 +53,11 @@ def gaussian_samples(images: torch.Tensor, count: int, seed: int) -> torch.Tenso
     rows = images.flatten(1).numpy().astype(np.float64)
     mean, axes, deviations = pca(rows, COMPONENTS)
     random = np.random.default_rng(seed)
-    drawn = random.standard_normal((count, len(axes))) * deviations
-    pixels = np.clip(np.round(mean + drawn @ axes), 0, 255).astype(np.uint8)
-    return torch.from_numpy(pixels).reshape(count, *images.shape[1:])
+    z = random.standard_normal((count, len(axes)))
+    values = mean + (z * deviations) @ axes
+    pixels = np.clip(np.round(values), 0, 255)
+    faces = torch.from_numpy(pixels.astype(np.uint8))
+    return faces.reshape(count, *images.shape[1:])
 
 
 def _small(images: torch.Tensor) -> Matrix:
@@ -68,15 +75,20 @@ def memorized(samples: torch.Tensor, train: torch.Tensor) -> float:
     known = _small(train)
     drawn = _small(samples)
     between = _distances(known, known)
-    np.fill_diagonal(between, np.inf)
+    np.fill_diagonal(between, np.inf)  # nobody is their own neighbour
     own = between.min(1)
     to_known = _distances(drawn, known)
     nearest = to_known.argmin(1)
-    return float((to_known.min(1) < own[nearest]).mean())
+    copies = to_known.min(1) < own[nearest]
+    return float(copies.mean())
 
 
 def _distances(first: Matrix, second: Matrix) -> Matrix:
-    squares = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
+    # The binomial formula: differences of all pairs at once would take gigabytes.
+    lengths = (first**2).sum(1)
+    other_lengths = (second**2).sum(1)
+    products = first @ second.T
+    squares = lengths[:, None] + other_lengths[None] - 2 * products
     return np.asarray(np.sqrt(np.clip(squares, 0, None)))
 
 
@@ -93,22 +105,24 @@ def generator_figures(
     # The distance of few pictures is larger than that of many: all three have the same number.
     random = np.random.default_rng(seed)
     count = min(len(samples), len(train))
-    chosen = torch.from_numpy(random.permutation(len(train))[:count])
-    pictures = {
-        "generator": samples[:count],
-        "gaussian": gaussian_samples(train, count, seed),
-        "train": train[chosen],
-        "test": test,
-    }
-    features = {name: metrics.features(some).astype(np.float64) for name, some in pictures.items()}
-    dimensions = min(DIMENSIONS, max(2, min(count, len(test)) // 3))
-    mean, axes, _ = pca(features["test"], dimensions)
-    reduced = {name: (rows - mean) @ axes.T for name, rows in features.items()}
-    name = "effnet_frechet_distance"
+    chosen = random.permutation(len(train))[:count]
+    of_test = _features(test)
+    fewest = min(count, len(test))
+    dimensions = min(DIMENSIONS, max(2, fewest // 3))
+    mean, axes, _ = pca(of_test, dimensions)
+
+    def distance(pictures: torch.Tensor) -> float:
+        reduced = (_features(pictures) - mean) @ axes.T
+        return frechet_distance(reduced, (of_test - mean) @ axes.T)
+
     return {
-        name: frechet_distance(reduced["generator"], reduced["test"]),
-        f"pca_gaussian/{name}": frechet_distance(reduced["gaussian"], reduced["test"]),
-        "effnet_frechet_floor": frechet_distance(reduced["train"], reduced["test"]),
+        NAME: distance(samples[:count]),
+        f"pca_gaussian/{NAME}": distance(gaussian_samples(train, count, seed)),
+        "effnet_frechet_floor": distance(train[torch.from_numpy(chosen)]),
         "memorized": memorized(samples, train),
         "memorized_floor": memorized(test, train),
     }
+
+
+def _features(pictures: torch.Tensor) -> Matrix:
+    return metrics.features(pictures).astype(np.float64)

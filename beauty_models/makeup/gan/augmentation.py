@@ -22,10 +22,12 @@ def _color(pictures: torch.Tensor) -> torch.Tensor:
     pictures = pictures + brightness - 0.5
     grey = pictures.mean(1, keepdim=True)
     color = pictures - grey
-    pictures = color * (2 * saturation) + grey
+    times = 2 * saturation
+    pictures = color * times + grey
     mean = pictures.mean((1, 2, 3), keepdim=True)
     apart = pictures - mean
-    changed: torch.Tensor = apart * (contrast + 0.5) + mean
+    times = contrast + 0.5
+    changed: torch.Tensor = apart * times + mean
     return changed
 
 
@@ -37,10 +39,11 @@ def _translation(pictures: torch.Tensor) -> torch.Tensor:
     positions = 2 * most + 1
     corners = torch.randint(0, positions, (n, 2))
     moved = []
-    for number, corner in enumerate(corners.tolist()):
+    for picture, corner in zip(padded, corners.tolist(), strict=True):
         top, left = corner
-        rows = padded[number, :, top : top + side]
-        moved.append(rows[..., left : left + side])
+        rows = picture.narrow(1, top, side)
+        window = rows.narrow(2, left, side)
+        moved.append(window)
     return torch.stack(moved)
 
 
@@ -52,10 +55,11 @@ def _cutout(pictures: torch.Tensor) -> torch.Tensor:
     centers = torch.randint(0, side + 1, (n, 2, 1))
     distance = (line - centers).abs()
     near = distance < side // 4  # of rows and of columns [n, 2, side]
-    rows = near[:, 0, :, None]
-    columns = near[:, 1, None, :]
+    near_rows, near_columns = near.unbind(1)
+    rows = near_rows.unsqueeze(2)
+    columns = near_columns.unsqueeze(1)
     shown = ~(rows & columns)
-    factor = shown[:, None].to(pictures)
+    factor = shown.unsqueeze(1).to(pictures)
     return pictures * factor
 
 

@@ -40,8 +40,9 @@ class Eigenfaces(nn.Module):
 
         Where there are fewer than z has numbers, the rest of z has no say here.
         """
-        if len(faces) > MOST_FACES:
-            chosen = torch.randperm(len(faces))[:MOST_FACES]
+        n = len(faces)
+        if n > MOST_FACES:
+            chosen = torch.randperm(n)[:MOST_FACES]
             faces = faces[chosen.to(faces.device)]
         shape = self.mean.shape
         small = interpolate(normalized(faces), shape[1:], mode="area")
