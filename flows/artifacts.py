@@ -123,7 +123,8 @@ def sample_sheet(verb: str, family: str, artifacts: dict[str, UUID]) -> Callable
     key = artifact_key("samples", family, verb)
 
     def publish(content: bytes, caption: str) -> None:
-        markdown = f"{caption}\n\n{inline_picture(io.BytesIO(content), caption, SHEET_SIDE)}\n"
+        # Enlarged, for a face of 32 pixels is a stamp on a screen.
+        markdown = inline_picture(io.BytesIO(content), caption, SHEET_SIDE, enlarge=True) + "\n"
         if artifact := artifacts.get(key):
             _replace_page(artifact, caption, markdown)
         else:
@@ -140,8 +141,10 @@ def sample_sheet(verb: str, family: str, artifacts: dict[str, UUID]) -> Callable
     return show
 
 
-def inline_picture(file: Path | io.BytesIO, name: str, side: int) -> str:
+def inline_picture(file: Path | io.BytesIO, name: str, side: int, *, enlarge: bool = False) -> str:
     """Return a picture as Markdown that needs no other file; its longer side is ``side`` at most.
+
+    With ``enlarge`` a smaller one is made as many times larger as there is room for.
 
     Raises:
         OSError: ``file`` is no picture.
@@ -151,6 +154,10 @@ def inline_picture(file: Path | io.BytesIO, name: str, side: int) -> str:
     with Image.open(file) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((side, side))
+    times = side // max(picture.size)
+    if enlarge and times > 1:
+        width, height = picture.size
+        picture = picture.resize((times * width, times * height), Image.Resampling.BICUBIC)
     webp = io.BytesIO()
     picture.save(webp, "WEBP", quality=70)
     address = "data:image/webp;base64," + base64.b64encode(webp.getvalue()).decode()

@@ -16,7 +16,7 @@ from flow_runs import SCRIPT, flow
 from mini import PATIENCE_S, started
 from PIL import Image
 
-from flows.artifacts import SHEET_SIDE, parse_picture
+from flows.artifacts import SHEET_SIDE, inline_picture, parse_picture
 
 KEY = "samples-lips-pretrain"
 
@@ -54,9 +54,9 @@ def artifacts() -> list[Any]:
         return client.read_artifacts(artifact_filter=mine)
 
 
-def picture(page: Any) -> Image.Image:
+def inlined(markdown: str) -> Image.Image:
     """Return the picture that a page of Markdown holds."""
-    address = page.data.partition("](data:image/webp;base64,")[2].partition(")")[0]
+    address = markdown.partition("](data:image/webp;base64,")[2].partition(")")[0]
     return Image.open(io.BytesIO(base64.b64decode(address)))
 
 
@@ -82,13 +82,13 @@ def test_the_newest_sheet_is_there_while_the_stage_runs(project: Path, prefect_s
             return process.poll() is None
 
         first = await_sheet(running, "pretrain: generator: tenth 1")
-        assert picture(first).size == (SHEET_SIDE * 3 // 4, SHEET_SIDE)
-        assert picture(first).getpixel((9, 9)) == (40, 40, 40)
+        assert inlined(first.data).size == (SHEET_SIDE * 3 // 4, SHEET_SIDE)
+        assert inlined(first.data).getpixel((9, 9)) == (40, 40, 40)
         (project / "first-seen").touch()
         second = await_sheet(running, "pretrain: generator: tenth 2")
         assert second.id == first.id, "sheets pile up"
         assert second.flow_run_id and second.task_run_id
-        assert picture(second).getpixel((9, 9)) == (200, 200, 200)
+        assert inlined(second.data).getpixel((9, 9)) == (200, 200, 200)
         (project / "second-seen").touch()
         _, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, errors
@@ -96,6 +96,24 @@ def test_the_newest_sheet_is_there_while_the_stage_runs(project: Path, prefect_s
     assert artifacts() == [second]
     assert flow()["pretrain@lips"] == "Skipped"
     assert artifacts() == [second]
+
+
+@pytest.mark.parametrize(
+    "size, enlarge, shown",
+    [
+        ((100, 60), True, (700, 420)),
+        ((100, 60), False, (100, 60)),
+        ((500, 700), True, (500, 700)),
+        ((1536, 768), True, (768, 384)),
+    ],
+)
+def test_pictures_fit_the_page(
+    tmp_path: Path, size: tuple[int, int], enlarge: bool, shown: tuple[int, int]
+) -> None:
+    file = tmp_path / "x.png"
+    Image.new("RGB", size).save(file)
+    markdown = inline_picture(file, "x", SHEET_SIDE, enlarge=enlarge)
+    assert inlined(markdown).size == shown
 
 
 @pytest.mark.parametrize("line", ["picture: {", "picture: {}", "picture: [1]", "a picture: {}"])
