@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, l1_loss
 
+from beauty_models import params as params_file
 from beauty_models.makeup import Gan
 from beauty_models.makeup.gan import (
     augmentation,
@@ -23,6 +25,7 @@ from beauty_models.makeup.gan import (
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.training.finite import NotFiniteError
 
+ROOT = Path(__file__).parents[2]
 FACES = torch.randint(0, 256, (12, 3, 1, 1), generator=torch.Generator().manual_seed(0))
 FACES = FACES.expand(-1, -1, 8, 8).to(torch.uint8).contiguous()
 SETTINGS: dict[str, Any] = {
@@ -212,12 +215,12 @@ def test_a_discriminator_that_has_won_stops_the_run(tmp_path: Path) -> None:
     scores = made.discriminator.forward
 
     def knows(pictures: torch.Tensor) -> torch.Tensor:
-        # The first call of a step sees photos.
+        # The second of a step's three calls sees photos.
         knows.calls += 1  # type: ignore[attr-defined]
         answer = scores(pictures)
         if knows.calls <= 3 * won_from:  # type: ignore[attr-defined]
             return answer
-        photos = knows.calls % 3 == 1  # type: ignore[attr-defined]
+        photos = knows.calls % 3 == 2  # type: ignore[attr-defined]
         return answer * 0 + (20.0 if photos else -20.0)
 
     knows.calls = 0  # type: ignore[attr-defined]
@@ -249,6 +252,27 @@ def test_a_rate_that_is_absurd_names_the_step(tmp_path: Path) -> None:
     made = trainer(tmp_path / "out", learning_rate=1e30, discriminator_learning_rate=1e30)
     with pytest.raises(NotFiniteError, match=r"pretrain: .*: step \d+ of 20: .*rates 1e\+30"):
         made.loop.run(None)
+
+
+def test_the_profile_for_a_gpu_takes_a_step(tmp_path: Path) -> None:
+    """As it stands but for batch and channels, so at 256 pixels, with a penalty and a sheet."""
+    files = [ROOT / "params.yaml", ROOT / "profiles/full.yaml"]
+    blocks = params_file.merge(*map(params_file.read, files))
+    block = blocks["makeup"]["pretrain"]["gan"]
+    settings = Gan(
+        **block | {"steps": 1, "batch": 2, "channels": 8, "samples": 2, "precision": "float32"}
+    )
+    assert settings.size == 256
+    faces = correlated_faces(4, 256)
+    torch.manual_seed(0)
+    made = training.Trainer(faces, settings, AlwaysDue(tmp_path / "out"))
+    before = made.generator_optimization.weights()
+    made.loop.run(None)
+    after = made.generator_optimization.weights()
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    # What is added to the eigenfaces is nothing yet, so that only its own weights have a slope.
+    assert changed == [name for name in before if re.fullmatch(r"to_rgb\.\d\.weight", name)]
+    assert len(made.sheets.jpegs) == 1
 
 
 def test_a_saved_generator_samples_the_same_faces(tmp_path: Path) -> None:

@@ -102,13 +102,15 @@ class Trainer:
         return scores.float()
 
     def step(self, number: int) -> float:
-        """Take step ``number``, the discriminator's first; return its loss."""
+        """Take step ``number``, the generator's first; return the discriminator's loss."""
         photos = self._photos()
         # Both networks learn from the same samples: drawing them is a third of a step.
         with precision(self.params.precision):
             samples = self._samples().float()
-        loss = self._discriminator_step(photos, samples.detach(), number)
+        # First: after a discriminator whose rate is absurd this loss would be NaN in step 1 already,
+        # and the message blame the data.
         self._generator_step(samples)
+        loss = self._discriminator_step(photos, samples.detach(), number)
         # A decay that grows with the steps: else the first weights would count for long.
         growing = (1 + number) / (10 + number)
         self.ema.update(min(self.params.ema, growing))
