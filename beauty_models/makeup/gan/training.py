@@ -107,7 +107,7 @@ class Trainer:
         # Both networks learn from the same samples: drawing them is a third of a step.
         with precision(self.params.precision):
             samples = self._samples().float()
-        # First: after a discriminator whose rate is absurd this loss would be NaN in step 1 already,
+        # First: after a discriminator whose rate is absurd this loss would be NaN in step 1,
         # and the message blame the data.
         self._generator_step(samples)
         loss = self._discriminator_step(photos, samples.detach(), number)
