@@ -95,10 +95,11 @@ def _pretrain_autoencoder(
     train = faces[order].to(device())
     held_out = faces[held_out_rows].to(device())
     weights = sum(p.numel() for p in network.parameters())
-    progress.log_line(f"pretrain: autoencoder, {weights:,} parameters, {len(faces):,} faces")
+    what = f"{weights:,} parameters, {len(faces):,} faces"
+    progress.log_line(f"pretrain: autoencoder, {what}")
     before = _held_out_loss(network, held_out, params)
-    groups = [{"params": list(network.parameters()), "lr": params.learning_rate}]
-    optimization = Optimization(network, groups, params.steps, params)
+    group = {"params": list(network.parameters()), "lr": params.learning_rate}
+    optimization = Optimization(network, [group], params.steps, params)
     network.train()
 
     def loss(step: int) -> torch.Tensor:
@@ -149,8 +150,9 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     # not train the autoencoder again.
     generator_checkpoint.file = checkpoint.file.with_name("generator.pt")
     faces = _faces(data, params.size)
-    side = params.size >> params.autoencoder.downsamplings
-    if side << params.autoencoder.downsamplings != params.size or side == 0:
+    halvings = params.autoencoder.downsamplings
+    side = params.size >> halvings
+    if side == 0 or side << halvings != params.size:
         raise ValueError(
             f"params.yaml: pretrain.size: {params.size} cannot be halved "
             f"{params.autoencoder.downsamplings} times (pretrain.autoencoder.downsamplings)"

@@ -49,10 +49,13 @@ class SampleSheets:
     def add(self, sheet: np.ndarray) -> None:
         """Keep one more ``sheet``, uint8 [height, width, 3], and show it."""
         stream = io.BytesIO()
-        Image.fromarray(sheet).save(stream, "JPEG", quality=QUALITY)
-        self.jpegs.append(stream.getvalue())
+        image = Image.fromarray(sheet)
+        image.save(stream, "JPEG", quality=QUALITY)
+        jpeg = stream.getvalue()
+        self.jpegs.append(jpeg)
+        # Whole or not at all: somebody may be looking at the one before.
         with new_file(self.latest) as temporary:
-            temporary.write_bytes(stream.getvalue())
+            temporary.write_bytes(jpeg)
         number = len(self.jpegs)
         progress.picture(self.latest, f"{self.title}: {self.unit} {number}")
 

@@ -15,7 +15,9 @@ from torch.nn.functional import pad
 def _color(pictures: torch.Tensor) -> torch.Tensor:
     """Return ``pictures`` in other brightness, saturation and contrast."""
     n = len(pictures)
-    random = torch.rand(3, n, 1, 1, 1).to(pictures)
+    # On the CPU, here and below, so that a seed gives the same changes on every device.
+    random = torch.rand(3, n, 1, 1, 1)
+    random = random.to(pictures)
     # -0.5 to 0.5 of pixels that go from -1 to 1; 0 to 2 times the color; 0.5 to 1.5 times the
     # contrast: the ranges of the paper.
     brightness, saturation, contrast = random
@@ -24,7 +26,8 @@ def _color(pictures: torch.Tensor) -> torch.Tensor:
     color = pictures - grey
     times = 2 * saturation
     pictures = color * times + grey
-    mean = pictures.mean((1, 2, 3), keepdim=True)
+    pixels = (1, 2, 3)
+    mean = pictures.mean(pixels, keepdim=True)
     apart = pictures - mean
     times = contrast + 0.5
     changed: torch.Tensor = apart * times + mean
@@ -65,11 +68,11 @@ def _cutout(pictures: torch.Tensor) -> torch.Tensor:
 
 def random_mirror(pictures: torch.Tensor) -> torch.Tensor:
     """Return ``pictures`` [n, 3, side, side], about half of them mirrored."""
-    # On the CPU, so that a seed gives the same ones on every device.
-    drawn = torch.rand(len(pictures))
-    chosen = (drawn < 0.5).to(pictures.device)
+    n = len(pictures)
+    chosen = torch.rand(n, 1, 1, 1) < 0.5
+    chosen = chosen.to(pictures.device)
     mirrored = pictures.flip(-1)
-    return torch.where(chosen[:, None, None, None], mirrored, pictures)
+    return torch.where(chosen, mirrored, pictures)
 
 
 Augmentation = Callable[[torch.Tensor], torch.Tensor]

@@ -42,12 +42,15 @@ class Eigenfaces(nn.Module):
         """
         n = len(faces)
         if n > MOST_FACES:
-            chosen = torch.randperm(n)[:MOST_FACES]
-            faces = faces[chosen.to(faces.device)]
+            order = torch.randperm(n)
+            chosen = order[:MOST_FACES].to(faces.device)
+            faces = faces[chosen]
         shape = self.mean.shape
-        small = interpolate(normalized(faces), shape[1:], mode="area")
+        pictures = normalized(faces)
+        small = interpolate(pictures, shape[1:], mode="area")
         # In double precision and on the CPU: the same components on every device.
-        rows = small.flatten(1).double().cpu()
+        rows = small.flatten(1)
+        rows = rows.double().cpu()
         mean = rows.mean(0)
         _, lengths, directions = torch.linalg.svd(rows - mean, full_matrices=False)
         # The last of n directions is what rounding left: n faces differ in n - 1.
@@ -65,7 +68,10 @@ class Eigenfaces(nn.Module):
         axes = self.axes.flatten(1)
         with torch.autocast(z.device.type, enabled=False):
             apart = z.float() @ axes
-        faces: torch.Tensor = self.mean + apart.unflatten(1, self.mean.shape)
-        if faces.shape[-1] == self.size:
+        apart = apart.unflatten(1, self.mean.shape)
+        faces: torch.Tensor = self.mean + apart
+        side = faces.shape[-1]
+        if side == self.size:
             return faces
-        return interpolate(faces, (self.size, self.size), mode="bicubic")
+        times = self.size / side
+        return interpolate(faces, scale_factor=times, mode="bicubic")

@@ -86,7 +86,14 @@ class EqualLinear(nn.Module):
     ``rate`` is by how much slower than the others this one learns (Karras et al. 2018).
     """
 
-    def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, rate: float = 1.0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        bias: float = 0.0,
+        rate: float = 1.0,
+    ) -> None:
         super().__init__()
         # Divided by the rate here and multiplied by it as it runs: Adam's steps are of one length,
         # so that a larger weight learns slower.
@@ -107,7 +114,14 @@ class EqualLinear(nn.Module):
 class EqualConv(nn.Module):
     """A convolution whose weight is scaled as it runs."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         weight = torch.randn(outputs, inputs, kernel, kernel)
         self.weight = nn.Parameter(weight)
@@ -131,7 +145,13 @@ class ModulatedConv(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, style: int, *, demodulate: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        style: int,
+        *,
+        demodulate: bool = True,
     ) -> None:
         super().__init__()
         weight = torch.randn(outputs, inputs, kernel, kernel)
