@@ -42,6 +42,8 @@ class Ingest(Section):
     label_map: Literal["auto"] | dict[int, str]
     max_rejected: Share
     split: Split  # by person
+    # looks that are rendered on each bare face and another one, where no transfers.csv is delivered
+    rendered_looks: Annotated[int, Field(ge=0)]
 
 
 class Autoencoder(OptimizerParams):
@@ -89,7 +91,7 @@ class Pretrain(Section):
 class Losses(Section):
     """Weights of the terms that the transfer learns by."""
 
-    lips: Weight  # distance to the histogram-matched target, in each part of a look
+    lips: Weight  # distance to the result, or to a histogram-matched target, in each part of a look
     skin: Weight
     eyes: Weight
     adversarial: Weight
@@ -106,6 +108,7 @@ class Finetune(OptimizerParams):
     epochs: Positive
     patience: Positive
     pairs: Positive  # pairs of a bare face and a look that an epoch has
+    truth_share: Share  # of the pairs, that are such whose result is known, if any are
     batch: Positive
     learning_rate: Rate
     discriminator_learning_rate: Rate
@@ -137,17 +140,16 @@ class Params(Section):
 
 WORDING = Wording(
     figure="looks_better",
-    sentence="of {of} looks it puts {right} on a face better than a copy of the bare face",
+    sentence="of {of} looks on somebody else it brings {right} nearer than the bare face is",
     headlines={
-        "finetune": {"score": "validation_lips_distance"},
-        "evaluate": {"score": "lips_distance"},
+        "finetune": {"score": "validation_loss"},
+        "evaluate": {"score": "look_error"},
     },
     names={
         "copy": "the bare face as it is",
         "mean_std": "mean and deviation of the colors (Reinhard)",
         "histogram_matching": "histogram matching, region by region",
     },
-    ablations=frozenset({"histogram_matching"}),  # the last step of the model
     smaller_is_better=True,
     example=("--face", "face.jpg", "--lipstick", "#B3123F"),
 )

@@ -72,7 +72,7 @@ def align_photo(
     crop = aligned.crop(pixels, params.photos.side)
     _check_eyes(regions)
     digest = hashlib.sha256(content).hexdigest()[:32]
-    return _kept_face(crop, regions, digest, remarks)
+    return _kept_face(crop, regions, digest, remarks, aligned, image.size)
 
 
 def _is_animated(content: bytes) -> bool:
@@ -170,7 +170,12 @@ def _check_eyes(regions: NDArray[np.uint8]) -> None:
 
 
 def _kept_face(
-    crop: NDArray[np.uint8], regions: NDArray[np.uint8], digest: str, remarks: Sequence[str]
+    crop: NDArray[np.uint8],
+    regions: NDArray[np.uint8],
+    digest: str,
+    remarks: Sequence[str],
+    aligned: alignment.Alignment,
+    size: tuple[int, int],
 ) -> AlignedFace:
     """Return what is kept of an aligned face; refuse one whose colors say nothing."""
     rgb = crop.astype(np.float32) / 255
@@ -191,6 +196,8 @@ def _kept_face(
         skin_tone=typology_angle(np.median(skin, 0)),
         hash=images.perceptual_hash(image),
         remarks=tuple(remarks),
+        alignment=aligned,
+        size=size,
     )
 
 

@@ -22,7 +22,7 @@ from beauty_models.intake import pictures, shards
 from beauty_models.intake.images import BadImageError, Files, ImageSizeError
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
-from beauty_models.makeup import Ingest
+from beauty_models.makeup import Ingest, transfers
 from beauty_models.makeup.aligned import RejectedPhotoError, align_photo
 from beauty_models.makeup.listing import (
     AlignedFace,
@@ -44,6 +44,8 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     its face is made up; a photo without one serves pretraining only. A mask with the photo's name
     in a folder ``masks`` or ``seg…`` takes the place of the parsed regions. The table
     `people.PEOPLE` says who is who; without it only copies of a photo are known to show one person.
+    `transfers.TABLE` may name results: what a bare face looks like in somebody else's make-up.
+    Without it such looks are rendered.
 
     Written are the parts of `parts.PARTS` with the columns of `dataset.COLUMNS` and their pictures,
     ``rejected.parquet`` and ``schema.json`` with what was decided and counted.
@@ -53,7 +55,8 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
             have numbers that nobody explained.
     """
     files = Files(raw)
-    photos, unused_masks = list_photos(files)
+    known_results = transfers.read(files)
+    photos, unused_masks = list_photos(files, known_results.results)
     masks = mask_numbers(files, photos, params)
     with new_folder(data) as folder:
         _read_all(files, photos, masks, folder, params)
@@ -67,15 +70,18 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         check_rejected(rejected + grouping.rejected, share, params.max_rejected, data)
         check_parts(parts, raw, params)
         _write_parts(folder, parts)
-        pq.write_table(rejected_table(rejected + grouping.rejected), folder / "rejected.parquet")
-        figures = _figures(photos, parts, unused_masks)
+        known_faces = _known_faces(parts)
+        pairs, bad_rows = transfers.write(folder, known_results, files, known_faces, params)
+        left_out = rejected + grouping.rejected + bad_rows
+        pq.write_table(rejected_table(left_out), folder / "rejected.parquet")
+        figures = _figures(photos, parts, unused_masks) | transfers.figures(pairs, bad_rows)
         schema = {
             "counts": figures,
             "decisions": _decisions(photos),
             "people": grouping.told,
             "split": splitting,
-            "rejected": dict(Counter(row.reason for row in rejected).most_common()),
-            "split_sha256": _fingerprint(parts["test"]),
+            "rejected": dict(Counter(row.reason for row in rejected + bad_rows).most_common()),
+            "split_sha256": _fingerprint(parts["test"], pairs),
             **about(raw),
         }
         write_json(folder / "schema.json", schema)
@@ -150,12 +156,34 @@ def _decisions(photos: Sequence[Photo]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _fingerprint(photos: Sequence[Photo]) -> str:
+def _known_faces(parts: Mapping[str, Sequence[Photo]]) -> dict[Path, transfers.KnownFace]:
+    """Return the faces that are kept, by file, as `transfers` needs them."""
+    known = {}
+    for part, photos in parts.items():
+        for photo in photos:
+            face = photo.face
+            assert face is not None
+            known[photo.path] = transfers.KnownFace(
+                part,
+                photo.person,
+                photo.made_up,
+                face.key,
+                face.regions,
+                face.alignment,
+                face.size,
+            )
+    return known
+
+
+def _fingerprint(photos: Sequence[Photo], pairs: Sequence[transfers.Transfer]) -> str:
     """Return a hash of the test part: models are compared only where it is the same."""
     lines = []
     for photo in photos:
         assert photo.face is not None
         lines.append(f"{photo.face.key} {photo.made_up}\n")
+    for pair in pairs:
+        if pair.part == "test":
+            lines.append(f"{pair.bare} {pair.reference} {pair.worn} {pair.result}\n")
     content = "".join(sorted(lines))
     return hashlib.sha256(content.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""A split of faces as `ingest` wrote it: aligned pictures and their label maps, as tensors."""
+"""A split of faces as `ingest` wrote it: aligned pictures, label maps and results, as tensors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from beauty_models.intake import shards
@@ -20,6 +21,12 @@ COLUMNS = ["key", "regions", "person", "made_up", "skin_tone", "path"]
 ``person`` whoever it shows, ``made_up`` whether it wears make-up, ``skin_tone`` the individual
 typology angle in degrees (Chardon et al. 1991), ``path`` the file as it was delivered.
 """
+
+TRANSFERS = "transfers.parquet"
+"""Results that are known, of all parts: columns ``part``, and of keys ``bare`` and ``reference``
+(faces of the part), ``worn`` (the reference with the look: the same key, or a picture in the shards
+`RESULTS` where it was rendered) and ``result`` (a picture in them)."""
+RESULTS = "results"
 
 
 @dataclass
@@ -44,6 +51,20 @@ class Faces:
         return torch.from_numpy(self.frame["made_up"].to_numpy(bool).nonzero()[0])
 
 
+@dataclass
+class Results:
+    """What bare faces of a part look like with somebody else's make-up: the right answers."""
+
+    bare: NDArray[np.int64]  # positions in the `Faces` of the part [n]
+    reference: NDArray[np.int64]  # who shows the look [n]
+    worn: torch.Tensor  # the reference with the look, uint8 [n, 3, side, side]
+    rendered: NDArray[np.bool_]  # whether the look was rendered, on both faces [n]
+    images: torch.Tensor  # uint8 [n, 3, side, side], aligned as the bare faces are
+
+    def __len__(self) -> int:
+        return len(self.bare)
+
+
 def label_map_png(regions: np.ndarray) -> bytes:
     """Return a label map, uint8 [side, side], as PNG: lossless, about 1 kB."""
     stream = io.BytesIO()
@@ -51,7 +72,12 @@ def label_map_png(regions: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def _label_map(png: bytes, size: int) -> np.ndarray:
+def label_map(png: bytes) -> NDArray[np.uint8]:
+    """Return the label map that `label_map_png` was given."""
+    return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)), np.uint8)
+
+
+def _resized_label_map(png: bytes, size: int) -> NDArray[np.uint8]:
     image = Image.open(io.BytesIO(png), formats=("PNG",))
     return np.asarray(image.resize((size, size), Image.Resampling.NEAREST), np.uint8)
 
@@ -65,10 +91,29 @@ def read_faces(data: Path, part: str, size: int) -> Faces:
     frame = pd.read_parquet(data / f"{part}.parquet", columns=COLUMNS)
     pictures = shards.Pictures(data, part)
     images = pictures.tensor(frame["key"].tolist(), size, lambda image, _: _resized(image, size))
-    maps = [_label_map(png, size) for png in frame["regions"]]
+    maps = [_resized_label_map(png, size) for png in frame["regions"]]
     empty = np.zeros((0, size, size), np.uint8)
     regions = torch.from_numpy(np.stack(maps) if maps else empty)
     return Faces(frame.drop(columns="regions"), images, regions)
+
+
+def read_results(data: Path, part: str, faces: Faces) -> Results:
+    """Return the known results of ``part``, whose ``faces`` `read_faces` returned."""
+    rows = pd.read_parquet(data / TRANSFERS)
+    rows = rows[rows["part"] == part]
+    positions = {key: position for position, key in enumerate(faces.frame["key"])}
+    size = faces.images.shape[-1]
+    pictures = shards.Pictures(data, RESULTS, part)
+
+    def read(column: str) -> torch.Tensor:
+        keys = rows[column].tolist()
+        return pictures.tensor(keys, size, lambda image, _: _resized(image, size))
+
+    # Copies: torch warns of arrays that pandas does not let it write to.
+    bare = rows["bare"].map(positions).to_numpy(np.int64, copy=True)
+    reference = rows["reference"].map(positions).to_numpy(np.int64, copy=True)
+    rendered = (rows["worn"] != rows["reference"]).to_numpy(bool)
+    return Results(bare, reference, read("worn"), rendered, read("result"))
 
 
 def normalized(images: torch.Tensor) -> torch.Tensor:

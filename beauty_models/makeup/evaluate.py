@@ -9,7 +9,7 @@ import torch
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder
 from beauty_models.makeup import Evaluate
-from beauty_models.makeup.dataset import as_bytes, read_faces
+from beauty_models.makeup.dataset import as_bytes, read_faces, read_results
 from beauty_models.makeup.gan import sampling
 from beauty_models.makeup.metrics import extractor_missing
 from beauty_models.makeup.model import load
@@ -33,15 +33,18 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
     """
     transfer = load(model)
     faces = read_faces(data, "test", transfer.size)
+    results = read_results(data, "test", faces)
 
     def make_up(*pair: torch.Tensor) -> torch.Tensor:
         return as_bytes(transfer(*pair)).cpu()
 
-    scores = compare(faces, make_up, params)
+    scores = compare(faces, results, make_up, params)
     generated, samples = _generated(data, model, params)
     with new_folder(report) as folder:
         log_line("evaluate: report")
-        write_report(folder, scores, faces, make_up, params, generated, samples)
+        write_report(
+            folder, scores, faces, results, make_up, transfer.match, params, generated, samples
+        )
     return flat(scores) | generated
 
 

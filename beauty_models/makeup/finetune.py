@@ -1,9 +1,11 @@
 """Supervised fine-tuning: the pretrained autoencoder learns to put a look on a bare face.
 
-Nobody has one person's face bare and made up in the very same pose, so the target of a pair is
-made: the bare face, each of its parts matched to the reference's colors (BeautyGAN, Li et al.
-2018). It says what color; a discriminator of real make-up, the pretrained encoder's features and
-the smoothness of what changes say what else a face looks like.
+Where the data know what a bare face looks like in somebody else's make-up, that is the target.
+Photos rarely do: there the target of a pair is made, the bare face with each of its parts matched
+to the reference's colors (BeautyGAN, Li et al. 2018), which takes over the other's skin and light,
+too. A discriminator of real make-up, the pretrained encoder's features and the smoothness of what
+changes say what else a face looks like. In the end the validation split says how far colors are to
+be matched after the network.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import copy
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +24,24 @@ from beauty_models.device import device, precision
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, read_json, write_json
 from beauty_models.makeup import Finetune, lab, regions
-from beauty_models.makeup.dataset import Faces, as_bytes, normalized, read_faces
+from beauty_models.makeup.dataset import (
+    TRANSFERS,
+    Faces,
+    Results,
+    as_bytes,
+    normalized,
+    read_faces,
+    read_results,
+)
+from beauty_models.makeup.metrics import part_error
 from beauty_models.makeup.model import (
     LAB_UNIT,
+    MATCHES,
+    NO_MATCH,
     PARTS,
     ROWS,
     Config,
+    Match,
     PartColors,
     PatchDiscriminator,
     TinyAutoencoder,
@@ -45,23 +59,28 @@ from beauty_models.training.loop import EarlyStopping, Validation, finetuning_lo
 from beauty_models.training.optimization import EMA, Optimization
 
 VALIDATION_PAIRS = 64  # at most
-SHEET_PAIRS = 4  # rows of a sample sheet: bare, reference, made up
+SHEET_PAIRS = 4  # rows of a sample sheet: bare, reference, made up, and the truth if it is known
 DISCRIMINATOR_BETAS = (0.5, 0.999)  # as in pix2pix: an adversary must forget sooner
-JUDGED = ("lips", "skin")  # parts whose distance is the validation loss
+JUDGED = ("lips", "skin")  # parts whose distance is the validation loss where no truth is known
+UNKNOWN = -1  # in place of a result
 
 Pairs = np.ndarray[tuple[int, int], np.dtype[np.int64]]
-"""Row numbers [n, 2] of a bare face and of a made-up one."""
+"""Row numbers [n, 3] of a bare face, of a made-up one, and of the result or `UNKNOWN`."""
 
 
 class Split:
-    """The faces of one split, and who may be paired with whom."""
+    """The faces of one split, who may be paired with whom, and the results that are known."""
 
-    def __init__(self, faces: Faces, name: str) -> None:
+    def __init__(self, faces: Faces, results: Results, name: str) -> None:
         self.bare = faces.bare.numpy()
         self.made_up = faces.made_up.numpy()
         self.persons = faces.frame["person"].to_numpy()
         self.images = faces.images.to(device())
         self.regions = faces.regions.to(device())
+        self.results = results.images.to(device())
+        self.worn = results.worn.to(device())
+        numbers = np.arange(len(results))
+        self.known: Pairs = np.stack([results.bare, results.reference, numbers], 1)
         others = self.persons[self.bare, None] != self.persons[None, self.made_up]
         if not others.any():
             raise ValueError(
@@ -73,15 +92,34 @@ class Split:
     def pairs(self, count: int, random: np.random.Generator) -> Pairs:
         """Return ``count`` pairs drawn at random; nobody is paired with themselves.
 
-        A bare face or look is not drawn again before all others had their turn.
+        A bare face or look is not drawn again before all others had their turn. Their result counts
+        as unknown.
         """
-        drawn: list[tuple[int, int]] = []
+        drawn: list[tuple[int, int, int]] = []
         while len(drawn) < count:
             bare = random.permutation(self.bare)
             looks = np.resize(random.permutation(self.made_up), len(bare))
             apart = self.persons[bare] != self.persons[looks]
-            drawn.extend(zip(bare[apart].tolist(), looks[apart].tolist(), strict=True))
-        return np.array(drawn[:count], np.int64)
+            unknown = [UNKNOWN] * int(apart.sum())
+            drawn.extend(zip(bare[apart].tolist(), looks[apart].tolist(), unknown, strict=True))
+        return np.array(drawn[:count], np.int64).reshape(count, 3)
+
+    def references(self, pairs: Pairs) -> torch.Tensor:
+        """Return the faces that show the looks of ``pairs``, uint8 [n, 3, side, side]."""
+        rows = torch.from_numpy(pairs).to(device())
+        _, looks, results = rows.unbind(1)
+        references = self.images[looks]
+        known = results != UNKNOWN
+        # A rendered look is on a face that is bare among the images.
+        references[known] = self.worn[results[known]]
+        return references
+
+    def pairs_with_result(self, count: int, random: np.random.Generator) -> Pairs:
+        """Return ``count`` pairs whose result is known, none again before all had their turn."""
+        drawn = [self.known[:0]]
+        while sum(map(len, drawn)) < count:
+            drawn.append(random.permutation(self.known))
+        return np.concatenate(drawn)[:count]
 
 
 class Batch(NamedTuple):
@@ -91,6 +129,8 @@ class Batch(NamedTuple):
     bare_regions: torch.Tensor  # [n, side, side]
     reference: torch.Tensor
     reference_regions: torch.Tensor
+    result: torch.Tensor  # the truth; the bare face where it is not known
+    known: torch.Tensor  # whether it is, bool [n]
 
 
 class Losses(NamedTuple):
@@ -104,13 +144,26 @@ class Losses(NamedTuple):
     smoothness: torch.Tensor
 
 
-def _random_mirror(
-    pictures: torch.Tensor, label_map: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both, about half of them mirrored."""
-    chosen = (torch.rand(len(pictures)) < 0.5).to(pictures.device)
-    pictures = torch.where(chosen[:, None, None, None], pictures.flip(-1), pictures)
-    return pictures, torch.where(chosen[:, None, None], regions.mirrored(label_map), label_map)
+def _mirror(pictures: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Return pictures [n, 3, side, side] or label maps [n, side, side], the chosen mirrored."""
+    chosen = chosen.to(pictures.device)
+    if pictures.ndim == 3:
+        return torch.where(chosen[:, None, None], regions.mirrored(pictures), pictures)
+    return torch.where(chosen[:, None, None, None], pictures.flip(-1), pictures)
+
+
+def _randomly_mirrored(batch: Batch) -> Batch:
+    """Return ``batch`` with about half of the bare faces mirrored, and half of the references."""
+    bare = torch.rand(len(batch.bare)) < 0.5
+    reference = torch.rand(len(batch.bare)) < 0.5
+    return Batch(
+        _mirror(batch.bare, bare),
+        _mirror(batch.bare_regions, bare),
+        _mirror(batch.reference, reference),
+        _mirror(batch.reference_regions, reference),
+        _mirror(batch.result, bare),
+        batch.known,
+    )
 
 
 def _structure(autoencoder: TinyAutoencoder, pictures: torch.Tensor) -> list[torch.Tensor]:
@@ -186,6 +239,7 @@ class Trainer:
         self.stopping = EarlyStopping(self.ema.copy, params.patience)
         self.sheets = SampleSheets(checkpoint.output, "finetune", "epoch")
         self.validation_pairs = self._validation_pairs()
+        self.validation_references = validation.references(self.validation_pairs)
         self.loop = finetuning_loop(
             self,
             params.epochs,
@@ -199,8 +253,14 @@ class Trainer:
         )
 
     def _validation_pairs(self) -> Pairs:
-        """Return pairs of the validation split, the same ones after each epoch."""
+        """Return pairs of the validation split, the same ones after each epoch.
+
+        Those with a known result, where there are any.
+        """
         random = np.random.default_rng(self.params.seed)
+        known = min(VALIDATION_PAIRS, len(self.validation.known))
+        if known:
+            return self.validation.pairs_with_result(known, random)
         count = min(VALIDATION_PAIRS, len(self.validation.bare) * len(self.validation.made_up))
         return self.validation.pairs(count, random)
 
@@ -212,29 +272,38 @@ class Trainer:
     def batches(self, epoch: int) -> list[Pairs]:
         """Return the batches of ``epoch``: pairs drawn from the seed and the epoch alone."""
         random = np.random.default_rng((self.params.seed, epoch))
-        pairs = self.train.pairs(self.per_epoch * self.params.batch, random)
-        return [
-            pairs[start : start + self.params.batch]
-            for start in range(0, len(pairs), self.params.batch)
-        ]
+        known = 0
+        if len(self.train.known):
+            known = round(self.params.truth_share * self.params.batch)
+        unknown = self.params.batch - known
+        with_result = self.train.pairs_with_result(self.per_epoch * known, random)
+        others = self.train.pairs(self.per_epoch * unknown, random)
+        batches = []
+        for number in range(self.per_epoch):
+            first = with_result[number * known : (number + 1) * known]
+            second = others[number * unknown : (number + 1) * unknown]
+            batches.append(np.concatenate([first, second]))
+        return batches
 
     def _batch(self, split: Split, pairs: Pairs) -> Batch:
         rows = torch.from_numpy(pairs).to(device())
-        bare, looks = rows.unbind(1)
+        bare, looks, results = rows.unbind(1)
+        known = results != UNKNOWN
+        pictures = split.images[bare]
+        targets = pictures.clone()
+        targets[known] = split.results[results[known]]
         return Batch(
-            normalized(split.images[bare]),
+            normalized(pictures),
             split.regions[bare],
-            normalized(split.images[looks]),
+            normalized(split.references(pairs)),
             split.regions[looks],
+            normalized(targets),
+            known,
         )
 
     def step(self, pairs: Pairs, step: int) -> float:
         """Learn from ``pairs``, the generator first; return the generator's loss."""
-        batch = self._batch(self.train, pairs)
-        batch = Batch(
-            *_random_mirror(batch.bare, batch.bare_regions),
-            *_random_mirror(batch.reference, batch.reference_regions),
-        )
+        batch = _randomly_mirrored(self._batch(self.train, pairs))
         with precision(self.params.precision):
             look = self.generator.look(batch.reference, batch.reference_regions)
             change = self.generator(batch.bare, batch.bare_regions, look)
@@ -271,7 +340,12 @@ class Trainer:
         self, batch: Batch, made_up: torch.Tensor, change: torch.Tensor, look: PartColors
     ) -> Losses:
         masks = regions.masks(batch.bare_regions)
-        target = match_colors(batch.bare, masks, look)
+        target = batch.result
+        made = ~batch.known
+        if made.any():
+            target = target.clone()
+            wanted = PartColors(*(part[made] for part in look))
+            target[made] = match_colors(batch.bare[made], masks[made], wanted)
         inside = (masks & look.present[..., None, None]).float()
         error = (lab.from_pictures(made_up) - lab.from_pictures(target)).abs().mean(1, keepdim=True)
         by_part = {}
@@ -292,46 +366,97 @@ class Trainer:
         smoothness = _total_variation(change, inside)
         return Losses(**by_part, adversarial=adversarial, identity=identity, smoothness=smoothness)
 
-    @torch.no_grad()
-    def distances(self, split: Split, pairs: Pairs, *, matched: bool) -> dict[str, float]:
-        """Return the mean distance to the reference of each part, over ``pairs``.
+    def _made_up(self, match: Match) -> torch.Tensor:
+        """Return the bare faces of the validation pairs made up, -1 to 1 [n, 3, side, side]."""
+        transfer = Transfer(self.generator, match, self.params.precision)
+        faces = self.validation
+        bare, looks, _ = self.validation_pairs.T
+        pictures = []
+        for start in range(0, len(bare), ROWS):
+            rows = slice(start, start + ROWS)
+            references = self.validation_references[rows]
+            reference = transfer.look(references, faces.regions[looks[rows]])
+            change = transfer.put_on(faces.images[bare[rows]], faces.regions[bare[rows]], reference)
+            pictures.append(normalized(faces.images[bare[rows]]) + change.to(device()))
+        return torch.cat(pictures).clamp(-1, 1)
 
-        ``matched`` is with the last step of `Transfer`, which serves.
+    def _figures(self, made_up: torch.Tensor) -> dict[str, float]:
+        """Return how far ``made_up`` validation faces are from what is wanted, part by part.
+
+        That is the truth where it is known, else the colors of the reference. A part that no pair
+        shows has 0.
         """
-        transfer = Transfer(self.generator, self.params.precision, matched)
+        bare, looks, results = self.validation_pairs.T
+        rows = self._distances(made_up, bare, looks)
+        if (results != UNKNOWN).all():
+            rows = torch.where(rows.isnan(), rows, self._errors(made_up, bare, results))
+        means = rows.nanmean(0).nan_to_num()
+        return dict(zip(PARTS, means.tolist(), strict=True))
+
+    def _errors(self, made_up: torch.Tensor, bare: Any, results: Any) -> torch.Tensor:
+        """Return the mean CIEDE2000 to the results [n, parts]."""
+        pictures = as_bytes(made_up).permute(0, 2, 3, 1).cpu().numpy()
+        truths = self.validation.results[results].permute(0, 2, 3, 1).cpu().numpy()
+        label_maps = self.validation.regions[bare].cpu().numpy()
         rows = []
-        for start in range(0, len(pairs), ROWS):
-            bare, looks = pairs[start : start + ROWS].T
-            reference = transfer.look(split.images[looks], split.regions[looks])
-            change = transfer.put_on(split.images[bare], split.regions[bare], reference)
-            made_up = normalized(split.images[bare]) + change.to(device())
-            colors = part_colors(made_up.clamp(-1, 1), regions.masks(split.regions[bare]))
-            rows.append(distance(colors, reference.colors).cpu())
-        means = torch.cat(rows).nanmean(0)
-        return dict(zip(PARTS, means.nan_to_num().tolist(), strict=True))
+        for picture, truth, label_map in zip(pictures, truths, label_maps, strict=True):
+            rows.append([part_error(picture, truth, label_map, part) for part in PARTS])
+        return torch.tensor(rows)
+
+    def _distances(self, made_up: torch.Tensor, bare: Any, looks: Any) -> torch.Tensor:
+        """Return the distances to the colors of the references [n, parts]."""
+        faces = self.validation
+        colors = part_colors(made_up, regions.masks(faces.regions[bare]))
+        masks = regions.masks(faces.regions[looks])
+        references = part_colors(normalized(self.validation_references), masks)
+        return distance(colors, references).cpu()
+
+    @property
+    def judged(self) -> str:
+        """What `_figures` measures: error or distance."""
+        return "error" if (self.validation_pairs[:, 2] != UNKNOWN).all() else "distance"
 
     def validate(self) -> Validation:
-        """Return how near the mean weights come to the looks of the validation split.
+        """Return how near the mean weights come to what is wanted of the validation split.
 
-        Without the last step of `Transfer`, which comes near whatever was learned.
+        Without the last step of `Transfer`, which comes near a reference whatever was learned.
         """
         with self.ema.applied():
-            distances = self.distances(self.validation, self.validation_pairs, matched=False)
-            self.sheets.add(self._sheet())
-        loss = float(np.mean([distances[part] for part in JUDGED]))
-        metrics = {f"validation_{part}": value for part, value in distances.items()}
+            made_up = self._made_up(NO_MATCH)
+            self.sheets.add(self._sheet(made_up))
+        figures = self._figures(made_up)
+        parts = PARTS if self.judged == "error" else JUDGED
+        loss = float(np.mean([figures[part] for part in parts]))
+        metrics = {f"validation_{part}": value for part, value in figures.items()}
         return Validation({"validation_loss": loss, **metrics}, -loss)
 
-    def _sheet(self) -> np.ndarray:
-        """Return rows of a bare face, a reference, and the face made up, as it serves."""
-        bare, looks = self.validation_pairs[:SHEET_PAIRS].T
-        transfer = Transfer(self.generator, self.params.precision)
+    def choose_match(self) -> tuple[Match, dict[str, float]]:
+        """Return how far the colors of each part are best matched, and the figures with it.
+
+        The least of equal ones: what brings nothing is left out.
+        """
+        generated = self._made_up(NO_MATCH)
+        matched = self._made_up(dict.fromkeys(PARTS, 1.0))
+        match = dict(NO_MATCH)
+        best = self._figures(generated)
+        for strength in MATCHES[1:]:
+            figures = self._figures(torch.lerp(generated, matched, strength))
+            for part, value in figures.items():
+                if value < best[part]:
+                    best[part] = value
+                    match[part] = strength
+        return match, best
+
+    def _sheet(self, made_up: torch.Tensor) -> np.ndarray:
+        """Return rows of a bare face, a reference, the face made up, and the truth if known."""
+        bare, _, results = self.validation_pairs[:SHEET_PAIRS].T
         faces = self.validation
-        made_up = transfer(
-            faces.images[bare], faces.regions[bare], faces.images[looks], faces.regions[looks]
-        )
-        columns = [faces.images[bare].cpu(), faces.images[looks].cpu(), as_bytes(made_up.cpu())]
-        return grid(torch.stack(columns, 1).flatten(0, 1), columns=3)
+        references = self.validation_references[: len(bare)]
+        columns = [faces.images[bare], references, as_bytes(made_up[: len(bare)])]
+        if self.judged == "error":
+            columns.append(faces.results[results])
+        tiles = torch.stack([column.cpu() for column in columns], 1)
+        return grid(tiles.flatten(0, 1), columns=len(columns))
 
 
 def _unused(name: str, generator: TransferGenerator) -> bool:
@@ -354,36 +479,45 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     each epoch.
 
     Returns:
-        ``validation_loss``, the mean of lips and skin of the epoch that was kept, before the last
-        step of `Transfer`; with it ``validation_lips_distance``, ``…_skin_…`` and ``…_eyes_…``,
-        mean distances in L, a and b; ``epochs`` that ran.
+        ``validation_loss`` of the epoch that was kept, before the last step of `Transfer`: the mean
+        error of the parts, or the mean distance of lips and skin where no truth is known;
+        ``validation_lips_error`` (or ``…_distance``) and so on, with that step; ``match_lips`` and
+        so on, how far it goes; ``epochs`` that ran.
 
     Raises:
         ValueError: a split has no bare face, or no made-up one of another person.
     """
     generator = _build(pretrained, params)
     size = generator.config.size
-    splits = {name: read_faces(data, name, size) for name in ("train", "validation")}
-    train = Split(splits["train"], "train")
-    validation = Split(splits["validation"], "validation")
-    files = [data / f"{name}.parquet" for name in splits]
+    splits = {}
+    for name in ("train", "validation"):
+        faces = read_faces(data, name, size)
+        splits[name] = Split(faces, read_results(data, name, faces), name)
+    train = splits["train"]
+    validation = splits["validation"]
+    files = [data / f"{name}.parquet" for name in splits] + [data / TRANSFERS]
     identity = fingerprint(__name__, params, *files, pretrained)
     checkpoint = Checkpoint(model, identity, params.checkpoint_minutes)
     trainer = Trainer(generator, train, validation, params, checkpoint)
     counts = f"{len(train.bare):,} bare and {len(train.made_up):,} made-up faces"
+    counts += f", {len(train.known):,} known results"
     weights = sum(p.numel() for p in generator.parameters())
     progress.log_line(f"finetune: {weights:,} parameters, {counts} of {size} pixels")
     trainer.loop.run(checkpoint.load())
     trainer.optimization.load_weights(trainer.stopping.weights)
-    served = trainer.distances(validation, trainer.validation_pairs, matched=True)
+    match, served = trainer.choose_match()
+    told = ", ".join(f"{part} {strength:.0%}" for part, strength in match.items())
+    progress.log_line(f"finetune: colors are matched by {trainer.judged} on validation: {told}")
     with new_folder(model) as folder:
-        save(generator, folder)
+        save(generator, match, folder)
         trainer.sheets.write(folder / "samples")
         write_json(folder / "history.json", trainer.loop.history)
         if (pretrained / "generator").exists():
             shutil.copytree(pretrained / "generator", folder / "generator")
     checkpoint.clear()
-    metrics = {f"validation_{part}_distance": value for part, value in served.items()}
+    metrics = {f"match_{part}": strength for part, strength in match.items()}
+    for part, value in served.items():
+        metrics[f"validation_{part}_{trainer.judged}"] = value
     return {
         "validation_loss": -trainer.stopping.score,
         "epochs": trainer.loop.epoch,

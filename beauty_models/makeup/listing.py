@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from beauty_models.intake.images import BadImageError, Files, PerceptualHash
 from beauty_models.makeup import BARE_FOLDERS, MADE_UP_FOLDERS, Ingest, delivered, folder_word
+from beauty_models.makeup.alignment import Alignment
 from beauty_models.makeup.regions import Region
 
 # They say only what lies in them, and may differ between a photo's path and its mask's.
@@ -31,6 +32,8 @@ class AlignedFace(NamedTuple):
     skin_tone: float
     hash: PerceptualHash
     remarks: tuple[str, ...]  # what was decided: several faces, a scaled mask
+    alignment: Alignment
+    size: tuple[int, int]  # width and height of the photo
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Photo:
     mask: Path | None
     made_up: bool | None
     person: str = ""
+    group: str = ""  # of people that stay in one part; "" is the person alone
     reason: str = ""  # why it is rejected
     face: AlignedFace | None = None
 
@@ -54,8 +58,12 @@ class MaskNumbers:
     fault: str = ""  # why no mask can be read
 
 
-def list_photos(files: Files) -> tuple[list[Photo], int]:
-    """Return all photos with their masks, and how many masks have no photo."""
+def list_photos(files: Files, results: Set[Path]) -> tuple[list[Photo], int]:
+    """Return all photos with their masks, and how many masks have no photo.
+
+    ``results`` show a bare face once more, so they are no faces of their own unless a folder says
+    that they are made up.
+    """
     masks: dict[MaskKey, Path] = {}
     paths: list[tuple[Path, PurePosixPath]] = []
     for path in files.all():
@@ -70,6 +78,8 @@ def list_photos(files: Files) -> tuple[list[Photo], int]:
     for path, place in paths:
         mask = masks.get(key_of[place])
         made_up = _says_made_up(place.parts[:-1])
+        if path in results and made_up is None:
+            continue
         photos.append(Photo(path, place.as_posix(), mask, made_up))
     unused = masks.keys() - set(key_of.values())
     return photos, len(unused)

@@ -1,7 +1,9 @@
 """How near a made-up face is to the look it should wear, and how much of the face it left alone.
 
-All are better when they are smaller. Distances of colors are in units of CIELAB (D65): about 2 is
-the least difference that people notice between two patches side by side.
+All are better when they are smaller. An *error* compares pixel by pixel with the truth, the same
+photo of the same face in that make-up, in units of CIEDE2000, where it is known. A *distance*
+compares the colors of a part with those of the reference's, another person in other light, in units
+of CIELAB (D65). About 2 of either is the least difference that people notice side by side.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
-from skimage.color import rgb2lab
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from beauty_models.backbones import vision
 from beauty_models.device import device
@@ -26,6 +28,11 @@ AT_ONCE = 64  # pictures in the extractor
 FEWEST = 8  # pixels of a part; the colors of fewer say nothing
 
 METRICS = (
+    Metric("look_error", "error, mean of the parts", format=".2f", larger_is_better=False),
+    Metric("lips_error", "lips, error", format=".2f", larger_is_better=False),
+    Metric("skin_error", "skin, error", format=".2f", larger_is_better=False),
+    Metric("eyes_error", "eyes, error", format=".2f", larger_is_better=False),
+    Metric("look_distance", "lips and skin, distance", format=".2f", larger_is_better=False),
     Metric("lips_distance", "lips, distance", format=".2f", larger_is_better=False),
     Metric("skin_distance", "skin, distance", format=".2f", larger_is_better=False),
     Metric("eyes_distance", "eyes, distance", format=".2f", larger_is_better=False),
@@ -34,7 +41,7 @@ METRICS = (
     Metric(
         "background_change_max", "changed elsewhere, most", format=".0f", larger_is_better=False
     ),
-    Metric("looks_better", "looks nearer than the bare face"),
+    Metric("looks_better", "nearer than the bare face"),
 )
 
 Image = NDArray[np.uint8]  # [side, side, 3]
@@ -52,6 +59,18 @@ def part_colors(image: Image, regions: LabelMap, part: str) -> Colors:
     """Return the colors of a part's pixels."""
     pixels = image[part_mask(regions, part)]
     return np.asarray(rgb2lab(pixels.reshape(1, -1, 3)).reshape(-1, 3))
+
+
+def part_error(image: Image, truth: Image, regions: LabelMap, part: str) -> float:
+    """Return the mean CIEDE2000 (Sharma et al. 2005) of ``image`` and ``truth`` within a part.
+
+    NaN where the part has fewer than `FEWEST` pixels.
+    """
+    colors = part_colors(image, regions, part)
+    if len(colors) < FEWEST:
+        return float("nan")
+    difference: Any = deltaE_ciede2000
+    return float(difference(part_colors(truth, regions, part), colors).mean())
 
 
 def color_distance(colors: Colors, reference: Colors) -> float:

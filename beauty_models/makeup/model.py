@@ -2,10 +2,12 @@
 
 Content goes one way (BeautyREC, Yan et al. 2022): the pretrained encoder sees the bare face, the
 pretrained decoder draws what changes. Style is a code for each part of a look, of the reference's
-features and colors there, by which the decoder's maps are scaled and shifted inside of that part
-alone (SPADE, Park et al. 2019). With ``correspondence: attention`` every place of the bare face
-also looks up its own style among the reference's places of the same part (PSGAN, Jiang et al.
-2020).
+features and colors there and of both faces' colors everywhere, by which the decoder's maps are
+scaled and shifted inside of that part alone (SPADE, Park et al. 2019). The same code says how far
+the part's mean and deviation go to the reference's: a lipstick comes over, the color of the other
+person's skin should not. A network that was never trained changes nothing. With
+``correspondence: attention`` every place of the bare face also looks up its own style among the
+reference's places of the same part (PSGAN, Jiang et al. 2020).
 """
 
 from __future__ import annotations
@@ -36,11 +38,11 @@ PARTS = tuple(regions.MADE_UP)
 LEVELS = 257  # quantiles that are kept of a part's colors, the least and the greatest among them
 SKETCH = 5  # of them that a style code is made of
 LEAST_PIXELS = 4  # a part that is smaller is not there: hidden by hair, or the eye is closed
-# How far colors are moved to the reference's own when it serves. The last hundredths cost a face
-# more of its likeness than they bring. On 40 pairs of drawn faces 1 gave identity_distance 0.1694,
-# 0.99 gave 0.1680 and histogram matching 0.1690; lips_distance was 0.18, 0.21 and 0.18, where
-# people hardly see 2. On 16 pairs of photos: 0.0517, 0.0510 and 0.0525; 0.27, 0.31 and 0.33.
-STRENGTH = 0.99
+MATCHES = (0.0, 0.25, 0.5, 0.75, 0.99)
+"""How far a part's colors can be moved to the reference's own after the network, the least first.
+
+Not all the way: the last hundredth costs a face more of its likeness than it brings. On 16 pairs of
+photos 1 gave an identity_distance of 0.0517 and 0.99 gave 0.0510."""
 LEAST_DEVIATION = 0.5  # of L, a or b: a flat part has no pattern to strengthen
 GAINS = (0.5, 2.0)  # by which differences within a part are weakened or strengthened at most
 LAB_UNIT = 50.0  # divides L, a and b, so that networks see numbers about 1
@@ -85,6 +87,11 @@ class Look(NamedTuple):
         places = None if self.places is None else Places(*(part[rows] for part in self.places))
         colors = PartColors(*(part[rows] for part in self.colors))
         return Look(self.codes[rows], colors, places)
+
+
+Match = dict[str, float]
+"""Part of a look → one of `MATCHES`."""
+NO_MATCH: Match = dict.fromkeys(PARTS, 0.0)
 
 
 def build_autoencoder(
@@ -292,10 +299,16 @@ class TransferGenerator(nn.Module):
         self.change = nn.Conv2d(channels, 3, 1)
         for parameter in self.change.parameters():
             nn.init.zeros_(parameter)
-        # What is seen of the bare part: mean and deviation of its colors.
+        # Means and deviations of the bare part, and of all parts of both faces: from the skin of
+        # both it can tell the light from the lipstick.
+        seen = 6 + 2 * 6 * len(PARTS)
+        self.mix = nn.Sequential(nn.Linear(config.style + seen, config.style), nn.SiLU())
+        self.share = nn.Linear(config.style, 3)
+        for parameter in self.share.parameters():
+            nn.init.zeros_(parameter)
         self.modulations = nn.ModuleList()
         for _ in range(blocks + 1):
-            self.modulations.append(nn.Linear(config.style + 6, 2 * channels))
+            self.modulations.append(nn.Linear(config.style, 2 * channels))
         self.attention: Attention | None = None
         self.attended = nn.ModuleList()
         if config.correspondence == "attention":
@@ -348,21 +361,32 @@ class TransferGenerator(nn.Module):
         both = colors.present & look.colors.present
         masks = masks & both[..., None, None]
         inside = masks.float()
-        tone = torch.cat([colors.mean, colors.deviation], -1) / LAB_UNIT
-        codes = torch.cat([look.codes, tone], -1)
+        codes = self._codes(colors, look)
         in_lab = lab.from_pictures(bare)
         # How each pixel differs from its part's mean, in the part's deviations.
         mean = _spread(colors.mean, inside)
         standard = (in_lab - mean) / _spread(colors.deviation, inside).clamp(min=LEAST_DEVIATION)
         standard = standard.clamp(-3, 3) * inside.sum(1, keepdim=True)
         drawn = self._draw(bare, standard, inside, codes, look)
-        # Means and deviations of the parts differ by this much: nothing that had to be learned.
+        # The part with the mean and the deviation of the reference's (Reinhard et al. 2001), of
+        # which `share` says how much is wanted of L, a and b each.
         ratio = look.colors.deviation / colors.deviation.clamp(min=LEAST_DEVIATION)
         gain = _spread(ratio.clamp(*GAINS), inside)
-        moved = gain * (in_lab - mean) + _spread(look.colors.mean, inside)
+        reference_like = gain * (in_lab - mean) + _spread(look.colors.mean, inside)
+        share = _spread(self.share(codes).float(), inside)
+        moved = torch.lerp(in_lab, reference_like, share)
         made_up = lab.to_pictures(moved + LAB_UNIT * drawn.float())
         # Without soft edges: whoever puts the change on a photo makes them, at its resolution.
         return (made_up - bare) * inside.sum(1, keepdim=True)
+
+    def _codes(self, colors: PartColors, look: Look) -> torch.Tensor:
+        """Return what is known of each part of bare faces and their looks, [n, parts, style]."""
+        own = torch.cat([colors.mean, colors.deviation], -1) / LAB_UNIT
+        others = torch.cat([look.colors.mean, look.colors.deviation], -1) / LAB_UNIT
+        everywhere = torch.cat([own, others], -1).flatten(1)
+        everywhere = everywhere[:, None].expand(-1, len(PARTS), -1)
+        codes: torch.Tensor = self.mix(torch.cat([look.codes, own, everywhere], -1))
+        return codes
 
     def _draw(
         self,
@@ -422,17 +446,15 @@ class Transfer:
     """A trained generator that serves: uint8 faces and label maps in, changes out.
 
     After the generator the colors of each part are moved to the reference's own distribution, by
-    the quantiles in its look (`match_colors`), `STRENGTH` of the way: what the generator
-    drew says which pixel is how dark and how red beside the others, the quantiles say which shade
+    the quantiles in its look (`match_colors`), as far as ``match`` says: what the generator drew
+    says which pixel is how dark and how red beside the others, the quantiles say which shade
     exactly.
     """
 
-    def __init__(
-        self, generator: TransferGenerator, precision: str = "auto", matched: bool = True
-    ) -> None:
+    def __init__(self, generator: TransferGenerator, match: Match, precision: str = "auto") -> None:
         self.generator = generator.to(device()).eval()
+        self.match = match
         self.precision = precision
-        self.matched = matched
 
     @property
     def size(self) -> int:
@@ -470,7 +492,8 @@ class Transfer:
     def _changes(self, pictures: torch.Tensor, label_map: torch.Tensor, look: Look) -> torch.Tensor:
         with precision(self.precision):
             change = self.generator(pictures, label_map, look).float()
-        if not self.matched:
+        strength = torch.tensor([self.match[part] for part in PARTS], device=device())
+        if not strength.any():
             return cast(torch.Tensor, change)
         masks = regions.masks(label_map)
         # A part that the bare face lacks has no pixel here; one that the reference lacks stays.
@@ -478,7 +501,9 @@ class Transfer:
         # Once more: L, a and b that are matched one by one may be no color that sRGB has, and what
         # was clipped is brought back. It takes a quarter off the distance of lips.
         made_up = match_colors(made_up, masks, look.colors)
-        return STRENGTH * (made_up - pictures) * masks.any(1, keepdim=True)
+        weight = _spread(strength[None, :, None].expand(len(pictures), -1, 1), masks.float())
+        # A weight of 0 gives the change to the bit: outside of the parts there is none.
+        return torch.lerp(change, made_up - pictures, weight)
 
     def delta(
         self,
@@ -527,8 +552,8 @@ def continued(change: torch.Tensor, label_map: torch.Tensor, pixels: int = 2) ->
     return change
 
 
-def save(generator: TransferGenerator, folder: Path) -> None:
-    """Write ``generator`` into the existing ``folder``.
+def save(generator: TransferGenerator, match: Match, folder: Path) -> None:
+    """Write ``generator``, and how far its colors are matched, into the existing ``folder``.
 
     Its autoencoder is in a folder of its own, for diffusers.
     """
@@ -538,7 +563,8 @@ def save(generator: TransferGenerator, folder: Path) -> None:
         if not name.startswith("autoencoder."):
             weights[name] = value.cpu().contiguous()
     save_file(weights, folder / "transfer.safetensors")
-    write_json(folder / "transfer.json", asdict(generator.config) | {"parts": list(PARTS)})
+    described = asdict(generator.config) | {"parts": list(PARTS), "match": match}
+    write_json(folder / "transfer.json", described)
 
 
 def load_autoencoder(folder: Path) -> TinyAutoencoder:
@@ -562,8 +588,22 @@ def load_autoencoder(folder: Path) -> TinyAutoencoder:
     return autoencoder
 
 
-def load_generator(folder: Path) -> TransferGenerator:
-    """Return the generator saved in ``folder``.
+def _saved_match(saved: dict[str, Any], file: Path) -> Match:
+    """Return how far colors are matched, of the content of transfer.json."""
+    match = saved.get("match")
+    if not isinstance(match, dict) or set(match) != set(PARTS):
+        raise ValueError(
+            f"{file}: no match for each of {list(PARTS)}; it was made by an earlier version, "
+            "retrain it"
+        )
+    for part, strength in match.items():
+        if not isinstance(strength, float) or not 0 <= strength <= 1:
+            raise ValueError(f"{file}: match of {part} is {strength!r}, not from 0 to 1")
+    return match
+
+
+def load(folder: Path, precision: str = "auto") -> Transfer:
+    """Return the transfer saved in ``folder``; ``precision`` is auto, float32 or bfloat16.
 
     Raises:
         ValueError: the folder is not a saved generator of these parts.
@@ -574,6 +614,7 @@ def load_generator(folder: Path) -> TransferGenerator:
             f"{folder / 'transfer.json'}: made for the parts {saved.get('parts')}, this version "
             f"has {list(PARTS)}; retrain or restore the folder"
         )
+    match = _saved_match(saved, folder / "transfer.json")
     config = Config(**{field.name: saved[field.name] for field in fields(Config)})
     generator = TransferGenerator(config, load_autoencoder(folder / "autoencoder"))
     weights = load_file(folder / "transfer.safetensors")
@@ -586,9 +627,4 @@ def load_generator(folder: Path) -> TransferGenerator:
             f"{folder / 'transfer.safetensors'}: not the weights of this model; retrain or restore "
             "the folder"
         )
-    return generator.eval()
-
-
-def load(folder: Path, precision: str = "auto") -> Transfer:
-    """Return the transfer saved in ``folder``; ``precision`` is auto, float32 or bfloat16."""
-    return Transfer(load_generator(folder), precision)
+    return Transfer(generator, match, precision)

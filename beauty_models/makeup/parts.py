@@ -10,6 +10,7 @@ from pathlib import Path
 from beauty_models.intake import splits
 from beauty_models.makeup import Ingest
 from beauty_models.makeup.listing import Photo
+from beauty_models.makeup.people import PEOPLE
 
 LABELLED = ("train", "validation", "test")
 UNLABELLED = "unlabelled"
@@ -24,10 +25,15 @@ def assign_parts(photos: Sequence[Photo], params: Ingest) -> tuple[dict[str, lis
     another part than train: it is rejected then.
     """
     kept = [photo for photo in photos if not photo.reason]
-    part_of = {photo.person: splits.part(params.split, photo.person, params.seed) for photo in kept}
+    groups = groups_of_people(kept)
+    part_of = {}
+    for person, group in groups.items():
+        part_of[person] = splits.part(params.split, group, params.seed)
     told = "split by a hash of the person: it stays when photos are added"
+    if any(group != person for person, group in groups.items()):
+        told = "split by a hash of the group of people: it stays when photos are added"
     if _lacking(kept, part_of, params):
-        part_of |= _ranked(kept, params)
+        part_of |= _ranked(kept, groups, params)
         told = (
             "split by the order of the persons' hashes, because a split by hashes alone leaves a "
             "part without made-up or without bare faces: it changes when photos are added"
@@ -45,6 +51,21 @@ def assign_parts(photos: Sequence[Photo], params: Ingest) -> tuple[dict[str, lis
     return parts, told
 
 
+def groups_of_people(photos: Sequence[Photo]) -> dict[str, str]:
+    """Return person → the group of people that stays in one part; most are alone in theirs.
+
+    Raises:
+        ValueError: somebody is in two groups.
+    """
+    groups: dict[str, str] = {}
+    for photo in photos:
+        group = photo.group or photo.person
+        known = groups.setdefault(photo.person, group)
+        if known != group:
+            raise ValueError(f"{PEOPLE}: {photo.person} is in the groups {known} and {group}")
+    return groups
+
+
 def _lacking(photos: Sequence[Photo], part_of: Mapping[str, str], params: Ingest) -> str:
     """Return what a part of the split lacks, in words; nothing where each has both looks."""
     for part, share in params.split.model_dump().items():
@@ -55,34 +76,34 @@ def _lacking(photos: Sequence[Photo], part_of: Mapping[str, str], params: Ingest
     return ""
 
 
-def _ranked(photos: Sequence[Photo], params: Ingest) -> dict[str, str]:
-    """Return person → part where each part gets its share of made-up and of bare persons.
+def _ranked(photos: Sequence[Photo], groups: Mapping[str, str], params: Ingest) -> dict[str, str]:
+    """Return person → part where each part gets its share of made-up and of bare groups.
 
     For some dozens of photos, of which a hash alone may send none to a part.
     """
     looks: dict[str, bool] = {}
     for photo in photos:
         if photo.made_up is not None:
-            looks.setdefault(photo.person, photo.made_up)
+            looks.setdefault(groups[photo.person], photo.made_up)
 
-    def rank_key(person: str) -> bytes:
-        return hashlib.sha256(f"{params.seed}:{person}".encode()).digest()
+    def rank_key(group: str) -> bytes:
+        return hashlib.sha256(f"{params.seed}:{group}".encode()).digest()
 
     part_of = {}
     for made_up in (True, False):
-        persons = [person for person, look in looks.items() if look == made_up]
-        persons.sort(key=rank_key)
+        ranked = [group for group, look in looks.items() if look == made_up]
+        ranked.sort(key=rank_key)
         # Rounded up: a part of which the split has a share gets somebody.
-        test_end = math.ceil(params.split.test * len(persons))
-        validation_end = test_end + math.ceil(params.split.validation * len(persons))
-        for rank, person in enumerate(persons):
+        test_end = math.ceil(params.split.test * len(ranked))
+        validation_end = test_end + math.ceil(params.split.validation * len(ranked))
+        for rank, group in enumerate(ranked):
             if rank < test_end:
-                part_of[person] = "test"
+                part_of[group] = "test"
             elif rank < validation_end or not params.split.train:
-                part_of[person] = "validation"
+                part_of[group] = "validation"
             else:
-                part_of[person] = "train"
-    return part_of
+                part_of[group] = "train"
+    return {person: part_of[group] for person, group in groups.items() if group in part_of}
 
 
 def check_parts(parts: Mapping[str, Sequence[Photo]], raw: Path, params: Ingest) -> None:

@@ -12,7 +12,9 @@ from beauty_models.intake.rejected import Rejected
 from beauty_models.makeup.listing import Photo
 from beauty_models.params import Pictures
 
-PEOPLE = "people.csv"  # columns path and person: a file, a folder, or a pattern such as anna_*
+# Columns path and person: a file, a folder, or a pattern such as anna_*. With a column group, the
+# people of a group stay in one part.
+PEOPLE = "people.csv"
 
 # Photos of one person that nobody named: crops of one photo, or copies of it. Faces of different
 # people, aligned, differ in more of the 64 bits.
@@ -84,10 +86,13 @@ def _name_by_table(table: Path, photos: Sequence[Photo]) -> list[Rejected]:
     if missing:
         raise ValueError(f"{table}: no column {' and '.join(sorted(missing))}")
     rejected = []
-    for line, path, person in zip(rows.index, rows["path"], rows["person"], strict=True):
+    groups = rows["group"] if "group" in rows.columns else [""] * len(rows)
+    cells = zip(rows.index, rows["path"], rows["person"], groups, strict=True)
+    for line, path, person, group in cells:
         named = [photo for photo in photos if _is_at(photo.place, path)]
         for photo in named:
             photo.person = person
+            photo.group = group
         if not named:
             rejected.append(Rejected(PEOPLE, int(line), "path names no photo", path))
     return rejected

@@ -1,4 +1,8 @@
-"""The model and its baselines on pairs of a bare face and another person's look."""
+"""The model and its baselines on pairs of a bare face and another person's look.
+
+Where the data say what the bare face looks like in that make-up, errors to this truth are measured;
+distances to the reference's colors are measured of all pairs.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +22,20 @@ from beauty_models.families import Metrics
 from beauty_models.makeup import Evaluate
 from beauty_models.makeup import metrics as distances
 from beauty_models.makeup.baselines import BASELINES, Transfer
-from beauty_models.makeup.dataset import Faces
+from beauty_models.makeup.dataset import Faces, Results
 from beauty_models.makeup.regions import MADE_UP
 from beauty_models.progress import bar, log_line
 
 AT_ONCE = 32  # pairs whose faces are held at once
-FEW_PAIRS = 10  # of a skin tone; a mean of fewer is no figure to compare
+FEW_PAIRS = 10  # of a skin tone, or with a truth; a mean of fewer is no figure to compare
 
-AVERAGED = [f"{part}_distance" for part in MADE_UP] + [
+ERRORS = [f"{part}_error" for part in MADE_UP]
+DISTANCES = [f"{part}_distance" for part in MADE_UP]
+AVERAGED = [
+    "look_error",
+    *ERRORS,
+    "look_distance",
+    *DISTANCES,
     "identity_distance",
     "background_change",
     "looks_better",
@@ -55,10 +65,14 @@ class Pairs(NamedTuple):
 
     bare: NDArray[np.int64]
     reference: NDArray[np.int64]
+    truth: NDArray[np.int64]  # position in `Results`; -1 where the truth is not known
 
 
-def draw_pairs(faces: Faces, count: int, seed: int) -> Pairs:
+def draw_pairs(faces: Faces, results: Results, count: int, seed: int) -> Pairs:
     """Return ``count`` references for each bare face, all of other persons, or as many as exist.
+
+    Those with a known result come first, and all of them, should there be more than ``count``.
+    Rendered looks are there beside the ``count`` real ones.
 
     Raises:
         ValueError: there is no bare face, or nobody else's look to give it.
@@ -66,22 +80,33 @@ def draw_pairs(faces: Faces, count: int, seed: int) -> Pairs:
     persons = faces.frame["person"].to_numpy(str)
     keys = faces.frame["key"].to_numpy(str)
     looks = faces.made_up.numpy()
-    bare_rows = []
-    reference_rows = []
+    bare_rows: list[int] = []
+    reference_rows: list[int] = []
+    truth_rows: list[int] = []
     for bare in faces.bare.numpy():
+        known = (results.bare == bare).nonzero()[0]
+        chosen = results.reference[known].tolist()
         others = looks[persons[looks] != persons[bare]]
         # A source of chance for each face, so that one more photo redraws no other's references.
         random = np.random.default_rng((seed, zlib.crc32(keys[bare].encode())))
-        chosen = random.permutation(others)[:count]
+        wanted = count + int(results.rendered[known].sum())
+        for reference in random.permutation(others).tolist():
+            if len(chosen) < wanted and reference not in chosen:
+                chosen.append(reference)
         bare_rows += [bare] * len(chosen)
-        reference_rows += chosen.tolist()
+        reference_rows += chosen
+        truth_rows += known.tolist() + [-1] * (len(chosen) - len(known))
     if not bare_rows:
         raise ValueError(
             f"the test part has {len(faces.bare)} bare and {len(looks)} made-up faces, and none of "
             "two persons make a pair; bring more photos or raise families.makeup.ingest.split.test "
             "in params.yaml"
         )
-    return Pairs(np.array(bare_rows, np.int64), np.array(reference_rows, np.int64))
+    return Pairs(
+        np.array(bare_rows, np.int64),
+        np.array(reference_rows, np.int64),
+        np.array(truth_rows, np.int64),
+    )
 
 
 def by_face(transfer: Transfer) -> MakeUp:
@@ -125,15 +150,23 @@ def _batches(count: int) -> Iterator[slice]:
         yield slice(start, start + AT_ONCE)
 
 
-def make_up_pairs(method: MakeUp, faces: Faces, pairs: Pairs) -> torch.Tensor:
+def references(faces: Faces, results: Results, pairs: Pairs) -> torch.Tensor:
+    """Return the faces that show the looks of ``pairs``, uint8 [n, 3, side, side]."""
+    shown = faces.images[torch.tensor(pairs.reference)]
+    known = pairs.truth >= 0
+    # A rendered look is on a face that is bare among the faces.
+    shown[torch.tensor(known)] = results.worn[torch.tensor(pairs.truth[known])]
+    return shown
+
+
+def make_up_pairs(method: MakeUp, faces: Faces, results: Results, pairs: Pairs) -> torch.Tensor:
     """Return the bare faces of ``pairs`` with the looks of their references."""
     bare = torch.tensor(pairs.bare)
-    reference = torch.tensor(pairs.reference)
     return method(
         faces.images[bare],
         faces.regions[bare],
-        faces.images[reference],
-        faces.regions[reference],
+        references(faces, results, pairs),
+        faces.regions[torch.tensor(pairs.reference)],
     )
 
 
@@ -152,19 +185,28 @@ class _Colors:
         return self._known[face, part]
 
 
-def _distances(
-    made_up: torch.Tensor, faces: Faces, pairs: Pairs, colors: _Colors
+def _compared(
+    made_up: torch.Tensor, faces: Faces, results: Results, pairs: Pairs, colors: _Colors
 ) -> dict[str, list[float]]:
-    """Return the distances of colors and what changed elsewhere, of each pair."""
-    values: dict[str, list[float]] = {f"{part}_distance": [] for part in MADE_UP}
-    values |= {"background_change": [], "background_change_max": []}
-    for row, (bare, reference) in enumerate(zip(pairs.bare, pairs.reference, strict=True)):
+    """Return errors, distances and what changed elsewhere, of each pair.
+
+    A rendered look has no distance: real ones are what distances tell of.
+    """
+    names = [*ERRORS, *DISTANCES, "background_change", "background_change_max"]
+    values: dict[str, list[float]] = {name: [] for name in names}
+    for row, (bare, reference, truth) in enumerate(zip(*pairs, strict=True)):
         image = _pixels(made_up[row])
         regions = faces.regions[bare].numpy()
         for part in MADE_UP:
             worn = distances.part_colors(image, regions, part)
+            # What the reference hides nobody can put on: its error is left out, as the distance is.
             distance = distances.color_distance(worn, colors.of(int(reference), part))
-            values[f"{part}_distance"].append(distance)
+            error = np.nan
+            if truth >= 0 and not np.isnan(distance):
+                error = distances.part_error(image, _pixels(results.images[truth]), regions, part)
+            values[f"{part}_error"].append(error)
+            rendered = truth >= 0 and results.rendered[truth]
+            values[f"{part}_distance"].append(np.nan if rendered else distance)
         mean, most = distances.background_change(image, _pixels(faces.images[bare]), regions)
         values["background_change"].append(mean)
         values["background_change_max"].append(most)
@@ -172,23 +214,28 @@ def _distances(
 
 
 def measure(
-    faces: Faces, pairs: Pairs, compared: Mapping[str, MakeUp], *, identity: bool
+    faces: Faces,
+    results: Results,
+    pairs: Pairs,
+    compared: Mapping[str, MakeUp],
+    *,
+    identity: bool,
 ) -> pd.DataFrame:
     """Return a row for each pair: who, and ``method/metric`` for each of ``compared``.
 
-    NaN is a part that one of the two faces hides. ``identity`` tells whether the network that
-    measures it is here.
+    NaN is a part that one of the two faces hides, or a truth that is not known. ``identity`` tells
+    whether the network that measures it is here.
     """
     colors = _Colors(faces)
     columns: dict[str, list[float]] = {}
     with bar("evaluate: pairs", len(pairs.bare)) as progress:
         for batch in _batches(len(pairs.bare)):
-            some = Pairs(pairs.bare[batch], pairs.reference[batch])
+            some = Pairs(pairs.bare[batch], pairs.reference[batch], pairs.truth[batch])
             if identity:
                 bare = distances.features(faces.images[torch.tensor(some.bare)])
             for name, method in compared.items():
-                made_up = make_up_pairs(method, faces, some)
-                values = _distances(made_up, faces, some, colors)
+                made_up = make_up_pairs(method, faces, results, some)
+                values = _compared(made_up, faces, results, some, colors)
                 if identity:
                     moved = distances.cosine_distance(bare, distances.features(made_up))
                     values["identity_distance"] = moved.tolist()
@@ -198,23 +245,43 @@ def measure(
     described = {
         "bare": faces.frame["key"].to_numpy(str)[pairs.bare],
         "reference": faces.frame["key"].to_numpy(str)[pairs.reference],
+        "truth": pairs.truth,
+        "rendered": _is_rendered(results, pairs),
         "person": faces.frame["person"].to_numpy(str)[pairs.bare],
         "skin_tone": faces.frame["skin_tone"].to_numpy(float)[pairs.bare],
     }
     frame = pd.DataFrame(described | columns)
     for name in compared:
+        errors = [f"{name}/{metric}" for metric in ERRORS]
+        # Of a pair that shows all parts: a mean of fewer would be of other parts for each pair.
+        frame[f"{name}/look_error"] = frame[errors].mean(axis=1, skipna=False)
+        apart = [f"{name}/{part}_distance" for part in ("lips", "skin")]
+        frame[f"{name}/look_distance"] = frame[apart].mean(axis=1, skipna=False)
+    for name in compared:
         frame[f"{name}/looks_better"] = _looks_better(frame, name)
     return frame
 
 
+def _is_rendered(results: Results, pairs: Pairs) -> NDArray[np.bool_]:
+    """Return of each pair whether its look was rendered [n]."""
+    rendered = np.zeros(len(pairs.truth), bool)
+    known = pairs.truth >= 0
+    rendered[known] = results.rendered[pairs.truth[known]]
+    return rendered
+
+
+def judged_by(frame: pd.DataFrame) -> str:
+    """Return the figure that says most of these pairs: the error where truths are known."""
+    known = frame["copy/look_error"].notna().sum()
+    return "look_error" if known >= FEW_PAIRS else "look_distance"
+
+
 def _looks_better(frame: pd.DataFrame, method: str) -> pd.Series[float]:
-    """Return 1 where lips and skin are both nearer to the reference than those of the bare face."""
-    better = pd.Series(1.0, frame.index)
-    for metric in ("lips_distance", "skin_distance"):
-        own = frame[f"{method}/{metric}"]
-        bare = frame[f"copy/{metric}"]
-        better *= (own < bare).astype(float).where(own.notna() & bare.notna())
-    return better
+    """Return 1 where a pair is better than the bare face by the figure that judges them, else 0."""
+    metric = judged_by(frame)
+    own = frame[f"{method}/{metric}"]
+    bare = frame[f"copy/{metric}"]
+    return (own < bare).astype(float).where(own.notna() & bare.notna())
 
 
 @dataclass
@@ -225,32 +292,34 @@ class Scores:
     metrics: MethodMetrics  # method → figures with intervals and margins
     tones: pd.DataFrame  # as `by_tone` returns it
     gap: str  # in words: between which skin tones the figures differ most; "" with one tone
-    gap_size: float  # in units of CIELAB
+    gap_size: float  # in units of CIEDE2000 (errors) or CIELAB (distances)
     by_person: bool  # whether whole persons were resampled
+    judged_by: str  # look_error, or look_distance where no truth is known
     notes: list[str]
 
 
-def compare(faces: Faces, model: MakeUp, params: Evaluate) -> Scores:
-    """Return how ``model`` and the baselines do on the faces of a test part.
+def compare(faces: Faces, results: Results, model: MakeUp, params: Evaluate) -> Scores:
+    """Return how ``model`` and the baselines do on the faces and ``results`` of a test part.
 
     Raises:
         ValueError: as `draw_pairs`.
     """
-    pairs = draw_pairs(faces, params.pairs, params.seed)
+    pairs = draw_pairs(faces, results, params.pairs, params.seed)
     missing = distances.extractor_missing()
     notes = []
     if missing:
         notes.append(f"identity_distance was not measured: {missing}.")
         log_line(f"evaluate: {notes[-1]}")
     compared = methods(model)
-    frame = measure(faces, pairs, compared, identity=not missing)
+    frame = measure(faces, results, pairs, compared, identity=not missing)
     # Of few persons every resample is much the same, and an interval would be too narrow.
     by_person = frame["person"].nunique() >= MIN_GROUPS
     groups = frame["person"].to_numpy(str) if by_person else None
     figures = {name: _figures(frame, name, groups, params) for name in compared}
     tones = by_tone(frame, list(compared))
-    gap, size = largest_gap(tones)
-    return Scores(frame, figures, tones, gap, size, by_person, notes)
+    judge = judged_by(frame)
+    gap, size = largest_gap(tones, judge.removeprefix("look_"))
+    return Scores(frame, figures, tones, gap, size, by_person, judge, notes)
 
 
 def _figures(
@@ -302,16 +371,17 @@ def by_tone(frame: pd.DataFrame, compared: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def largest_gap(tones: pd.DataFrame) -> tuple[str, float]:
-    """Return the largest difference between two skin tones, in words and in units of CIELAB.
+def largest_gap(tones: pd.DataFrame, figure: str) -> tuple[str, float]:
+    """Return the largest difference between two skin tones, in words and in the figure's units.
 
-    Lips, skin and eyes are looked at; tones of fewer than `FEW_PAIRS` pairs are left out.
+    The ``figure`` is "error" or "distance". Lips, skin and eyes are looked at; tones of fewer than
+    `FEW_PAIRS` pairs are left out.
     """
     enough = tones[(tones["pairs"] >= FEW_PAIRS) & (tones["tone"] != "unknown")].set_index("tone")
     words = ""
     largest = 0.0
     for part in MADE_UP:
-        values = enough[f"model/{part}_distance"].dropna()
+        values = enough[f"model/{part}_{figure}"].dropna()
         if len(values) < 2:
             continue
         gap = float(values.max() - values.min())

@@ -1,14 +1,17 @@
 """Raw data that needs no network: people that this project draws, bare and made up.
 
-They come as a shop would deliver its photos: pictures in folders, label maps beside them, and a
-table of who is seen.
+They come as a shop would deliver its photos: pictures in folders, label maps beside them, a table
+of who is seen, and one of results: the truth that a drawing has and a photo does not, the very same
+photo of a bare face with somebody else's make-up on.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +24,7 @@ from beauty_models.makeup.dataset import label_map_png
 from beauty_models.makeup.drawing.canvas import Lab
 from beauty_models.makeup.drawing.people import BARE, Hair, Look, Person, Scene
 from beauty_models.makeup.drawing.portrait import draw
+from beauty_models.makeup.transfers import COLUMNS, TABLE
 
 Generator = np.random.Generator
 
@@ -79,13 +83,14 @@ class Data(NamedTuple):
     """How much is written."""
 
     people: int
+    group: int  # people who wear each other's looks; a split keeps them together
     bare: int  # photos of a person
     made_up: int
     size: int  # pixels a side
 
 
-STARTER = Data(people=130, bare=2, made_up=2, size=96)
-TOY = Data(people=20, bare=1, made_up=1, size=32)
+STARTER = Data(people=132, group=3, bare=2, made_up=2, size=96)
+TOY = Data(people=20, group=2, bare=1, made_up=1, size=32)
 
 
 def _varied(random: Generator, color: Lab, by: float) -> Lab:
@@ -254,49 +259,105 @@ def _save(file: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _people(raw: Path, data: Data) -> list[tuple[str, str]]:
-    """Write all photos with their label maps; return (path, person) of each."""
+class Shot(NamedTuple):
+    """A photo that is to be drawn."""
+
+    name: str  # of the file, below ``images`` and ``masks``
+    look: Look
+    scene: Scene
+
+
+class Model(NamedTuple):
+    """Somebody who is drawn: bare and made up, each time in another scene."""
+
+    name: str
+    person: Person
+    bare: list[Shot]
+    made_up: list[Shot]
+
+
+def _model(number: int, data: Data) -> Model:
+    # A source of chance for each, so that one more choice changes one person only.
+    random = np.random.default_rng((11, number))
+    # Evenly over all tones, in an order that a split cuts anywhere.
+    share = (number * 0.618034) % 1
+    shown = person(random, share)
+    bare = []
+    made_up = []
+    for photo in range(data.bare + data.made_up):
+        name = f"{number:03}-{photo}.png"
+        if photo < data.bare:
+            bare.append(Shot(f"non-makeup/{name}", BARE, scene(random)))
+        else:
+            worn = look(random, shown.skin)
+            made_up.append(Shot(f"makeup/{name}", worn, scene(random)))
+    return Model(f"person{number:03}", shown, bare, made_up)
+
+
+def _draw_photos(raw: Path, model: Model, data: Data) -> None:
+    """Write the photos of a model with their label maps."""
+    for shot in [*model.bare, *model.made_up]:
+        portrait = draw(model.person, shot.look, shot.scene, data.size)
+        _save(raw / "images" / shot.name, _png(portrait.image))
+        _save(raw / "masks" / shot.name, label_map_png(portrait.regions))
+
+
+def _draw_results(raw: Path, group: Sequence[Model], data: Data) -> list[tuple[str, str, str]]:
+    """Write each bare photo once more in the looks of the others; return rows of `TABLE`."""
     rows = []
-    for number in range(data.people):
-        # A source of chance for each, so that one more choice changes one person only.
-        random = np.random.default_rng((11, number))
-        # Evenly over all tones, in an order that a split cuts anywhere.
-        share = (number * 0.618034) % 1
-        shown = person(random, share)
-        for photo in range(data.bare + data.made_up):
-            is_bare = photo < data.bare
-            worn = BARE if is_bare else look(random, shown.skin)
-            portrait = draw(shown, worn, scene(random), data.size)
-            folder = "non-makeup" if is_bare else "makeup"
-            name = f"{folder}/{number:03}-{photo}.png"
-            _save(raw / "images" / name, _png(portrait.image))
-            _save(raw / "masks" / name, label_map_png(portrait.regions))
-            rows.append((f"images/{name}", f"person{number:03}"))
+    for model in group:
+        for position, shot in enumerate(model.bare):
+            for other in group:
+                if other is model:
+                    continue
+                reference = other.made_up[position % data.made_up]
+                # Foundation is bought in one's own shade.
+                worn = dataclasses.replace(reference.look, foundation_color=model.person.skin)
+                result = f"results/{Path(shot.name).stem}-as-{Path(reference.name).stem}.png"
+                portrait = draw(model.person, worn, shot.scene, data.size)
+                _save(raw / result, _png(portrait.image))
+                rows.append((f"images/{shot.name}", f"images/{reference.name}", result))
     return rows
 
 
-def _deliver(raw: Path, data: Data) -> None:
-    """Write photos, label maps, people and licence into ``raw``, the same bytes every time."""
-    raw.mkdir(parents=True, exist_ok=True)
-    rows = _people(raw, data)
+def _write_table(file: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     with (
-        new_file(raw / "people.csv") as temporary,
+        new_file(file) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as stream,
     ):
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["path", "person"])
+        writer.writerow(header)
         writer.writerows(rows)
+
+
+def _deliver(raw: Path, data: Data) -> None:
+    """Write photos, label maps, results, tables and licence, the same bytes every time."""
+    raw.mkdir(parents=True, exist_ok=True)
+    people: list[tuple[str, str, str]] = []
+    results: list[tuple[str, str, str]] = []
+    for first in range(0, data.people, data.group):
+        last = min(first + data.group, data.people)
+        group = [_model(number, data) for number in range(first, last)]
+        for model in group:
+            _draw_photos(raw, model, data)
+            for shot in [*model.bare, *model.made_up]:
+                people.append((f"images/{shot.name}", model.name, f"group{first:03}"))
+        results += _draw_results(raw, group, data)
+    _write_table(raw / "people.csv", ("path", "person", "group"), people)
+    _write_table(raw / TABLE, COLUMNS, results)
     write_json(raw / "LICENSE.json", LICENSE)
 
 
 def starter(*, raw: Path) -> None:
-    """Write 520 photos of 130 people, 96 pixels a side: of each two bare ones and two looks.
+    """Write 528 photos of 132 people, 96 pixels a side, and 528 results.
 
-    Skins run over all tones, and light, pose, mouth, hair, beard and glasses vary.
+    Of each person there are two bare photos and two looks. People come in groups of three, and each
+    bare photo is drawn again in a look of either of the two others. Skins run over all tones, and
+    light, pose, mouth, hair, beard and glasses vary.
     """
     _deliver(raw, STARTER)
 
 
 def toy(*, raw: Path) -> None:
-    """Write 40 photos of 20 people, 32 pixels a side; the data are always the same."""
+    """Write 40 photos of 20 people, 32 pixels a side, and 20 results; they are always the same."""
     _deliver(raw, TOY)

@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from beauty_models.intake import shards
-from beauty_models.makeup.dataset import COLUMNS, label_map_png
+from beauty_models.makeup.dataset import COLUMNS, RESULTS, TRANSFERS, label_map_png
 from beauty_models.makeup.regions import Region
 
 
@@ -62,8 +62,11 @@ def face(random: np.random.Generator, side: int, *, made_up: bool) -> Face:
     return Face(image, regions)
 
 
-def write(data: Path, people: int = 10, side: int = 32) -> None:
-    """Write the folder that `ingest` would, with two faces of each person, bare and made up."""
+def write(data: Path, people: int = 10, side: int = 32, *, results: bool = False) -> None:
+    """Write the folder that `ingest` would, with two faces of each person, bare and made up.
+
+    With ``results`` each bare face of a part has one in the look of every other person there.
+    """
     data.mkdir(parents=True)
     random = np.random.default_rng(5)
     parts: dict[str, list[dict[str, object]]] = {
@@ -72,6 +75,7 @@ def write(data: Path, people: int = 10, side: int = 32) -> None:
         "test": [],
         "unlabelled": [],
     }
+    drawn_faces: dict[str, Face] = {}
     jpegs: dict[str, list[tuple[str, bytes]]] = {part: [] for part in parts}
     for person in range(people):
         part = ("train", "train", "train", "validation", "test")[person % 5]
@@ -81,6 +85,7 @@ def write(data: Path, people: int = 10, side: int = 32) -> None:
             Image.fromarray(drawn.image).save(stream, "JPEG", quality=95)
             key = f"{person}-{made_up}"
             jpegs[part].append((key, stream.getvalue()))
+            drawn_faces[key] = drawn
             parts[part].append(
                 {
                     "key": key,
@@ -94,3 +99,37 @@ def write(data: Path, people: int = 10, side: int = 32) -> None:
     for part, rows in parts.items():
         pd.DataFrame(rows, columns=COLUMNS).to_parquet(data / f"{part}.parquet", index=False)
         shards.write(data, part, jpegs[part])
+    _write_results(data, parts if results else {}, drawn_faces)
+
+
+def _write_results(
+    data: Path, parts: dict[str, list[dict[str, object]]], faces: dict[str, Face]
+) -> None:
+    """Write what bare faces look like with the mean lip color and lids of others."""
+    rows = []
+    jpegs = []
+    for part, known in parts.items():
+        for bare in known:
+            for reference in known:
+                if bare["made_up"] or not reference["made_up"]:
+                    continue
+                if bare["person"] == reference["person"]:
+                    continue
+                worn = _worn(faces[str(bare["key"])], faces[str(reference["key"])])
+                stream = io.BytesIO()
+                Image.fromarray(worn).save(stream, "JPEG", quality=95)
+                result = f"{bare['key']} as {reference['key']}"
+                jpegs.append((result, stream.getvalue()))
+                rows.append((part, bare["key"], reference["key"], reference["key"], result))
+    frame = pd.DataFrame(rows, columns=["part", "bare", "reference", "worn", "result"])
+    frame.to_parquet(data / TRANSFERS, index=False)
+    shards.write(data, RESULTS, jpegs)
+
+
+def _worn(bare: Face, reference: Face) -> np.ndarray:
+    image = bare.image.astype(float)
+    for region in (Region.LIPS, Region.LEFT_SHADOW, Region.RIGHT_SHADOW):
+        own = bare.regions == region
+        wanted = reference.image[reference.regions == region].mean(0)
+        image[own] += wanted - image[own].mean(0)
+    return image.clip(0, 255).round().astype(np.uint8)

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from skimage.color import rgb2lab
 
-from beauty_models.makeup.dataset import Faces
+from beauty_models.makeup.dataset import Faces, Results
 from beauty_models.makeup.regions import Region
+from beauty_models.makeup.transfers import TABLE
 
 
 def tone_angle(image: np.ndarray, regions: np.ndarray) -> float:
@@ -42,3 +43,23 @@ def faces(raw: Path) -> Faces:
             }
             rows.append(described)
     return Faces(pd.DataFrame(rows), torch.stack(images), torch.stack(maps))
+
+
+def results(raw: Path, faces: Faces) -> Results:
+    """Return the results of the folder whose ``faces`` are those of `faces`."""
+    positions = {key: position for position, key in enumerate(faces.frame["key"])}
+    rows = pd.read_csv(raw / TABLE)
+    images: list[torch.Tensor] = []
+    for result in rows["result"]:
+        image = np.asarray(Image.open(raw / result))
+        images.append(torch.from_numpy(image.copy()).permute(2, 0, 1))
+    bare = rows["bare"].map(positions).to_numpy(np.int64, copy=True)
+    reference = rows["reference"].map(positions).to_numpy(np.int64, copy=True)
+    rendered = np.zeros(len(rows), bool)
+    return Results(bare, reference, faces.images[reference], rendered, torch.stack(images))
+
+
+def none(faces: Faces) -> Results:
+    """Return results without any, for the same faces."""
+    empty = np.zeros(0, np.int64)
+    return Results(empty, empty, faces.images[:0], empty.astype(bool), faces.images[:0])

@@ -33,6 +33,7 @@ PARAMS = Ingest.model_validate(
         "photos": {"max_pixels": 20_000_000, "min_face": 40, "side": 96},
         "label_map": "auto",
         "max_rejected": 1.0,
+        "rendered_looks": 0,
         "split": {"train": 1.0, "validation": 0.0, "test": 0.0},
     }
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from crude_faces import face
 from diffusers import AutoencoderTiny
 
+from beauty_models.files import read_json, write_json
 from beauty_models.makeup import lab, model, regions
 from beauty_models.makeup.dataset import normalized
 from beauty_models.makeup.model import Config, Transfer, TransferGenerator
@@ -35,7 +37,13 @@ def generator(correspondence: str = "regions") -> TransferGenerator:
     autoencoder = model.build_autoencoder(8, 4, 1, 2)
     made = TransferGenerator(Config(SIDE, 8, correspondence), autoencoder)
     torch.nn.init.normal_(made.change.weight, std=0.3)
+    torch.nn.init.constant_(made.share.bias, 0.5)
     return made
+
+
+def full(strength: float) -> model.Match:
+    """The same match of all parts."""
+    return dict.fromkeys(model.PARTS, strength)
 
 
 BARE, BARE_REGIONS = faces(3, made_up=False)
@@ -59,11 +67,11 @@ def test_left_and_right_change_sides_in_a_mirror() -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("correspondence", CORRESPONDENCES)
-@pytest.mark.parametrize("matched", [True, False])
+@pytest.mark.parametrize("strength", [0.0, 0.5, 0.99])
 def test_nothing_changes_outside_of_the_parts(
-    correspondence: str, matched: bool, precision: str
+    correspondence: str, strength: float, precision: str
 ) -> None:
-    transfer = Transfer(generator(correspondence), precision, matched)
+    transfer = Transfer(generator(correspondence), full(strength), precision)
     change = transfer.delta(BARE, BARE_REGIONS, LOOKS, LOOK_REGIONS)
     assert change.shape == (3, 3, SIDE, SIDE) and change.dtype == torch.float32
     inside = regions.masks(BARE_REGIONS).any(1, keepdim=True).expand_as(change)
@@ -73,7 +81,7 @@ def test_nothing_changes_outside_of_the_parts(
 
 @pytest.mark.parametrize("correspondence", CORRESPONDENCES)
 def test_a_part_that_one_face_lacks_is_left_alone(correspondence: str) -> None:
-    transfer = Transfer(generator(correspondence), "float32")
+    transfer = Transfer(generator(correspondence), full(0.5), "float32")
     no_lips = LOOK_REGIONS.clone()
     no_lips[no_lips == Region.LIPS] = Region.BACKGROUND
     change = transfer.delta(BARE, BARE_REGIONS, LOOKS, no_lips)
@@ -87,7 +95,7 @@ def test_a_part_that_one_face_lacks_is_left_alone(correspondence: str) -> None:
 
 @pytest.mark.parametrize("correspondence", CORRESPONDENCES)
 def test_a_look_is_computed_once_and_put_on_many_faces(correspondence: str) -> None:
-    transfer = Transfer(generator(correspondence), "float32")
+    transfer = Transfer(generator(correspondence), full(0.5), "float32")
     look = transfer.look(LOOKS[:1], LOOK_REGIONS[:1])
     frames = transfer.put_on(BARE, BARE_REGIONS, look)
     for number in range(3):
@@ -117,7 +125,7 @@ def test_served_colors_are_those_of_the_reference() -> None:
     masks = regions.masks(BARE_REGIONS)
     apart = {}
     for matched in (True, False):
-        transfer = Transfer(random_network, "float32", matched)
+        transfer = Transfer(random_network, full(0.99 if matched else 0.0), "float32")
         look = transfer.look(LOOKS, LOOK_REGIONS)
         made_up = normalized(BARE) + transfer.put_on(BARE, BARE_REGIONS, look)
         quantiles = model.part_colors(made_up, masks).quantiles
@@ -157,9 +165,11 @@ def test_attention_finds_places_of_the_same_part_only() -> None:
 
 @pytest.mark.parametrize("correspondence", CORRESPONDENCES)
 def test_saved_and_loaded(correspondence: str, tmp_path: Path) -> None:
-    before = Transfer(generator(correspondence), "float32")
-    model.save(before.generator, tmp_path)
+    match = {"lips": 0.25, "skin": 0.0, "eyes": 0.99}
+    before = Transfer(generator(correspondence), match, "float32")
+    model.save(before.generator, match, tmp_path)
     after = model.load(tmp_path, "float32")
+    assert after.match == match
     assert after.size == SIDE
     arguments = (BARE, BARE_REGIONS, LOOKS, LOOK_REGIONS)
     assert torch.equal(before.delta(*arguments), after.delta(*arguments))
@@ -174,9 +184,47 @@ def test_saved_and_loaded(correspondence: str, tmp_path: Path) -> None:
 def test_a_folder_that_holds_no_numbers_is_refused(tmp_path: Path) -> None:
     made = generator()
     torch.nn.init.constant_(made.refine.bias, torch.nan)
-    model.save(made, tmp_path)
+    model.save(made, model.NO_MATCH, tmp_path)
     with pytest.raises(NotFiniteError, match=r"the weights refine\.bias are not finite"):
         model.load(tmp_path)
+
+
+@pytest.mark.parametrize("match", [None, {"lips": 0.5}, full(1.5), full(0.5) | {"eyes": "much"}])
+def test_a_folder_that_does_not_say_how_far_colors_are_matched_is_refused(
+    match: Any, tmp_path: Path
+) -> None:
+    model.save(generator(), model.NO_MATCH, tmp_path)
+    saved = read_json(tmp_path / "transfer.json")
+    if match is None:
+        del saved["match"]
+    else:
+        saved["match"] = match
+    write_json(tmp_path / "transfer.json", saved)
+    with pytest.raises(ValueError, match="match"):
+        model.load(tmp_path)
+
+
+@pytest.mark.parametrize("correspondence", CORRESPONDENCES)
+def test_an_untrained_network_changes_nothing(correspondence: str) -> None:
+    """So whatever it does on a face it has learned, or the match has done."""
+    torch.manual_seed(0)
+    autoencoder = model.build_autoencoder(8, 4, 1, 2)
+    untrained = TransferGenerator(Config(SIDE, 8, correspondence), autoencoder)
+    transfer = Transfer(untrained, model.NO_MATCH, "float32")
+    change = transfer.delta(BARE, BARE_REGIONS, LOOKS, LOOK_REGIONS)
+    assert change.abs().max() < 1e-3
+
+
+def test_each_part_is_matched_as_far_as_it_is_said() -> None:
+    made = generator()
+    changes = {}
+    for name, match in {"none": full(0), "all": full(1), "lips": full(0) | {"lips": 1.0}}.items():
+        transfer = Transfer(made, match, "float32")
+        changes[name] = transfer.delta(BARE, BARE_REGIONS, LOOKS, LOOK_REGIONS)
+    lips = regions.mask(BARE_REGIONS, "lips")[:, None].expand_as(changes["none"])
+    assert (changes["none"][lips] != changes["all"][lips]).any()
+    assert torch.equal(changes["lips"][lips], changes["all"][lips])
+    assert torch.equal(changes["lips"][~lips], changes["none"][~lips])
 
 
 def test_the_discriminator_sees_made_up_parts_only() -> None:

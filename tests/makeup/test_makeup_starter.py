@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage.color import rgb2lab
 
 from beauty_models.files import read_json
-from beauty_models.makeup import starter
+from beauty_models.makeup import regions, starter
 from beauty_models.makeup.drawing.canvas import linear, srgb
 from beauty_models.makeup.drawing.people import BARE, Look, Person, Scene
 from beauty_models.makeup.drawing.portrait import draw
-from beauty_models.makeup.regions import Region
+from beauty_models.makeup.regions import MADE_UP, Region
 from tests.makeup import drawn
 
 ALWAYS = {Region.BACKGROUND, Region.SKIN, Region.LIPS, Region.NECK, Region.BROWS}
@@ -36,12 +37,31 @@ def test_toy_is_always_the_same_and_says_who_is_seen(tmp_path: Path) -> None:
         found = [file for file in (tmp_path / name).rglob("*") if file.is_file()]
         files.append({str(f.relative_to(tmp_path / name)): f.read_bytes() for f in found})
     assert files[0] == files[1]
-    assert len(files[0]) == 2 * 40 + 2
+    assert len(files[0]) == 2 * 40 + 20 + 3
     assert read_json(tmp_path / "a/LICENSE.json")["license"] == "Apache-2.0"
     faces = drawn.faces(tmp_path / "a")
     assert faces.images.shape == (40, 3, 32, 32)
     assert len(faces.bare) == len(faces.made_up) == 20
     assert faces.frame.groupby("person")["made_up"].nunique().eq(2).all()
+
+
+def test_a_result_is_the_bare_photo_in_the_look_of_somebody_else(tmp_path: Path) -> None:
+    starter.toy(raw=tmp_path)
+    faces = drawn.faces(tmp_path)
+    results = drawn.results(tmp_path, faces)
+    persons = faces.frame["person"].to_numpy()
+    assert (persons[results.bare] != persons[results.reference]).all()
+    assert set(results.bare.tolist()) == set(faces.bare.tolist())
+    changed = 0
+    for bare, result in zip(results.bare, results.images, strict=True):
+        differs = (result.int() - faces.images[bare].int()).abs().amax(0) > 12
+        made_up = torch.zeros_like(differs)
+        for part in MADE_UP:
+            made_up |= regions.mask(faces.regions[bare], part)
+        # Pixels at an edge are of both sides, so a few beside the parts change, too.
+        assert differs[made_up].float().mean() > 4 * differs[~made_up].float().mean()
+        changed += bool(differs[made_up].any())
+    assert changed == len(results)
 
 
 def test_skins_run_from_very_light_to_dark() -> None:

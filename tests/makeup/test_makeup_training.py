@@ -65,6 +65,7 @@ FINETUNE = Finetune(
     epochs=3,
     patience=3,
     pairs=32,
+    truth_share=0.75,
     batch=4,
     learning_rate=3e-3,
     discriminator_learning_rate=1e-3,
@@ -85,6 +86,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("makeup")
     write(folder / "data")
+    write(folder / "with-results", results=True)
     return folder
 
 
@@ -152,20 +154,32 @@ def test_a_side_that_cannot_be_halved_is_refused(place: Path) -> None:
         pretrain.pretrain(data=place / "data", pretrained=place / "odd", params=settings)
 
 
-def run(place: Path, pretrained: Path, out: str, settings: Finetune = FINETUNE) -> dict[str, float]:
+def run(
+    place: Path,
+    pretrained: Path,
+    out: str,
+    settings: Finetune = FINETUNE,
+    data: str = "data",
+) -> dict[str, float]:
     torch.manual_seed(0)
     return finetune.finetune(
-        data=place / "data", pretrained=pretrained, model=place / out, params=settings
+        data=place / data, pretrained=pretrained, model=place / out, params=settings
     )
 
 
-@pytest.mark.parametrize("correspondence", ["regions", "attention"])
+@pytest.mark.parametrize(
+    ("correspondence", "data"), [("regions", "with-results"), ("attention", "data")]
+)
 def test_a_killed_training_ends_with_the_same_files(
-    place: Path, pretrained: Path, correspondence: str, monkeypatch: pytest.MonkeyPatch
+    place: Path,
+    pretrained: Path,
+    correspondence: str,
+    data: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Generator, discriminator, both optimizers and the average go on where they were."""
     settings = FINETUNE.model_copy(update={"correspondence": correspondence})
-    run(place, pretrained, f"{correspondence}-whole", settings)
+    run(place, pretrained, f"{correspondence}-whole", settings, data)
     learn = finetune.Trainer.step
 
     def dies(trainer: finetune.Trainer, pairs: Any, step: int) -> float:
@@ -175,9 +189,9 @@ def test_a_killed_training_ends_with_the_same_files(
 
     monkeypatch.setattr(finetune.Trainer, "step", dies)
     with pytest.raises(KilledError):
-        run(place, pretrained, f"{correspondence}-killed", settings)
+        run(place, pretrained, f"{correspondence}-killed", settings, data)
     monkeypatch.setattr(finetune.Trainer, "step", learn)
-    run(place, pretrained, f"{correspondence}-killed", settings)
+    run(place, pretrained, f"{correspondence}-killed", settings, data)
     whole = hashes(place / f"{correspondence}-whole")
     assert hashes(place / f"{correspondence}-killed") == whole
     assert "generator/model.safetensors" in whole and "samples/epoch-03.jpg" in whole
@@ -185,11 +199,66 @@ def test_a_killed_training_ends_with_the_same_files(
     assert model.load(place / f"{correspondence}-killed").size == 32
 
 
-def _trainer(place: Path, pretrained: Path, settings: Finetune = FINETUNE) -> finetune.Trainer:
+def _split(data: Path) -> finetune.Split:
+    faces = finetune.read_faces(data, "train", 32)
+    return finetune.Split(faces, finetune.read_results(data, "train", faces), "train")
+
+
+def _trainer(
+    place: Path, pretrained: Path, settings: Finetune = FINETUNE, data: str = "data"
+) -> finetune.Trainer:
     torch.manual_seed(0)
     generator = finetune._build(pretrained, settings)
-    train = finetune.Split(finetune.read_faces(place / "data", "train", 32), "train")
+    train = _split(place / data)
     return finetune.Trainer(generator, train, train, settings, Checkpoint(place / "x", "", 1e9))
+
+
+def test_of_the_pairs_the_known_share_has_its_results(place: Path, pretrained: Path) -> None:
+    trainer = _trainer(place, pretrained, data="with-results")
+    known = {tuple(row) for row in trainer.train.known.tolist()}
+    # Six people in the part, each wears the looks of the five others.
+    assert len(known) == 30
+    for pairs in trainer.batches(0):
+        with_result = pairs[pairs[:, 2] != finetune.UNKNOWN]
+        assert len(pairs) == 4 and len(with_result) == 3
+        assert {tuple(row) for row in with_result.tolist()} <= known
+    batch = trainer._batch(trainer.train, pairs)
+    results = finetune.normalized(trainer.train.results)
+    for row, (bare, _, result) in enumerate(pairs.tolist()):
+        shown = results[result] if result >= 0 else finetune.normalized(trainer.train.images[bare])
+        assert torch.equal(batch.result[row], shown)
+    without = _trainer(place, pretrained)
+    assert all((pairs[:, 2] == finetune.UNKNOWN).all() for pairs in without.batches(0))
+
+
+def test_the_result_is_what_is_learned(place: Path, pretrained: Path) -> None:
+    """It has the look's lips and lids and the own skin: near to what no matching gives."""
+    settings = FINETUNE.model_copy(
+        update={"learning_rate": 1e-2, "truth_share": 1.0, "pairs": 64, "epochs": 6}
+    )
+    trainer = _trainer(place, pretrained, settings, "with-results")
+    untrained = trainer._figures(trainer._made_up(finetune.NO_MATCH))
+    matched = trainer._figures(trainer._made_up(dict.fromkeys(finetune.PARTS, 1.0)))
+    trainer.loop.run(None)
+    learned = trainer._figures(trainer._made_up(finetune.NO_MATCH))
+    for part in ("lips", "eyes"):
+        assert learned[part] < 0.6 * untrained[part]
+    # The truth's skin is the bare one; the reference's is another person's.
+    assert untrained["skin"] < learned["skin"] < 0.4 * matched["skin"]
+
+
+def test_colors_are_matched_as_far_as_validation_says(place: Path, pretrained: Path) -> None:
+    """By the truth where it is known: skin stays. Else by the reference's colors: all of it."""
+    trainer = _trainer(place, pretrained, data="with-results")
+    match, best = trainer.choose_match()
+    assert trainer.judged == "error"
+    assert match["skin"] == 0 and match["lips"] > 0.5
+    half = {part: 0.5 * strength for part, strength in match.items()}
+    assert best["lips"] < trainer._figures(trainer._made_up(half))["lips"]
+    without = _trainer(place, pretrained)
+    match, _ = without.choose_match()
+    assert without.judged == "distance"
+    assert match == dict.fromkeys(finetune.PARTS, 0.99)
 
 
 def test_colors_are_learned_beyond_means_and_deviations(place: Path, pretrained: Path) -> None:
@@ -226,13 +295,15 @@ def test_a_step_teaches_both_networks(place: Path, pretrained: Path) -> None:
 def test_nobody_is_paired_with_themselves(place: Path, pretrained: Path) -> None:
     trainer = _trainer(place, pretrained)
     split = trainer.train
-    bare, looks = trainer.train.pairs(200, finetune.np.random.default_rng(0)).T
+    bare, looks, results = trainer.train.pairs(200, finetune.np.random.default_rng(0)).T
+    assert (results == finetune.UNKNOWN).all()
     assert (split.persons[bare] != split.persons[looks]).all()
     assert set(bare) == set(split.bare) and set(looks) == set(split.made_up)
 
 
 def test_a_split_of_bare_faces_alone_is_refused(place: Path) -> None:
     faces = finetune.read_faces(place / "data", "train", 32)
+    results = finetune.read_results(place / "data", "train", faces)
     faces.frame["made_up"] = False
     with pytest.raises(ValueError, match="train: 12 bare faces and 0 made-up ones"):
-        finetune.Split(faces, "train")
+        finetune.Split(faces, results, "train")

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import wasserstein_distance
-from skimage.color import lab2rgb, rgb2lab
+from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
 from beauty_models.backbones import loading
 from beauty_models.makeup import metrics, starter, synthesis
 from beauty_models.makeup.baselines import BASELINES, copy, histogram_matching, mean_std
 from beauty_models.makeup.drawing.people import BARE
 from beauty_models.makeup.drawing.portrait import draw
-from beauty_models.makeup.metrics import color_distance, region_distance
+from beauty_models.makeup.metrics import color_distance, part_error, region_distance
 from beauty_models.makeup.regions import MADE_UP, Region
 
 PARTS = list(MADE_UP)
@@ -54,6 +54,30 @@ def test_distances_are_seen_through_srgb() -> None:
     image = np.round(lab2rgb(np.tile([50.0, 30.0, 10.0], (8, 8, 1))) * 255).astype(np.uint8)
     other = np.round(lab2rgb(np.tile([50.0, 45.0, 10.0], (8, 8, 1))) * 255).astype(np.uint8)
     assert region_distance(image, regions, other, regions, "lips") == pytest.approx(5, abs=0.3)
+
+
+def test_the_error_is_ciede2000_over_the_pixels_of_the_part() -> None:
+    regions = regions_of(Region.LIPS, Region.SKIN)
+    truth = np.full((8, 8, 3), 120, np.uint8)
+    image = truth.copy()
+    image[:2] = [180, 60, 70]
+    image[2, :] = [100, 120, 140]
+    expected = deltaE_ciede2000(rgb2lab(truth[:1, :1]), rgb2lab(image[:1, :1]))
+    assert part_error(image, truth, regions, "lips") == pytest.approx(float(expected[0, 0]))
+    one_row_of_two = deltaE_ciede2000(rgb2lab(truth[:1, :1]), rgb2lab(image[2:3, :1]))
+    assert part_error(image, truth, regions, "skin") == pytest.approx(
+        float(one_row_of_two[0, 0]) / 2
+    )
+    assert np.isnan(part_error(image, truth, regions, "eyes"))
+
+
+def test_where_a_color_lies_counts_for_the_error_and_not_for_the_distance() -> None:
+    regions = np.full((8, 8), int(Region.LIPS), np.uint8)
+    truth = np.zeros((8, 8, 3), np.uint8)
+    truth[:4] = 200
+    turned = truth[::-1].copy()
+    assert region_distance(turned, regions, truth, regions, "lips") == pytest.approx(0)
+    assert part_error(turned, truth, regions, "lips") > 20
 
 
 def test_only_the_part_counts() -> None:
