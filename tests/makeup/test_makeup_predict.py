@@ -297,7 +297,7 @@ def test_look_of_a_reference_and_a_shade_over_it(photo: Path, tmp_path: Path) ->
     torch.nn.init.normal_(transfer.change.weight, std=0.3)
     folder = tmp_path / "transfer"
     folder.mkdir()
-    network.save(transfer, folder)
+    network.save(transfer, network.NO_MATCH, folder)
     worn = tmp_path / "look.png"
     Image.fromarray(np.roll(portrait(), 1, axis=-1)).save(worn)
     asked = ["--face", str(photo), "--reference", str(worn), "--save", str(tmp_path)]
