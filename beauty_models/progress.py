@@ -38,7 +38,9 @@ def time_left(elapsed: float, made: int, missing: int) -> str:
         return ""
     minutes, seconds = divmod(round(elapsed / made * missing), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    if not hours:
+        return f"{minutes}:{seconds:02}"
+    return f"{hours}:{minutes:02}:{seconds:02}"
 
 
 class Bar:
@@ -70,7 +72,8 @@ class Bar:
         if left:
             text = f"{left} left, {text}"
         # flushed: a pipe's buffer would hold it back for minutes
-        print(f"progress: {self.done / self.total:.4f} {self.title}: {text}", flush=True)
+        share = self.done / self.total
+        print(f"progress: {share:.4f} {self.title}: {text}", flush=True)
 
 
 @contextmanager

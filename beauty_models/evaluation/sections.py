@@ -52,7 +52,9 @@ def interval_text(metric: Metric, values: Mapping[str, float]) -> str:
     """Return the ends of the interval of ``metric``; nothing where it has none."""
     if f"{metric.name}.low" not in values:
         return ""
-    return f"{values[f'{metric.name}.low']:.3f}–{values[f'{metric.name}.high']:.3f}"
+    low = values[f"{metric.name}.low"]
+    high = values[f"{metric.name}.high"]
+    return f"{low:.3f}–{high:.3f}"
 
 
 def tinted_margin(value: float, low: float, high: float, larger_is_better: bool = True) -> Html:

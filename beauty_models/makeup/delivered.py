@@ -93,7 +93,9 @@ def read_mask(content: bytes, size: tuple[int, int], max_pixels: int) -> NDArray
         BadImageError: it is no such file, or of another shape; the message says what it is.
     """
     image = _opened(content, max_pixels)
-    if abs(image.width * size[1] / (image.height * size[0]) - 1) > SAME_SHAPE:
+    mask_shape = image.width / image.height
+    photo_shape = size[0] / size[1]
+    if abs(mask_shape / photo_shape - 1) > SAME_SHAPE:
         raise BadImageError(
             f"the mask has {_size_told(image.size)}, the photo {_size_told(size)}: "
             "it needs the same shape"
@@ -175,20 +177,30 @@ def _center(chosen: NDArray[np.bool_]) -> NDArray[np.float64] | None:
 
 def _box(chosen: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     rows, columns = np.nonzero(chosen)
-    return int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())
+    left = int(columns.min())
+    top = int(rows.min())
+    right = int(columns.max())
+    bottom = int(rows.max())
+    return left, top, right, bottom
 
 
 def _is_face(labels: NDArray[np.uint8]) -> bool:
     """Return whether the regions lie as those of a face do that stands upright."""
-    skin, lips = labels == Region.SKIN, labels == Region.LIPS
+    skin = labels == Region.SKIN
+    lips = labels == Region.LIPS
     eyes = np.isin(labels, (Region.LEFT_EYE, Region.RIGHT_EYE))
-    eye_center, lip_center = _center(eyes), _center(lips)
+    eye_center = _center(eyes)
+    lip_center = _center(lips)
     if eye_center is None or lip_center is None or not skin.any():
         return False
-    lip_box, skin_box = _box(lips), _box(skin)
-    inside = skin_box[0] <= lip_center[0] <= skin_box[2] and lip_box[3] <= skin_box[3]
-    small = lips.sum() < 0.25 * skin.sum() and eyes.sum() < 0.25 * skin.sum()
-    if not inside or not small or eye_center[1] >= lip_box[1]:
+    skin_left, _, skin_right, skin_bottom = _box(skin)
+    lip_left, lip_top, lip_right, lip_bottom = _box(lips)
+    lips_in_skin = skin_left <= lip_center[0] <= skin_right and lip_bottom <= skin_bottom
+    # In another numbering skin may be what is a small part here, such as a nose.
+    a_quarter = 0.25 * skin.sum()
+    small = lips.sum() < a_quarter and eyes.sum() < a_quarter
+    eyes_above = eye_center[1] < lip_top
+    if not (lips_in_skin and small and eyes_above):
         return False
     left, right = (_center(labels == eye) for eye in (Region.LEFT_EYE, Region.RIGHT_EYE))
     # what is farther below is a neck that another scheme calls lips
@@ -199,9 +211,9 @@ def _is_face(labels: NDArray[np.uint8]) -> bool:
     brows, mouth = _center(labels == Region.BROWS), _center(labels == Region.MOUTH)
     if brows is not None and brows[1] >= eye_center[1]:
         return False
-    if mouth is not None and not lip_box[0] <= mouth[0] <= lip_box[2]:
+    if mouth is not None and not lip_left <= mouth[0] <= lip_right:
         return False
-    if mouth is not None and not lip_box[1] <= mouth[1] <= lip_box[3]:
+    if mouth is not None and not lip_top <= mouth[1] <= lip_bottom:
         return False
     neck = _center(labels == Region.NECK)
     if neck is not None and neck[1] <= lip_center[1]:
@@ -336,8 +348,10 @@ def _add_sockets(labels: NDArray[np.uint8]) -> None:
         if over.any():
             top = max(top, float(np.median(np.nonzero(over)[0])))
         bottom = y1 + SOCKET_BELOW * distance
-        # an ellipse through these four sides: sockets have no corners
-        middle = ((x0 + x1) / 2, (top + bottom) / 2)
-        half = ((x1 - x0) / 2 + aside, max(1.0, (bottom - top) / 2))
-        inside = ((columns - middle[0]) / half[0]) ** 2 + ((rows - middle[1]) / half[1]) ** 2 <= 1
+        # An ellipse through these four sides: sockets have no corners.
+        half_width = (x1 - x0) / 2 + aside
+        half_height = max(1.0, (bottom - top) / 2)
+        across = (columns - (x0 + x1) / 2) / half_width
+        upright = (rows - (top + bottom) / 2) / half_height
+        inside = across**2 + upright**2 <= 1
         labels[inside & (labels == Region.SKIN)] = shadow

@@ -180,13 +180,15 @@ def _total_variation(change: torch.Tensor, inside: torch.Tensor) -> torch.Tensor
 
     ``inside`` [n, parts, side, side] says where the parts are: their edges may be sharp.
     """
-    down = ((inside[..., 1:, :] * inside[..., :-1, :]).sum(1, keepdim=True)) * (
-        change[..., 1:, :] - change[..., :-1, :]
-    ).abs()
-    across = ((inside[..., 1:] * inside[..., :-1]).sum(1, keepdim=True)) * (
-        change[..., 1:] - change[..., :-1]
-    ).abs()
-    return (down.sum() + across.sum()) / inside.sum().clamp(min=1)
+    total = change.new_zeros(())
+    for axis in (-2, -1):
+        last = inside.shape[axis] - 1
+        before = inside.narrow(axis, 0, last)
+        after = inside.narrow(axis, 1, last)
+        # 1 where both neighbours lie in the same part.
+        together = (before * after).sum(1, keepdim=True)
+        total = total + (together * change.diff(dim=axis).abs()).sum()
+    return total / inside.sum().clamp(min=1)
 
 
 def distance(made_up: PartColors, look: PartColors) -> torch.Tensor:
@@ -332,7 +334,9 @@ class Trainer:
         with precision(self.params.precision):
             real = self.discriminator(batch.reference, batch.reference_regions)
             false = self.discriminator(made_up, batch.bare_regions)
-        loss = ((real.float() - 1).square().mean() + false.float().square().mean()) / 2
+        missed = (real.float() - 1).square().mean()
+        fooled = false.float().square().mean()
+        loss = (missed + fooled) / 2
         loss.backward()
         self.discriminator_optimization.step(loss.item())
 

@@ -271,7 +271,9 @@ class Attention(nn.Module):
         n, _, side, _ = features.shape
         queries = self.query(self._described(features)).flatten(2).transpose(1, 2)
         share = shrink(masks, side).flatten(2)
-        logits = queries.float() @ places.keys.float().transpose(1, 2) / queries.shape[-1] ** 0.5
+        keys = places.keys.float().transpose(1, 2)
+        width = queries.shape[-1]
+        logits = queries.float() @ keys / width**0.5
         # How much two places have of the same part; a logarithm, so that none is minus infinity.
         alike = torch.einsum("npq,npk->nqk", share, places.parts)
         logits = logits + alike.clamp(min=1e-9).log()
@@ -501,7 +503,8 @@ class Transfer:
         # Once more: L, a and b that are matched one by one may be no color that sRGB has, and what
         # was clipped is brought back. It takes a quarter off the distance of lips.
         made_up = match_colors(made_up, masks, look.colors)
-        weight = _spread(strength[None, :, None].expand(len(pictures), -1, 1), masks.float())
+        of_each_face = strength[None, :, None].expand(len(pictures), -1, 1)
+        weight = _spread(of_each_face, masks.float())
         # A weight of 0 gives the change to the bit: outside of the parts there is none.
         return torch.lerp(change, made_up - pictures, weight)
 

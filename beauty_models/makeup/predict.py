@@ -159,9 +159,11 @@ def parse_face(photo: Photo, which: int) -> Parsed:
 
 def _note_border(photo: Photo, face: Face) -> None:
     height, width = photo.pixels.shape[:2]
-    x, y = face.points[:, 0], face.points[:, 1]
-    outside = float(((x < 0) | (y < 0) | (x >= width) | (y >= height)).mean())
-    if outside > BORDER:
+    x = face.points[:, 0]
+    y = face.points[:, 1]
+    beside = (x < 0) | (x >= width)
+    above_or_below = (y < 0) | (y >= height)
+    if (beside | above_or_below).mean() > BORDER:
         photo.notes.append("the face reaches over the photo's border")
 
 
@@ -323,8 +325,9 @@ def before_after(result: Result) -> bytes:
     pair = []
     for pixels in (result.photo.pixels, result.image):
         scale = min(1, STRIP_HEIGHT / pixels.shape[0])
-        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-        pair.append(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+        width = max(1, round(pixels.shape[1] * scale))
+        height = max(1, round(pixels.shape[0] * scale))
+        pair.append(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
     gap = np.full((pair[0].shape[0], 8, 3), 255, np.uint8)
     return photos.encode_png(np.hstack([pair[0], gap, pair[1]]))
 
@@ -375,10 +378,14 @@ def match(cell: str, table: ShadeTable, which: int, count: int) -> dict[str, Any
     assert box is not None
     lab = lab_of(photo.pixels[box][lips[box] > 0.5])
     # Light on the lips and the line between them are not their color.
-    low, high = np.percentile(lab[:, 0], [20, 80])
-    color = np.median(lab[(lab[:, 0] >= low) & (lab[:, 0] <= high)], axis=0)
+    lightness = lab[:, 0]
+    low, high = np.percentile(lightness, [20, 80])
+    usual = (lightness >= low) & (lightness <= high)
+    color = np.median(lab[usual], axis=0)
     [nearest] = table.nearest(color[None], count)
-    rgb = cv2.cvtColor(color[None, None].astype(np.float32), cv2.COLOR_LAB2RGB)[0, 0]
+    pixel = color[None, None].astype(np.float32)
+    rgb = cv2.cvtColor(pixel, cv2.COLOR_LAB2RGB)[0, 0]
+    # Round colors of sRGB only: lips in odd light may lie a little outside of it.
     red, green, blue = np.clip(np.rint(rgb * 255), 0, 255).astype(int)
     return {
         "lips": f"#{red:02X}{green:02X}{blue:02X}",

@@ -134,8 +134,10 @@ def _examples(scores: Scores, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     order = order.drop_duplicates("bare")
     worst = order.head(max(1, count // 2))
     rest = order.iloc[len(worst) :]
-    places = np.linspace(0, len(rest) - 1, min(count - len(worst), len(rest))).round().astype(int)
-    return worst, rest.iloc[np.unique(places)]
+    others = min(count - len(worst), len(rest))
+    # Evenly over the ranks, so that they show what is usual and not only what is best.
+    places = np.linspace(0, len(rest) - 1, others).round()
+    return worst, rest.iloc[np.unique(places.astype(int))]
 
 
 def _comparison(scores: Scores) -> Html:

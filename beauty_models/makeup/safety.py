@@ -51,9 +51,12 @@ def _session() -> Any:
 def _network_input(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return ``photo`` [h, w, 3] as the network sees it, [1, 224, 224, 3] BGR."""
     resized = Image.fromarray(photo).resize((RESIZED, RESIZED), Image.Resampling.BILINEAR)
-    edge = (RESIZED - SIDE) // 2
-    middle = np.asarray(resized, np.float32)[edge : edge + SIDE, edge : edge + SIDE]
-    return (middle[..., ::-1] - MEAN)[None]
+    pixels = np.asarray(resized, np.float32)
+    first = (RESIZED - SIDE) // 2
+    middle = slice(first, first + SIDE)
+    # OpenNSFW was trained by Caffe, which has blue first.
+    blue_first = pixels[middle, middle][..., ::-1]
+    return (blue_first - MEAN)[None]
 
 
 def nsfw_probability(photo: NDArray[np.uint8]) -> float:

@@ -271,7 +271,9 @@ def _shade(cells: dict[str, Any], columns: dict[str, str], place: str, table: st
     names = list(dict.fromkeys(name for name in names if name))
     if not names:
         return f"{place}: no name"
-    brand, product = values.get("brand", ""), values.get("product", "")
+    brand = values.get("brand", "")
+    product = values.get("product", "")
+    # The first name is shown; by any of them the shade is found.
     return Shade(names[0], rgb, brand, product, tuple(names[1:]), table)
 
 
@@ -329,7 +331,9 @@ def _json_objects(
 
 
 def _is_triple(node: Any) -> bool:
-    return isinstance(node, list) and len(node) == 3 and all(isinstance(n, int) for n in node)
+    if not isinstance(node, list) or len(node) != 3:
+        return False
+    return all(isinstance(channel, int) for channel in node)
 
 
 def _json_rows(file: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:

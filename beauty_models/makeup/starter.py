@@ -94,8 +94,9 @@ TOY = Data(people=20, group=2, bare=1, made_up=1, size=32)
 
 
 def _varied(random: Generator, color: Lab, by: float) -> Lab:
-    shifted = np.array(color) + by * random.standard_normal(3)
-    return (float(np.clip(shifted[0], 4, 92)), float(shifted[1]), float(shifted[2]))
+    lightness, red, yellow = (np.array(color) + by * random.standard_normal(3)).tolist()
+    # Neither black nor white: a cosmetic has a color of its own in any light.
+    return (min(max(lightness, 4.0), 92.0), red, yellow)
 
 
 def _skin(random: Generator, share: float) -> Lab:
@@ -105,19 +106,25 @@ def _skin(random: Generator, share: float) -> Lab:
     """
     angle = -62 + 128 * share + random.uniform(-3, 3)
     # Skin is most yellow in the middle of the range (Xiao et al. 2017).
-    yellow = 17 - 7 * abs(2 * share - 1) ** 2 + random.uniform(-2, 2)
-    lightness = 50 + yellow * math.tan(math.radians(min(angle, 66)))
-    red = 10 + 3 * (1 - share) + random.uniform(-2, 2.5) - 2 * (share < 0.15)
+    from_middle = abs(2 * share - 1)
+    yellow = 17 - 7 * from_middle**2 + random.uniform(-2, 2)
+    steepness = math.tan(math.radians(min(angle, 66)))
+    lightness = 50 + yellow * steepness
+    red = 10 + 3 * (1 - share) + random.uniform(-2, 2.5)
+    # The very darkest skin is less red than dark skin.
+    if share < 0.15:
+        red -= 2
     return (float(np.clip(lightness, 24, 80)), red, yellow)
 
 
 def _lip_color(random: Generator, skin: Lab) -> Lab:
     lightness, red, yellow = skin
-    return (
-        lightness * 0.8 + random.uniform(-3, 2),
-        red + random.uniform(7, 14) * (0.55 + 0.45 * min(1.0, lightness / 65)),
-        yellow * 0.75 + random.uniform(-2, 2),
-    )
+    lip_lightness = lightness * 0.8 + random.uniform(-3, 2)
+    # Melanin hides some of the blood in lips, too.
+    shows = 0.55 + 0.45 * min(1.0, lightness / 65)
+    lip_red = red + random.uniform(7, 14) * shows
+    lip_yellow = yellow * 0.75 + random.uniform(-2, 2)
+    return (lip_lightness, lip_red, lip_yellow)
 
 
 def _hair(random: Generator, share: float, has_beard: bool) -> Hair:
@@ -178,7 +185,8 @@ def person(random: Generator, share: float) -> Person:
 def _iris(random: Generator, share: float) -> int:
     fair = np.array([0.14, 0.2, 0.18, 0.16, 0.2, 0.12])
     dark = np.array([0.7, 0.25, 0.05, 0.0, 0.0, 0.0])
-    return int(random.choice(len(IRIS_COLORS), p=share * fair + (1 - share) * dark))
+    shares = share * fair + (1 - share) * dark
+    return int(random.choice(len(IRIS_COLORS), p=shares))
 
 
 def _foundation(random: Generator, skin: Lab) -> Lab:
@@ -196,8 +204,12 @@ def look(random: Generator, skin: Lab) -> Look:
     gloss = {"matte": 0.0, "satin": 0.35, "gloss": 1.0}[str(finish)]
     shadow, outer = SHADOWS[int(random.integers(len(SHADOWS)))]
     depth = 0.72 + 0.28 * min(1.0, skin[0] / 65)  # the same cosmetics look darker on dark skin
-    lipstick = _varied(random, LIPSTICKS[int(random.integers(len(LIPSTICKS)))], 3)
-    blush = (skin[0] * 0.78 + 6, 30 + random.uniform(0, 16), random.uniform(-2, 18))
+    popular = LIPSTICKS[int(random.integers(len(LIPSTICKS)))]
+    lipstick = _varied(random, popular, 3)
+    # Blush goes with the skin in lightness, and is much redder.
+    blush_lightness = skin[0] * 0.78 + 6
+    blush_red = 30 + random.uniform(0, 16)
+    blush_yellow = random.uniform(-2, 18)
     lined = random.random() < 0.65
     return Look(
         lipstick=(lipstick[0] * depth, lipstick[1], lipstick[2]),
@@ -207,7 +219,7 @@ def look(random: Generator, skin: Lab) -> Look:
         outer_shadow=_varied(random, (outer[0] * depth, outer[1], outer[2]), 3),
         shadows=random.uniform(0.45, 0.95) if random.random() < 0.88 else 0.0,
         shimmer=random.uniform(0.3, 1) if random.random() < 0.35 else 0.0,
-        blush_color=blush,
+        blush_color=(blush_lightness, blush_red, blush_yellow),
         blush=random.uniform(0.25, 0.9) if random.random() < 0.8 else 0.0,
         foundation_color=_foundation(random, skin),
         foundation=random.uniform(0.4, 0.9) if random.random() < 0.85 else 0.0,
@@ -219,7 +231,10 @@ def look(random: Generator, skin: Lab) -> Look:
 
 def scene(random: Generator) -> Scene:
     """Return how a photo is taken, drawn at random."""
-    light = (random.uniform(-0.75, 0.75), random.uniform(-0.8, -0.1), random.uniform(0.6, 1.0))
+    # The lamp is before the face and never below it, as at a mirror or a window.
+    light_x = random.uniform(-0.75, 0.75)
+    light_y = random.uniform(-0.8, -0.1)
+    light_z = random.uniform(0.6, 1.0)
     warmth = float(np.clip(random.normal(0.0, 0.05), -0.12, 0.14))
     open_mouth = random.random() < 0.3
     color = _varied(random, (60.0, 0.0, 3.0), 1)
@@ -230,7 +245,7 @@ def scene(random: Generator) -> Scene:
         roll=float(np.clip(random.normal(0, 0.07), -0.18, 0.18)),
         face=random.uniform(0.275, 0.315),
         shift=(random.uniform(-0.025, 0.025), random.uniform(-0.06, -0.02)),
-        light=light,
+        light=(light_x, light_y, light_z),
         ambient=random.uniform(0.35, 0.62),
         warmth=warmth,
         exposure=random.uniform(0.95, 1.25),

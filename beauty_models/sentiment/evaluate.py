@@ -118,8 +118,9 @@ def _hits_alarms_misses(
 
 def aspect_rows(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     """Return, for each metric, the rows of `label_f1`; inputs [n, aspects, 3]."""
-    pairs = (len(truth), truth.shape[1] * truth.shape[2])  # of aspect and polarity
+    texts, aspects, polarities = truth.shape
     mention = _hits_alarms_misses(np.any(truth, axis=2), np.any(predicted, axis=2))
+    pairs = (texts, aspects * polarities)  # a label for each aspect with each polarity
     polarity = _hits_alarms_misses(truth.reshape(pairs), predicted.reshape(pairs))
     counts = {"aspect_mention": mention, "aspect_polarity": polarity}
     # Micro-F1 sums the counts over labels before it takes the F1: for label_f1 that is one label.
@@ -221,7 +222,8 @@ def _per_aspect(
     metrics: list[AspectMetrics] = []
     for i, name in enumerate(aspects):
         # A slice keeps the axis of aspects, which is then one long.
-        rows = aspect_rows(truth[:, i : i + 1], predicted[:, i : i + 1])
+        only = slice(i, i + 1)
+        rows = aspect_rows(truth[:, only], predicted[:, only])
         mention_f1 = bootstrap.point_estimate(label_f1, rows["aspect_mention_micro_f1"])
         polarity_f1 = bootstrap.point_estimate(label_f1, rows["aspect_polarity_micro_f1"])
         metrics.append(

@@ -27,10 +27,13 @@ def letterbox(size: int) -> View:
         rows = [pixels[0], pixels[-1]]
         columns = [pixels[:, 0], pixels[:, -1]]
         border = np.concatenate(rows + columns)
+        # Most of the border is backdrop; where the product touches it, the median leaves it out.
         color = tuple(int(value) for value in np.median(border, axis=0))
         fitted = ImageOps.contain(image, (size, size), Image.Resampling.BICUBIC)
         square = Image.new("RGB", (size, size), color)
-        square.paste(fitted, ((size - fitted.width) // 2, (size - fitted.height) // 2))
+        left = (size - fitted.width) // 2
+        top = (size - fitted.height) // 2
+        square.paste(fitted, (left, top))
         return square
 
     return view
@@ -102,8 +105,10 @@ def random_hue_shift(seed: int, step: int, probability: float) -> View:
         shift = int(random.integers(256))
         strength = float(random.uniform(0.3, 2.0))
         # `point` takes a table of what each of the 256 levels becomes
-        hue = hue.point([(level + shift) % 256 for level in range(256)])
-        saturation = saturation.point([min(255, int(level * strength)) for level in range(256)])
+        turned = [(level + shift) % 256 for level in range(256)]
+        weighted = [min(255, int(level * strength)) for level in range(256)]
+        hue = hue.point(turned)
+        saturation = saturation.point(weighted)
         return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 
     return view

@@ -166,7 +166,9 @@ class Loop(Generic[Batch]):
                 )
             self.batch += 1
             self.loss += loss
-            note = f"epoch {self.epoch + 1}/{self.epochs}, loss {self.loss / self.batch:.3f}"
+            epoch = self.epoch + 1
+            mean_loss = self.loss / self.batch
+            note = f"epoch {epoch}/{self.epochs}, loss {mean_loss:.3f}"
             bar.advance(1, note)
             if self.checkpoint.due():
                 self.checkpoint.save(self.state_dict())
@@ -188,6 +190,7 @@ class Loop(Generic[Batch]):
             if self.stopping is not None:
                 self.stopping.update(self.epoch, validation.score)
         self.history.append(row)
+        # The epoch stands before them in the line.
         values = ", ".join(f"{name} {row[name]:.4f}" for name in row if name != "epoch")
         progress.log_line(f"{self.title}: epoch {self.epoch}: {values}")
 
