@@ -11,7 +11,7 @@ from beauty_models.intake import products, splits
 from beauty_models.intake.pictures import Decoded
 from beauty_models.intake.products import Texts
 from beauty_models.recommend import Ingest
-from beauty_models.recommend.captions import Caption, captions
+from beauty_models.recommend.captions import Caption, captions, sentences
 from beauty_models.recommend.rows import Row
 
 CAPTION = pa.struct(
@@ -108,8 +108,7 @@ def _item(
         "key": key,
         "product": first.product,
         "skus": [row.sku for row in variants],
-        # a product may have a description only
-        "name": next(iter(texts["name"]), item_captions[0]["text"]),
+        "name": _displayed_name(texts, item_captions),
         "category": next(iter(texts["category"]), None),
         "color": next(iter(texts["color"]), None),
         "material": next(iter(texts["material"]), None),
@@ -118,6 +117,17 @@ def _item(
         "captions": item_captions,
         "image": key,
     }
+
+
+def _displayed_name(texts: Texts, item_captions: list[Caption]) -> str:
+    """Return what the item is called where it is shown."""
+    for name in texts["name"]:
+        return name
+    # A product may have a description only.
+    for caption in item_captions:
+        return caption["text"]
+    # Each of its sentences may name another color than its own, and is no caption then.
+    return next(sentence for text in texts["description"] for sentence in sentences(text))
 
 
 def _shared_attributes(variants: list[Row]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from beauty_models.intake.columns import all_named, pick
 from beauty_models.intake.products import Texts
 from beauty_models.progress import bar, log_line
 from beauty_models.recommend import Columns
+from beauty_models.recommend.captions import sentences
 
 # Fields of which all columns are taken, one per language
 MULTIPLE = ("name", "description", "category", "color", "material")
@@ -118,7 +119,9 @@ def _rows(
         cells = {name: record[column] for name, column in single.items()}
         texts: Texts = {}
         for name, known in multiple.items():
-            texts[name] = [record[column] for column in known if record[column]]
+            values = [record[column] for column in known]
+            # "®" or "<p></p>" is a cell that says nothing.
+            texts[name] = [value for value in values if products.clean(value)]
         attributes = products.attributes(cells.get("attributes", ""))
         yield Row(file, number, cells, texts, attributes, excerpt=_excerpt(cells, texts))
     for number, reason, excerpt in table.rejected.to_numpy().tolist():
@@ -134,7 +137,7 @@ def _excerpt(cells: dict[str, str], texts: Texts) -> str:
 def join_variants(rows: list[Row]) -> list[Row]:
     """Return ``rows`` without repeated ones, each with its product and the product's texts.
 
-    What has no SKU, the SKU of another row, or no text is rejected.
+    What has no SKU, the SKU of another row, or no text that says anything is rejected.
     """
     kept, by_sku = _without_repeats(rows)
     parent_of = {}
@@ -149,8 +152,9 @@ def join_variants(rows: list[Row]) -> list[Row]:
         row.product = row.cells.get("parent", "") or parent_of.get(row.sku, "") or row.sku
         inherited = own.get(row.product, (row.texts, row.attributes, row.cells))
         _inherit(row, *inherited)
-        if not row.texts["name"] and not row.texts["description"]:
-            row.reason = row.reason or "neither a name nor a description"
+        said = row.texts["name"] or any(map(sentences, row.texts["description"]))
+        if not said:
+            row.reason = row.reason or "neither a name nor a description of a sentence"
     return kept
 
 

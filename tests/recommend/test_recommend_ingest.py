@@ -236,6 +236,8 @@ def test_chinese_columns_beside_english_ones(tmp_path: Path) -> None:
         (["B1", "Bad shirt", "", "", ""], b"", "no picture is named"),
         (["B1", "Bad shirt", "", "", "gone.png"], b"", "no picture file gone.png"),
         (["B1", "", "", "Green", "bad.png"], picture(90), "neither a name nor a description"),
+        (["B1", "®", "", "Green", "bad.png"], picture(90), "neither a name nor a description"),
+        (["B1", "<p>&nbsp;</p>", "", "", "bad.png"], picture(90), "neither a name nor a descr"),
         (["", "Bad shirt", "", "", "bad.png"], picture(90), "no SKU"),
         (["S03", "Bad shirt", "", "", "bad.png"], picture(90), "shop.csv, row 5 has this SKU, too"),
         (["B1", "Bad shirt", "", "", "bad.png"], picture(90)[:500], "broken or cut off"),
