@@ -80,34 +80,47 @@ def open_repo() -> Iterator[Repo]:
 
 
 def _read_index(repo: Repo) -> None:
-    """Have DVC read dvc.yaml and dvc.lock; one that cannot be read is set aside, and that is said.
-
-    DVC empties dvc.lock and then writes it: killed in between, it leaves nothing or a half, and
-    every later command of DVC fails on it. The run cache still has what each stage made.
+    """Have DVC read dvc.yaml and dvc.lock; a lock that is damaged is set aside, and that is said.
 
     Raises:
-        DvcException: dvc.yaml is not valid, or dvc.lock is half-merged, which is the user's to
-            resolve.
+        DvcException: dvc.yaml is not valid, or dvc.lock cannot be read and is not damaged: git
+            ignores it, or a merge that is the user's to resolve stands in it.
     """
-    from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
 
     try:
         _ = repo.index
     except DvcException:
         file = Path(repo.root_dir) / "dvc.lock"
-        try:
-            Lockfile(repo, str(file)).load()
-        except DvcException:
-            if b"<<<<<<<" in file.read_bytes():
-                raise
-            STATE.mkdir(exist_ok=True)
-            kept = file.replace(STATE / "dvc.lock.damaged")
-            print(
-                f"dvc.lock was damaged, as by a kill while DVC wrote it; it lies in {kept} now. "
-                "What the stages made comes back from DVC's cache.",
-                file=sys.stderr,
-            )
+        if not _is_damaged(repo, file):
+            raise
+        STATE.mkdir(exist_ok=True)
+        kept = file.replace(STATE / "dvc.lock.damaged")
+        print(
+            f"dvc.lock was damaged, as by a kill while DVC wrote it; it lies in {kept} now. "
+            "What the stages made comes back from DVC's cache.",
+            file=sys.stderr,
+        )
+
+
+def _is_damaged(repo: Repo, file: Path) -> bool:
+    """Return whether ``file``, a dvc.lock, is not what DVC writes.
+
+    DVC empties it and then writes it: killed in between, it leaves nothing or a half, and every
+    later command of DVC fails on it. The run cache still has what each stage made.
+    """
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+    from dvc.utils.serialize import ParseError
+    from dvc.utils.strictyaml import YAMLValidationError
+
+    try:
+        Lockfile(repo, str(file)).load()
+    except (ParseError, YAMLValidationError):
+        return b"<<<<<<<" not in file.read_bytes()
+    except DvcException:
+        return False
+    return False
 
 
 def as_stage(node: Any, needs: Iterable[Any]) -> Stage:

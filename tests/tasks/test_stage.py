@@ -187,6 +187,15 @@ def test_a_half_merged_dvc_lock_is_left_to_its_owner(project: Path) -> None:
     assert Path("dvc.lock").read_text() == merged
 
 
+def test_a_dvc_lock_that_git_ignores_is_not_called_damaged(project: Path) -> None:
+    dvc("repro", "-q")
+    Path(".gitignore").write_text("dvc.lock\n")
+    with pytest.raises(ValueError, match="git-ignored"):
+        bring("ingest@lips")
+    assert Path("dvc.lock").exists()
+    assert not Path(".beauty/dvc.lock.damaged").exists()
+
+
 def test_waits_for_a_dvc_of_somebody_else(project: Path) -> None:
     set_param("lips", "ingest", until="go")
     heard: list[str] = []
