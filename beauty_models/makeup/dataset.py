@@ -43,12 +43,16 @@ class Faces:
     @property
     def bare(self) -> torch.Tensor:
         """Positions of faces without make-up."""
-        return torch.from_numpy((~self.frame["made_up"].to_numpy(bool)).nonzero()[0])
+        made_up = self.frame["made_up"].to_numpy(bool)
+        positions = np.flatnonzero(~made_up)
+        return torch.from_numpy(positions)
 
     @property
     def made_up(self) -> torch.Tensor:
         """Positions of faces with make-up."""
-        return torch.from_numpy(self.frame["made_up"].to_numpy(bool).nonzero()[0])
+        made_up = self.frame["made_up"].to_numpy(bool)
+        positions = np.flatnonzero(made_up)
+        return torch.from_numpy(positions)
 
 
 @dataclass
@@ -74,12 +78,15 @@ def label_map_png(regions: np.ndarray) -> bytes:
 
 def label_map(png: bytes) -> NDArray[np.uint8]:
     """Return the label map that `label_map_png` was given."""
-    return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)), np.uint8)
+    image = Image.open(io.BytesIO(png), formats=("PNG",))
+    return np.asarray(image, np.uint8)
 
 
 def _resized_label_map(png: bytes, size: int) -> NDArray[np.uint8]:
     image = Image.open(io.BytesIO(png), formats=("PNG",))
-    return np.asarray(image.resize((size, size), Image.Resampling.NEAREST), np.uint8)
+    # Numbers of regions have no mean.
+    resized = image.resize((size, size), Image.Resampling.NEAREST)
+    return np.asarray(resized, np.uint8)
 
 
 def _resized(image: Image.Image, size: int) -> Image.Image:
@@ -90,7 +97,8 @@ def read_faces(data: Path, part: str, size: int) -> Faces:
     """Return the faces of ``part`` of the folder ``data`` at ``size`` pixels a side."""
     frame = pd.read_parquet(data / f"{part}.parquet", columns=COLUMNS)
     pictures = shards.Pictures(data, part)
-    images = pictures.tensor(frame["key"].tolist(), size, lambda image, _: _resized(image, size))
+    keys = frame["key"].tolist()
+    images = pictures.tensor(keys, size, lambda image, _: _resized(image, size))
     maps = [_resized_label_map(png, size) for png in frame["regions"]]
     empty = np.zeros((0, size, size), np.uint8)
     regions = torch.from_numpy(np.stack(maps) if maps else empty)
@@ -101,7 +109,8 @@ def read_results(data: Path, part: str, faces: Faces) -> Results:
     """Return the known results of ``part``, whose ``faces`` `read_faces` returned."""
     rows = pd.read_parquet(data / TRANSFERS)
     rows = rows[rows["part"] == part]
-    positions = {key: position for position, key in enumerate(faces.frame["key"])}
+    keys = faces.frame["key"]
+    positions = {key: position for position, key in enumerate(keys)}
     size = faces.images.shape[-1]
     pictures = shards.Pictures(data, RESULTS, part)
 
@@ -112,6 +121,7 @@ def read_results(data: Path, part: str, faces: Faces) -> Results:
     # Copies: torch warns of arrays that pandas does not let it write to.
     bare = rows["bare"].map(positions).to_numpy(np.int64, copy=True)
     reference = rows["reference"].map(positions).to_numpy(np.int64, copy=True)
+    # A delivered reference is the face itself; a rendered one is a picture of its own.
     rendered = (rows["worn"] != rows["reference"]).to_numpy(bool)
     return Results(bare, reference, read("worn"), rendered, read("result"))
 
@@ -123,4 +133,5 @@ def normalized(images: torch.Tensor) -> torch.Tensor:
 
 def as_bytes(pictures: torch.Tensor) -> torch.Tensor:
     """Return what `normalized` was given, clipped and rounded."""
-    return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    levels = (pictures + 1) * 127.5
+    return levels.round().clamp(0, 255).to(torch.uint8)

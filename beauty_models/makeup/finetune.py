@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from beauty_models import progress
 from beauty_models.device import device, precision
@@ -80,13 +80,17 @@ class Split:
         self.results = results.images.to(device())
         self.worn = results.worn.to(device())
         numbers = np.arange(len(results))
-        self.known: Pairs = np.stack([results.bare, results.reference, numbers], 1)
-        others = self.persons[self.bare, None] != self.persons[None, self.made_up]
+        known = [results.bare, results.reference, numbers]
+        self.known: Pairs = np.stack(known, 1)
+        # Which bare face is another person than which made-up one.
+        bare_persons = self.persons[self.bare]
+        looks_persons = self.persons[self.made_up]
+        others = bare_persons[:, None] != looks_persons[None]
         if not others.any():
+            counts = f"{len(self.bare)} bare faces and {len(self.made_up)} made-up ones"
             raise ValueError(
-                f"{name}: {len(self.bare)} bare faces and {len(self.made_up)} made-up ones, no two "
-                "of different persons; deliver more photos in folders makeup and non_makeup, or "
-                f"enlarge ingest.split.{name}"
+                f"{name}: {counts}, no two of different persons; deliver more photos in folders "
+                f"makeup and non_makeup, or enlarge ingest.split.{name}"
             )
 
     def pairs(self, count: int, random: np.random.Generator) -> Pairs:
@@ -95,16 +99,20 @@ class Split:
         A bare face or look is not drawn again before all others had their turn. Their result counts
         as unknown.
         """
-        drawn: list[tuple[int, int, int]] = []
-        while len(drawn) < count:
+        rounds = [self.known[:0]]
+        missing = count
+        while missing > 0:
             bare = random.permutation(self.bare)
             looks = np.resize(random.permutation(self.made_up), len(bare))
+            unknown = np.full(len(bare), UNKNOWN)
+            drawn = np.stack([bare, looks, unknown], 1)
+            # Whoever met themselves waits for the next round.
             apart = self.persons[bare] != self.persons[looks]
-            unknown = [UNKNOWN] * int(apart.sum())
-            drawn.extend(zip(bare[apart].tolist(), looks[apart].tolist(), unknown, strict=True))
-        return np.array(drawn[:count], np.int64).reshape(count, 3)
+            rounds.append(drawn[apart])
+            missing -= int(apart.sum())
+        return np.concatenate(rounds)[:count]
 
-    def references(self, pairs: Pairs) -> torch.Tensor:
+    def references(self, pairs: Pairs) -> Tensor:
         """Return the faces that show the looks of ``pairs``, uint8 [n, 3, side, side]."""
         rows = torch.from_numpy(pairs).to(device())
         _, looks, results = rows.unbind(1)
@@ -125,31 +133,33 @@ class Split:
 class Batch(NamedTuple):
     """Pairs as the networks see them."""
 
-    bare: torch.Tensor  # -1 to 1 [n, 3, side, side]
-    bare_regions: torch.Tensor  # [n, side, side]
-    reference: torch.Tensor
-    reference_regions: torch.Tensor
-    result: torch.Tensor  # the truth; the bare face where it is not known
-    known: torch.Tensor  # whether it is, bool [n]
+    bare: Tensor  # -1 to 1 [n, 3, side, side]
+    bare_regions: Tensor  # [n, side, side]
+    reference: Tensor
+    reference_regions: Tensor
+    result: Tensor  # the truth; the bare face where it is not known
+    known: Tensor  # whether it is, bool [n]
 
 
 class Losses(NamedTuple):
     """Terms of the generator's loss, before their weights."""
 
-    lips: torch.Tensor
-    skin: torch.Tensor
-    eyes: torch.Tensor
-    adversarial: torch.Tensor
-    identity: torch.Tensor
-    smoothness: torch.Tensor
+    lips: Tensor
+    skin: Tensor
+    eyes: Tensor
+    adversarial: Tensor
+    identity: Tensor
+    smoothness: Tensor
 
 
-def _mirror(pictures: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+def _mirror(pictures: Tensor, chosen: Tensor) -> Tensor:
     """Return pictures [n, 3, side, side] or label maps [n, side, side], the chosen mirrored."""
     chosen = chosen.to(pictures.device)
-    if pictures.ndim == 3:
-        return torch.where(chosen[:, None, None], regions.mirrored(pictures), pictures)
-    return torch.where(chosen[:, None, None, None], pictures.flip(-1), pictures)
+    is_label_map = pictures.ndim == 3
+    # Left and right change sides in a label map's numbers, too.
+    mirrored = regions.mirrored(pictures) if is_label_map else pictures.flip(-1)
+    of_each_pixel = chosen.reshape(-1, *[1] * (pictures.ndim - 1))
+    return torch.where(of_each_pixel, mirrored, pictures)
 
 
 def _randomly_mirrored(batch: Batch) -> Batch:
@@ -166,16 +176,19 @@ def _randomly_mirrored(batch: Batch) -> Batch:
     )
 
 
-def _structure(autoencoder: TinyAutoencoder, pictures: torch.Tensor) -> list[torch.Tensor]:
+def _structure(autoencoder: TinyAutoencoder, pictures: Tensor) -> list[Tensor]:
     """Return the encoder's maps of ``pictures`` without their colors: each of mean 0, deviation 1.
 
     Make-up changes colors all over a part; what a face is recognized by are the shapes.
     """
     maps = encode(autoencoder, pictures)
-    return [nn.functional.instance_norm(values.float()) for values in maps[:-1]]
+    structure = []
+    for values in maps[:-1]:
+        structure.append(nn.functional.instance_norm(values.float()))
+    return structure
 
 
-def _total_variation(change: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+def _total_variation(change: Tensor, inside: Tensor) -> Tensor:
     """Return the mean difference of ``change`` between neighbours of the same part.
 
     ``inside`` [n, parts, side, side] says where the parts are: their edges may be sharp.
@@ -191,13 +204,14 @@ def _total_variation(change: torch.Tensor, inside: torch.Tensor) -> torch.Tensor
     return total / inside.sum().clamp(min=1)
 
 
-def distance(made_up: PartColors, look: PartColors) -> torch.Tensor:
+def distance(made_up: PartColors, look: PartColors) -> Tensor:
     """Return the mean over L, a and b of the Wasserstein distance of each part [n, parts].
 
     It is NaN where one of both lacks the part.
     """
-    apart = (made_up.quantiles - look.quantiles).abs().mean((2, 3))
-    return torch.where(made_up.present & look.present, apart, torch.nan)
+    apart = (made_up.quantiles - look.quantiles).abs()
+    both = made_up.present & look.present
+    return torch.where(both, apart.mean((2, 3)), torch.nan)
 
 
 class Trainer:
@@ -212,7 +226,9 @@ class Trainer:
         checkpoint: Checkpoint,
     ) -> None:
         self.generator = generator.to(device())
-        self.pretrained = copy.deepcopy(generator.autoencoder).requires_grad_(False).eval()
+        # A copy that stays as it is: what a face is, it says before and after alike.
+        self.pretrained = copy.deepcopy(generator.autoencoder)
+        self.pretrained.requires_grad_(False).eval()
         channels = generator.autoencoder.config["encoder_block_out_channels"][0]
         self.discriminator = PatchDiscriminator(channels).to(device())
         self.train = train
@@ -220,7 +236,10 @@ class Trainer:
         self.params = params
         self.per_epoch = -(-params.pairs // params.batch)
         steps = self.per_epoch * params.epochs
-        learned = [p for name, p in generator.named_parameters() if not _unused(name, generator)]
+        learned = []
+        for name, parameter in generator.named_parameters():
+            if not _unused(name, generator):
+                learned.append(parameter)
         self.optimization = Optimization(
             generator, [{"params": learned, "lr": params.learning_rate}], steps, params
         ).watched("finetune", checkpoint)
@@ -263,7 +282,8 @@ class Trainer:
         known = min(VALIDATION_PAIRS, len(self.validation.known))
         if known:
             return self.validation.pairs_with_result(known, random)
-        count = min(VALIDATION_PAIRS, len(self.validation.bare) * len(self.validation.made_up))
+        combinations = len(self.validation.bare) * len(self.validation.made_up)
+        count = min(VALIDATION_PAIRS, combinations)
         return self.validation.pairs(count, random)
 
     def begin_epoch(self, epoch: int) -> None:
@@ -282,8 +302,9 @@ class Trainer:
         others = self.train.pairs(self.per_epoch * unknown, random)
         batches = []
         for number in range(self.per_epoch):
-            first = with_result[number * known : (number + 1) * known]
-            second = others[number * unknown : (number + 1) * unknown]
+            # As many of either kind in each batch: none is all of one.
+            first = with_result[number * known :][:known]
+            second = others[number * unknown :][:unknown]
             batches.append(np.concatenate([first, second]))
         return batches
 
@@ -313,7 +334,9 @@ class Trainer:
         with precision(self.params.precision):
             losses = self._losses(batch, made_up, change, look.colors)
         weights = self.params.losses.model_dump()
-        terms = [weights[name] * value for name, value in losses._asdict().items()]
+        terms = []
+        for name, value in losses._asdict().items():
+            terms.append(weights[name] * value)
         loss = torch.stack(terms).sum()
         loss.backward()
         value = loss.item()
@@ -323,10 +346,11 @@ class Trainer:
         if self.params.losses.adversarial > 0:
             self._train_discriminator(batch, made_up.detach())
         # A decay that grows with the steps: else the first weights would count for long.
-        self.ema.update(min(self.params.ema, (1 + step) / (10 + step)))
+        growing = (1 + step) / (10 + step)
+        self.ema.update(min(self.params.ema, growing))
         return value
 
-    def _train_discriminator(self, batch: Batch, made_up: torch.Tensor) -> None:
+    def _train_discriminator(self, batch: Batch, made_up: Tensor) -> None:
         """Learn to tell real make-up (1) from the generator's (0).
 
         By least squares (Mao et al. 2017).
@@ -340,22 +364,22 @@ class Trainer:
         loss.backward()
         self.discriminator_optimization.step(loss.item())
 
-    def _losses(
-        self, batch: Batch, made_up: torch.Tensor, change: torch.Tensor, look: PartColors
-    ) -> Losses:
+    def _losses(self, batch: Batch, made_up: Tensor, change: Tensor, look: PartColors) -> Losses:
         masks = regions.masks(batch.bare_regions)
         target = batch.result
         made = ~batch.known
         if made.any():
             target = target.clone()
-            wanted = PartColors(*(part[made] for part in look))
+            wanted = PartColors(*[part[made] for part in look])
             target[made] = match_colors(batch.bare[made], masks[made], wanted)
         inside = (masks & look.present[..., None, None]).float()
-        error = (lab.from_pictures(made_up) - lab.from_pictures(target)).abs().mean(1, keepdim=True)
+        difference = lab.from_pictures(made_up) - lab.from_pictures(target)
+        error = difference.abs().mean(1, keepdim=True)
         by_part = {}
         for number, part in enumerate(PARTS):
             share = inside[:, number : number + 1]
-            by_part[part] = (error * share).sum() / share.sum().clamp(min=1) / LAB_UNIT
+            pixels = share.sum().clamp(min=1)
+            by_part[part] = (error * share).sum() / pixels / LAB_UNIT
         adversarial = made_up.new_zeros(())
         if self.params.losses.adversarial > 0:
             scores = self.discriminator(made_up, batch.bare_regions)
@@ -365,12 +389,14 @@ class Trainer:
             with torch.no_grad():
                 before = _structure(self.pretrained, batch.bare)
             after = _structure(self.pretrained, made_up)
-            differences = [(a - b).abs().mean() for a, b in zip(after, before, strict=True)]
+            differences = []
+            for own, wanted_map in zip(after, before, strict=True):
+                differences.append((own - wanted_map).abs().mean())
             identity = torch.stack(differences).mean()
         smoothness = _total_variation(change, inside)
         return Losses(**by_part, adversarial=adversarial, identity=identity, smoothness=smoothness)
 
-    def _made_up(self, match: Match) -> torch.Tensor:
+    def _made_up(self, match: Match) -> Tensor:
         """Return the bare faces of the validation pairs made up, -1 to 1 [n, 3, side, side]."""
         transfer = Transfer(self.generator, match, self.params.precision)
         faces = self.validation
@@ -380,11 +406,12 @@ class Trainer:
             rows = slice(start, start + ROWS)
             references = self.validation_references[rows]
             reference = transfer.look(references, faces.regions[looks[rows]])
-            change = transfer.put_on(faces.images[bare[rows]], faces.regions[bare[rows]], reference)
-            pictures.append(normalized(faces.images[bare[rows]]) + change.to(device()))
+            images = faces.images[bare[rows]]
+            change = transfer.put_on(images, faces.regions[bare[rows]], reference)
+            pictures.append(normalized(images) + change.to(device()))
         return torch.cat(pictures).clamp(-1, 1)
 
-    def _figures(self, made_up: torch.Tensor) -> dict[str, float]:
+    def _figures(self, made_up: Tensor) -> dict[str, float]:
         """Return how far ``made_up`` validation faces are from what is wanted, part by part.
 
         That is the truth where it is known, else the colors of the reference. A part that no pair
@@ -393,21 +420,25 @@ class Trainer:
         bare, looks, results = self.validation_pairs.T
         rows = self._distances(made_up, bare, looks)
         if (results != UNKNOWN).all():
-            rows = torch.where(rows.isnan(), rows, self._errors(made_up, bare, results))
+            errors = self._errors(made_up, bare, results)
+            # What the reference hides nobody can put on.
+            rows = torch.where(rows.isnan(), rows, errors)
         means = rows.nanmean(0).nan_to_num()
         return dict(zip(PARTS, means.tolist(), strict=True))
 
-    def _errors(self, made_up: torch.Tensor, bare: Any, results: Any) -> torch.Tensor:
+    def _errors(self, made_up: Tensor, bare: Any, results: Any) -> Tensor:
         """Return the mean CIEDE2000 to the results [n, parts]."""
-        pictures = as_bytes(made_up).permute(0, 2, 3, 1).cpu().numpy()
-        truths = self.validation.results[results].permute(0, 2, 3, 1).cpu().numpy()
+        pictures = _as_images(as_bytes(made_up))
+        truths = _as_images(self.validation.results[results])
         label_maps = self.validation.regions[bare].cpu().numpy()
-        rows = []
-        for picture, truth, label_map in zip(pictures, truths, label_maps, strict=True):
-            rows.append([part_error(picture, truth, label_map, part) for part in PARTS])
-        return torch.tensor(rows)
+        rows = torch.zeros(len(bare), len(PARTS))
+        for number, part in enumerate(PARTS):
+            for row, label_map in enumerate(label_maps):
+                error = part_error(pictures[row], truths[row], label_map, part)
+                rows[row, number] = error
+        return rows
 
-    def _distances(self, made_up: torch.Tensor, bare: Any, looks: Any) -> torch.Tensor:
+    def _distances(self, made_up: Tensor, bare: Any, looks: Any) -> Tensor:
         """Return the distances to the colors of the references [n, parts]."""
         faces = self.validation
         colors = part_colors(made_up, regions.masks(faces.regions[bare]))
@@ -418,7 +449,8 @@ class Trainer:
     @property
     def judged(self) -> str:
         """What `_figures` measures: error or distance."""
-        return "error" if (self.validation_pairs[:, 2] != UNKNOWN).all() else "distance"
+        known = self.validation_pairs[:, 2] != UNKNOWN
+        return "error" if known.all() else "distance"
 
     def validate(self) -> Validation:
         """Return how near the mean weights come to what is wanted of the validation split.
@@ -430,7 +462,8 @@ class Trainer:
             self.sheets.add(self._sheet(made_up))
         figures = self._figures(made_up)
         parts = PARTS if self.judged == "error" else JUDGED
-        loss = float(np.mean([figures[part] for part in parts]))
+        judged = [figures[part] for part in parts]
+        loss = float(np.mean(judged))
         metrics = {f"validation_{part}": value for part, value in figures.items()}
         return Validation({"validation_loss": loss, **metrics}, -loss)
 
@@ -451,16 +484,23 @@ class Trainer:
                     match[part] = strength
         return match, best
 
-    def _sheet(self, made_up: torch.Tensor) -> np.ndarray:
+    def _sheet(self, made_up: Tensor) -> np.ndarray:
         """Return rows of a bare face, a reference, the face made up, and the truth if known."""
         bare, _, results = self.validation_pairs[:SHEET_PAIRS].T
         faces = self.validation
         references = self.validation_references[: len(bare)]
-        columns = [faces.images[bare], references, as_bytes(made_up[: len(bare)])]
+        shown = as_bytes(made_up[: len(bare)])
+        columns = [faces.images[bare], references, shown]
         if self.judged == "error":
             columns.append(faces.results[results])
-        tiles = torch.stack([column.cpu() for column in columns], 1)
-        return grid(tiles.flatten(0, 1), columns=len(columns))
+        # A row of the sheet is a pair.
+        tiles = torch.stack(columns, 1).flatten(0, 1)
+        return grid(tiles.cpu(), columns=len(columns))
+
+
+def _as_images(pictures: Tensor) -> Any:
+    """Return pictures [n, 3, side, side] as numpy has them, [n, side, side, 3]."""
+    return pictures.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _unused(name: str, generator: TransferGenerator) -> bool:
@@ -499,18 +539,22 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         splits[name] = Split(faces, read_results(data, name, faces), name)
     train = splits["train"]
     validation = splits["validation"]
-    files = [data / f"{name}.parquet" for name in splits] + [data / TRANSFERS]
+    files = [data / f"{name}.parquet" for name in splits]
+    files.append(data / TRANSFERS)
     identity = fingerprint(__name__, params, *files, pretrained)
     checkpoint = Checkpoint(model, identity, params.checkpoint_minutes)
     trainer = Trainer(generator, train, validation, params, checkpoint)
-    counts = f"{len(train.bare):,} bare and {len(train.made_up):,} made-up faces"
-    counts += f", {len(train.known):,} known results"
-    weights = sum(p.numel() for p in generator.parameters())
-    progress.log_line(f"finetune: {weights:,} parameters, {counts} of {size} pixels")
+    weights = sum(parameter.numel() for parameter in generator.parameters())
+    progress.log_line(f"finetune: {weights:,} parameters, faces of {size} pixels")
+    progress.log_line(
+        f"finetune: {len(train.bare):,} bare faces, {len(train.made_up):,} made-up ones, "
+        f"{len(train.known):,} known results"
+    )
     trainer.loop.run(checkpoint.load())
     trainer.optimization.load_weights(trainer.stopping.weights)
     match, served = trainer.choose_match()
-    told = ", ".join(f"{part} {strength:.0%}" for part, strength in match.items())
+    shares = [f"{part} {strength:.0%}" for part, strength in match.items()]
+    told = ", ".join(shares)
     progress.log_line(f"finetune: colors are matched by {trainer.judged} on validation: {told}")
     with new_folder(model) as folder:
         save(generator, match, folder)

@@ -58,7 +58,9 @@ def part_mask(regions: LabelMap, part: str) -> NDArray[np.bool_]:
 def part_colors(image: Image, regions: LabelMap, part: str) -> Colors:
     """Return the colors of a part's pixels."""
     pixels = image[part_mask(regions, part)]
-    return np.asarray(rgb2lab(pixels.reshape(1, -1, 3)).reshape(-1, 3))
+    # scikit-image wants a picture: one of one row.
+    lab = rgb2lab(pixels.reshape(1, -1, 3))
+    return np.asarray(lab.reshape(-1, 3))
 
 
 def part_error(image: Image, truth: Image, regions: LabelMap, part: str) -> float:
@@ -69,8 +71,9 @@ def part_error(image: Image, truth: Image, regions: LabelMap, part: str) -> floa
     colors = part_colors(image, regions, part)
     if len(colors) < FEWEST:
         return float("nan")
+    wanted = part_colors(truth, regions, part)
     difference: Any = deltaE_ciede2000
-    return float(difference(part_colors(truth, regions, part), colors).mean())
+    return float(difference(wanted, colors).mean())
 
 
 def color_distance(colors: Colors, reference: Colors) -> float:
@@ -81,7 +84,9 @@ def color_distance(colors: Colors, reference: Colors) -> float:
     """
     if min(len(colors), len(reference)) < FEWEST:
         return float("nan")
-    channels = [wasserstein_distance(colors[:, i], reference[:, i]) for i in range(3)]
+    channels = []
+    for channel in range(3):
+        channels.append(wasserstein_distance(colors[:, channel], reference[:, channel]))
     return float(np.mean(channels))
 
 
@@ -106,7 +111,9 @@ def background_change(image: Image, bare: Image, regions: LabelMap) -> tuple[flo
     made_up = np.zeros(regions.shape, bool)
     for part in MADE_UP:
         made_up |= part_mask(regions, part)
-    difference = np.abs(image.astype(np.int16) - bare.astype(np.int16))[~made_up]
+    # Of bytes a difference below 0 would be one of 255.
+    difference = np.abs(image.astype(np.int16) - bare.astype(np.int16))
+    difference = difference[~made_up]
     if not difference.size:
         return 0.0, 0.0
     return float(difference.mean()), float(difference.max())
@@ -152,7 +159,8 @@ def features(images: torch.Tensor) -> NDArray[np.float32]:
 def cosine_distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return 1 minus the cosine of each row of two matrices [n, width]: [n], 0 to 2."""
     products = (first.astype(np.float64) * second).sum(1)
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    lengths = np.linalg.norm(first, axis=1)
+    lengths = lengths * np.linalg.norm(second, axis=1)
     return np.asarray(1 - products / np.maximum(lengths, 1e-12))
 
 

@@ -21,7 +21,7 @@ import torch
 from diffusers.models.autoencoders import vae
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from beauty_models.device import device, precision
@@ -61,31 +61,33 @@ class Config:
 class PartColors(NamedTuple):
     """What the parts of faces are colored like."""
 
-    quantiles: torch.Tensor  # of L, a and b, ascending [n, parts, 3, LEVELS]
-    mean: torch.Tensor  # of them [n, parts, 3]
-    deviation: torch.Tensor  # of them [n, parts, 3]
-    present: torch.Tensor  # which parts there are, bool [n, parts]
+    quantiles: Tensor  # of L, a and b, ascending [n, parts, 3, LEVELS]
+    mean: Tensor  # of them [n, parts, 3]
+    deviation: Tensor  # of them [n, parts, 3]
+    present: Tensor  # which parts there are, bool [n, parts]
 
 
 class Places(NamedTuple):
     """A reference's places, for attention."""
 
-    keys: torch.Tensor  # [n, places, style]
-    values: torch.Tensor  # [n, places, style + 3]
-    parts: torch.Tensor  # share of each part in each place [n, parts, places]
+    keys: Tensor  # [n, places, style]
+    values: Tensor  # [n, places, style + 3]
+    parts: Tensor  # share of each part in each place [n, parts, places]
 
 
 class Look(NamedTuple):
     """All that is known of a reference: computed once, put on many faces."""
 
-    codes: torch.Tensor  # [n, parts, style]
+    codes: Tensor  # [n, parts, style]
     colors: PartColors
     places: Places | None  # with attention
 
-    def at(self, rows: torch.Tensor) -> Look:
+    def at(self, rows: Tensor) -> Look:
         """Return the looks of ``rows``, numbers [m]."""
-        places = None if self.places is None else Places(*(part[rows] for part in self.places))
-        colors = PartColors(*(part[rows] for part in self.colors))
+        colors = PartColors(*[part[rows] for part in self.colors])
+        places = None
+        if self.places is not None:
+            places = Places(*[part[rows] for part in self.places])
         return Look(self.codes[rows], colors, places)
 
 
@@ -111,7 +113,7 @@ def build_autoencoder(
     )
 
 
-def encode(autoencoder: TinyAutoencoder, pictures: torch.Tensor) -> list[torch.Tensor]:
+def encode(autoencoder: TinyAutoencoder, pictures: Tensor) -> list[Tensor]:
     """Return the encoder's maps of ``pictures`` [n, 3, side, side], one for each scale.
 
     The largest comes first; the last one has the latent channels.
@@ -127,13 +129,13 @@ def encode(autoencoder: TinyAutoencoder, pictures: torch.Tensor) -> list[torch.T
     return [*maps, values]
 
 
-def shrink(maps: torch.Tensor, side: int) -> torch.Tensor:
+def shrink(maps: Tensor, side: int) -> Tensor:
     """Return ``maps`` [n, c, large, large] as means over cells, [n, c, side, side]."""
     return avg_pool2d(maps, maps.shape[-1] // side)
 
 
 @torch.no_grad()
-def part_colors(pictures: torch.Tensor, masks: torch.Tensor) -> PartColors:
+def part_colors(pictures: Tensor, masks: Tensor) -> PartColors:
     """Return the colors of the parts of ``pictures`` [n, 3, side, side], -1 to 1.
 
     ``masks`` [n, parts, side, side] say where the parts are.
@@ -146,24 +148,28 @@ def part_colors(pictures: torch.Tensor, masks: torch.Tensor) -> PartColors:
     deviation = colors.new_zeros(n, parts, 3)
     present = inside.sum(-1) >= LEAST_PIXELS
     for row, part in present.nonzero().tolist():
-        values = colors[row][:, inside[row, part]].sort(1).values
+        chosen = inside[row, part]
+        # Each channel by itself: quantiles of L, of a and of b, not of colors.
+        values = colors[row][:, chosen].sort(1).values
         quantiles[row, part] = _at_levels(values)
         mean[row, part] = values.mean(1)
         deviation[row, part] = values.std(1)
     return PartColors(quantiles, mean, deviation, present)
 
 
-def _at_levels(ascending: torch.Tensor) -> torch.Tensor:
+def _at_levels(ascending: Tensor) -> Tensor:
     """Return the `LEVELS` quantiles [3, LEVELS] of ``ascending`` values [3, m]."""
     last = ascending.shape[1] - 1
     position = torch.linspace(0, last, LEVELS, device=ascending.device)
     below = position.floor().long().clamp(max=last)
     above = (below + 1).clamp(max=last)
-    return torch.lerp(ascending[:, below], ascending[:, above], position - below)
+    lower = ascending[:, below]
+    upper = ascending[:, above]
+    return torch.lerp(lower, upper, position - below)
 
 
 @torch.no_grad()
-def match_colors(pictures: torch.Tensor, masks: torch.Tensor, wanted: PartColors) -> torch.Tensor:
+def match_colors(pictures: Tensor, masks: Tensor, wanted: PartColors) -> Tensor:
     """Return ``pictures`` with the distribution of L, a and b of each part as ``wanted`` has it.
 
     Histogram matching by quantiles: every rank keeps its place, a darker pixel stays darker.
@@ -176,21 +182,25 @@ def match_colors(pictures: torch.Tensor, masks: torch.Tensor, wanted: PartColors
     colors = lab.from_pictures(pictures)
     matched = colors.clone()
     inside = masks & wanted.present[..., None, None]
-    for row, part in inside.flatten(2).any(-1).nonzero().tolist():
+    shown = inside.flatten(2).any(-1)
+    for row, part in shown.nonzero().tolist():
         chosen = inside[row, part]
         values = colors[row][:, chosen]
         last = values.shape[1] - 1
         # Equal colors stay equal, at the middle of their ranks: in any order they would be noise.
         ascending = values.sort(1).values
-        below_or_equal = torch.searchsorted(ascending, values, right=True)
-        rank = (torch.searchsorted(ascending, values) + below_or_equal - 1) / 2
-        position = rank * ((LEVELS - 1) / max(1, last))
+        less = torch.searchsorted(ascending, values)
+        less_or_equal = torch.searchsorted(ascending, values, right=True)
+        rank = (less + less_or_equal - 1) / 2
+        # A part of one pixel has no ranks.
+        levels_per_rank = (LEVELS - 1) / max(1, last)
+        position = rank * levels_per_rank
         below = position.floor().long().clamp(max=LEVELS - 1)
         above = (below + 1).clamp(max=LEVELS - 1)
         target = wanted.quantiles[row, part]
-        matched[row][:, chosen] = torch.lerp(
-            target.gather(1, below), target.gather(1, above), position - below
-        )
+        lower = target.gather(1, below)
+        upper = target.gather(1, above)
+        matched[row][:, chosen] = torch.lerp(lower, upper, position - below)
     changed = inside.any(1, keepdim=True)
     return torch.where(changed, lab.to_pictures(matched), pictures)
 
@@ -200,14 +210,16 @@ class StyleEncoder(nn.Module):
 
     def __init__(self, features: int, style: int) -> None:
         super().__init__()
-        known = features + (SKETCH + 2) * 3 + len(PARTS)
+        # The sketch, mean and deviation of three channels, and which part it is.
+        statistics = 3 * (SKETCH + 2)
+        known = features + statistics + len(PARTS)
         self.layers = nn.Sequential(
-            nn.Linear(known, 2 * style), nn.SiLU(), nn.Linear(2 * style, style)
+            nn.Linear(known, 2 * style),
+            nn.SiLU(),
+            nn.Linear(2 * style, style),
         )
 
-    def forward(
-        self, maps: list[torch.Tensor], masks: torch.Tensor, colors: PartColors
-    ) -> torch.Tensor:
+    def forward(self, maps: list[Tensor], masks: Tensor, colors: PartColors) -> Tensor:
         """Return the codes; ``maps`` are the encoder's, ``masks`` float [n, parts, side, side]."""
         pooled = []
         for values in maps:
@@ -215,20 +227,30 @@ class StyleEncoder(nn.Module):
             total = share.sum((2, 3)).clamp(min=1e-3)
             sums = torch.einsum("nphw,nchw->npc", share, values.float())
             pooled.append(sums / total[..., None])
-        sketch = colors.quantiles[..., :: (LEVELS - 1) // (SKETCH - 1)].flatten(2)
-        statistics = torch.cat([sketch, colors.mean, colors.deviation], -1) / LAB_UNIT
-        which = torch.eye(len(PARTS), device=masks.device).expand(len(masks), -1, -1)
-        codes: torch.Tensor = self.layers(torch.cat([*pooled, statistics, which], -1))
+        step = (LEVELS - 1) // (SKETCH - 1)
+        sketch = colors.quantiles[..., ::step].flatten(2)
+        statistics = torch.cat([sketch, colors.mean, colors.deviation], -1)
+        # One-hot: all parts share the layers.
+        which = torch.eye(len(PARTS), device=masks.device)
+        which = which.expand(len(masks), -1, -1)
+        known = torch.cat([*pooled, statistics / LAB_UNIT, which], -1)
+        codes: Tensor = self.layers(known)
         return codes
 
 
-def _spread(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+def _spread(values: Tensor, masks: Tensor) -> Tensor:
     """Return ``values`` [n, parts, c] at every pixel of their parts, [n, c, side, side].
 
     Elsewhere it is 0. ``masks`` are float [n, parts, side, side].
     """
     # Not as a matrix product, which autocast would round to bfloat16: L would be off by a quarter.
-    return (values[..., None, None] * masks[:, :, None]).sum(1)
+    by_part = values[..., None, None] * masks[:, :, None]
+    return by_part.sum(1)
+
+
+def _as_rows(maps: Tensor) -> Tensor:
+    """Return ``maps`` [n, c, side, side] with a row for each place, [n, places, c]."""
+    return maps.flatten(2).transpose(1, 2)
 
 
 class Attention(nn.Module):
@@ -243,13 +265,14 @@ class Attention(nn.Module):
         self.value = nn.Conv2d(channels, style, 1)
         self.norm = nn.GroupNorm(1, channels)  # a reference in other light has the same shapes
 
-    def _described(self, features: torch.Tensor) -> torch.Tensor:
+    def _described(self, features: Tensor) -> Tensor:
         side = features.shape[-1]
         line = torch.linspace(-2, 2, side, device=features.device)
         across = line.expand(len(features), 1, side, side)
-        return torch.cat([self.norm(features), across, across.transpose(2, 3)], 1)
+        down = across.transpose(2, 3)
+        return torch.cat([self.norm(features), across, down], 1)
 
-    def places(self, features: torch.Tensor, masks: torch.Tensor, colors: torch.Tensor) -> Places:
+    def places(self, features: Tensor, masks: Tensor, colors: Tensor) -> Places:
         """Return the places of references.
 
         Args:
@@ -259,17 +282,18 @@ class Attention(nn.Module):
         """
         side = features.shape[-1]
         share = shrink(masks, side).flatten(2)
-        keys = self.query(self._described(features)).flatten(2).transpose(1, 2)
+        keys = _as_rows(self.query(self._described(features)))
+        # The colors go along as they are, so that attention can copy them.
         values = torch.cat([self.value(features), shrink(colors, side)], 1)
-        return Places(keys, values.flatten(2).transpose(1, 2), share)
+        return Places(keys, _as_rows(values), share)
 
-    def forward(self, features: torch.Tensor, masks: torch.Tensor, places: Places) -> torch.Tensor:
+    def forward(self, features: Tensor, masks: Tensor, places: Places) -> Tensor:
         """Return the style and the color [n, style + 3, side, side] that each place finds.
 
         They are 0 in a place that lies in no part, or whose part the reference lacks.
         """
         n, _, side, _ = features.shape
-        queries = self.query(self._described(features)).flatten(2).transpose(1, 2)
+        queries = _as_rows(self.query(self._described(features)))
         share = shrink(masks, side).flatten(2)
         keys = places.keys.float().transpose(1, 2)
         width = queries.shape[-1]
@@ -278,8 +302,9 @@ class Attention(nn.Module):
         alike = torch.einsum("npq,npk->nqk", share, places.parts)
         logits = logits + alike.clamp(min=1e-9).log()
         found = logits.softmax(-1) @ places.values.float()
-        known = (alike.amax(-1, keepdim=True) > 0).float()
-        in_rows: torch.Tensor = (found * known).transpose(1, 2).unflatten(2, (side, side))
+        known = alike.amax(-1, keepdim=True) > 0
+        columns = (found * known.float()).transpose(1, 2)
+        in_rows: Tensor = columns.unflatten(2, (side, side))
         return in_rows
 
 
@@ -293,18 +318,24 @@ class TransferGenerator(nn.Module):
         channels = autoencoder.config["encoder_block_out_channels"][0]
         scales = len(autoencoder.config["encoder_block_out_channels"])
         latent_channels = autoencoder.config["latent_channels"]
-        self.style = StyleEncoder(channels * scales + latent_channels, config.style)
+        features = channels * scales + latent_channels
+        self.style = StyleEncoder(features, config.style)
         decoder = list(autoencoder.decoder.layers)
         blocks = sum(isinstance(layer, RESIDUAL_BLOCK) for layer in decoder)
         # The decoder's last layer draws a face; these two draw what changes of one.
         self.refine = nn.Conv2d(channels + 3, channels, 3, padding=1)
         self.change = nn.Conv2d(channels, 3, 1)
+        # An untrained network changes nothing.
         for parameter in self.change.parameters():
             nn.init.zeros_(parameter)
         # Means and deviations of the bare part, and of all parts of both faces: from the skin of
         # both it can tell the light from the lipstick.
         seen = 6 + 2 * 6 * len(PARTS)
-        self.mix = nn.Sequential(nn.Linear(config.style + seen, config.style), nn.SiLU())
+        self.mix = nn.Sequential(
+            nn.Linear(config.style + seen, config.style),
+            nn.SiLU(),
+        )
+        # Nothing at first: what the reference gives is learned, not taken for granted.
         self.share = nn.Linear(config.style, 3)
         for parameter in self.share.parameters():
             nn.init.zeros_(parameter)
@@ -316,13 +347,14 @@ class TransferGenerator(nn.Module):
         if config.correspondence == "attention":
             self.attention = Attention(channels, config.style)
             for _ in range(blocks + 1):
+                # The style that each place found, and the color there.
                 self.attended.append(nn.Conv2d(config.style + 3, 2 * channels, 1))
         for layer in [*self.modulations, *self.attended]:
             # Begins almost as the pretrained decoder.
             nn.init.normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
 
-    def look(self, reference: torch.Tensor, label_map: torch.Tensor) -> Look:
+    def look(self, reference: Tensor, label_map: Tensor) -> Look:
         """Return the look of ``reference`` [n, 3, side, side], -1 to 1, with its ``label_map``."""
         masks = regions.masks(label_map)
         colors = part_colors(reference, masks)
@@ -336,12 +368,12 @@ class TransferGenerator(nn.Module):
 
     def _modulate(
         self,
-        values: torch.Tensor,
+        values: Tensor,
         number: int,
-        codes: torch.Tensor,
-        masks: torch.Tensor,
-        attended: torch.Tensor | None,
-    ) -> torch.Tensor:
+        codes: Tensor,
+        masks: Tensor,
+        attended: Tensor | None,
+    ) -> Tensor:
         """Return ``values`` [n, c, side, side] scaled and shifted, part by part."""
         share = shrink(masks, values.shape[-1])
         change = torch.einsum("npc,nphw->nchw", self.modulations[number](codes), share)
@@ -352,7 +384,7 @@ class TransferGenerator(nn.Module):
         scale, shift = change.chunk(2, 1)
         return values * (1 + scale) + shift
 
-    def forward(self, bare: torch.Tensor, label_map: torch.Tensor, look: Look) -> torch.Tensor:
+    def forward(self, bare: Tensor, label_map: Tensor, look: Look) -> Tensor:
         """Return what changes in each pixel of ``bare`` [n, 3, side, side], -1 to 1.
 
         It is 0 where ``label_map`` [n, side, side] shows nothing that is made up, and in parts that
@@ -367,37 +399,44 @@ class TransferGenerator(nn.Module):
         in_lab = lab.from_pictures(bare)
         # How each pixel differs from its part's mean, in the part's deviations.
         mean = _spread(colors.mean, inside)
-        standard = (in_lab - mean) / _spread(colors.deviation, inside).clamp(min=LEAST_DEVIATION)
-        standard = standard.clamp(-3, 3) * inside.sum(1, keepdim=True)
+        deviation = _spread(colors.deviation, inside).clamp(min=LEAST_DEVIATION)
+        anywhere = inside.sum(1, keepdim=True)
+        standard = (in_lab - mean) / deviation
+        standard = standard.clamp(-3, 3) * anywhere
         drawn = self._draw(bare, standard, inside, codes, look)
         # The part with the mean and the deviation of the reference's (Reinhard et al. 2001), of
         # which `share` says how much is wanted of L, a and b each.
         ratio = look.colors.deviation / colors.deviation.clamp(min=LEAST_DEVIATION)
         gain = _spread(ratio.clamp(*GAINS), inside)
-        reference_like = gain * (in_lab - mean) + _spread(look.colors.mean, inside)
+        wanted_mean = _spread(look.colors.mean, inside)
+        reference_like = gain * (in_lab - mean) + wanted_mean
         share = _spread(self.share(codes).float(), inside)
         moved = torch.lerp(in_lab, reference_like, share)
         made_up = lab.to_pictures(moved + LAB_UNIT * drawn.float())
         # Without soft edges: whoever puts the change on a photo makes them, at its resolution.
-        return (made_up - bare) * inside.sum(1, keepdim=True)
+        return (made_up - bare) * anywhere
 
-    def _codes(self, colors: PartColors, look: Look) -> torch.Tensor:
+    def _codes(self, colors: PartColors, look: Look) -> Tensor:
         """Return what is known of each part of bare faces and their looks, [n, parts, style]."""
-        own = torch.cat([colors.mean, colors.deviation], -1) / LAB_UNIT
-        others = torch.cat([look.colors.mean, look.colors.deviation], -1) / LAB_UNIT
-        everywhere = torch.cat([own, others], -1).flatten(1)
-        everywhere = everywhere[:, None].expand(-1, len(PARTS), -1)
-        codes: torch.Tensor = self.mix(torch.cat([look.codes, own, everywhere], -1))
+        own = torch.cat([colors.mean, colors.deviation], -1)
+        wanted = look.colors
+        others = torch.cat([wanted.mean, wanted.deviation], -1)
+        both = torch.cat([own, others], -1) / LAB_UNIT
+        # All parts of both faces, told to each part.
+        everywhere = both.flatten(1)[:, None]
+        everywhere = everywhere.expand(-1, len(PARTS), -1)
+        known = torch.cat([look.codes, own / LAB_UNIT, everywhere], -1)
+        codes: Tensor = self.mix(known)
         return codes
 
     def _draw(
         self,
-        bare: torch.Tensor,
-        standard: torch.Tensor,
-        masks: torch.Tensor,
-        codes: torch.Tensor,
+        bare: Tensor,
+        standard: Tensor,
+        masks: Tensor,
+        codes: Tensor,
         look: Look,
-    ) -> torch.Tensor:
+    ) -> Tensor:
         """Return the change beyond that of means and deviations: L, a and b by `LAB_UNIT`."""
         maps = encode(self.autoencoder, bare)
         attended = None
@@ -410,9 +449,11 @@ class TransferGenerator(nn.Module):
             if isinstance(layer, RESIDUAL_BLOCK):
                 values = self._modulate(values, number, codes, masks, attended)
                 number += 1
-        values = self.refine(torch.cat([values, standard], 1)).relu()
+        # Fine patterns come from the face itself; the latents know nothing so small.
+        values = torch.cat([values, standard], 1)
+        values = self.refine(values).relu()
         values = self._modulate(values, number, codes, masks, attended)
-        change: torch.Tensor = self.change(values.relu())
+        change: Tensor = self.change(values.relu())
         return change
 
 
@@ -427,15 +468,20 @@ class PatchDiscriminator(nn.Module):
         widths = [3 + len(PARTS), channels, 2 * channels, 4 * channels]
         layers: list[nn.Module] = []
         for narrow, wide in zip(widths, widths[1:], strict=False):
-            layers += [_spectral(nn.Conv2d(narrow, wide, 4, 2, 1)), nn.LeakyReLU(0.2)]
-        layers.append(_spectral(nn.Conv2d(widths[-1], 1, 3, 1, 1)))
+            halving = nn.Conv2d(narrow, wide, 4, 2, 1)
+            layers.append(_spectral(halving))
+            layers.append(nn.LeakyReLU(0.2))
+        # One score for each patch, not one for the face.
+        scoring = nn.Conv2d(widths[-1], 1, 3, 1, 1)
+        layers.append(_spectral(scoring))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pictures: torch.Tensor, label_map: torch.Tensor) -> torch.Tensor:
+    def forward(self, pictures: Tensor, label_map: Tensor) -> Tensor:
         """Return the scores [n, 1, rows, columns] of patches; a photo's should be 1."""
         masks = regions.masks(label_map).float()
         seen = pictures * masks.sum(1, keepdim=True)
-        scores: torch.Tensor = self.layers(torch.cat([seen, masks], 1))
+        described = torch.cat([seen, masks], 1)
+        scores: Tensor = self.layers(described)
         return scores
 
 
@@ -464,7 +510,7 @@ class Transfer:
         return self.generator.config.size
 
     @torch.inference_mode()
-    def look(self, reference: torch.Tensor, reference_regions: torch.Tensor) -> Look:
+    def look(self, reference: Tensor, reference_regions: Tensor) -> Look:
         """Return the look of ``reference``, uint8 [n, 3, size, size], to be put on many faces."""
         with precision(self.precision):
             return self.generator.look(
@@ -472,7 +518,7 @@ class Transfer:
             )
 
     @torch.inference_mode()
-    def put_on(self, bare: torch.Tensor, bare_regions: torch.Tensor, look: Look) -> torch.Tensor:
+    def put_on(self, bare: Tensor, bare_regions: Tensor, look: Look) -> Tensor:
         """Return what ``look`` changes on ``bare`` faces, float [n, 3, size, size].
 
         One look goes on all of them, or each has its own.
@@ -483,20 +529,23 @@ class Transfer:
         pictures = normalized(bare.to(device()))
         label_map = bare_regions.to(device())
         if len(look.codes) != len(bare):
-            look = look.at(torch.zeros(len(bare), dtype=torch.long, device=device()))
+            first = torch.zeros(len(bare), dtype=torch.long)
+            look = look.at(first.to(device()))
         changes = []
         for start in range(0, len(bare), ROWS):
-            rows = torch.arange(start, min(start + ROWS, len(bare)), device=device())
-            changes.append(self._changes(pictures[rows], label_map[rows], look.at(rows)))
-        change = torch.cat(changes)
-        return require_finite(change.cpu(), "makeup: the changes of the pixels")
+            end = min(start + ROWS, len(bare))
+            rows = torch.arange(start, end, device=device())
+            change = self._changes(pictures[rows], label_map[rows], look.at(rows))
+            changes.append(change)
+        all_changes = torch.cat(changes).cpu()
+        return require_finite(all_changes, "makeup: the changes of the pixels")
 
-    def _changes(self, pictures: torch.Tensor, label_map: torch.Tensor, look: Look) -> torch.Tensor:
+    def _changes(self, pictures: Tensor, label_map: Tensor, look: Look) -> Tensor:
         with precision(self.precision):
             change = self.generator(pictures, label_map, look).float()
         strength = torch.tensor([self.match[part] for part in PARTS], device=device())
         if not strength.any():
-            return cast(torch.Tensor, change)
+            return cast(Tensor, change)
         masks = regions.masks(label_map)
         # A part that the bare face lacks has no pixel here; one that the reference lacks stays.
         made_up = match_colors(pictures + change, masks, look.colors)
@@ -510,11 +559,11 @@ class Transfer:
 
     def delta(
         self,
-        bare: torch.Tensor,
-        bare_regions: torch.Tensor,
-        reference: torch.Tensor,
-        reference_regions: torch.Tensor,
-    ) -> torch.Tensor:
+        bare: Tensor,
+        bare_regions: Tensor,
+        reference: Tensor,
+        reference_regions: Tensor,
+    ) -> Tensor:
         """Return what changes when ``bare`` faces wear the make-up of ``reference``.
 
         Args:
@@ -530,17 +579,17 @@ class Transfer:
 
     def __call__(
         self,
-        bare: torch.Tensor,
-        bare_regions: torch.Tensor,
-        reference: torch.Tensor,
-        reference_regions: torch.Tensor,
-    ) -> torch.Tensor:
+        bare: Tensor,
+        bare_regions: Tensor,
+        reference: Tensor,
+        reference_regions: Tensor,
+    ) -> Tensor:
         """Return the made-up faces [n, 3, size, size], -1 to 1; arguments are those of `delta`."""
         change = self.delta(bare, bare_regions, reference, reference_regions)
         return (normalized(bare) + change).clamp(-1, 1)
 
 
-def continued(change: torch.Tensor, label_map: torch.Tensor, pixels: int = 2) -> torch.Tensor:
+def continued(change: Tensor, label_map: Tensor, pixels: int = 2) -> Tensor:
     """Return ``change`` [n, 3, side, side] carried on by some ``pixels`` beyond the made-up parts.
 
     For who enlarges it and cuts it at the photo's own edges: between a change and none the enlarged
@@ -549,7 +598,8 @@ def continued(change: torch.Tensor, label_map: torch.Tensor, pixels: int = 2) ->
     known = regions.masks(label_map).any(1, keepdim=True).float()
     for _ in range(pixels):
         share = avg_pool2d(known, 3, stride=1, padding=1)
-        mean = avg_pool2d(change * known, 3, stride=1, padding=1) / share.clamp(min=1e-6)
+        total = avg_pool2d(change * known, 3, stride=1, padding=1)
+        mean = total / share.clamp(min=1e-6)
         change = torch.where(known > 0, change, mean)
         known = (share > 0).float()
     return change
@@ -618,7 +668,8 @@ def load(folder: Path, precision: str = "auto") -> Transfer:
             f"has {list(PARTS)}; retrain or restore the folder"
         )
     match = _saved_match(saved, folder / "transfer.json")
-    config = Config(**{field.name: saved[field.name] for field in fields(Config)})
+    settings = {field.name: saved[field.name] for field in fields(Config)}
+    config = Config(**settings)
     generator = TransferGenerator(config, load_autoencoder(folder / "autoencoder"))
     weights = load_file(folder / "transfer.safetensors")
     for name, value in weights.items():

@@ -47,21 +47,29 @@ class Rendered(NamedTuple):
 
 def _shade(random: np.random.Generator, shades: Sequence[OwnShade]) -> Shade:
     """Return one of ``shades``, varied a little: there are more lipsticks than names."""
-    code = shades[int(random.integers(len(shades)))].hex.lstrip("#")
-    color = np.array(list(bytes.fromhex(code))) + LIGHTER * random.standard_normal(3)
-    red, green, blue = np.clip(np.round(color), 0, 255).astype(int).tolist()
+    number = int(random.integers(len(shades)))
+    code = shades[number].hex.lstrip("#")
+    color = np.array(list(bytes.fromhex(code)))
+    varied = color + LIGHTER * random.standard_normal(3)
+    shown = np.clip(np.round(varied), 0, 255).astype(int)
+    red, green, blue = shown.tolist()
     return Shade("", (red, green, blue))
 
 
 def random_look(random: np.random.Generator) -> Look:
     """Return cosmetics drawn at random; no foundation, which is bought in one's own shade."""
-    finishes: list[Finish] = ["matte", "satin", "gloss"]
+    lipstick = _shade(random, palette.LIPS)
+    blush = None
+    if random.random() < BLUSH:
+        blush = _shade(random, palette.CHEEKS)
+    eyeshadow = None
+    if random.random() < EYESHADOW:
+        eyeshadow = _shade(random, palette.EYES)
+    finishes: list[Finish] = list(cosmetics.FINISHES)
+    finish = finishes[int(random.integers(len(finishes)))]
+    strength = random.uniform(*STRENGTHS)
     return Look(
-        lipstick=_shade(random, palette.LIPS),
-        blush=_shade(random, palette.CHEEKS) if random.random() < BLUSH else None,
-        eyeshadow=_shade(random, palette.EYES) if random.random() < EYESHADOW else None,
-        finish=finishes[int(random.integers(len(finishes)))],
-        strength=random.uniform(*STRENGTHS),
+        lipstick=lipstick, blush=blush, eyeshadow=eyeshadow, finish=finish, strength=strength
     )
 
 
@@ -74,7 +82,8 @@ def render(faces: Sequence[Wearer], count: int, seed: int) -> Iterator[Rendered]
         others = [face for face in faces if face.person != bare.person]
         # A source of chance for each face, so that one more photo changes no other's looks, but
         # for who shows them.
-        random = np.random.default_rng((seed, zlib.crc32(bare.key.encode())))
+        number = zlib.crc32(bare.key.encode())
+        random = np.random.default_rng((seed, number))
         for _ in range(count if others else 0):
             look = random_look(random)
             reference = others[int(random.integers(len(others)))]

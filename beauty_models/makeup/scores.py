@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from beauty_models.evaluation import bootstrap
 from beauty_models.evaluation.comparison import MIN_GROUPS, MethodMetrics, margin, with_interval
@@ -55,9 +56,12 @@ TONES = {
 Chardon et al. 1991; Del Bino & Bernerd 2013 for the names.
 """
 
-MakeUp = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+MakeUp = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(bare, its regions, reference, its regions), uint8 [n, 3, side, side] and [n, side, side] →
 made-up faces, uint8 [n, 3, side, side]."""
+
+
+UNKNOWN = -1  # in place of a truth
 
 
 class Pairs(NamedTuple):
@@ -65,7 +69,7 @@ class Pairs(NamedTuple):
 
     bare: NDArray[np.int64]
     reference: NDArray[np.int64]
-    truth: NDArray[np.int64]  # position in `Results`; -1 where the truth is not known
+    truth: NDArray[np.int64]  # position in `Results`, or `UNKNOWN`
 
 
 def draw_pairs(faces: Faces, results: Results, count: int, seed: int) -> Pairs:
@@ -88,14 +92,16 @@ def draw_pairs(faces: Faces, results: Results, count: int, seed: int) -> Pairs:
         chosen = results.reference[known].tolist()
         others = looks[persons[looks] != persons[bare]]
         # A source of chance for each face, so that one more photo redraws no other's references.
-        random = np.random.default_rng((seed, zlib.crc32(keys[bare].encode())))
+        number = zlib.crc32(keys[bare].encode())
+        random = np.random.default_rng((seed, number))
         wanted = count + int(results.rendered[known].sum())
         for reference in random.permutation(others).tolist():
             if len(chosen) < wanted and reference not in chosen:
                 chosen.append(reference)
         bare_rows += [bare] * len(chosen)
         reference_rows += chosen
-        truth_rows += known.tolist() + [-1] * (len(chosen) - len(known))
+        truth_rows += known.tolist()
+        truth_rows += [UNKNOWN] * (len(chosen) - len(known))
     if not bare_rows:
         raise ValueError(
             f"the test part has {len(faces.bare)} bare and {len(looks)} made-up faces, and none of "
@@ -113,11 +119,11 @@ def by_face(transfer: Transfer) -> MakeUp:
     """Return a baseline, which takes one face at a time, as a `MakeUp`."""
 
     def make_up(
-        bare: torch.Tensor,
-        regions: torch.Tensor,
-        reference: torch.Tensor,
-        reference_regions: torch.Tensor,
-    ) -> torch.Tensor:
+        bare: Tensor,
+        regions: Tensor,
+        reference: Tensor,
+        reference_regions: Tensor,
+    ) -> Tensor:
         made_up = []
         for face in range(len(bare)):
             image = transfer(
@@ -126,7 +132,9 @@ def by_face(transfer: Transfer) -> MakeUp:
                 _pixels(reference[face]),
                 reference_regions[face].numpy(),
             )
-            made_up.append(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+            # A copy: torch warns of an array that it must not write to.
+            pixels = torch.from_numpy(np.array(image))
+            made_up.append(pixels.permute(2, 0, 1))
         return torch.stack(made_up)
 
     return make_up
@@ -140,7 +148,7 @@ def methods(model: MakeUp) -> dict[str, MakeUp]:
     return found
 
 
-def _pixels(picture: torch.Tensor) -> NDArray[np.uint8]:
+def _pixels(picture: Tensor) -> NDArray[np.uint8]:
     """Return a picture [3, side, side] as [side, side, 3]."""
     return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
 
@@ -150,16 +158,17 @@ def _batches(count: int) -> Iterator[slice]:
         yield slice(start, start + AT_ONCE)
 
 
-def references(faces: Faces, results: Results, pairs: Pairs) -> torch.Tensor:
+def references(faces: Faces, results: Results, pairs: Pairs) -> Tensor:
     """Return the faces that show the looks of ``pairs``, uint8 [n, 3, side, side]."""
     shown = faces.images[torch.tensor(pairs.reference)]
-    known = pairs.truth >= 0
+    truth = torch.tensor(pairs.truth)
+    known = truth != UNKNOWN
     # A rendered look is on a face that is bare among the faces.
-    shown[torch.tensor(known)] = results.worn[torch.tensor(pairs.truth[known])]
+    shown[known] = results.worn[truth[known]]
     return shown
 
 
-def make_up_pairs(method: MakeUp, faces: Faces, results: Results, pairs: Pairs) -> torch.Tensor:
+def make_up_pairs(method: MakeUp, faces: Faces, results: Results, pairs: Pairs) -> Tensor:
     """Return the bare faces of ``pairs`` with the looks of their references."""
     bare = torch.tensor(pairs.bare)
     return method(
@@ -186,7 +195,7 @@ class _Colors:
 
 
 def _compared(
-    made_up: torch.Tensor, faces: Faces, results: Results, pairs: Pairs, colors: _Colors
+    made_up: Tensor, faces: Faces, results: Results, pairs: Pairs, colors: _Colors
 ) -> dict[str, list[float]]:
     """Return errors, distances and what changed elsewhere, of each pair.
 
@@ -202,12 +211,14 @@ def _compared(
             # What the reference hides nobody can put on: its error is left out, as the distance is.
             distance = distances.color_distance(worn, colors.of(int(reference), part))
             error = np.nan
-            if truth >= 0 and not np.isnan(distance):
-                error = distances.part_error(image, _pixels(results.images[truth]), regions, part)
+            if truth != UNKNOWN and not np.isnan(distance):
+                wanted = _pixels(results.images[truth])
+                error = distances.part_error(image, wanted, regions, part)
             values[f"{part}_error"].append(error)
-            rendered = truth >= 0 and results.rendered[truth]
+            rendered = truth != UNKNOWN and results.rendered[truth]
             values[f"{part}_distance"].append(np.nan if rendered else distance)
-        mean, most = distances.background_change(image, _pixels(faces.images[bare]), regions)
+        before = _pixels(faces.images[bare])
+        mean, most = distances.background_change(image, before, regions)
         values["background_change"].append(mean)
         values["background_change_max"].append(most)
     return values
@@ -230,7 +241,7 @@ def measure(
     columns: dict[str, list[float]] = {}
     with bar("evaluate: pairs", len(pairs.bare)) as progress:
         for batch in _batches(len(pairs.bare)):
-            some = Pairs(pairs.bare[batch], pairs.reference[batch], pairs.truth[batch])
+            some = Pairs(*[column[batch] for column in pairs])
             if identity:
                 bare = distances.features(faces.images[torch.tensor(some.bare)])
             for name, method in compared.items():
@@ -265,7 +276,7 @@ def measure(
 def _is_rendered(results: Results, pairs: Pairs) -> NDArray[np.bool_]:
     """Return of each pair whether its look was rendered [n]."""
     rendered = np.zeros(len(pairs.truth), bool)
-    known = pairs.truth >= 0
+    known = pairs.truth != UNKNOWN
     rendered[known] = results.rendered[pairs.truth[known]]
     return rendered
 
@@ -281,7 +292,8 @@ def _looks_better(frame: pd.DataFrame, method: str) -> pd.Series[float]:
     metric = judged_by(frame)
     own = frame[f"{method}/{metric}"]
     bare = frame[f"copy/{metric}"]
-    return (own < bare).astype(float).where(own.notna() & bare.notna())
+    nearer = (own < bare).astype(float)
+    return nearer.where(own.notna() & bare.notna())
 
 
 @dataclass
@@ -326,7 +338,8 @@ def _figures(
     frame: pd.DataFrame, method: str, groups: NDArray[np.str_] | None, params: Evaluate
 ) -> dict[str, float]:
     """Return the means of one method with intervals, and the model's paired margins over it."""
-    values = {"n": float(frame[f"{method}/looks_better"].notna().sum())}
+    compared = frame[f"{method}/looks_better"].notna()
+    values = {"n": float(compared.sum())}
     for metric in AVERAGED:
         if f"{method}/{metric}" not in frame:
             continue
@@ -341,7 +354,8 @@ def _figures(
         values |= with_interval(metric, rows, bootstrap.mean, some, params)
         if method != "model":
             values |= margin(metric, ours[known, None], rows, bootstrap.mean, some, params)
-    values["background_change_max"] = float(frame[f"{method}/background_change_max"].max())
+    most = frame[f"{method}/background_change_max"].max()
+    values["background_change_max"] = float(most)
     return values
 
 
@@ -365,8 +379,9 @@ def by_tone(frame: pd.DataFrame, compared: list[str]) -> pd.DataFrame:
         row["persons"] = part["person"].nunique()
         for method in compared:
             for metric in AVERAGED:
-                if f"{method}/{metric}" in part:
-                    row[f"{method}/{metric}"] = part[f"{method}/{metric}"].mean()
+                column = f"{method}/{metric}"
+                if column in part:
+                    row[column] = part[column].mean()
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -377,7 +392,9 @@ def largest_gap(tones: pd.DataFrame, figure: str) -> tuple[str, float]:
     The ``figure`` is "error" or "distance". Lips, skin and eyes are looked at; tones of fewer than
     `FEW_PAIRS` pairs are left out.
     """
-    enough = tones[(tones["pairs"] >= FEW_PAIRS) & (tones["tone"] != "unknown")].set_index("tone")
+    is_tone = tones["tone"] != "unknown"
+    # A mean of few pairs differs from any other by chance.
+    enough = tones[is_tone & (tones["pairs"] >= FEW_PAIRS)].set_index("tone")
     words = ""
     largest = 0.0
     for part in MADE_UP:
@@ -387,10 +404,9 @@ def largest_gap(tones: pd.DataFrame, figure: str) -> tuple[str, float]:
         gap = float(values.max() - values.min())
         if gap > largest:
             largest = gap
-            words = (
-                f"{part}: {values.max():.2f} on {values.idxmax()} skin, "
-                f"{values.min():.2f} on {values.idxmin()} skin"
-            )
+            worst = f"{values.max():.2f} on {values.idxmax()} skin"
+            best = f"{values.min():.2f} on {values.idxmin()} skin"
+            words = f"{part}: {worst}, {best}"
     return words, largest
 
 
@@ -399,7 +415,8 @@ def flat(scores: Scores) -> Metrics:
     found: Metrics = {}
     for method, values in scores.metrics.items():
         prefix = "" if method == "model" else f"{method}/"
-        found |= {prefix + name: value for name, value in values.items()}
+        for name, value in values.items():
+            found[prefix + name] = value
     if scores.gap:
         found["skin_tone_gap"] = scores.gap_size
     return found

@@ -27,7 +27,7 @@ from beauty_models.intake.rejected import Rejected
 from beauty_models.makeup import Ingest, rendered
 from beauty_models.makeup.alignment import Alignment
 from beauty_models.makeup.dataset import RESULTS, TRANSFERS, label_map
-from beauty_models.makeup.regions import MADE_UP
+from beauty_models.makeup.regions import MADE_UP, Region
 from beauty_models.progress import bar, log_line
 
 TABLE = "transfers.csv"
@@ -57,7 +57,8 @@ class Table(NamedTuple):
     @property
     def results(self) -> set[Path]:
         """Files that show a result."""
-        return {row.files[2] for row in self.rows if row.files[2] is not None}
+        found = {row.files[2] for row in self.rows}
+        return {file for file in found if file is not None}
 
 
 class KnownFace(NamedTuple):
@@ -100,14 +101,16 @@ def read(files: Files) -> Table:
     if missing:
         raise ValueError(f"{path}: no column {' and '.join(missing)}")
     rows = []
-    for line, bare, reference, result in table.rows[list(COLUMNS)].itertuples(name=None):
-        named = (files.find(bare), files.find(reference), files.find(result))
-        rows.append(Row(int(line), (bare, reference, result), named))
+    named = table.rows[list(COLUMNS)]
+    # The index of the frame is the line in the file.
+    for line, *cells in named.itertuples(name=None):
+        bare, reference, result = cells
+        found = (files.find(bare), files.find(reference), files.find(result))
+        rows.append(Row(int(line), (bare, reference, result), found))
     broken = []
-    for line, reason, text in table.rejected[["row", "reason", "text"]].itertuples(
-        index=False, name=None
-    ):
-        broken.append(Rejected(TABLE, int(line), reason, text))
+    for flaw in table.rejected.to_dict("records"):
+        line = int(flaw["row"])
+        broken.append(Rejected(TABLE, line, flaw["reason"], flaw["text"]))
     return Table(rows, broken)
 
 
@@ -156,13 +159,17 @@ def _aligned_result(
     image = images.open_image(files.read(path), max_pixels, 1)
     if image.size != bare.size:
         size = "{} × {}".format(*image.size)
-        raise UnusableRowError(
-            f"the result has {size} pixels, the bare photo {bare.size[0]} × {bare.size[1]}"
-        )
-    crop = bare.alignment.crop(np.asarray(image, np.uint8), pixels.shape[0])
-    made_up = [int(region) for regions in MADE_UP.values() for region in regions]
+        bare_size = "{} × {}".format(*bare.size)
+        raise UnusableRowError(f"the result has {size} pixels, the bare photo {bare_size}")
+    side = pixels.shape[0]
+    crop = bare.alignment.crop(np.asarray(image, np.uint8), side)
+    made_up: list[Region] = []
+    for regions in MADE_UP.values():
+        made_up.extend(regions)
     elsewhere = np.isin(label_map(bare.regions), made_up, invert=True)
-    difference = np.abs(crop.astype(np.int16) - pixels)[elsewhere]
+    # Of bytes a difference below 0 would be one of 255.
+    difference = np.abs(crop.astype(np.int16) - pixels)
+    difference = difference[elsewhere]
     if difference.size and difference.mean() > LARGEST_BACKGROUND_CHANGE:
         raise UnusableRowError(
             f"the result is not the bare photo with make-up on: it differs by "
@@ -206,7 +213,8 @@ def _rendered(
             wearers[face.part].append(rendered.Wearer(face.key, face.person, pixels, regions))
     transfers = []
     written: Pictures = []
-    total = params.rendered_looks * sum(map(len, wearers.values()))
+    bare_faces_of_all = sum(len(some) for some in wearers.values())
+    total = params.rendered_looks * bare_faces_of_all
     with bar("ingest: rendered looks", total) as progress:
         for part, bare_faces in wearers.items():
             for look in rendered.render(bare_faces, params.rendered_looks, params.seed):
@@ -240,6 +248,7 @@ def _delivered(
             max_pixels = params.photos.max_pixels
             jpeg = _aligned_result(files, row.files[2], bare, pixels, max_pixels)
         except (BadImageError, UnusableRowError) as error:
+            # One bad row stops no other: it is kept with its reason.
             return Rejected(TABLE, row.line, str(error), ", ".join(row.cells))
         key = images.content_key(jpeg)
         return Transfer(bare.part, bare.key, reference.key, reference.key, key), jpeg
@@ -251,7 +260,9 @@ def _delivered(
         ThreadPoolExecutor(os.cpu_count()) as pool,
         bar("ingest: results", len(table.rows)) as progress,
     ):
-        for row, outcome in zip(table.rows, pool.map(usable, table.rows), strict=True):
+        # In the order of the table, whichever thread is done first.
+        outcomes = pool.map(usable, table.rows)
+        for row, outcome in zip(table.rows, outcomes, strict=True):
             progress.advance()
             if isinstance(outcome, Rejected):
                 rejected.append(outcome)
@@ -268,7 +279,8 @@ def _delivered(
 def _as_table(transfers: Sequence[Transfer]) -> pa.Table:
     columns = {}
     for position, name in enumerate(Transfer._fields):
-        columns[name] = pa.array([row[position] for row in transfers], pa.string())
+        cells = [row[position] for row in transfers]
+        columns[name] = pa.array(cells, pa.string())
     return pa.table(columns)
 
 
@@ -278,5 +290,6 @@ def figures(transfers: Sequence[Transfer], rejected: Sequence[Rejected]) -> dict
         return {}
     parts = Counter(row.part for row in transfers)
     counts = {f"{part}_transfers": float(parts[part]) for part in SPLIT}
-    counts["rendered"] = float(sum(row.worn != row.reference for row in transfers))
+    rendered_rows = [row for row in transfers if row.worn != row.reference]
+    counts["rendered"] = float(len(rendered_rows))
     return counts | {"transfers_rejected": float(len(rejected))}
