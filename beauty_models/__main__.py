@@ -81,7 +81,10 @@ def run(
             )
     _seed(section.seed)
     figures: families.Metrics = function(**paths, params=section)
-    strange = [f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value)]
+    strange = []
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            strange.append(f"{name} is {value}")
     if strange:
         raise ValueError(
             f"{stage}: {', '.join(strange)}: not a number that a model can be judged by; the "

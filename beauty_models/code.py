@@ -146,7 +146,8 @@ def text(module: str) -> str:
     Raises:
         ValueError: as `digests`.
     """
-    return "".join(f"{name} {digest}\n" for name, digest in digests(module).items())
+    lines = [f"{name} {digest}\n" for name, digest in digests(module).items()]
+    return "".join(lines)
 
 
 def parse(lines: str) -> dict[str, str]:

@@ -115,7 +115,9 @@ def _dequantized(data: bytes, offset: int, count: int) -> np.ndarray[Any, Any]:
     blocks = np.frombuffer(data, BLOCK, count // BLOCK_WEIGHTS, offset)
     pairs = blocks["pairs"]
     # A block's first half lies in the low four bits of its bytes, its second half in the high ones.
-    four_bit = np.concatenate([pairs & 15, pairs >> 4], axis=1).astype(np.float32) - OFFSET
+    first_half = pairs & 15
+    second_half = pairs >> 4
+    four_bit = np.concatenate([first_half, second_half], axis=1).astype(np.float32) - OFFSET
     scale = blocks["scale"].astype(np.float32)
     dense: np.ndarray[Any, Any] = four_bit * scale[:, None]
     return dense

@@ -27,8 +27,12 @@ def confusion_png(
     Names that the font lacks are replaced by numbers. ``with_shares`` writes the shares, too; with
     many classes there is no room for them.
     """
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    names = [name if drawable(name) else f"class {i + 1}" for i, name in enumerate(classes)]
+    totals = counts.sum(1, keepdims=True)
+    # A class without examples has a row of zeros.
+    shares = counts / np.maximum(1, totals)
+    names = []
+    for number, name in enumerate(classes, start=1):
+        names.append(name if drawable(name) else f"class {number}")
     cell = 1.1 if with_shares else 0.62  # inches
     # The names stand beside and below the cells.
     side = 1.8 + cell * len(names)

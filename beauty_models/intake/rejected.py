@@ -94,7 +94,8 @@ def check_rejected(
     for reason, count in counts.most_common(LISTED_REASONS):
         # The first one in the files is told, wherever it stands among the rejected ones.
         first = min(row for row in rejected if row.reason == reason)
-        lines.append(f"  {count} times: {reason} (first in {first.file}, row {first.row})")
+        place = f"first in {first.file}, row {first.row}"
+        lines.append(f"  {count} times: {reason} ({place})")
     if remedy:
         lines.append(remedy)
     raise ValueError("\n".join(lines))

@@ -496,7 +496,9 @@ def _fading(eye: NDArray[np.bool_], center: NDArray[np.float64], face: Geometry)
         outside = (~eye).astype(np.uint8)
         distance = np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)
     fade = 1 - smoothstep(distance, 0.15 * reach, reach)
-    below = np.asarray(x * face.down[0] + y * face.down[1], np.float32)
+    # How far along the face's own downward direction, which a tilted head turns.
+    down_x, down_y = face.down
+    below = np.asarray(x * down_x + y * down_y, np.float32)
     # Under the eye it is a hint close to the lashes.
     near = 1 - smoothstep(distance, 0.05 * reach, 0.35 * reach)
     hint = np.float32(0.35) * near

@@ -183,7 +183,8 @@ def _fingerprint(photos: Sequence[Photo], pairs: Sequence[transfers.Transfer]) -
         lines.append(f"{photo.face.key} {photo.made_up}\n")
     for pair in pairs:
         if pair.part == "test":
-            lines.append(f"{pair.bare} {pair.reference} {pair.worn} {pair.result}\n")
+            files = (pair.bare, pair.reference, pair.worn, pair.result)
+            lines.append(" ".join(map(str, files)) + "\n")
     content = "".join(sorted(lines))
     return hashlib.sha256(content.encode()).hexdigest()
 

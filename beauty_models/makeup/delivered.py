@@ -146,7 +146,8 @@ def _numbers(image: Image.Image) -> NDArray[np.uint8]:
         return np.ascontiguousarray(channels[..., 0])
     values = np.asarray(image)
     if values.max(initial=0) > 255 or values.min(initial=0) < 0:
-        found = ", ".join(f"{value:g}" for value in np.unique(values)[-3:])
+        largest = np.unique(values)[-3:]
+        found = ", ".join(f"{value:g}" for value in largest)
         raise BadImageError(f"the mask has numbers as large as {found}; regions have 0 to 255")
     return values.astype(np.uint8)
 

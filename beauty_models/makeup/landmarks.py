@@ -265,7 +265,8 @@ def _mesh(
 
 def _angle(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
     """Return the angle of the line from ``left`` to ``right``, radians, clockwise."""
-    return float(np.arctan2(right[1] - left[1], right[0] - left[0]))
+    across, down = right - left
+    return float(np.arctan2(down, across))
 
 
 def _face(photo: NDArray[np.uint8], detection: NDArray[np.float32]) -> Face | None:

@@ -82,7 +82,8 @@ def _words(row: pd.Series, method: str, figure: str) -> str:
     words = []
     for part in ("lips", "skin", "eyes"):
         value = row[f"{method}/{part}_{figure}"]
-        words.append(f"{part} {'–' if pd.isna(value) else format(value, '.1f')}")
+        told = "–" if pd.isna(value) else f"{value:.1f}"
+        words.append(f"{part} {told}")
     return ", ".join(words)
 
 

@@ -75,7 +75,15 @@ def bounds(
     """Return the least and the largest x, y of the photo that a square of ``size`` shows."""
     right = size[0] - 1
     bottom = size[1] - 1
-    corners = np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], float)
+    corners = np.array(
+        [
+            [0, 0],
+            [right, 0],
+            [right, bottom],
+            [0, bottom],
+        ],
+        float,
+    )
     seen = moved(corners, inverse(matrix))
     return seen.min(0), seen.max(0)
 
@@ -90,7 +98,9 @@ def _shrunk(
     low = np.floor(least - margin).astype(int).clip(0)
     high = np.ceil(largest + margin).astype(int) + 1
     high = high.clip(0)
-    part = photo[low[1] : high[1], low[0] : high[0]]
+    columns = slice(low[0], high[0])
+    rows = slice(low[1], high[1])
+    part = photo[rows, columns]
     if not part.size:
         return photo, matrix
     height, width = part.shape[:2]

@@ -205,7 +205,8 @@ def collect_statistics(
         ]
         features = torch.stack(views, 1)
         require_finite(features, "finetune: the image tower's features of pictures")
-        same_in_all_views = colors[rows, None].double().expand(-1, features.shape[1], -1)
+        views_per_photo = features.shape[1]
+        same_in_all_views = colors[rows, None].double().expand(-1, views_per_photo, -1)
         moments.add(torch.cat([features, same_in_all_views], 2), targets[rows])
     return CCAStatistics(
         moments,

@@ -116,9 +116,9 @@ def _check_scale(ratings: pd.Series, top: float) -> None:
     remedy = "another column with --map rating=COLUMN"
     if highest <= LONGEST_SCALE:
         remedy = _scale_options(highest)
+    share = f"{len(beyond):,} of {len(numbers):,}"
     raise ValueError(
-        f"{len(beyond):,} of {len(numbers):,} ratings are above {top:g}, "
-        f"up to {highest:g}: they are not stars of {top:g}; "
+        f"{share} ratings are above {top:g}, up to {highest:g}: they are not stars of {top:g}; "
         f"say which mean what, such as {remedy}"
     )
 

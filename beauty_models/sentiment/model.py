@@ -213,7 +213,8 @@ def _head_(model: Any, trained: nn.Linear, temperature: float) -> None:
     # undo scale and shift; in float64, because 2¹² enlarges what float32 would round away
     weight = trained.weight.double()
     linear.weight.copy_(weight / (scale * temperature))
-    linear.bias.copy_((trained.bias.double() - shift / scale * weight.sum(1)) / temperature)
+    bias = trained.bias.double() - shift / scale * weight.sum(1)
+    linear.bias.copy_(bias / temperature)
 
 
 @torch.no_grad()

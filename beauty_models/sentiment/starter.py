@@ -244,8 +244,12 @@ def _toy_review(number: int, rng: random.Random) -> ToyReview:
     opening = rng.choice(TOY_OPENINGS[language]).format(thing=name, n=rng.randint(2, 9))
     closing = rng.choice(TOY_CLOSINGS[language][label])
     text = _toy_text(language, opening, clauses, closing)
-    product = f"{TOY_CATEGORIES[category].replace(' ', '-')}-{rng.randint(1, 12)}"
-    day = f"2024-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+    product_line = TOY_CATEGORIES[category].replace(" ", "-")
+    product = f"{product_line}-{rng.randint(1, 12)}"
+    month = rng.randint(1, 12)
+    # The 28th is there in every month.
+    day_of_month = rng.randint(1, 28)
+    day = f"2024-{month:02}-{day_of_month:02}"
     # one in twenty has neither label nor aspects
     if rng.random() >= 0.95:
         label = ""

@@ -81,7 +81,8 @@ class CrossAttentionFusion(nn.Module):
         self.no_image = nn.Parameter(torch.zeros(width))
         self.to_image = nn.MultiheadAttention(width, heads, batch_first=True)
         self.to_text = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.join = nn.Sequential(nn.LayerNorm(2 * width), nn.Linear(2 * width, width), nn.GELU())
+        both = 2 * width
+        self.join = nn.Sequential(nn.LayerNorm(both), nn.Linear(both, width), nn.GELU())
 
     def forward(
         self, text: torch.Tensor, image: torch.Tensor, words: TokenFeatures, patches: TokenFeatures

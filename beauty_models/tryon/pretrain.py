@@ -230,7 +230,8 @@ def _pretrain_text(texts: list[str], params: Pretrain, checkpoint: Checkpoint) -
     """Return the text network trained on masked words."""
     backbone = _text_backbone(texts, params)
     backbone.model.to(device())
-    size = f"{backbone.model.num_parameters():,} parameters, {len(backbone.tokenizer):,} tokens"
+    parameters = backbone.model.num_parameters()
+    size = f"{parameters:,} parameters, {len(backbone.tokenizer):,} tokens"
     progress.log_line(f"pretrain: {params.text}, {size}, {len(texts):,} texts")
     settings = params.masked_language_model
     # Fewer texts than `min_texts` would not even train the head, which wheels do not bring along.

@@ -193,26 +193,47 @@ def _height(grid: Grid, person: Person, scene: Scene, eyes: list[Eye], mouth: Mo
     spread = wide * (0.42 + 0.26 * np.clip(grid.y / end, 0, 1))
     ridge = np.exp(-0.5 * (grid.x / spread) ** 2)
     height += 0.2 * bridge * ridge
-    height += 0.07 * grid.bump(0, end - 0.06, wide * 0.5, 0.075)
-    height += 0.075 * grid.pair(wide * 0.72, end - 0.02, wide * 0.32, 0.06)
+    tip = grid.bump(0, end - 0.06, wide * 0.5, 0.075)
+    height += 0.07 * tip
+    wings = grid.pair(wide * 0.72, end - 0.02, wide * 0.32, 0.06)
+    height += 0.075 * wings
+    # The eyeballs rise in their sockets, which lie below the ridge of the brows.
     middle = person.eyes[1]
-    height += 0.05 * grid.pair(middle * 0.95, -person.brows[1] + 0.02, 0.24, 0.075)
-    height -= 0.1 * grid.pair(middle * 0.93, 0.0, 0.2, 0.13)
-    height += 0.055 * grid.pair(middle, 0.0, 0.14, 0.1)
-    height += 0.055 * grid.pair(0.58, 0.42 - 0.05 * scene.smile, 0.24, 0.2)
-    height += 0.05 * grid.bump(0, mouth.center, 0.34, 0.22)
-    height += 0.07 * grid.bump(0, person.length - 0.17, 0.2, 0.13)
-    height -= 0.035 * grid.bump(0, 0.5 * (mouth.center + person.length) - 0.03, 0.17, 0.05)
-    height -= 0.022 * grid.bump(0, 0.5 * (end + mouth.center) - 0.03, 0.045, 0.09)
-    height += 0.075 * grid.blur(mouth.upper, 0.035) + 0.11 * grid.blur(mouth.lower, 0.045)
+    brow_ridges = grid.pair(middle * 0.95, -person.brows[1] + 0.02, 0.24, 0.075)
+    height += 0.05 * brow_ridges
+    sockets = grid.pair(middle * 0.93, 0.0, 0.2, 0.13)
+    height -= 0.1 * sockets
+    eyeballs = grid.pair(middle, 0.0, 0.14, 0.1)
+    height += 0.055 * eyeballs
+    # Cheeks are drawn up by a smile.
+    cheeks_y = 0.42 - 0.05 * scene.smile
+    cheeks = grid.pair(0.58, cheeks_y, 0.24, 0.2)
+    height += 0.055 * cheeks
+    # Teeth and jaw stand behind the mouth.
+    around_mouth = grid.bump(0, mouth.center, 0.34, 0.22)
+    height += 0.05 * around_mouth
+    chin = grid.bump(0, person.length - 0.17, 0.2, 0.13)
+    height += 0.07 * chin
+    over_chin_y = 0.5 * (mouth.center + person.length) - 0.03
+    over_chin = grid.bump(0, over_chin_y, 0.17, 0.05)
+    height -= 0.035 * over_chin
+    philtrum_y = 0.5 * (end + mouth.center) - 0.03
+    philtrum = grid.bump(0, philtrum_y, 0.045, 0.09)
+    height -= 0.022 * philtrum
+    # The lower lip is the fuller one.
+    upper_lip = grid.blur(mouth.upper, 0.035)
+    lower_lip = grid.blur(mouth.lower, 0.045)
+    height += 0.075 * upper_lip + 0.11 * lower_lip
     height -= 0.09 * grid.blur(mouth.inside, 0.03)
     # Folds from the nose to the mouth's corners, deeper with age and with a smile.
     depth = 0.012 + 0.03 * person.age + 0.022 * max(0.0, scene.smile)
     for sign in (-1, 1):
         outwards = 0.25 * np.clip(grid.y - end + 0.1, 0, 0.6)
         x = sign * (wide + 0.09 + outwards)
-        along = grid.bump(sign * 0.35, 0.5 * (end + mouth.center), 0.3, 0.17)
-        fold = np.exp(-0.5 * ((grid.x - x) / 0.045) ** 2)
+        middle_y = 0.5 * (end + mouth.center)
+        along = grid.bump(sign * 0.35, middle_y, 0.3, 0.17)
+        from_fold = (grid.x - x) / 0.045
+        fold = np.exp(-0.5 * from_fold**2)
         height -= depth * along * fold
     return np.asarray(height, np.float32)
 
@@ -243,20 +264,25 @@ class Light(NamedTuple):
 def light_on(grid: Grid, shape: Shape, scene: Scene) -> Light:
     """Return the light on a face that is turned as in ``scene``."""
     # The head stands still while it is drawn, so the light turns the other way.
+    sine = math.sin(scene.yaw)
+    cosine = math.cos(scene.yaw)
     turn = np.array(
         [
-            [math.cos(scene.yaw), 0, -math.sin(scene.yaw)],
+            [cosine, 0, -sine],
             [0, 1, 0],
-            [math.sin(scene.yaw), 0, math.cos(scene.yaw)],
+            [sine, 0, cosine],
         ]
     )
     source = turn @ np.array(scene.light)
     source = source / np.linalg.norm(source)
-    halfway = source + turn @ np.array([0.0, 0.0, 1.0])
+    # What is mirrored to the camera is brightest where the surface looks halfway to the lamp.
+    camera = turn @ np.array([0.0, 0.0, 1.0])
+    halfway = source + camera
     halfway = halfway / np.linalg.norm(halfway)
     smooth = grid.blur(shape.height, 0.012)
-    across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=grid.scale / 8)
-    down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=grid.scale / 8)
+    slope_scale = grid.scale / 8  # Sobel's kernel weighs eight neighbours
+    across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=slope_scale)
+    down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=slope_scale)
     length = np.sqrt(across**2 + down**2 + 1)
     falling = (source[2] - source[0] * across - source[1] * down) / length
     mirrored_light = (halfway[2] - halfway[0] * across - halfway[1] * down) / length
@@ -268,10 +294,13 @@ def light_on(grid: Grid, shape: Shape, scene: Scene) -> Light:
     from_lamp = (1 - scene.ambient) * 1.25 * wrapped
     diffuse = (scene.ambient + from_lamp) * cavity
     shine = np.clip(mirrored_light, 0, None)
-    warm = np.array([1 + scene.warmth, 1.0, 1 - scene.warmth], np.float32)[:, None, None]
+    # Warm light has more red and less blue.
+    red = 1 + scene.warmth
+    blue = 1 - scene.warmth
+    color = np.array([red, 1.0, blue], np.float32)
     return Light(
         np.asarray(diffuse, np.float32),
         np.asarray(shine**48, np.float32),
         np.asarray(shine**14, np.float32),
-        warm,
+        color[:, None, None],
     )

@@ -83,7 +83,8 @@ def back_hair(grid: Grid, person: Person) -> Array:
     if style in ("bald", "short", "side"):
         return np.zeros_like(grid.x)
     if style == "bun":
-        return grid.fill(curve([(0.38, -1.55), (0.0, -1.88), (-0.38, -1.55), (0.0, -1.25)]))
+        bun = [(0.38, -1.55), (0.0, -1.88), (-0.38, -1.55), (0.0, -1.25)]
+        return grid.fill(curve(bun))
     foot = BACK_HAIR_END[style]
     wide = BACK_HAIR_WIDTH[style]
     half = [

@@ -154,7 +154,9 @@ def _lay_eye(layers: Layers, person: Person, scene: Scene, eye: Eye, light: Ligh
     grid = layers.grid.part(box)
     light = light.part(box)
     middle_x = eye.sign * person.eyes[1] + scene.gaze[0]
-    middle_y = -0.16 * person.lids[0] + 0.2 * person.lids[1] + scene.gaze[1]
+    upper_lid, lower_lid = person.lids
+    # The iris rests a little above the middle between the lids.
+    middle_y = -0.16 * upper_lid + 0.2 * lower_lid + scene.gaze[1]
     squared = (grid.x - middle_x) ** 2 + (grid.y - middle_y) ** 2
     ball = _eyeball(grid, person, eye, np.sqrt(squared))
     # The upper lid and its lashes throw a shade on the ball.

@@ -135,7 +135,8 @@ def tfidf(catalog: Catalog, seed: int) -> TfidfTexts:
     vectorizer.fit([catalog.texts[row] for row in known])
     full = csr_matrix(vectorizer.transform(catalog.texts))
     # scikit-learn takes fewer dimensions than there are rows and columns
-    width = max(1, min(SVD_WIDTH, len(known) - 1, full.shape[1] - 1))
+    most = min(len(known), full.shape[1]) - 1
+    width = max(1, min(SVD_WIDTH, most))
     svd = TruncatedSVD(width, algorithm="randomized", random_state=seed).fit(full[known])
     return TfidfTexts(full, svd.transform(full).astype(np.float32))
 

@@ -172,7 +172,8 @@ def _metric_cell(
         low = values[f"{metric.name}.margin_low"]
         high = values[f"{metric.name}.margin_high"]
         color = verdict_class(low, high, metric.larger_is_better)
-        note = tag("span", f"{low:+.3f} to {high:+.3f}", _class=f"{color} small")
+        margin = f"{low:+.3f} to {high:+.3f}"
+        note = tag("span", margin, _class=f"{color} small")
     return tag("span", value, Html("<br>"), note)
 
 
@@ -209,7 +210,8 @@ def _slice_table(results: Results) -> Html:
     rows = []
     for task in results["tasks"]:
         for part in task["slices"]:
-            rows.append([title(task["name"]), *slice_row(part, (recall, mrr), mrr, "queries")])
+            cells = slice_row(part, (recall, mrr), mrr, "queries")
+            rows.append([title(task["name"]), *cells])
     head = ["task", "by", "slice", "queries", recall.caption, mrr.caption, "0 to 1", "interval"]
     return table(head, rows, {3, 4, 5, 7})
 
@@ -233,7 +235,8 @@ def _worst_section(worst: Mapping[str, Sequence[WorstQuery]]) -> Html:
     head = ["asked", "rank of the right one", "the right one", "found first"]
     parts = []
     for number, (task, queries) in enumerate(worst.items()):
-        summary = tag("summary", tag("strong", title(task)), _soft(f"  {len(queries)} queries"))
+        asked = _soft(f"  {len(queries)} queries")
+        summary = tag("summary", tag("strong", title(task)), asked)
         rows = table(head, [_worst_row(query) for query in queries], {1})
         # without scripts: <details> opens by itself
         state = {"open": "open"} if number == 0 else {}

@@ -178,7 +178,8 @@ def _draw_curves(
             color=MODEL_COLOR if is_model else colors[method],
             zorder=3 if is_model else 2,
         )
-    axes.set_title(f"{title(task['name'])} ({task['gallery']:,})", fontsize=10)
+    name = title(task["name"])
+    axes.set_title(f"{name} ({task['gallery']:,})", fontsize=10)
     axes.grid(alpha=0.25)
     axes.set_xlabel("first k", fontsize=9)
 

@@ -168,7 +168,8 @@ def history(catalog: Catalog) -> Task | None:
 def searches(catalog: Catalog) -> list[Task]:
     """Return a task per language: real search texts and the test items that they should find."""
     gallery = catalog.rows("test")
-    items = catalog.items.iloc[gallery][["product", "color"]].assign(place=range(len(gallery)))
+    items = catalog.items.iloc[gallery][["product", "color"]]
+    items = items.assign(place=range(len(gallery)))
     pairs = catalog.queries.merge(items, on="product", suffixes=("", "_item"))
     # a search that names a color should find that variant only
     any_color = pairs["color"].isna()

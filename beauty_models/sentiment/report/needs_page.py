@@ -95,7 +95,8 @@ def _rows(needs: pd.DataFrame) -> Iterator[Row]:
 
 def _share(row: Row) -> str:
     """Return the share of negative mentions with its interval."""
-    return f"{row.share_negative:.0%} negative ({100 * row.low:.0f}–{row.high:.0%})"
+    interval = f"{100 * row.low:.0f}–{row.high:.0%}"
+    return f"{row.share_negative:.0%} negative ({interval})"
 
 
 def _quotes(texts: Sequence[str], color: str) -> list[Html]:
@@ -199,9 +200,13 @@ def _points(across: Sequence[float], shares: Sequence[float], top: float) -> str
 def _panel(name: str, months: pd.DataFrame, periods: list[str], top: float) -> Html:
     """Return the monthly share of negative mentions of one subject, with its interval."""
     months = months.sort_values("period")
-    across = [100 * (periods.index(period) + 0.5) / len(periods) for period in months["period"]]
+    # Each month has a place as wide as any other, and its point in the middle of it.
+    place = 100 / len(periods)
+    across = [place * (periods.index(period) + 0.5) for period in months["period"]]
     upper = _points(across, months["high"].tolist(), top)
-    lower = _points(across[::-1], months["low"].tolist()[::-1], top)
+    # Back to the left, so that both make one outline.
+    backwards = months["low"].tolist()[::-1]
+    lower = _points(across[::-1], backwards, top)
     line = tag(
         "polyline",
         points=_points(across, months["share_negative"].tolist(), top),
@@ -219,10 +224,11 @@ def _panel(name: str, months: pd.DataFrame, periods: list[str], top: float) -> H
         preserveAspectRatio="none",
     )
     recent = months.iloc[-RECENT:]
+    recent_share = recent["negative"].sum() / recent["n"].sum()
     below = tag(
         "p",
         tag("span", periods[0]),
-        tag("span", f"{recent['negative'].sum() / recent['n'].sum():.0%} lately"),
+        tag("span", f"{recent_share:.0%} lately"),
         tag("span", periods[-1]),
         _class="soft small",
     )
@@ -268,7 +274,8 @@ def _categories(needs: pd.DataFrame) -> Html:
         return html("")
     groups: list[Html] = []
     for row in _rows(whole):
-        subjects = rows[(rows["category"] == row.category) & (rows["aspect"] != OVERALL)]
+        in_category = rows["category"] == row.category
+        subjects = rows[in_category & (rows["aspect"] != OVERALL)]
         note = tag("span", f"  {row.n:,} texts, {_share(row)}", _class="soft small")
         head = tag("summary", tag("strong", row.category), note)
         # <details> opens and closes without a script. The first is open, to show that they can.
@@ -282,7 +289,9 @@ def _leading_subject(subjects: pd.DataFrame, sign: str) -> str:
     leading = subjects[subjects[sign] > 0].nlargest(1, sign, keep="first")
     if leading.empty:
         return ""
-    return f"{leading['aspect'].iat[0]} ({leading[sign].iat[0]:,})"
+    subject = leading["aspect"].iat[0]
+    times = leading[sign].iat[0]
+    return f"{subject} ({times:,})"
 
 
 def _product_row(row: Row, subjects: pd.DataFrame) -> list[object]:
@@ -354,7 +363,8 @@ def _cards(
     cards = [stat_card("texts", texts, period)]
     for row in _rows(whole):  # one row, or none where no class is a polarity
         share = f"{row.share_negative:.1%}"
-        cards.append(stat_card("negative texts", share, f"{row.low:.1%} to {row.high:.1%}"))
+        interval = f"{row.low:.1%} to {row.high:.1%}"
+        cards.append(stat_card("negative texts", share, interval))
     extremes = (("most praised", good, "positive"), ("most criticised", bad, "negative"))
     for label, subjects, sign in extremes:
         for row in _rows(subjects[subjects[sign] > 0].nlargest(1, sign, keep="first")):

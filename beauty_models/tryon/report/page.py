@@ -272,7 +272,9 @@ def _rows_to_explain(
     Examples with both text and photo come first. A third of ``count`` are errors.
     """
     # Where text and photo are both there, the page can show what each of them decided.
-    inputs = (test["text"] != "").astype(int) + (test["image"] != "").astype(int)
+    has_text = test["text"] != ""
+    has_photo = test["image"] != ""
+    inputs = has_text.astype(int) + has_photo.astype(int)
     order = predictions.assign(inputs=-inputs, sure=-predictions[f"{head}.probability"])
     # The key decides between equals, so that the same model explains the same rows.
     order = order.sort_values(["inputs", "sure", "key"])
