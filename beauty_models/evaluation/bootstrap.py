@@ -92,7 +92,13 @@ def ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Floats:
 
 def difference(score: Score, first: list[int], second: list[int]) -> Score:
     """Return the score of the columns ``first`` minus that of the columns ``second``."""
-    return lambda rows, weights: score(rows[:, first], weights) - score(rows[:, second], weights)
+
+    def lead(rows: NDArray[Any], weights: Floats) -> Floats:
+        ours = score(rows[:, first], weights)
+        theirs = score(rows[:, second], weights)
+        return ours - theirs
+
+    return lead
 
 
 def point_estimate(score: Score, rows: NDArray[Any]) -> float:

@@ -386,7 +386,8 @@ def match(cell: str, table: ShadeTable, which: int, count: int) -> dict[str, Any
     pixel = color[None, None].astype(np.float32)
     rgb = cv2.cvtColor(pixel, cv2.COLOR_LAB2RGB)[0, 0]
     # Round colors of sRGB only: lips in odd light may lie a little outside of it.
-    red, green, blue = np.clip(np.rint(rgb * 255), 0, 255).astype(int)
+    levels = np.clip(np.rint(rgb * 255), 0, 255)
+    red, green, blue = levels.astype(int)
     return {
         "lips": f"#{red:02X}{green:02X}{blue:02X}",
         "table": table.source,

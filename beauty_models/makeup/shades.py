@@ -156,7 +156,9 @@ class ShadeTable:
     @cached_property
     def lab(self) -> NDArray[np.float64]:
         """All colors in CIELAB, [n, 3]."""
-        return lab_of(np.array([shade.rgb for shade in self.shades], np.uint8).reshape(-1, 3))
+        # Reshaped, so that a table without shades has three columns, too.
+        rgb = np.array([shade.rgb for shade in self.shades], np.uint8)
+        return lab_of(rgb.reshape(-1, 3))
 
     def find(self, name: str) -> Shade | None:
         """Return the shade called ``name``, alone or with its brand, product or both before it.
@@ -256,6 +258,10 @@ def _text(value: Any) -> str:
     return "" if text.casefold() in NOTHING else text
 
 
+_Row = tuple[str, dict[str, Any], dict[str, str]]
+"""Where a shade stands, for people; its cells; field → the column that holds it."""
+
+
 def _shade(cells: dict[str, Any], columns: dict[str, str], place: str, table: str) -> Shade | str:
     """Return the shade in one row, or why there is none."""
     values = {name: _text(cells.get(column)) for name, column in columns.items()}
@@ -296,14 +302,15 @@ def _columns(header: Sequence[str], file: Path) -> dict[str, str]:
     raise ValueError(f"{file}: no column for {wanted}; it has {', '.join(header)}")
 
 
-def _table_rows(file: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
+def _table_rows(file: Path) -> Iterator[_Row]:
     table = tables.read(file)
     columns = _columns(list(table.rows.columns), file)
     for row in table.rejected.to_dict("records"):
         yield f"row {row['row']} ({row['reason']})", {}, {}
     frame: pd.DataFrame = table.rows
     for number, cells in zip(frame.index, frame.to_dict("records"), strict=True):
-        yield f"row {number}", {str(name): cell for name, cell in cells.items()}, columns
+        named = {str(name): cell for name, cell in cells.items()}
+        yield f"row {number}", named, columns
 
 
 def _json_objects(
@@ -336,7 +343,7 @@ def _is_triple(node: Any) -> bool:
     return all(isinstance(channel, int) for channel in node)
 
 
-def _json_rows(file: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
+def _json_rows(file: Path) -> Iterator[_Row]:
     try:
         content = json.loads(tables.decode(file.read_bytes(), str(file)))
     except json.JSONDecodeError as error:

@@ -276,7 +276,8 @@ def _categories(needs: pd.DataFrame) -> Html:
     for row in _rows(whole):
         in_category = rows["category"] == row.category
         subjects = rows[in_category & (rows["aspect"] != OVERALL)]
-        note = tag("span", f"  {row.n:,} texts, {_share(row)}", _class="soft small")
+        size_and_share = f"  {row.n:,} texts, {_share(row)}"
+        note = tag("span", size_and_share, _class="soft small")
         head = tag("summary", tag("strong", row.category), note)
         # <details> opens and closes without a script. The first is open, to show that they can.
         state = {} if groups else {"open": "open"}
