@@ -17,6 +17,7 @@ from beauty_models.makeup import Ingest, alignment, delivered, parsing
 from beauty_models.makeup.dataset import label_map_png
 from beauty_models.makeup.landmarks import Face, find_faces
 from beauty_models.makeup.listing import AlignedFace, MaskNumbers, Photo
+from beauty_models.makeup.monochrome import is_monochrome
 from beauty_models.makeup.regions import Region
 from beauty_models.makeup.tones import typology_angle
 
@@ -25,13 +26,8 @@ JPEG_QUALITY = 95
 LARGEST_TURN = 40.0  # degrees: of a face in profile half is not seen
 LARGEST_OUTSIDE = 0.04  # of the oval's points: a face at the border is cut
 OUTSIDE_TOLERANCE = 1.0  # pixels by which a landmark may miss the photo's edge
-# Spread of a and b, beyond what lightness explains: 2.5 and more in real faces, from 1.66 in dark
-# drawn ones, 0.2 in sepia PNG. Sepia JPEG reaches 2.3 and may pass.
-LEAST_CHROMA = 1.0
 LARGEST_SHIFT = 0.35  # of the face's width, between its mouth and that of its mask
 LEAST_SKIN = 50  # pixels of the aligned face that tell its skin tone
-
-NO_FACE = (Region.BACKGROUND, Region.HAIR, Region.NECK)
 
 
 class RejectedPhotoError(ValueError):
@@ -178,11 +174,10 @@ def _kept_face(
     size: tuple[int, int],
 ) -> AlignedFace:
     """Return what is kept of an aligned face; refuse one whose colors say nothing."""
+    if is_monochrome(crop, regions):
+        raise RejectedPhotoError("the photo is in shades of grey, or of one color")
     rgb = crop.astype(np.float32) / 255
     lab = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), np.float32)
-    is_face = np.isin(regions, NO_FACE, invert=True)
-    if _color_spread(lab[is_face]) < LEAST_CHROMA:
-        raise RejectedPhotoError("the photo is in shades of grey, or of one color")
     skin = lab[regions == Region.SKIN]
     if len(skin) < LEAST_SKIN:
         raise RejectedPhotoError("no skin is seen")
@@ -199,18 +194,3 @@ def _kept_face(
         alignment=aligned,
         size=size,
     )
-
-
-def _color_spread(lab: NDArray[np.floating]) -> float:
-    """Return how far a and b of pixels [n, 3] are spread, beyond what their lightness says of them.
-
-    A sepia photo has color, but one for each lightness.
-    """
-    if not len(lab):
-        return 0.0
-    lightness = lab[:, 0].astype(np.float64) / 100
-    curve = np.column_stack([np.ones(len(lab)), lightness, lightness**2])
-    chroma = lab[:, 1:]
-    coefficients = np.linalg.lstsq(curve, chroma.astype(np.float64), rcond=None)[0]
-    explained = curve @ coefficients
-    return float((chroma - explained).std(0).max())

@@ -19,7 +19,6 @@ from beauty_models.intake import images
 
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 16
-GREY = 3.0  # levels between the channels on average, below which a photo has no color
 
 # IPTC's word for what was made partly by a trained model, and where it stands in XMP.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -137,10 +136,6 @@ def _note_kind(photo: Photo, image: Image.Image) -> None:
         photo.notes.append("more than 8 bits a pixel were scaled to 8")
     if image.mode == "CMYK":
         photo.notes.append("print colors (CMYK) were converted to sRGB")
-    # Every tenth pixel tells.
-    sample = photo.pixels[::3, ::3].astype(np.int16)
-    if float(np.ptp(sample, axis=-1).mean()) < GREY:
-        photo.notes.append("the photo is grey: shades get their color, skin stays grey")
 
 
 def _xmp(source_type: str) -> bytes:

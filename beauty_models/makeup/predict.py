@@ -41,6 +41,8 @@ PROFILE = 60.0
 # A photo's skin differs from itself a fiftieth of a face further on, nearly everywhere: the same
 # is 0.02 to 0.13 of it on 29 portraits, 0.98 on a flat drawing. A painting passes for a photo.
 FLAT = 0.4
+ONE_HUE = "the photo is in shades of grey, or of one color"
+HUE_SIDE = 128  # pixels of the aligned face by which it is told whether a photo has one hue only
 BORDER = 0.02  # of a face's points outside of the photo, from which it is told
 
 # What the watermark says, beside that it is there.
@@ -63,6 +65,7 @@ class Parsed(NamedTuple):
     label_map: NDArray[np.uint8]  # as large as the photo
     number: int  # among the faces, the largest is 1
     faces: int  # how many there are
+    has_one_hue: bool  # grey, sepia: no make-up can be seen on it
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,17 @@ def parse_face(photo: Photo, which: int) -> Parsed:
         photo.notes.append("the face looks drawn, not photographed: colors may come out wrong")
     if (label_map == Region.GLASSES).any():
         photo.notes.append("glasses stay as they are, and what is behind them")
-    return Parsed(face, label_map, number, len(faces))
+    has_one_hue = _has_one_hue(photo.pixels, face, label_map)
+    return Parsed(face, label_map, number, len(faces), has_one_hue)
+
+
+def _has_one_hue(pixels: NDArray[np.uint8], face: Face, label_map: NDArray[np.uint8]) -> bool:
+    from beauty_models.makeup import alignment, monochrome
+
+    aligned = alignment.from_landmarks(face)
+    crop = aligned.crop(pixels, HUE_SIDE)
+    regions = aligned.crop_regions(label_map, HUE_SIDE)
+    return monochrome.is_monochrome(crop, regions)
 
 
 def _note_border(photo: Photo, face: Face) -> None:
@@ -208,6 +221,8 @@ def transfer_look(
         wearer = parse_face(model_photo, 0)
     except ValueError as error:
         raise type(error)(f"reference: {error}") from None
+    if wearer.has_one_hue:
+        raise FaceError(f"reference: {ONE_HUE}, which shows no make-up")
     photo.notes.extend(f"reference: {note}" for note in model_photo.notes)
     bare, bare_regions = _square(transfer.size, photo.pixels, parsed)
     worn, worn_regions = _square(transfer.size, model_photo.pixels, wearer)
@@ -234,6 +249,8 @@ def make_up(
         FaceError: nothing of the wish has a place on this face.
         ValueError: the reference cannot be used.
     """
+    if parsed.has_one_hue:
+        photo.notes.append(f"{ONE_HUE}: shades get their color, skin keeps that of the photo")
     base = MadeUp(photo.pixels, np.zeros(parsed.label_map.shape, np.float32), {})
     kind = PUT_ON
     if wish.reference:
@@ -374,6 +391,8 @@ def match(cell: str, table: ShadeTable, which: int, count: int) -> dict[str, Any
     )
     if not lips.any():
         raise FaceError(f"{cell}: no lips are seen")
+    if parsed.has_one_hue:
+        raise FaceError(f"{cell}: {ONE_HUE}, which does not show the color of lips")
     box = compose.box_of(lips)
     assert box is not None
     lab = lab_of(photo.pixels[box][lips[box] > 0.5])

@@ -218,6 +218,8 @@ def test_odd_photos_are_made_up_and_told(tmp_path: Path) -> None:
     grey = tmp_path / "grey.png"
     Image.fromarray(portrait()).convert("L").save(grey)
     assert any("grey" in note for note in ask("--face", grey, "--lipstick", "plum")["notes"])
+    with pytest.raises(ValueError, match="does not show the color of lips"):
+        ask("--match", grey)
     moving = tmp_path / "moving.gif"
     first = Image.fromarray(portrait()).convert("P")
     first.save(moving, save_all=True, append_images=[first.rotate(180)])
@@ -314,6 +316,10 @@ def test_look_of_a_reference_and_a_shade_over_it(photo: Path, tmp_path: Path) ->
     Image.fromarray(coffee()).save(nobody)
     with pytest.raises(ValueError, match="reference: no face was found"):
         predict(model=folder, arguments=["--face", str(photo), "--reference", str(nobody)])
+    grey = tmp_path / "grey.jpg"
+    Image.fromarray(portrait()).convert("L").save(grey)
+    with pytest.raises(ValueError, match="reference: the photo is in shades of grey"):
+        predict(model=folder, arguments=["--face", str(photo), "--reference", str(grey)])
 
 
 def test_table_of_wishes_keeps_every_row(photo: Path, tmp_path: Path) -> None:
