@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +19,10 @@ Box = tuple[slice, slice]
 """Rows and columns of a canvas."""
 
 EXTENT = 2.05  # half a canvas, in half widths of a face: with hair, neck and shoulders
+FRACTION_BITS = 4  # of a polygon's corners: a sixteenth of a pixel
 CURVE = 8  # points that a curve has between two that it goes through
+LAB_KNEE = 6 / 29  # root of the luminance below which Lab is linear
+DARKEST = 0.002  # linear light of the darkest color
 D65 = (0.95047, 1.0, 1.08883)  # white of Lab
 XYZ_TO_RGB = np.array(
     [
@@ -31,90 +33,144 @@ XYZ_TO_RGB = np.array(
 )
 
 
+def as_float32(values: Array) -> Array:
+    """Return ``values`` in single precision; in double they take twice the memory."""
+    return np.asarray(values, np.float32)
+
+
 @lru_cache(maxsize=256)
 def linear(color: Lab) -> Array:
     """Return a Lab color in linear RGB [3, 1, 1], clipped to what a screen shows."""
-    lightness = (color[0] + 16) / 116
-    x = lightness + color[1] / 500
-    z = lightness - color[2] / 200
-    scaled = np.array([x, lightness, z])
+    lightness, red_green, yellow_blue = color
+    y = (lightness + 16) / 116
+    x = y + red_green / 500
+    z = y - yellow_blue / 200
+    root = np.array([x, y, z])
     # The cube, replaced by its tangent where it is dark (CIE 15:2004).
-    tangent = 3 * (6 / 29) ** 2 * (scaled - 4 / 29)
-    xyz = np.where(scaled > 6 / 29, scaled**3, tangent)
+    cube = root**3
+    slope = 3 * LAB_KNEE**2
+    tangent = slope * (root - 4 / 29)
+    is_bright = root > LAB_KNEE
+    xyz = np.where(is_bright, cube, tangent)
     rgb = XYZ_TO_RGB @ (xyz * D65)
-    return np.clip(rgb, 0.002, 1).astype(np.float32)[:, None, None]
+    # No paint swallows all light; perfect black would hide what the lamp does.
+    shown = np.clip(rgb, DARKEST, 1)
+    single = as_float32(shown)
+    return single[:, None, None]
 
 
 def srgb(light: Array) -> Array:
     """Return linear light as sRGB, both 0 to 1."""
     light = np.clip(light, 0, 1)
     # IEC 61966-2-1: a straight line where it is dark, else a power.
-    curved = 1.055 * light ** (1 / 2.4) - 0.055
-    encoded = np.where(light > 0.0031308, curved, 12.92 * light)
-    return np.asarray(encoded, np.float32)
+    straight = 12.92 * light
+    power = light ** (1 / 2.4)
+    curved = 1.055 * power - 0.055
+    is_bright = light > 0.0031308
+    encoded = np.where(is_bright, curved, straight)
+    return as_float32(encoded)
 
 
 def smoothstep(low: float, high: float, values: Array) -> Array:
     """Return 0 below ``low``, 1 above ``high`` and a soft way between; falls where low > high."""
-    share = np.clip((values - low) / (high - low), 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), np.float32)
+    width = high - low
+    share = (values - low) / width
+    share = np.clip(share, 0, 1)
+    # 3 t² - 2 t³: level at both ends.
+    slowing = 3 - 2 * share
+    step = share * share * slowing
+    return as_float32(step)
+
+
+def gaussian(distance: Array) -> Array:
+    """Return 1 where ``distance``, in standard deviations, is 0, and less away from it."""
+    square = distance**2
+    height: Array = np.exp(-0.5 * square)
+    return height
 
 
 def mixed(albedo: Array, color: Array, share: Array) -> Array:
     """Return ``albedo`` [3, side, side] with ``share`` [side, side] of ``color`` in it."""
+    # In place: these are the largest arrays of a drawing.
     mixed = color - albedo
     mixed *= share
     mixed += albedo
-    return np.asarray(mixed, np.float32)
+    return as_float32(mixed)
 
 
 def curve(points: list[Point], closed: bool = True) -> Array:
     """Return a Catmull-Rom spline through ``points`` as a polyline [n, 2]."""
     through = np.array(points, np.float32)
+    first = through[:1]
+    last = through[-1:]
     if closed:
-        around = np.concatenate([through[-1:], through, through[:2]])
+        first_two = through[:2]
+        around = np.concatenate([last, through, first_two])
     else:
-        around = np.concatenate([through[:1], through, through[-1:]])
+        # An end has no neighbour and is its own.
+        around = np.concatenate([first, through, last])
     share = np.linspace(0, 1, CURVE, endpoint=False, dtype=np.float32)
     t = share[None, :, None]
+    t_square = t**2
+    t_cube = t**3
     # Between b and c; a and d, their neighbours, say where the curve comes from and goes.
     a = around[:-3, None]
     b = around[1:-2, None]
     c = around[2:-1, None]
     d = around[3:, None]
-    square_term = 2 * a - 5 * b + 4 * c - d
-    cube_term = 3 * b - a - 3 * c + d
-    doubled = (2 * b) + (c - a) * t + square_term * t**2
-    doubled = doubled + cube_term * t**3
-    line = (doubled / 2).reshape(-1, 2)
-    return line if closed else np.concatenate([line, through[-1:]])
+    start = 2 * b
+    slope = c - a
+    bend = 2 * a - 5 * b + 4 * c - d
+    twist = 3 * b - a - 3 * c + d
+    doubled = start + slope * t
+    doubled = doubled + bend * t_square
+    doubled = doubled + twist * t_cube
+    halved = doubled / 2
+    line: Array = halved.reshape(-1, 2)
+    if closed:
+        return line
+    return np.concatenate([line, last])
 
 
 def mirrored(half: list[Point]) -> list[Point]:
     """Return an outline from its right half, which goes from the top of the middle to its foot."""
-    left = [(-x, y) for x, y in reversed(half) if abs(x) > 1e-6]
-    return half + left
+    outline = list(half)
+    for x, y in reversed(half):
+        # A point in the middle is in both halves, and must come once.
+        is_beside = abs(x) > 1e-6
+        if is_beside:
+            outline.append((-x, y))
+    return outline
+
+
+def _span(used: NDArray[np.intp]) -> slice:
+    """Return the slice from the first of the places ``used``, which rise, to the last one."""
+    first = used[0]
+    last = used[-1]
+    return slice(first, last + 1)
 
 
 class Grid:
     """The pixels of a canvas, in half widths of a face."""
 
     def __init__(self, side: int) -> None:
+        whole = 2 * EXTENT
         self.side = side
-        self.scale = side / (2 * EXTENT)  # pixels in a half width
+        self.scale = side / whole  # pixels in a half width
         # At the middles of the pixels.
-        middles = (np.arange(side) + 0.5) / self.scale
-        line = (middles - EXTENT).astype(np.float32)
+        pixels = np.arange(side) + 0.5
+        from_edge = pixels / self.scale
+        line = as_float32(from_edge - EXTENT)
         self.x: Array = np.repeat(line[None], side, 0)
         self.y: Array = np.repeat(line[:, None], side, 1)
 
     def around(self, mask: Array) -> Box:
         """Return the box that holds all of ``mask`` [side, side]."""
-        rows = np.flatnonzero(mask.any(1))
-        columns = np.flatnonzero(mask.any(0))
-        row_slice = slice(rows[0], rows[-1] + 1)
-        column_slice = slice(columns[0], columns[-1] + 1)
-        return row_slice, column_slice
+        used_rows = np.flatnonzero(mask.any(1))
+        used_columns = np.flatnonzero(mask.any(0))
+        rows = _span(used_rows)
+        columns = _span(used_columns)
+        return rows, columns
 
     def part(self, box: Box) -> Grid:
         """Return the pixels of ``box`` alone; it neither fills nor makes noise."""
@@ -125,38 +181,49 @@ class Grid:
 
     def fill(self, outline: Array) -> Array:
         """Return the inside of ``outline`` [n, 2] as a mask [side, side], 0 to 1."""
-        mask = np.zeros((self.side, self.side), np.uint8)
-        # OpenCV takes whole numbers, of which the last four bits are a fraction.
-        pixels = ((outline + EXTENT) * self.scale - 0.5) * 16
-        polygon = np.round(pixels).astype(np.int32)
-        cv2.fillPoly(mask, [polygon], 255, cv2.LINE_AA, 4)
-        return mask.astype(np.float32) / 255
+        size = (self.side, self.side)
+        mask = np.zeros(size, np.uint8)
+        pixels = (outline + EXTENT) * self.scale
+        # OpenCV counts from the middle of the first pixel, the canvas from its edge.
+        from_middle = pixels - 0.5
+        # OpenCV takes whole numbers, of which the last bits are a fraction.
+        fixed_point = from_middle * 2**FRACTION_BITS
+        rounded = np.round(fixed_point)
+        polygon = rounded.astype(np.int32)
+        cv2.fillPoly(mask, [polygon], 255, cv2.LINE_AA, FRACTION_BITS)
+        return as_float32(mask) / 255
 
     def blur(self, picture: Array, radius: float) -> Array:
         """Return ``picture`` blurred by a Gaussian; ``radius`` is its deviation."""
-        blurred = cv2.GaussianBlur(picture, (0, 0), radius * self.scale)
-        return np.asarray(blurred, np.float32)
+        deviation = radius * self.scale  # in pixels
+        blurred = cv2.GaussianBlur(picture, (0, 0), deviation)
+        return as_float32(blurred)
 
     def bump(self, x: float, y: float, wide: float, high: float) -> Array:
         """Return a Gaussian hill with its top, 1, at ``x``, ``y``."""
         # A product of two lines: far fewer exponentials than one for each pixel.
-        from_x = (self.x[0] - x) / wide
-        from_y = (self.y[:, 0] - y) / high
-        across = np.exp(-0.5 * from_x**2)
-        down = np.exp(-0.5 * from_y**2)
-        return np.asarray(down[:, None] * across, np.float32)
+        line = self.x[0]
+        column = self.y[:, 0]
+        across = gaussian((line - x) / wide)
+        down = gaussian((column - y) / high)
+        hill = down[:, None] * across
+        return as_float32(hill)
 
     def pair(self, x: float, y: float, wide: float, high: float) -> Array:
         """Return two hills, left and right."""
-        return self.bump(-x, y, wide, high) + self.bump(x, y, wide, high)
+        left = self.bump(-x, y, wide, high)
+        right = self.bump(x, y, wide, high)
+        return left + right
 
     def noise(self, random: np.random.Generator, radius: float) -> Array:
         """Return smooth noise with deviation 1; its grains are about ``radius`` wide."""
-        cells = max(4, round(2 * EXTENT / radius))
+        grains = round(2 * EXTENT / radius)
+        # With fewer the noise would be little more than a slope across the canvas.
+        cells = max(4, grains)
         coarse = random.standard_normal((cells, cells), np.float32)
         size = (self.side, self.side)
         smooth = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
-        return np.asarray(smooth, np.float32)
+        return as_float32(smooth)
 
 
 @lru_cache(maxsize=16)
@@ -164,19 +231,14 @@ def grid_of(side: int) -> Grid:
     return Grid(side)
 
 
-@dataclass
 class Layers:
     """What is drawn so far: light from the front, coverage and label map."""
 
-    grid: Grid
-    color: Array = field(init=False)  # [3, side, side], linear
-    alpha: Array = field(init=False)
-    regions: NDArray[np.uint8] = field(init=False)
-
-    def __post_init__(self) -> None:
-        side = self.grid.side
-        self.color = np.zeros((3, side, side), np.float32)
-        self.alpha = np.zeros((side, side), np.float32)
+    def __init__(self, grid: Grid) -> None:
+        side = grid.side
+        self.grid = grid
+        self.color: Array = np.zeros((3, side, side), np.float32)  # linear
+        self.alpha: Array = np.zeros((side, side), np.float32)
         self.regions = np.zeros((side, side), np.uint8)
 
     def lay(
@@ -194,8 +256,13 @@ class Layers:
             mask = mask[box]
             if color.shape[1] > 1:
                 color = color[:, *box]
+        # Views: what is written into them is in the layers.
         below = self.color[:, *box]
-        below += mask * (color - below)
-        np.maximum(self.alpha[box], mask, out=self.alpha[box])
+        difference = color - below
+        below += mask * difference
+        alpha = self.alpha[box]
+        np.maximum(alpha, mask, out=alpha)
         if region is not None:
-            self.regions[box][mask > 0.5] = region
+            regions = self.regions[box]
+            is_covered = mask > 0.5
+            regions[is_covered] = region
