@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import threading
 import time
-from collections import Counter
-from collections.abc import Collection
-from concurrent.futures import wait
+from collections.abc import Collection, Iterator
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, wait
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, cast
@@ -52,6 +52,7 @@ Future = PrefectConcurrentFuture[Any]
 STOP_S = child.GRACE_S + 10.0  # the longest that a stopped run waits for the end of its stages
 CANCEL_POLL_S = 5.0  # between two looks whether the run was cancelled in the UI
 POLL_S = 0.5  # between two looks whether somebody, anybody, ended the run
+TOGETHER_S = 1.0  # that a family whose data are there waits for others, to be looked at with them
 LIMITS_S = 30.0  # that the server has to tell which tags it limits
 
 
@@ -129,7 +130,7 @@ def run_pipeline(
         stop=threading.Event(),
         notify=event_handler.get(),
         pull=share,
-        turns=Turns(Counter()),
+        turns=Turns(families),
         tasks={},
         artifacts={},
     )
@@ -208,14 +209,17 @@ def _run_families(
         _wait_for([pulled])
         pulled.result()
     fetched: dict[str, Future] = {}
-    if not only_stages:
-        fetched = {family: _submit(fetch_task, family) for family in families}
-        _wait_for(fetched.values())
-    ready = families if only_stages else _families_to_train(fetched, only_changed)
-    staged = _submit_stages(run, ready)
+    staged: dict[str, Future] = {}
     registered: dict[str, Future] = {}
-    if not only_stages:
-        registered = _submit_registrations(run, ready, staged)
+    if only_stages:
+        staged = _submit_stages(run, families)
+    else:
+        fetched = {family: _submit(fetch_task, family) for family in families}
+        # The first family trains while the data of others are still fetched.
+        for ready in _as_fetched(run, fetched, only_changed):
+            own = _submit_stages(run, ready)
+            staged |= own
+            registered |= _submit_registrations(run, ready, own)
     futures = [*fetched.values(), *staged.values(), *registered.values()]
     _wait_for(futures)
     # Also when something failed: what was finished is not lost.
@@ -237,13 +241,28 @@ def _submit(work: Task[..., Any], *arguments: Any, wait_for: Collection[Future] 
     return cast(Future, work.submit(*arguments, wait_for=list(wait_for), return_state=False))
 
 
-def _families_to_train(fetched: dict[str, Future], only_changed: bool) -> list[str]:
-    """Return the families whose raw data is there, and new where ``only_changed``."""
-    chosen = []
-    for family, future in fetched.items():
-        if future.state.is_completed() and (future.result() or not only_changed):
-            chosen.append(family)
-    return chosen
+def _as_fetched(
+    run: RunContext, fetched: dict[str, Future], only_changed: bool
+) -> Iterator[list[str]]:
+    """Yield the families whose raw data is there, and new where ``only_changed``, as they come.
+
+    Those that come at nearly the same time come together: each group costs a look of DVC.
+    """
+    waiting = dict(fetched)
+    while waiting:
+        _wait_for(waiting.values(), FIRST_COMPLETED)
+        _wait_for(waiting.values(), seconds=TOGETHER_S)
+        ready = []
+        for family, future in list(waiting.items()):
+            if not future.wrapped_future.done():
+                continue
+            del waiting[family]
+            if future.state.is_completed() and (future.result() or not only_changed):
+                ready.append(family)
+            else:
+                run.turns.expect(family, 0)
+        if ready:
+            yield ready
 
 
 def _submit_stages(run: RunContext, families: list[str]) -> dict[str, Future]:
@@ -252,8 +271,10 @@ def _submit_stages(run: RunContext, families: list[str]) -> dict[str, Future]:
         return {}
     stages, reasons = survey(families)
     run.stages.update(stages)
-    stale_on_gpu = [stage for stage in stages.values() if reasons[stage.name] and _needs_gpu(stage)]
-    run.turns.expect([stage.family for stage in stale_on_gpu])
+    for family in families:
+        own = [stage for stage in stages.values() if stage.family == family]
+        on_gpu = [stage for stage in own if "gpu" in stage.tags and reasons[stage.name]]
+        run.turns.expect(family, len(on_gpu))
     limited_tags = _limited_tags() if any(reasons.values()) else set()
     futures: dict[str, Future] = {}
     for name, stage in stages.items():
@@ -267,10 +288,6 @@ def _submit_stages(run: RunContext, families: list[str]) -> dict[str, Future]:
         needs = [futures[need] for need in stage.needs if need in futures]
         futures[name] = _submit(options, name, reasons[name], wait_for=needs)
     return futures
-
-
-def _needs_gpu(stage: Stage) -> bool:
-    return "gpu" in stage.tags
 
 
 def _submit_registrations(
@@ -319,15 +336,24 @@ def _limited_tags() -> set[str]:
     return tags
 
 
-def _wait_for(futures: Collection[Future]) -> None:
-    """Wait for all ``futures``, or until the run is cancelled in the UI or by Ctrl-C."""
+def _wait_for(
+    futures: Collection[Future], until: str = ALL_COMPLETED, seconds: float = math.inf
+) -> None:
+    """Wait for all ``futures``, or ``until`` the first; at most ``seconds``.
+
+    Raises:
+        child.StoppedError, KeyboardInterrupt: the run was cancelled in the UI, or by Ctrl-C.
+    """
     handle = local.flow_handle.get()
     # Not documented by Prefect: the `concurrent.futures.Future` inside. Its own `wait` hears of
     # neither Ctrl-C nor a cancellation.
     pending = {future.wrapped_future for future in futures}
-    while pending:
+    deadline = time.monotonic() + seconds
+    while pending and time.monotonic() < deadline:
         try:
-            pending = wait(pending, timeout=POLL_S).not_done
+            done, pending = wait(pending, min(POLL_S, seconds), return_when=until)
+            if done and until == FIRST_COMPLETED:
+                break
         except asyncio.CancelledError:
             # Prefect ends a run whose place under its deployment's limit it could not renew. A
             # server that is away would so end a training; the places are for it to give, not to
@@ -341,7 +367,9 @@ def _wait_for(futures: Collection[Future]) -> None:
         if handle.interrupted.is_set():
             raise KeyboardInterrupt
     for future in futures:
-        future.wait()
+        # Of one that is done this takes the state.
+        if future.wrapped_future.done():
+            future.wait()
 
 
 def _stage_row(stage: Stage, future: Future) -> StageRow:

@@ -26,7 +26,7 @@ from beauty_models.progress import log_line
 from beauty_models.retrieval import index
 from beauty_models.tryon import Evaluate
 from beauty_models.tryon.heads import Head
-from beauty_models.tryon.model import PARTS, FusionClassifier, Predictions, load
+from beauty_models.tryon.model import PARTS, Predictions, load
 from beauty_models.tryon.report import declared
 from beauty_models.tryon.report.baselines import CONDITIONAL, baselines, label_numbers
 from beauty_models.tryon.report.page import write_report
@@ -98,7 +98,7 @@ def ablations(answer: Predictions, lacking: dict[str, Predictions]) -> dict[str,
     for branch, by_head in answer.logits.items():
         predictions[branch] = {head: _softmax(logits) for head, logits in by_head.items()}
     for name, without_input in lacking.items():
-        predictions[name] = _probabilities(without_input)
+        predictions[f"without_{name}"] = _probabilities(without_input)
     return predictions
 
 
@@ -260,23 +260,18 @@ def flatten_metrics(scores: Scores) -> Metrics:
     return metrics | {"n": float(scores["n"])}
 
 
-def _without_inputs(
-    classifier: FusionClassifier, test: pd.DataFrame, pictures: Pictures
-) -> tuple[dict[str, Predictions], dict[str, NDArray[np.bool_]]]:
-    """Return the answers with an input taken away, and the rows on which ablations are compared."""
-    texts = test["text"].tolist()
-    keys = test["image"].tolist()
-    nothing = [""] * len(test)
-    answers = {
-        "without_text": classifier.predict(nothing, keys, pictures, "evaluate: without texts"),
-        "without_image": classifier.predict(texts, nothing, pictures, "evaluate: without photos"),
-    }
+def _ablated_rows(test: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """Return for each ablation the rows [n] on which it is compared."""
     has_text = (test["text"] != "").to_numpy()
     has_image = (test["image"] != "").to_numpy()
-    rows = {"text_only": has_text, "image_only": has_image}
     # Where one input is missing anyway, taking it away changes nothing.
-    rows |= dict.fromkeys(answers, has_text & has_image)
-    return answers, rows
+    both = has_text & has_image
+    return {
+        "text_only": has_text,
+        "image_only": has_image,
+        "without_text": both,
+        "without_image": both,
+    }
 
 
 def evaluate_model(model: Path, data: Path, folder: Path, params: Evaluate) -> Scores:
@@ -289,15 +284,19 @@ def evaluate_model(model: Path, data: Path, folder: Path, params: Evaluate) -> S
     frames, notes = read_splits(data, heads)
     test = frames["test"]
     pictures = Pictures(data, *PARTS)
-    answer = classifier.predict(
-        test["text"].tolist(), test["image"].tolist(), pictures, "evaluate: test"
-    )
-    predictions = _probabilities(answer)
+    texts = test["text"].tolist()
+    keys = test["image"].tolist()
     ablated: dict[str, HeadProbabilities] = {}
     compared_rows: dict[str, NDArray[np.bool_]] = {}
     if classifier.fusions:
-        lacking, compared_rows = _without_inputs(classifier, test, pictures)
+        answer, lacking = classifier.predict_with_and_without(
+            texts, keys, pictures, "evaluate: test"
+        )
         ablated = ablations(answer, lacking)
+        compared_rows = _ablated_rows(test)
+    else:
+        answer = classifier.predict(texts, keys, pictures, "evaluate: test")
+    predictions = _probabilities(answer)
     simple, baseline_notes = baselines(frames, pictures, classifier)
     methods = {"model": predictions} | simple | ablated
     scores = score(test, methods, set(simple), heads, compared_rows, params)

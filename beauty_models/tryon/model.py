@@ -38,13 +38,14 @@ from beauty_models.training import bert
 from beauty_models.training.finite import require_finite
 from beauty_models.tryon.fusion import FUSIONS, TokenFeatures
 from beauty_models.tryon.heads import Head, label_column
-from beauty_models.tryon.towers import ROWS, Inputs, Networks, Towers, load_networks
+from beauty_models.tryon.towers import INPUTS, ROWS, Inputs, Networks, Towers, load_networks
 
 PARTS = ("train", "validation", "test")
 THUMBNAIL = 96  # pixels, the shorter side of a garment's picture in the gallery
 ALONE = {"text": "text_only", "image": "image_only"}  # input → its own branch
 MIXTURES = ("ensemble", "late_average", "blend")
 NETWORKS = ("text.", "image.")  # how the names of the two networks' weights begin
+NOTHING: frozenset[str] = frozenset()
 Floats = NDArray[np.float32]
 ByBranch = dict[str, torch.Tensor]
 """Branch or mixture → its features [n, width] or logits [n, labels of all heads]."""
@@ -219,7 +220,6 @@ class FusionClassifier(Towers):
             parts = [normalize(features[name], dim=-1) for name in fusions]
         return normalize(torch.cat(parts, -1), dim=-1)
 
-    @torch.no_grad()
     def infer(
         self, inputs: Inputs, count: int, wanted_precision: str = "auto", title: str = ""
     ) -> tuple[ByBranch, ByBranch]:
@@ -234,30 +234,56 @@ class FusionClassifier(Towers):
         Raises:
             NotFiniteError: a logit is NaN or infinite.
         """
+        [outputs] = self._infer_variants(inputs, count, [NOTHING], wanted_precision, title)
+        return outputs
+
+    @torch.no_grad()
+    def _infer_variants(
+        self,
+        inputs: Inputs,
+        count: int,
+        variants: Sequence[frozenset[str]],
+        wanted_precision: str,
+        title: str,
+    ) -> list[tuple[ByBranch, ByBranch]]:
+        """Return what `infer` returns once for each of ``variants``: the inputs it takes away."""
         self.eval()
         if self.text is not None:
             self.text.set_attn_implementation(attention(training=False))
-        features: dict[str, list[torch.Tensor]] = defaultdict(list)
-        logits: dict[str, list[torch.Tensor]] = defaultdict(list)
+        features: list[dict[str, list[torch.Tensor]]] = [defaultdict(list) for _ in variants]
+        logits: list[dict[str, list[torch.Tensor]]] = [defaultdict(list) for _ in variants]
         shown = progress.bar(title, count) if title else nullcontext()
         with shown as bar, precision(wanted_precision):
             for start in range(0, count, ROWS):
                 stop = min(start + ROWS, count)
-                batch = np.arange(start, stop)
-                encoded = inputs.encode_batch(batch)
-                batch_features = self.features(encoded)
-                for name, values in batch_features.items():
-                    features[name].append(values.float().cpu())
-                batch_logits = self.mix(self.classify(batch_features), encoded)
-                for name, values in batch_logits.items():
-                    logits[name].append(values.float().cpu())
+                encoded = inputs.encode_batch(np.arange(start, stop))
+                for number, variant in enumerate(variants):
+                    seen = self._take_away(encoded, variant)
+                    batch_features = self.features(seen)
+                    for name, values in batch_features.items():
+                        features[number][name].append(values.float().cpu())
+                    batch_logits = self.mix(self.classify(batch_features), seen)
+                    for name, values in batch_logits.items():
+                        logits[number][name].append(values.float().cpu())
                 if bar:
                     bar.advance(stop - start)
-        all_features = {name: torch.cat(parts) for name, parts in features.items()}
-        all_logits = {name: torch.cat(parts) for name, parts in logits.items()}
-        for branch, values in all_logits.items():
-            require_finite(values, f"the logits of {branch}")
-        return all_features, all_logits
+        outputs = []
+        for by_name, logits_by_name in zip(features, logits, strict=True):
+            all_features = {name: torch.cat(parts) for name, parts in by_name.items()}
+            all_logits = {name: torch.cat(parts) for name, parts in logits_by_name.items()}
+            for branch, values in all_logits.items():
+                require_finite(values, f"the logits of {branch}")
+            outputs.append((all_features, all_logits))
+        return outputs
+
+    def _take_away(
+        self, encoded: dict[str, TokenFeatures], names: frozenset[str]
+    ) -> dict[str, TokenFeatures]:
+        """Return ``encoded`` as it would be if nobody had the inputs ``names``."""
+        seen = {}
+        for name, tokens in encoded.items():
+            seen[name] = self.absent_input(name, len(tokens.present)) if name in names else tokens
+        return seen
 
     def predict(
         self, texts: Sequence[str], keys: Sequence[str], pictures: Pictures, title: str = "predict"
@@ -266,9 +292,43 @@ class FusionClassifier(Towers):
 
         "" stands for what is missing.
         """
+        [predictions] = self._predict_variants(texts, keys, pictures, [NOTHING], title)
+        return predictions
+
+    def predict_with_and_without(
+        self, texts: Sequence[str], keys: Sequence[str], pictures: Pictures, title: str
+    ) -> tuple[Predictions, dict[str, Predictions]]:
+        """Return what `predict` returns, and by input the predictions without that input.
+
+        The two networks, which take nearly all the time, run once for all of them.
+        """
+        names = list(INPUTS)
+        variants = [NOTHING, *(frozenset([name]) for name in names)]
+        whole, *lacking = self._predict_variants(texts, keys, pictures, variants, title)
+        return whole, dict(zip(names, lacking, strict=True))
+
+    def _predict_variants(
+        self,
+        texts: Sequence[str],
+        keys: Sequence[str],
+        pictures: Pictures,
+        variants: Sequence[frozenset[str]],
+        title: str,
+    ) -> list[Predictions]:
         self.to(device())
         inputs = Inputs(self, texts, keys, pictures)
-        features, logits = self.infer(inputs, len(texts), title=title)
+        predictions = []
+        outputs = self._infer_variants(inputs, len(texts), variants, "auto", title)
+        for variant, (features, logits) in zip(variants, outputs, strict=True):
+            present = dict(inputs.present)
+            for name in variant:
+                present[name] = torch.zeros_like(present[name])
+            predictions.append(self._as_predictions(features, logits, present))
+        return predictions
+
+    def _as_predictions(
+        self, features: ByBranch, logits: ByBranch, present: dict[str, torch.Tensor]
+    ) -> Predictions:
         logits_by_head = {}
         for branch, values in logits.items():
             by_head = self.by_head(values)
@@ -278,7 +338,7 @@ class FusionClassifier(Towers):
         for head, values in self.by_head(logits[self.served]).items():
             calibrated = values / self.temperatures[head]
             probabilities[head] = torch.softmax(calibrated, -1).numpy()
-        embedding = self._embed(features, inputs.present).numpy()
+        embedding = self._embed(features, present).numpy()
         return Predictions(probabilities, logits_by_head, embedding)
 
 

@@ -82,6 +82,26 @@ def test_raw_data_changed_by_hand_is_taken_in_as_repro_does(project: Path) -> No
     assert dvc("status").strip() == UP_TO_DATE
 
 
+def test_a_family_trains_while_another_one_s_data_are_fetched(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import prefect_tasks
+    from flows.retrain import run
+    from tasks.registry import connection
+
+    def fetch(family: str, on_line: Any) -> bool:
+        # As from a slow bucket: the other one's last stage is done before these data are there.
+        if family == "nails":
+            wait_for("metrics/lips/pretrain.json")
+        return True
+
+    monkeypatch.setattr(prefect_tasks, "fetch", fetch)
+    monkeypatch.setattr(prefect_tasks, "register", lambda family, flow_run: None)
+    monkeypatch.setattr(connection, "check_reachable", lambda: None)
+    assert states(run(None, lambda *event: None)) == all_are("Completed")
+    assert runs()[:2] == ["ingest@lips", "pretrain@lips"]
+
+
 def test_a_failure_stops_its_family_only_and_prefect_shows_it(
     project: Path, prefect_server: str
 ) -> None:

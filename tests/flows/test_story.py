@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -89,7 +88,7 @@ def test_a_run_cancelled_in_the_ui_tells_where_it_was_stopped(
 
 def judged(tmp_path: Path, names: list[str]) -> RunContext:
     """Return a run in which each family's chain ended; the figures are those of a real run."""
-    run = RunContext({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {}, {})
+    run = RunContext({}, tmp_path, threading.Event(), print, False, Turns(), {}, {})
     for family in names:
         for verb in CHAIN:
             run.tasks[verb, family] = TaskRecord("Completed", 75.0)
@@ -153,7 +152,7 @@ def test_a_served_mlflow_is_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_ended_the_run_itself_is_told_without_secrets(tmp_path: Path) -> None:
-    run = RunContext({}, tmp_path, threading.Event(), print, False, Turns(Counter()), {}, {})
+    run = RunContext({}, tmp_path, threading.Event(), print, False, Turns(), {}, {})
     error = ValueError("MLflow at http://me:hidden@mlflow.example does not answer\nmore")
     text = story.page(run, ["lips"], 1.0, error).markdown
     assert "## Not begun: lips" in text and "MLflow at http://" in text
@@ -167,7 +166,7 @@ def test_a_server_that_is_away_costs_nothing_but_a_warning(project: Path) -> Non
     from prefect import flow as prefect_flow
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    run = RunContext({}, project, threading.Event(), print, False, Turns(Counter()), {}, {})
+    run = RunContext({}, project, threading.Event(), print, False, Turns(), {}, {})
 
     @prefect_flow(name="away")
     def away() -> str:
