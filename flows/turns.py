@@ -36,7 +36,7 @@ class Turns:
         self._ended_at = time.monotonic()  # when the last stage ended, or the run began
 
     def expect(self, family: str, stages: int) -> None:
-        """Say how many ``stages`` of ``family`` will ask; with none it keeps nobody waiting."""
+        """Say how many ``stages`` of ``family`` will ask; one with none is not waited for."""
         with self._changed:
             self._to_come[family] = stages
             if not stages:
