@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from tasks.pipeline import child
 
-IDLE_S = 30.0  # without a stage, after which whoever asks has the GPU: others may never come
+IDLE_S = 60.0  # without a stage, after which whoever asks has the GPU: others may never come
 POLL_S = 0.5  # between two looks whether the run was stopped
 
 
