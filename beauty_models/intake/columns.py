@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -16,12 +17,15 @@ NUMBER = r"[\d\s.:/-]*"  # a number, a price, a date or a time
 def pick(columns: Sequence[str], mapping: dict[str, list[str]]) -> dict[str, str]:
     """Return field → the column that holds it: of the names in ``mapping`` the first that exists.
 
-    Capitals do not count.
+    Capitals do not count. A column of nested data, ``review.text``, is also known by its last name
+    where it is the only one of that name.
     """
     by_name: dict[str, str] = {}
     for column in columns:
         # Of two columns that differ in capitals the first one stays.
         by_name.setdefault(str(column).strip().casefold(), str(column))
+    for name, column in _by_last_name(by_name).items():
+        by_name.setdefault(name, column)
     picked = {}
     for field, names in mapping.items():
         for name in map(str.casefold, names):
@@ -30,6 +34,16 @@ def pick(columns: Sequence[str], mapping: dict[str, list[str]]) -> dict[str, str
                 picked[field] = by_name[name]
                 break
     return picked
+
+
+def _by_last_name(by_name: dict[str, str]) -> dict[str, str]:
+    """Return last name → column of the nested columns that share it with no other column."""
+    nested: dict[str, list[str]] = defaultdict(list)
+    for name, column in by_name.items():
+        _, dot, last = name.rpartition(".")
+        if dot:
+            nested[last].append(column)
+    return {name: columns[0] for name, columns in nested.items() if len(columns) == 1}
 
 
 def all_named(columns: Sequence[str], names: Sequence[str]) -> list[str]:

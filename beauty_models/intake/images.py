@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import io
+import unicodedata
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
+from beauty_models.intake import delivery
 from beauty_models.params import Pictures
 
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+READ = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
+
+# Pictures, too, that nothing here can read: they are found, and rejected with the remedy. Left out,
+# a class whose photos come from an iPhone would vanish without a word.
+UNREAD = (".heic", ".heif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
+SUFFIXES = (*READ, *UNREAD)
 
 # The decoders that are tried. All others of Pillow stay shut: EPS starts Ghostscript, for one.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 
 LARGEST_FILE = 100_000_000  # bytes; a larger file is not read at all
 LONGEST_SIDE = 65_500  # pixels, of a JPEG (libjpeg's JPEG_MAX_DIMENSION)
@@ -31,18 +39,30 @@ HASH_BITS = 64
 # More than 8 bits a pixel: Pillow's conversion to RGB clips these values instead of scaling them.
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 
-# What Pillow's decoders are known to raise on damaged content.
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-    IndexError,
-    KeyError,
-    TypeError,
-)
+# Of damaged content Pillow's decoders raise whatever their parsing meets: OSError, SyntaxError,
+# struct.error, zlib.error, MemoryError and more. No picture may end a run.
+DECODER_ERRORS = (Exception,)
+
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+# Pillow's mode → the color space that a profile for it has.
+PROFILED_MODES = {"RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK"}
+
+# Colors [1, 27, 3] of every corner, edge and middle of the RGB cube, to try a profile on.
+PROBE = np.array([[(r, g, b) for r in (0, 128, 255) for g in (0, 128, 255) for b in (0, 128, 255)]])
+PROBE = PROBE.astype(np.uint8)
+
+# EXIF's orientation (tag 0x0112) → what brings the picture upright.
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class BadImageError(ValueError):
@@ -74,11 +94,65 @@ def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled).convert("RGB")
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Return ``image`` turned as its EXIF says; as it is where the EXIF cannot be read."""
+    # Not Pillow's `exif_transpose`: it writes all of the EXIF anew, and one rational of -1/0 in it
+    # is an error of `struct`.
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:
+        # Metadata of any camera or program; the pixels are fine.
+        return image
+    method = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Return ``image`` with its colors as sRGB, where a profile says that they are others.
+
+    A photo in Adobe RGB or Display P3 that is read as sRGB is duller than what a browser shows.
+    """
+    content = image.info.get("icc_profile")
+    if not content or image.mode not in PROFILED_MODES:
+        return image
+    opaque = image.convert("RGB") if image.mode == "RGBA" else image
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
+        # One of another kind than the pixels (CMYK's on a picture in RGB) says nothing of them.
+        if profile.profile.xcolor_space.strip() != PROFILED_MODES[image.mode]:
+            return image
+        target = ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(profile, target, opaque.mode, "RGB")
+        if opaque.mode == "RGB" and _changes_nothing(transform):
+            return image
+        converted = ImageCms.applyTransform(opaque, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image  # a broken profile: browsers take sRGB then, too
+    if converted is not None and image.mode == "RGBA":
+        converted.putalpha(image.getchannel("A"))
+    return converted or image
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Return whether ``transform`` is that of sRGB to itself.
+
+    Most profiles are sRGB, and converting a photo costs a tenth of a second. Their descriptions are
+    not to be trusted: some call themselves sRGB and are not.
+    """
+    probe = Image.fromarray(PROBE)
+    seen = ImageCms.applyTransform(probe, transform)
+    if seen is None:
+        return False
+    difference = np.asarray(seen, np.int16) - PROBE
+    return int(np.abs(difference).max()) <= 2  # of 255: rounding
+
+
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    """Return ``image`` turned as its EXIF says, in RGB; what is transparent lies on white."""
-    image = ImageOps.exif_transpose(image)
+    """Return ``image`` upright, in sRGB; what is transparent lies on white."""
+    image = _upright(image)
     if image.mode in DEEP_MODES:
         return _scaled_to_8_bits(image)
+    image = _in_srgb(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
@@ -108,12 +182,20 @@ def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
     except BadImageError:
         raise
     except UnidentifiedImageError:
-        raise BadImageError(f"not a picture in {', '.join(FORMATS)}") from None
+        raise BadImageError(_unknown_format(content)) from None
     except Image.DecompressionBombError:
         message = f"the picture has more than {max_pixels:,} pixels and is not read"
         raise ImageSizeError(message, "max_pixels") from None
     except DECODER_ERRORS as error:
         raise BadImageError(f"the picture is broken or cut off: {str(error)[:100]}") from None
+
+
+def _unknown_format(content: bytes) -> str:
+    """Return why no decoder took ``content``, with the remedy where its format is known."""
+    # ISO base media files say what they are after a length of four bytes (ISO/IEC 14496-12).
+    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
+        return "HEIC, as iPhones write it, is not read; export it as JPEG"
+    return f"not a picture in {', '.join(FORMATS)}"
 
 
 def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:
@@ -238,6 +320,11 @@ def _repeats(a: PerceptualHash, b: PerceptualHash, rules: Pictures) -> bool:
     return float(distance) <= rules.duplicate_color_distance
 
 
+def _comparable(path: str) -> str:
+    """Return ``path`` so that capitals, and how a Mac writes accents (NFD), do not count."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
 class Files:
     """The picture files below a raw folder; nothing outside it is ever opened."""
 
@@ -256,30 +343,31 @@ class Files:
         return by_suffix
 
     def _below(self, path: Path) -> str:
-        return path.relative_to(self.raw).as_posix().casefold()
+        return _comparable(path.relative_to(self.raw).as_posix())
 
     def all(self) -> list[Path]:
-        """Return every visible picture file, sorted."""
-        return sorted(path for path in self.raw.rglob("*") if self._is_picture(path))
-
-    def _is_picture(self, path: Path) -> bool:
-        steps = path.relative_to(self.raw).parts
-        if any(step.startswith(".") for step in steps):
-            return False
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
-            return False
-        return path.resolve().is_relative_to(self.raw)  # no link leads out of the folder
+        """Return every visible picture file, sorted, those of formats that are not read, too."""
+        files = delivery.look(self.raw).files
+        return [path for path in files if path.suffix.lower() in SUFFIXES]
 
     def find(self, reference: str) -> Path | None:
         """Return the file that a table's cell names, None where there is none or several fit.
 
         It is found by its path below the folder, else by the end of its path: ``/w/h/x.jpg``,
         ``w\\h\\x.jpg`` and ``https://shop/media/w/h/x.jpg?v=2`` all find ``images/w/h/x.jpg``.
-        Nothing is downloaded.
+        Nothing is downloaded. Where nothing is found, what an address percent-encodes is decoded:
+        ``my%20photo.jpg`` finds ``my photo.jpg``.
         """
-        path = reference.split("?")[0].replace("\\", "/")
+        path = reference.split("?")[0]
+        found = self._find(path)
+        # A file may really be called "50%25 off.jpg": as it stands first.
+        if found is None and "%" in path:
+            found = self._find(unquote(path))
+        return found
+
+    def _find(self, path: str) -> Path | None:
         steps = []
-        for step in path.casefold().split("/"):
+        for step in _comparable(path.replace("\\", "/")).split("/"):
             # "..", too: nothing outside the folder is ever opened.
             if step not in ("", ".", ".."):
                 steps.append(step)

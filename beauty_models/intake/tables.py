@@ -11,39 +11,66 @@ import io
 import json
 import re
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import chardet
 import ftfy
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from charset_normalizer import from_bytes
 
+from beauty_models.intake import delivery
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.progress import log_line
 
 LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
 GUESSED_BY = 200_000  # bytes of a file that is not UTF-8, by which its encoding is guessed
+BEGINNING = 4_096  # bytes in which a byte order mark, or the zeros of UTF-16, are looked for
 EXCERPT = 200  # characters of a rejected row that are kept
 
-# What charset-normalizer may answer: the encodings in which shops export, and no others.
+# What chardet may answer: the encodings in which shops, Excel and old tills export, and no others.
+# By Python's names; those that differ from one here in a letter or two are left out, for nobody
+# could tell which one it is.
 ENCODINGS = [
     "gb18030",
     "big5",
-    "utf_16_le",
-    "utf_16_be",
-    "shift_jis",
-    "euc_jp",
+    "cp932",  # Shift JIS as Windows writes it
+    "euc-jp",
     "cp949",
-    "cp1252",
-    "cp1251",
+    "utf-16-le",
+    "utf-16-be",
+    "cp1252",  # Western Europe
+    "cp1250",  # Central Europe
+    "iso8859-2",
+    "cp1251",  # Cyrillic
+    "koi8-r",
+    "cp1253",  # Greek
+    "cp1254",  # Turkish
+    "cp1255",  # Hebrew
+    "cp1256",  # Arabic
+    "cp1257",  # Baltic
+    "cp1258",  # Vietnamese
+    "cp874",  # Thai
+    "mac_roman",
+    "mac_cyrillic",
+    "cp850",  # DOS in Western Europe
+    "cp852",  # DOS in Central Europe
+    "cp866",  # DOS in Russia
 ]
+SIMILAR = 0.98  # of the best guess's score: a second one as good, and nobody knows which is meant
 DELIMITERS = [",", "\t", ";", "|"]
 NO_DELIMITER = "\x1f"  # the unit separator: no text holds it, so the file has one column
+
+_CONTROLS = re.compile("[\x80-\x9f]")
+
+# Between words; no byte of these is a part of a letter in any of `ENCODINGS` but UTF-16.
+_WORD_ENDS = re.compile(rb"""[\s,;"]+""")
 
 # The longer mark first: that of UTF-16-LE begins that of UTF-32-LE.
 _BOMS = {
@@ -85,15 +112,12 @@ class Table(NamedTuple):
 def delivered_files(raw: Path) -> list[Path]:
     """Return the files below ``raw`` in one order on every machine.
 
-    Without those that say something of the data (`ABOUT`), and without hidden ones: ``.DS_Store``
-    and its like are no deliveries.
+    Without those that say something of the data (`ABOUT`), and without what systems put beside
+    them (`delivery`); links that were not followed are told.
     """
-    files = []
-    for path in raw.rglob("*"):
-        hidden = path.name.startswith(".")
-        if path.is_file() and not hidden and path.name not in ABOUT:
-            files.append(path)
-    return sorted(files)
+    found = delivery.look(raw)
+    delivery.tell_links(found.links)
+    return [path for path in found.files if path.name not in ABOUT]
 
 
 def is_table(file: Path) -> bool:
@@ -129,18 +153,22 @@ def encoding_of(stream: BinaryIO, name: str) -> str:
     """Return the encoding of the text in ``stream``; ``name`` is for the messages.
 
     A byte order mark decides; else it is UTF-8 when 9 of 10 lines that are not ASCII are valid;
-    else charset-normalizer guesses by the first `GUESSED_BY` bytes.
+    else chardet guesses by lines with other letters from the whole file.
 
     Raises:
-        ValueError: nothing fits.
+        ValueError: nothing fits, or two encodings fit that read the letters differently.
     """
-    head = stream.read(GUESSED_BY)
+    head = stream.read(BEGINNING)
     stream.seek(0)
     encoding = _marked_encoding(head)
-    if not encoding:
-        encoding = "utf-8" if _is_utf8(stream) else _guessed_encoding(head, name)
+    language = ""
+    if not encoding and not _is_utf8(stream):
+        stream.seek(0)
+        encoding, language = _guessed_encoding(_lines_and_words(stream, head), name)
+    encoding = encoding or "utf-8"
     if encoding != "utf-8":
-        log_line(f"{name}: read as {encoding}, not UTF-8")
+        told_by = f" (language: {language})" if language else ""
+        log_line(f"{name}: read as {encoding}{told_by}, not UTF-8")
     return encoding
 
 
@@ -152,13 +180,71 @@ def _marked_encoding(head: bytes) -> str:
     return ""
 
 
-def _guessed_encoding(head: bytes, name: str) -> str:
-    guess = from_bytes(head, cp_isolation=ENCODINGS).best()
-    if guess is None:
+class _Reading(NamedTuple):
+    """A sample in one of the encodings that fit it."""
+
+    text: str
+    encoding: str  # Python's name
+    language: str
+    score: float
+
+
+def _lines_and_words(stream: BinaryIO, head: bytes) -> list[bytes]:
+    """Return lines that are not ASCII from everywhere in ``stream``, and their words that are not.
+
+    The first bytes alone say nothing where the accents begin late. Of what looks like UTF-16, whose
+    lines do not end with a byte, the beginning.
+    """
+    if b"\0" in head:
+        return [stream.read(GUESSED_BY)]
+    lines = [line for line in stream if not line.isascii()]
+    size = sum(map(len, lines))
+    sample = b"".join(lines[:: max(1, size // GUESSED_BY)])[:GUESSED_BY]
+    words = [word for word in _WORD_ENDS.split(sample) if not word.isascii()]
+    return [sample, b" ".join(words)]
+
+
+def _readings(sample: bytes) -> list[_Reading]:
+    """Return the readings of ``sample`` that differ, the likeliest first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that its own fallback, cp1252, may be left out
+        guesses = chardet.detect_all(
+            sample, ignore_threshold=True, include_encodings=ENCODINGS, max_bytes=GUESSED_BY
+        )
+    by_text: dict[str, _Reading] = {}
+    for guess in guesses:
+        if guess["encoding"]:
+            encoding = codecs.lookup(guess["encoding"]).name
+            # Half a character may stand at the sample's end, and a few bytes may be damaged.
+            text = sample.decode(encoding, "replace")
+            if _CONTROLS.search(text):
+                continue  # C1 control characters, which no text has: another encoding's letters
+            reading = _Reading(text, encoding, guess["language"] or "", guess["confidence"])
+            by_text.setdefault(text, reading)
+    return sorted(by_text.values(), key=lambda reading: reading.score, reverse=True)
+
+
+def _guessed_encoding(samples: Iterable[bytes], name: str) -> tuple[str, str]:
+    """Return the encoding of a file by the first of ``samples`` that is plain, and its language.
+
+    Raises:
+        ValueError: nothing fits, or two readings fit about as well.
+    """
+    readings: list[_Reading] = []
+    for sample in samples:
+        readings = _readings(sample)
+        # Among many English words three French ones hardly count: then the words decide.
+        if len(readings) == 1 or readings and readings[1].score < SIMILAR * readings[0].score:
+            return readings[0].encoding, readings[0].language
+    if not readings:
         raise ValueError(
             f"{name}: neither UTF-8 nor any of {', '.join(ENCODINGS)}; save it as UTF-8"
         )
-    return guess.encoding
+    first, second = readings[:2]
+    raise ValueError(
+        f"{name}: not UTF-8, and it may be {first.encoding} ({first.text[:20]!r} …) as well as "
+        f"{second.encoding} ({second.text[:20]!r} …); save it as UTF-8"
+    )
 
 
 def decode(content: bytes, name: str) -> str:
@@ -229,13 +315,27 @@ def _cell(value: Any) -> str:
         return str(int(value))
     if isinstance(value, date):
         return value.isoformat()
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bytes):
+        # Impala and Hive write texts without the mark that says so.
+        return value.decode("utf-8", "lost").replace("\0", "")
+    if isinstance(value, Decimal):
+        return _plain_decimal(value)
+    return json.dumps(value, ensure_ascii=False, default=_cell)
+
+
+def _plain_decimal(value: Decimal) -> str:
+    """Return ``value`` as people write it: ``5.00`` is the star rating 5."""
+    if not value.is_finite():
+        return ""
+    whole = value.to_integral_value()
+    return str(int(whole)) if value == whole else format(value.normalize(), "f")
 
 
 def _json_lines(text: str) -> Iterator[Record]:
     """Yield the records of JSON Lines, or of one JSON array of objects.
 
-    The header has the keys of all objects in order of appearance.
+    The header has the keys of all objects in order of appearance; an object within an object has
+    its keys as ``review.text``.
     """
     if text.lstrip().startswith("["):
         text = "\n".join(json.dumps(item) for item in _json_array(text))
@@ -251,14 +351,29 @@ def _json_lines(text: str) -> Iterator[Record]:
         if reason:
             faults[number] = reason
         elif value is not None:
-            objects[number] = value
-            header.update(dict.fromkeys(value))
+            objects[number] = _flattened(value)
+            header.update(dict.fromkeys(objects[number]))
     yield Record(0, list(header))
     for number, line in lines:
         if number in faults:
             yield Record(number, [line], faults[number])
         elif number in objects:
             yield Record(number, [_cell(objects[number].get(key)) for key in header])
+
+
+def _flattened(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return ``value`` with the keys of objects in it as ``outer.inner``.
+
+    As one cell an object would be a text that holds the rating, too: what is learned from would
+    contain what is to be learned.
+    """
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            flat |= _flattened(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
 
 
 def _json_object(line: str) -> tuple[Any, str]:
@@ -290,6 +405,9 @@ def _parquet(file: Path) -> Iterator[Record]:
         raise ValueError(
             f"{file}: not a Parquet file that can be read ({flaw:.100}); write or download it again"
         ) from None
+    # A struct becomes columns, as an object in JSON does.
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
     yield Record(0, list(table.column_names))
     columns = [column.to_pylist() for column in table.columns]
     for number, values in enumerate(zip(*columns, strict=True), start=1):
