@@ -46,7 +46,7 @@ def read_delivery(source: str, log_line: OnLine) -> Delivery:
         return delivery
     connection = s3.client()
     objects = [item for item in s3.list_objects(connection, source) if is_data_file(item.path)]
-    readable = [item for item in objects if _suffix(item.path) in tables.SUFFIXES]
+    readable = [item for item in objects if tables.may_be_table(item.path)]
     STATE.mkdir(parents=True, exist_ok=True)
     # Only looked at: `beauty retrain` fetches the delivery as a whole, with a manifest.
     with tempfile.TemporaryDirectory(dir=STATE, prefix="init-") as temporary:
@@ -69,7 +69,7 @@ def _add(delivery: Delivery, path: str, file: Path) -> None:
         return
     if _suffix(path) in images.SUFFIXES:
         delivery.pictures.append(path)
-    elif _suffix(path) not in tables.SUFFIXES:
+    elif not tables.is_table(file):
         delivery.others.append(path)
     else:
         # A shop without cross-sells exports the header of that table all the same.

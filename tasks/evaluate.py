@@ -175,7 +175,7 @@ def _check_columns(mapping: dict[str, str], raw: Path) -> None:
         return
     columns: dict[str, None] = {}  # in order, each once
     for file in sorted(raw.rglob("*")):
-        if file.suffix.lower() in tables.SUFFIXES and file.name not in (MANIFEST, LICENSE):
+        if file.is_file() and tables.is_table(file) and file.name not in (MANIFEST, LICENSE):
             columns |= dict.fromkeys(tables.read(file).rows.columns)
     known = {name.strip().casefold() for name in columns}
     for field, column in mapping.items():

@@ -13,7 +13,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -67,6 +67,7 @@ SIMILAR = 0.98  # of the best guess's score: a second one as good, and nobody kn
 DELIMITERS = [",", "\t", ";", "|"]
 NO_DELIMITER = "\x1f"  # the unit separator: no text holds it, so the file has one column
 
+_SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 _CONTROLS = re.compile("[\x80-\x9f]")
 
 # Between words; no byte of these is a part of a letter in any of `ENCODINGS` but UTF-16.
@@ -122,7 +123,13 @@ def delivered_files(raw: Path) -> list[Path]:
 
 def is_table(file: Path) -> bool:
     """Return whether ``file`` is of a format that `read` knows, by its suffix."""
-    return file.suffix.lower() in SUFFIXES
+    return bool(format_of(file))
+
+
+def may_be_table(name: str) -> bool:
+    """Return whether a file called ``name`` can be a table; of a .txt only its content tells."""
+    path = Path(name)
+    return path.suffix.lower() == ".txt" or bool(format_of(path))
 
 
 def example_id(file: str, row: int, given: str) -> str:
@@ -267,25 +274,52 @@ def delimiter_of(header: str) -> str:
     return best if best in header else NO_DELIMITER
 
 
-def _delimited(text: str) -> Iterator[Record]:
-    """Yield the records of delimited text.
+def _delimited(text: str, name: str) -> Iterator[Record]:
+    """Yield the records of delimited text; ``name`` is for the messages.
 
-    A quote that is never closed costs its own line only.
+    A quote that is never closed costs its own line only; one that swallows whole rows is a mark of
+    inches, or a slip of the keyboard, and stays in its cell.
     """
     lines = io.StringIO(text, newline=None).readlines()
     start = 0
     while start < len(lines) and not lines[start].strip():
         start += 1
-    delimiter = delimiter_of(lines[start]) if start < len(lines) else ","
+    delimiter = ""
+    # Excel's own line, which says the delimiter: "sep=;".
+    if start < len(lines) and (told := _SEPARATOR_LINE.fullmatch(lines[start].strip("\r\n"))):
+        delimiter = told[1]
+        start += 1
+    if not delimiter:
+        delimiter = delimiter_of(lines[start]) if start < len(lines) else ","
     width = 0
+    stray = []
     while start < len(lines):
         cells, used, reason = _next_record(lines, start, delimiter)
+        if used > 1 and width and _are_rows(lines[start : start + used], delimiter, width):
+            cells, used = lines[start].rstrip("\n").split(delimiter), 1
+            stray.append(start + 1)
         width = width or len(cells)
         if not reason and len(cells) != width:
             reason = f"{len(cells)} cells where the header has {width}"
         if lines[start].strip():
             yield Record(start + 1, cells, reason)
         start += used
+    if stray:
+        log_line(
+            f"{name}: a quotation mark that begins a cell would make several rows one "
+            f"({len(stray)} times, first in line {stray[0]}): it is taken for a part of the text"
+        )
+
+
+def _are_rows(lines: Sequence[str], delimiter: str, width: int) -> bool:
+    """Return whether each of ``lines``, which quotes make one record, is a row of ``width`` cells.
+
+    A text of several lines has not, by chance, as many delimiters in each as a row; with one
+    delimiter only, and a comma at that, it may have.
+    """
+    if width < 3 and delimiter != "\t":
+        return False
+    return all(line.count(delimiter) == width - 1 for line in lines)
 
 
 def _next_record(lines: list[str], start: int, delimiter: str) -> tuple[list[str], int, str]:
@@ -331,7 +365,7 @@ def _plain_decimal(value: Decimal) -> str:
     return str(int(whole)) if value == whole else format(value.normalize(), "f")
 
 
-def _json_lines(text: str) -> Iterator[Record]:
+def _json_lines(text: str, name: str) -> Iterator[Record]:
     """Yield the records of JSON Lines, or of one JSON array of objects.
 
     The header has the keys of all objects in order of appearance; an object within an object has
@@ -422,14 +456,62 @@ TEXT_READERS = {
     ".json": _json_lines,
 }
 SUFFIXES = (*TEXT_READERS, ".parquet")
+COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}  # suffix → pyarrow's name
+LARGEST_TABLE = 4_000_000_000  # bytes of a table once it is unpacked
+
+
+def format_of(file: Path) -> str:
+    """Return which of `SUFFIXES` says the format of ``file``, or "" where none does.
+
+    ``reviews.csv.gz`` is a .csv; a .txt with a tab in its first line is a .tsv: so Excel saves what
+    it calls Unicode Text.
+    """
+    suffix = file.suffix.lower()
+    if suffix in COMPRESSED:
+        inner = file.with_suffix("").suffix.lower()
+        return inner if inner in TEXT_READERS else ""
+    if suffix == ".txt" and _begins_with_tabs(file):
+        return ".tsv"
+    return suffix if suffix in SUFFIXES else ""
+
+
+def _begins_with_tabs(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        head = stream.read(BEGINNING)
+    text = head.decode(_marked_encoding(head) or "latin-1", "replace")
+    return "\t" in text.partition("\n")[0]
+
+
+def _content(file: Path) -> bytes:
+    """Return the content of ``file``, unpacked.
+
+    Raises:
+        ValueError: it is not what its suffix says, or larger than `LARGEST_TABLE` unpacked.
+    """
+    codec = COMPRESSED.get(file.suffix.lower())
+    if codec is None:
+        return file.read_bytes()
+    try:
+        with pa.input_stream(str(file), compression=codec) as stream:
+            content: bytes = stream.read(LARGEST_TABLE + 1)
+    except (pa.ArrowException, OSError) as error:
+        flaw = str(error).splitlines()[0]
+        raise ValueError(f"{file}: cannot be unpacked ({flaw:.100}); download it again") from None
+    if len(content) > LARGEST_TABLE:
+        raise ValueError(
+            f"{file}: unpacked it has more than {LARGEST_TABLE:,} bytes; deliver it in parts"
+        )
+    return content
 
 
 def _records(file: Path) -> Iterator[Record]:
-    suffix = file.suffix.lower()
-    assert suffix in SUFFIXES, file
-    if suffix == ".parquet":
+    table_format = format_of(file)
+    assert table_format, file
+    if table_format == ".parquet":
         return _parquet(file)
-    return TEXT_READERS[suffix](decode(file.read_bytes(), str(file)))
+    return TEXT_READERS[table_format](decode(_content(file), str(file)), str(file))
 
 
 def _repair(cell: str) -> str:
@@ -452,11 +534,11 @@ def _fault(cells: list[str]) -> str:
     return ""
 
 
-def read(file: Path) -> Table:
+def read(file: Path, raw: Path | None = None) -> Table:
     """Return the rows of ``file`` and those that could not be read, whatever is wrong with them.
 
-    The suffix (`SUFFIXES`) says the format, the header the delimiter. Mojibake is repaired cell by
-    cell.
+    The suffix (`format_of`) says the format, the header the delimiter. Mojibake is repaired cell by
+    cell. Folders ``column=value`` between ``raw`` and the file are columns, too.
 
     Raises:
         EmptyTableError: it has no rows.
@@ -482,8 +564,13 @@ def read(file: Path) -> Table:
     if not rows and not rejected:
         raise EmptyTableError(f"{file}: no rows below the header; was the download cut off?")
     index = pd.Index(numbers, name="row")
+    frame = pd.DataFrame(rows, columns=header, index=index, dtype=object)
+    for column, value in (delivery.partition_values(file, raw) if raw else {}).items():
+        # What stands in the file itself goes first.
+        if column not in frame:
+            frame[column] = value
     return Table(
-        rows=pd.DataFrame(rows, columns=header, index=index, dtype=object),
+        rows=frame,
         rejected=pd.DataFrame(rejected, columns=["row", "reason", "text"]),
     )
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+
+from beauty_models.progress import log_line
 
 # Seconds since 1970 have 9 or 10 digits from 1973 on, milliseconds 13 from 2001 on.
 UNIX_TIME = r"\d{9,10}|\d{13}"
 FIRST_MILLISECONDS = 1e11  # as seconds it would be the year 5138
+# 13.03.2024, 3/13/24, 13-3-2024 and what may follow, such as a time
+DAY_AND_MONTH = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(?:\d{4}|\d{2})(?!\d)")
 
 
 def plain(value: str) -> str:
@@ -37,20 +44,91 @@ def meanings(accepted: dict[str, list[str]], name: str) -> dict[str, str]:
     return by_value
 
 
-def dates(values: Sequence[str]) -> list[datetime | None]:
-    """Return UTC times without a zone, None where a value is no date.
+class DateOrder(NamedTuple):
+    """What a column of dates says of the order in which day and month are written."""
 
-    9, 10 or 13 digits are seconds or milliseconds since 1970.
+    day_first: int  # dates that can only be read so: 13.03.
+    month_first: int  # and only so: 03/13
+    either: int  # 01/02: both fit
+
+    @property
+    def is_day_first(self) -> bool | None:
+        """Whether the day comes first; None where the column does not say."""
+        if bool(self.day_first) != bool(self.month_first):
+            return bool(self.day_first)
+        return None
+
+
+def date_order(values: Iterable[str]) -> DateOrder:
+    """Return what ``values``, one column of one file, say of the order of day and month.
+
+    Dates that begin with the year need none. Between full stops the day comes first, as in all of
+    Europe that writes them so.
+    """
+    day_first = month_first = either = 0
+    for value in values:
+        match = DAY_AND_MONTH.match(value.strip())
+        if not match:
+            continue
+        first, mark, second = int(match[1]), match[2], int(match[3])
+        if first > 12 >= second or mark == "." and max(first, second) <= 12:
+            day_first += 1
+        elif second > 12 >= first:
+            month_first += 1
+        elif first != second:
+            either += 1
+    return DateOrder(day_first, month_first, either)
+
+
+def dates(values: Sequence[str], files: Sequence[str] = ()) -> list[datetime | None]:
+    """Return UTC times without a zone, None where a value is no date, or could be two.
+
+    9, 10 or 13 digits are seconds or milliseconds since 1970. Whether 01/02 is in January or in
+    February the other dates of the same file say; where they do not, such a date is None, and that
+    is told.
+
+    Args:
+        values: what the cells say.
+        files: the file of each, for several exports may write dates in several ways; without them
+            all are of one.
     """
     cells = pd.Series(values, dtype=object)
+    names = pd.Series(list(files) or [""] * len(cells), dtype=object)
+    times: list[datetime | None] = [None] * len(cells)
+    for name in names.unique():
+        places = np.flatnonzero(names == name)
+        found = _dates_of_file(cells.iloc[places], str(name))
+        for place, time in zip(places.tolist(), found, strict=True):
+            times[place] = time
+    return times
+
+
+def _dates_of_file(cells: pd.Series[str], file: str) -> list[datetime | None]:
     digits = cells.where(cells.str.fullmatch(UNIX_TIME))
     numbers = pd.to_numeric(digits, errors="coerce")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about days that could be months
-        written = cells.where(numbers.isna())
-        stamps = pd.to_datetime(written, errors="coerce", format="mixed", utc=True)
+    order = date_order(cells)
+    written = cells.where(numbers.isna())
+    if order.is_day_first is None and order.either + order.day_first + order.month_first:
+        ambiguous = written.map(_is_ambiguous)
+        written = written.where(~ambiguous)
+        if ambiguous.any():
+            log_line(
+                f"{file or 'the dates'}: {ambiguous.sum():,} of {len(cells):,} dates such as "
+                f"{cells[ambiguous].iloc[0]!r} may begin with the day or with the month, and the "
+                "others do not say which: they are left out; write the year first, 2026-02-01"
+            )
+    ordered = written.str.match(DAY_AND_MONTH).fillna(False).astype(bool)
+    # Only those: pandas would read 2024-03-05 with `dayfirst` as the third of May.
+    stamps = _parsed(written.where(ordered), day_first=order.day_first > 0)
+    stamps = stamps.fillna(_parsed(written.where(~ordered), day_first=False))
     seconds = numbers.where(numbers < FIRST_MILLISECONDS, numbers / 1000)
     stamps = stamps.fillna(pd.to_datetime(seconds, unit="s", utc=True))
+    unread = stamps.isna() & written.fillna("").str.strip().ne("")
+    if unread.any():
+        log_line(
+            f"{file or 'the dates'}: {unread.sum():,} of {len(cells):,} dates are not understood, "
+            f"such as {cells[unread].iloc[0]!r:.60}: they are left out; write 2026-02-01"
+        )
     times: list[datetime | None] = []
     for stamp in stamps:
         if pd.isna(stamp):
@@ -59,3 +137,18 @@ def dates(values: Sequence[str]) -> list[datetime | None]:
             # All are UTC by now; a mark that says so in every row would only be in the way.
             times.append(stamp.tz_localize(None).to_pydatetime())
     return times
+
+
+def _parsed(cells: pd.Series[str], day_first: bool) -> pd.Series[pd.Timestamp]:
+    """Return times in UTC, NaT where a cell is no date."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about days that could be months
+        return pd.to_datetime(cells, errors="coerce", format="mixed", utc=True, dayfirst=day_first)
+
+
+def _is_ambiguous(value: object) -> bool:
+    match = DAY_AND_MONTH.match(value.strip()) if isinstance(value, str) else None
+    if not match:
+        return False
+    first, second = int(match[1]), int(match[3])
+    return max(first, second) <= 12 and first != second

@@ -81,7 +81,7 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
         for file in files:
             progress.advance(note=file.name)
             try:
-                table = tables.read(file)
+                table = tables.read(file, raw)
             except tables.EmptyTableError:
                 # a shop without cross-sells exports the header all the same
                 log_line(f"{file}: left aside, no rows below the header")

@@ -37,7 +37,7 @@ def read_deliveries(raw: Path, known: Columns) -> Deliveries:
     files = _readable_files(raw)
     with bar("ingest: read", len(files)) as progress:
         for file in files:
-            table = tables.read(file)
+            table = tables.read(file, raw)
             header = list(table.rows.columns)
             column_of = columns.pick(header, known.model_dump())
             description = _description(file, table.rows, column_of)

@@ -65,7 +65,7 @@ def review_table(reviews: pd.DataFrame, classes: list[str]) -> pa.Table:
         "language": list(map(language, reviews["text"])),
         "product": [product or None for product in reviews["product"]],
         "category": [category or None for category in reviews["category"]],
-        "date": dates(reviews["date"].tolist()),
+        "date": dates(reviews["date"].tolist(), reviews["file"].tolist()),
         "aspects": reviews["aspects"].tolist(),
     }
     return pa.table(columns, schema=SCHEMA)

@@ -67,7 +67,7 @@ def _table_frames(raw: Path, params: Ingest) -> list[pd.DataFrame]:
     with bar("ingest: read", len(files)) as progress:
         for file in files:
             place = file.relative_to(raw).as_posix()
-            rows = _table_rows(file, params)
+            rows = _table_rows(file, raw, params)
             if rows is not None:
                 offered = fnmatch(place, params.catalogue or "*")
                 frames.append(rows.assign(file=place, offered=offered))
@@ -75,13 +75,13 @@ def _table_frames(raw: Path, params: Ingest) -> list[pd.DataFrame]:
     return frames
 
 
-def _table_rows(file: Path, params: Ingest) -> pd.DataFrame | None:
+def _table_rows(file: Path, raw: Path, params: Ingest) -> pd.DataFrame | None:
     """Return the good and the bad rows of one table by field.
 
     None when it has none, or speaks of neither texts nor pictures.
     """
     try:
-        table = tables.read(file)
+        table = tables.read(file, raw)
     except tables.EmptyTableError as error:
         log_line(f"{error} It is left aside")
         return None
