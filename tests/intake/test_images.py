@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageCms, ImageDraw, TiffImagePlugin
 
 from beauty_models.intake import shards
 from beauty_models.intake.images import (
@@ -138,6 +138,48 @@ def test_odd_pictures_become_upright_rgb() -> None:
         == "RGB"
     )
     assert opened(saved(drawn().convert("P"), "PNG")).mode == "RGB"
+
+
+def test_odd_metadata_costs_no_picture_and_no_turn() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    content = saved(drawn((80, 60)), "JPEG", exif=exif)
+    assert opened(content).size == (60, 80)
+    # EXIF's tag of the lens's speed as -1/0, which cannot be written again.
+    exif[0x9201] = TiffImagePlugin.IFDRational(1, 2)
+    whole = exif.tobytes()
+    place = whole.rindex(struct.pack(">2i", 1, 2))
+    broken = whole[:place] + struct.pack(">2i", -1, 0) + whole[place + 8 :]
+    assert opened(saved(drawn((80, 60)), "JPEG", exif=broken)).size == (60, 80)
+
+
+def test_colors_are_those_that_a_browser_shows() -> None:
+    """A profile that swaps red and green: what is kept has them where a browser shows them."""
+    wide = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    at = {
+        wide[i : i + 4]: i for i in range(132, 132 + 12 * struct.unpack(">I", wide[128:132])[0], 12)
+    }
+    red, green = at[b"rXYZ"], at[b"gXYZ"]
+    swapped = bytearray(wide)
+    swapped[red : red + 4], swapped[green : green + 4] = b"gXYZ", b"rXYZ"
+    image = Image.new("RGB", (40, 40), (200, 30, 30))
+    for kind in ("PNG", "JPEG"):
+        seen = opened(saved(image, kind, icc_profile=bytes(swapped))).getpixel((20, 20))
+        assert isinstance(seen, tuple) and seen[1] > 190 and seen[0] < 45
+        # sRGB's own profile, and one that is broken, change nothing.
+        plain = opened(saved(image, kind)).getpixel((20, 20))
+        assert opened(saved(image, kind, icc_profile=wide)).getpixel((20, 20)) == plain
+        assert opened(saved(image, kind, icc_profile=b"x" * 200)).getpixel((20, 20)) == plain
+    clear = Image.new("RGBA", (40, 40), (200, 30, 30, 0))
+    assert opened(saved(clear, "PNG", icc_profile=bytes(swapped))).getpixel((5, 5)) == (255,) * 3
+
+
+def test_avif_is_read_and_heic_is_found_and_refused_with_its_remedy(tmp_path: Path) -> None:
+    assert opened(saved(drawn((80, 60)), "AVIF")).size == (80, 60)
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    [found] = Files(tmp_path).all()
+    with pytest.raises(BadImageError, match="HEIC.*export it as JPEG"):
+        opened(Files(tmp_path).read(found))
 
 
 def test_a_copy_is_known_again_and_a_recolour_is_not_one() -> None:

@@ -1,0 +1,213 @@
+"""Tables as programs export them: the same values come out, whatever the dialect.
+
+What could mean two things is refused or told, never guessed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from beauty_models.intake import columns, tables
+
+# Reviews as people write them, with the letters that tell their encoding.
+REVIEWS = {
+    "fr": [
+        "Très déçue, la crème est arrivée abîmée",
+        "J'adore, légère et très pigmentée",
+        "Le vernis s'écaille, dommage",
+        "Ça tient toute la journée, même à la plage",
+    ],
+    "de": [
+        "Sehr schöne Farbe, hält den ganzen Tag",
+        "Leider völlig ausgetrocknet, ärgerlich",
+        "Die Größe fällt klein aus",
+        "Süßer Duft, trägt sich angenehm",
+    ],
+    "pl": [
+        "Bardzo ładny kolor, utrzymuje się cały dzień",
+        "Niestety szminka przyszła złamana, żałuję",
+        "Świetny podkład, skóra wygląda naturalnie",
+        "Paczka doszła szybko, wszystko się zgadza, dziękuję",
+    ],
+    "tr": [
+        "Rengi çok güzel, bütün gün kalıyor",
+        "Maalesef kırık geldi, hiç beğenmedim",
+        "Işıltılı ve yumuşak, tavsiye ederim",
+        "Fiyatı uygun ama ambalajı kötüydü, şaşırdım",
+    ],
+    "ru": [
+        "Очень красивый цвет, держится весь день",
+        "К сожалению, пришла сломанная",
+        "Слишком сильный запах, больше не куплю",
+        "Отличный крем, кожа мягкая",
+    ],
+    "th": ["สีสวยมาก ติดทนทั้งวัน", "เสียดายที่ของแตกมา", "กลิ่นแรงเกินไป", "เนื้อครีมบางเบา ชอบมาก"],
+    "zh": [
+        "颜色很美，就是有点干",
+        "包装破损，客服态度不好",
+        "味道太浓了，不推荐",
+        "质地轻薄，很喜欢",
+    ],
+    "ja": [
+        "色がとてもきれいで一日中持ちます",
+        "残念ながら壊れて届きました",
+        "香りが強すぎて合いませんでした",
+        "軽い付け心地で大好きです",
+    ],
+    "ko": [
+        "색이 정말 예쁘고 하루 종일 지속돼요",
+        "아쉽게도 깨져서 왔어요",
+        "향이 너무 강해서 별로예요",
+        "가볍고 촉촉해서 좋아요",
+    ],
+}
+ENCODED = [
+    ("fr", "cp1252"),
+    ("fr", "mac_roman"),
+    ("de", "cp1252"),
+    ("de", "cp850"),
+    ("pl", "cp1250"),
+    ("tr", "cp1254"),
+    ("ru", "cp1251"),
+    ("ru", "koi8_r"),
+    ("th", "cp874"),
+    ("zh", "gb18030"),
+    ("zh", "utf_16_le"),
+    ("ja", "cp932"),
+    ("ja", "euc_jp"),
+    ("ko", "cp949"),
+]
+
+
+def written(folder: Path, name: str, content: bytes | str) -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+def test_letters_tell_the_encoding_and_a_wrong_one_is_never_taken(tmp_path: Path) -> None:
+    for language, encoding in ENCODED:
+        lines = [f"{text};{stars}" for stars, text in enumerate(REVIEWS[language], 1)]
+        content = "\n".join(["text;stars", *lines * 3]).encode(encoding)
+        rows = tables.read(written(tmp_path, "a.csv", content)).rows
+        assert rows["text"].tolist() == REVIEWS[language] * 3, encoding
+
+
+@pytest.mark.parametrize("language", ["fr", "de"])
+def test_accents_that_begin_late_among_english_are_heard(tmp_path: Path, language: str) -> None:
+    """After 200,000 bytes of ASCII, and in few words: neither the head nor the whole says much."""
+    english = ["lasts all day, love the shade;5"] * 8_000
+    begin = "not what I hoped for, "
+    late = [f"{begin}{text};1" for text in REVIEWS[language]]
+    content = "\n".join(["text;stars", *english, *late]).encode("cp1252")
+    rows = tables.read(written(tmp_path, "a.csv", content)).rows
+    assert [text.removeprefix(begin) for text in rows["text"].iloc[-4:]] == REVIEWS[language]
+
+
+def test_two_encodings_that_fit_equally_stop_the_reading(tmp_path: Path) -> None:
+    # Two words are no evidence: every encoding makes letters of these bytes.
+    content = "text,stars\nNaïve café,5\n".encode("mac_roman")
+    with pytest.raises(ValueError, match=r"it may be \S+ .* as well as \S+ .*save it as UTF-8"):
+        tables.read(written(tmp_path, "a.csv", content))
+
+
+def test_a_stray_quote_swallows_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"text number {number}\t{number % 5 + 1}" for number in range(40)]
+    lines[3] = '"best buy of the year\t5'
+    lines[12] = 'a screen of 7"\t4'
+    table = tables.read(written(tmp_path, "a.tsv", "\n".join(["text\tstars", *lines])))
+    assert len(table.rows) == 40 and table.rejected.empty
+    assert table.rows["text"].iloc[3] == '"best buy of the year'
+    assert table.rows["text"].iloc[12] == 'a screen of 7"'
+    assert "a.tsv: a quotation mark" in capsys.readouterr().out
+
+
+def test_texts_of_several_lines_stay_whole(tmp_path: Path) -> None:
+    for delimiter, name in ((",", "a.csv"), ("\t", "a.tsv"), (";", "b.csv")):
+        text = f"first line\nsecond, with a comma{delimiter}and a mark\nthird"
+        content = f'stars{delimiter}text\n5{delimiter}"{text}"\n1{delimiter}"no"\n'
+        rows = tables.read(written(tmp_path, name, content)).rows
+        assert rows["text"].tolist() == [text, "no"], name
+
+
+def test_excel_s_separator_line_and_unicode_text_are_read(tmp_path: Path) -> None:
+    told = tables.read(written(tmp_path, "a.csv", "sep=;\ntext;stars\nnice, really;5\n")).rows
+    assert told.to_dict("list") == {"text": ["nice, really"], "stars": ["5"]}
+    file = written(tmp_path, "b.txt", "text\tstars\n很好\t5\n".encode("utf-16"))
+    assert tables.is_table(file)
+    assert tables.read(file).rows["text"].tolist() == ["很好"]
+    # A letter, or a list of names, is no table.
+    assert not tables.is_table(written(tmp_path, "c.txt", "Dear customer,\nthank you\n"))
+
+
+def test_packed_tables_are_read_and_bombs_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"text,stars\nnice,5\n"
+    file = written(tmp_path, "reviews.csv.gz", gzip.compress(content))
+    assert tables.is_table(file)
+    assert tables.read(file).rows["stars"].tolist() == ["5"]
+    with pa.output_stream(str(tmp_path / "r.jsonl.zst"), compression="zstd") as stream:
+        stream.write(b'{"text": "nice"}\n')
+    assert tables.read(tmp_path / "r.jsonl.zst").rows["text"].tolist() == ["nice"]
+    with pytest.raises(ValueError, match=r"broken\.csv\.gz: cannot be unpacked"):
+        tables.read(written(tmp_path, "broken.csv.gz", gzip.compress(content)[:-12]))
+    monkeypatch.setattr(tables, "LARGEST_TABLE", 1000)
+    with pytest.raises(ValueError, match="more than 1,000 bytes; deliver it in parts"):
+        tables.read(written(tmp_path, "bomb.csv.gz", gzip.compress(b"0" * 10_000)))
+
+
+def test_parquet_of_other_programs_gives_texts_and_numbers(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "text": pa.array(["很好".encode(), None, b"\xff\xfe"], pa.binary()),
+            "stars": pa.array([Decimal("5.00"), Decimal("4.50"), None], pa.decimal128(4, 2)),
+            "author": [{"name": "Li", "age": 30}, {"name": "Wu", "age": 41}, None],
+            "tags": [["new", "red"], [], None],
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    read = tables.read(tmp_path / "a.parquet")
+    assert read.rows["text"].tolist() == ["很好", ""]
+    assert read.rows["stars"].tolist() == ["5", "4.5"]
+    assert read.rows["author.name"].tolist() == ["Li", "Wu"]
+    assert json.loads(read.rows["tags"].iloc[0]) == ["new", "red"]
+    # Bytes that are no text cost their own row.
+    assert read.rejected["row"].tolist() == [3]
+
+
+def test_objects_within_objects_are_columns(tmp_path: Path) -> None:
+    lines = [
+        {"id": 1, "review": {"text": "lovely", "stars": 5, "by": {"name": "Ana"}}},
+        {"id": 2, "review": {"text": "broken", "stars": 1}},
+    ]
+    content = "\n".join(map(json.dumps, lines))
+    rows = tables.read(written(tmp_path, "a.jsonl", content)).rows
+    assert rows["review.text"].tolist() == ["lovely", "broken"]
+    assert rows["review.by.name"].tolist() == ["Ana", ""]
+    # The rating does not stand in the text, and both are known by their last names.
+    known = {"text": ["text", "review"], "rating": ["rating", "stars"]}
+    assert columns.pick(list(rows.columns), known) == {
+        "text": "review.text",
+        "rating": "review.stars",
+    }
+    # Two columns of one last name: nobody knows which is meant.
+    assert columns.pick(["review.text", "reply.text"], known) == {}
+
+
+def test_folders_of_hive_are_columns(tmp_path: Path) -> None:
+    place = "reviews/rating=5/shop=K%C3%B6ln/part-0.parquet"
+    written(tmp_path, place, b"")
+    pq.write_table(pa.table({"text": ["nice"]}), tmp_path / place)
+    rows = tables.read(tmp_path / place, tmp_path).rows
+    assert rows.to_dict("list") == {"text": ["nice"], "rating": ["5"], "shop": ["Köln"]}
+    # Above the delivery a folder's name says nothing of it.
+    assert list(tables.read(tmp_path / place, (tmp_path / place).parent).rows) == ["text"]

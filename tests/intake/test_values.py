@@ -1,0 +1,58 @@
+"""Dates: the column says whether the day or the month comes first; where it does not, nobody."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from beauty_models.intake.values import dates
+
+MARCH_1 = date(2024, 3, 1)
+
+
+def days(*values: str, files: tuple[str, ...] = ()) -> list[date | None]:
+    return [time.date() if time else None for time in dates(values, files)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("01.03.2024", "13.03.2024"),
+        ("01/03/2024", "13/03/2024 10:15"),
+        ("1-3-24", "31-12-23"),
+        ("03/01/2024", "03/13/2024"),
+        ("3/1/24 9:00 AM", "12/25/23"),
+        ("2024-03-01", "13.03.2024"),
+        ("2024/3/1", "03/13/2024"),
+        ("01.03.2024", "02.03.2024"),
+        ("1 March 2024", "13/03/2024"),
+        ("1709251200", "13/03/2024"),
+    ],
+)
+def test_the_column_tells_the_order(values: tuple[str, ...]) -> None:
+    assert days(*values)[0] == MARCH_1
+
+
+def test_an_order_that_nobody_knows_is_left_out_and_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert days("01/03/2024", "04/04/2024", "2024-03-01") == [None, date(2024, 4, 4), MARCH_1]
+    assert "1 of 3 dates such as '01/03/2024' may begin with the day" in capsys.readouterr().out
+    # A column that holds both orders says nothing of those that fit both.
+    assert days("13/03/2024", "03/13/2024", "01/03/2024") == [
+        date(2024, 3, 13),
+        date(2024, 3, 13),
+        None,
+    ]
+
+
+def test_each_file_has_its_own_order() -> None:
+    values = ("01/03/2024", "13/03/2024", "03/01/2024", "03/13/2024")
+    found = days(*values, files=("eu.csv", "eu.csv", "us.csv", "us.csv"))
+    assert found[0] == found[2] == MARCH_1
+
+
+def test_what_is_no_date_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert days("yesterday", "", "2024-03-01") == [None, None, MARCH_1]
+    assert "1 of 3 dates are not understood, such as 'yesterday'" in capsys.readouterr().out
