@@ -135,7 +135,7 @@ def _is_current(
     if former is None or not same_settings:
         return False
     if kind == "s3":
-        listed = {item.path: item.etag for item in _list_objects(s3.client(), source)}
+        listed = {item.path: item.etag for item in _list_objects(s3.client(), source, on_line)}
         return {entry["path"]: entry["etag"] for entry in former["files"]} == listed
     # What a family draws is the same as long as the code that draws it is.
     return former["starter_sha256"] == _starter_hash(family)
@@ -281,13 +281,15 @@ def _entries(folder: Path, etags: dict[str, str]) -> list[Entry]:
     return entries
 
 
-def _list_objects(connection: Any, url: str) -> list[s3.Object]:
+def _list_objects(connection: Any, url: str, on_line: OnLine) -> list[s3.Object]:
     """Return the objects at ``url`` that are data.
 
     Raises:
         ValueError: there are none.
     """
-    objects = [item for item in s3.list_objects(connection, url) if is_data_file(item.path)]
+    objects = [
+        item for item in s3.list_objects(connection, url, on_line) if is_data_file(item.path)
+    ]
     if not objects:
         raise ValueError(f"{url}: there are only hidden files")
     return objects
@@ -309,7 +311,7 @@ def _fetch_s3(
     entries = former["files"] if former else []
     known_hashes = {(entry["path"], entry.get("etag")): entry["sha256"] for entry in entries}
     for attempt in (1, 2):
-        objects = _list_objects(connection, url)
+        objects = _list_objects(connection, url, on_line)
         missing = []
         for item in objects:
             known_hash = known_hashes.get((item.path, item.etag))

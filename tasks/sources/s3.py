@@ -8,16 +8,20 @@ object. In the end it is checked against its ETag. boto3 finds the credentials, 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from beauty_models.progress import log_line
 from tasks.state import OnLine
 
 PART = 16 * 2**20  # bytes of one ranged request
@@ -80,7 +84,7 @@ def _translated_errors(bucket: str, key: str) -> Iterator[None]:
         # 412 answers our IfMatch: the object was replaced since it was listed.
         if code in ("412", "PreconditionFailed"):
             raise ChangedError(url) from None
-        raise ValueError(f"{url}: {_remedy(code, bucket)}") from None
+        raise ValueError(f"{url}: {_remedy(code, bucket, error.response)}") from None
     except BotoCoreError as error:
         raise RuntimeError(
             f"{url}: {error}; check the network, AWS_REGION and AWS_ENDPOINT_URL"
@@ -99,8 +103,11 @@ REFUSED = {
 """Codes of S3 and of stores that speak its protocol."""
 
 
-def _remedy(code: str, bucket: str) -> str:
-    """Return what an error code of S3 means, and what to do."""
+def _remedy(code: str, bucket: str, response: Mapping[str, Any]) -> str:
+    """Return what an error code of S3 means, and what to do.
+
+    ``response`` is all of the answer, which names the region of a bucket that is elsewhere.
+    """
     if code in REFUSED:
         return (
             f"S3 refused ({code}); check the credentials in use (AWS_PROFILE) and that they may "
@@ -110,55 +117,127 @@ def _remedy(code: str, bucket: str) -> str:
         return f"there is no bucket {bucket!r}; check its name, AWS_REGION and AWS_ENDPOINT_URL"
     if code in ("404", "NoSuchKey", "NotFound"):
         return "there is no such object (any more); list the prefix again"
-    return f"S3 answered {code}"
+    if code in ELSEWHERE:
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        region = response.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
+        if region:
+            return f"the bucket is in {region}: set AWS_REGION={region}"
+        return f"the bucket is in another region ({code}): set AWS_REGION to it"
+    return REMEDIES.get(code, f"S3 answered {code}")
+
+
+ELSEWHERE = {
+    "301",
+    "PermanentRedirect",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+}
+"""Codes of a bucket that another region holds."""
+
+REMEDIES = {
+    "RequestTimeTooSkewed": (
+        "the clock of this machine is off by more than a quarter of an hour: set it (timedatectl)"
+    ),
+    "InvalidObjectState": (
+        "the object is archived (GLACIER or the like): restore it first, or leave it out of the "
+        "prefix"
+    ),
+    "RequestPayer": "whoever reads the bucket pays for it (requester pays): copy it to your own",
+    "SlowDown": "the store is asked too often (SlowDown): try again later",
+    "InvalidBucketName": "that is no name of a bucket; an address is s3://BUCKET/PREFIX",
+}
+"""Code → what it means and what to do."""
 
 
 def _relative_path(key: str, prefix: str) -> str:
     """Return where ``key`` goes below the folder.
 
     Raises:
-        ValueError: it would lie outside.
+        ValueError: it would lie outside, or no disk has such a name.
     """
-    below = key.removeprefix(prefix).removeprefix("/")
-    path = PurePosixPath(key).name if key == prefix else below
+    path = PurePosixPath(key).name if key == prefix else key.removeprefix(prefix)
+    # A slash too many makes a folder without a name, which programs that upload make by mistake.
+    steps = [step for step in path.split("/") if step]
     # Keys are a stranger's: any text is one, such as a/../../etc/passwd.
-    detour = not {".", "..", ""}.isdisjoint(path.split("/"))
-    if path.startswith("/") or "\\" in path or "\0" in path or detour:
-        raise ValueError(
-            f"object {key!r}: its name would lie outside the data folder; rename it or choose "
-            "another prefix"
-        )
-    return path
+    if not steps or {".", ".."} & set(steps) or "\\" in path or "\0" in path:
+        raise ValueError("its name would lie outside the data folder, or is none for a file")
+    return "/".join(steps)
 
 
-def list_objects(s3: Any, url: str) -> list[Object]:
-    """Return the objects at or below ``s3://bucket/prefix``, sorted by path.
+def _matches(steps: list[str], pattern: list[str]) -> bool:
+    """Return whether a key's ``steps`` match those of a glob; ``**`` is any number of folders."""
+    if not pattern:
+        return not steps
+    if pattern[0] == "**":
+        rest = pattern[1:]
+        return any(_matches(steps[start:], rest) for start in range(len(steps) + 1))
+    return bool(steps) and fnmatchcase(steps[0], pattern[0]) and _matches(steps[1:], pattern[1:])
 
-    Folder markers and empty objects are left out.
+
+def list_objects(s3: Any, url: str, on_line: OnLine = log_line) -> list[Object]:
+    """Return the objects at or below ``s3://bucket/prefix``, or that a glob matches, by path.
+
+    Folder markers and empty objects are left out. One whose name no file can have is, too, and
+    ``on_line`` is told.
 
     Raises:
-        ValueError: S3 refuses, nothing is there, or an object's name would lead outside the folder.
+        ValueError: S3 refuses, or nothing is there.
     """
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     prefix = prefix.rstrip("/")
-    objects = []
+    found, similar_keys = _listed(s3, bucket, prefix)
+    folder = prefix
+    # A key may really have a star in it: as it stands first.
+    if not found and glob.has_magic(prefix):
+        steps = prefix.split("/")
+        plain = list(takewhile(lambda step: not glob.has_magic(step), steps))
+        folder = "/".join(plain)
+        below, _ = _listed(s3, bucket, folder)
+        for item in below:
+            rest = item["Key"].removeprefix(folder).strip("/").split("/")
+            if _matches(rest, steps[len(plain) :]):
+                found.append(item)
+    objects = _usable(bucket, found, folder, on_line)
+    if not objects:
+        near = f"; near it: {', '.join(sorted(similar_keys)[:3])}" if similar_keys else ""
+        raise ValueError(f"{url}: no object with content is there; check bucket and prefix{near}")
+    _refuse_clashes(objects)
+    return sorted(objects, key=lambda item: item.path)
+
+
+def _listed(s3: Any, bucket: str, prefix: str) -> tuple[list[Any], set[str]]:
+    """Return what S3 lists at or below ``prefix``, and keys that only begin with the same text."""
+    found = []
     similar_keys = set()
     with _translated_errors(bucket, prefix):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in page.get("Contents", []):
                 key = item["Key"]
                 # S3's prefix is one of text: reviews also lists reviews-2024/a.csv.
-                if not (prefix == "" or key == prefix or key.startswith(f"{prefix}/")):
+                if prefix == "" or key == prefix or key.startswith(f"{prefix}/"):
+                    found.append(item)
+                else:
                     similar_keys.add(key)
-                elif item["Size"]:
-                    path = _relative_path(key, prefix)
-                    etag = item["ETag"].strip('"')
-                    objects.append(Object(bucket, key, path, item["Size"], etag))
-    if not objects:
-        near = f"; near it: {', '.join(sorted(similar_keys)[:3])}" if similar_keys else ""
-        raise ValueError(f"{url}: no object with content is there; check bucket and prefix{near}")
-    _refuse_clashes(objects)
-    return sorted(objects, key=lambda item: item.path)
+    return found, similar_keys
+
+
+def _usable(bucket: str, listed: list[Any], prefix: str, on_line: OnLine) -> list[Object]:
+    """Return the objects of ``listed`` that have content and a name that a file can have."""
+    by_path: dict[str, Object] = {}
+    for item in listed:
+        key = item["Key"]
+        if not item["Size"]:
+            continue
+        try:
+            path = _relative_path(key, prefix)
+        except ValueError as error:
+            on_line(f"s3://{bucket}/{key}: left out, {error}")
+            continue
+        if path in by_path:
+            on_line(f"s3://{bucket}/{key}: left out, {by_path[path].key} has the same name here")
+            continue
+        by_path[path] = Object(bucket, key, path, item["Size"], item["ETag"].strip('"'))
+    return list(by_path.values())
 
 
 def _refuse_clashes(objects: list[Object]) -> None:
