@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+import re
 import unicodedata
 import warnings
 from collections import defaultdict
@@ -44,6 +46,8 @@ DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 DECODER_ERRORS = (Exception,)
 
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+_NAME_END = re.compile(r"\.\w{2,5}(?:\?.*)?\s*$")  # .jpg, .jpg?v=2
 
 # Pillow's mode → the color space that a profile for it has.
 PROFILED_MODES = {"RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK"}
@@ -325,6 +329,36 @@ def _comparable(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()
 
 
+def _names_of(cell: str) -> list[str]:
+    """Return the names that stand in a cell of pictures."""
+    if cell.lstrip().startswith("["):
+        try:
+            names = json.loads(cell)
+        except ValueError:
+            names = None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return [name.strip() for name in names]
+    names = []
+    for part in re.split(r"[\n|;]", cell):
+        names += _between_commas(part)
+    return names
+
+
+def _between_commas(part: str) -> list[str]:
+    """Return the names in ``part``; a comma within an address (``w_200,h_200/x.jpg``) is none."""
+    names: list[str] = []
+    begun = ""
+    for piece in part.split(","):
+        # After a name's end, or before a space or an address, a comma divides.
+        if begun and (_NAME_END.search(begun) or piece[:1].isspace() or "://" in piece):
+            names.append(begun.strip())
+            begun = piece
+        else:
+            begun = f"{begun},{piece}" if begun else piece
+    names.append(begun.strip())
+    return [name for name in names if name]
+
+
 class Files:
     """The picture files below a raw folder; nothing outside it is ever opened."""
 
@@ -364,6 +398,24 @@ class Files:
         if found is None and "%" in path:
             found = self._find(unquote(path))
         return found
+
+    def find_all(self, cell: str) -> tuple[list[Path], list[str]]:
+        """Return the files that a cell names, the main picture first, and names without a file.
+
+        Several are divided by line ends, commas, semicolons or bars, or stand in a JSON array; a
+        name with a comma in it that is there is one.
+        """
+        found: dict[Path, None] = {}  # an ordered set
+        missing = []
+        for name in _names_of(cell):
+            file = self.find(name)
+            if file is None:
+                missing.append(name)
+            else:
+                found[file] = None
+        if missing and not found and (whole := self.find(cell)):
+            return [whole], []
+        return list(found), missing
 
     def _find(self, path: str) -> Path | None:
         steps = []

@@ -25,19 +25,20 @@ Texts = dict[str, list[str]]
 def clean(text: str) -> str:
     """Return ``text`` as one line of plain text, without HTML and trade marks."""
     # Entities first: "&reg;" is a trade mark, too, and NFKC would turn "™" into the letters "TM".
-    unescaped = html.unescape(text)
+    # Twice, for what was exported from an export: "&amp;eacute;" is é.
+    unescaped = html.unescape(html.unescape(text))
     return normalize(MARKS.sub("", unescaped))
 
 
 def category(cell: str) -> str:
-    """Return the last step of a category path; of several paths, of the first.
+    """Return the last step of a category path; of several paths, of the longest.
 
-    ``Default Category/Women/Tops,Default Category/Sale`` is Tops. "" where no step says anything.
+    ``Default Category/Sale,Default Category/Women/Tops`` is Tops. "" where no step says anything.
     """
     path = html.unescape(cell)
     # A comma divides paths only where there are paths: "Tops, long sleeve" is one name.
     if "/" in path or ">" in path:
-        path = _NEXT_PATH.split(path)[0]
+        path = max(_NEXT_PATH.split(path), key=lambda steps: len(_PATH.split(steps)))
     for step in reversed(_PATH.split(path)):
         name = clean(step)
         if name and name.casefold() not in ROOTS:

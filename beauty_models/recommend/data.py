@@ -58,9 +58,9 @@ def ingest(
     """
     shop = read_tables(raw, params.columns)
     files = Files(raw)
-    rows = join_variants(shop["products"])
+    joined = join_variants(shop["products"])
     # every row that is left out keeps its reason; the steps below add to `Row.reason`
-    find_pictures(rows, files)
+    rows = find_pictures(joined, files)
     # in one order: the same files give the same bytes
     named = sorted({row.picture for row in rows if row.picture})
     unnamed = unnamed_pictures(files, named, params)
@@ -80,9 +80,9 @@ def ingest(
         _write(folder, items, unlabelled, evaluation, rejected)
         write_json(folder / "schema.json", _schema(raw, items))
     counts = {
-        "rows": len(rows),
+        "rows": len(joined),
         "rejected": len(rejected),
-        "repeated_rows": len(shop["products"]) - len(rows),
+        "repeated_rows": len(shop["products"]) - len(joined),
         "products": len(parts),
         **_item_counts(items),
         "unlabelled": len(unlabelled),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from beauty_models.intake import images, splits
@@ -9,6 +10,7 @@ from beauty_models.intake.images import Files, PerceptualHash
 from beauty_models.intake.pictures import Decoded
 from beauty_models.intake.rejected import Rejected
 from beauty_models.params import Pictures
+from beauty_models.progress import log_line
 from beauty_models.recommend import Ingest
 from beauty_models.recommend.items import Items
 from beauty_models.recommend.rows import Row
@@ -20,21 +22,36 @@ def part_of(product: str, params: Ingest) -> str:
     return splits.part(params.split, splits.product_group(product), params.seed)
 
 
-def find_pictures(rows: list[Row], files: Files) -> None:
-    """Give each row its picture file; reject those without one.
+def find_pictures(rows: list[Row], files: Files) -> list[Row]:
+    """Return ``rows`` with their picture files, a row more for each further picture.
 
-    A product's own row needs none where its variants have the pictures.
+    A row without one is rejected; a product's own row needs none where its variants have the
+    pictures.
     """
     # a configurable product of Magento is a row of its own and may have no picture
     has_variants = {row.product for row in rows if row.product != row.sku}
+    pictured = []
+    lost: list[str] = []  # further pictures without a file
     for row in rows:
+        pictured.append(row)
         if row.reason:
             continue
         reference = row.cells["image"]
-        row.picture = files.find(reference) if reference else None
+        found, missing = files.find_all(reference) if reference else ([], [])
+        if found:
+            row.picture = found[0]
+            pictured += [replace(row, picture=picture) for picture in found[1:]]
+            lost += missing
+            continue
         is_parent = row.sku == row.product and row.sku in has_variants
-        if row.picture is None and not is_parent:
+        if not is_parent:
             row.reason = f"no picture file {reference}" if reference else "no picture is named"
+    if lost:
+        log_line(
+            f"{len(lost):,} further pictures have no file, such as {lost[0]}; their products are "
+            "taken with the others"
+        )
+    return pictured
 
 
 def unnamed_pictures(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from beauty_models.intake import products, tables
+from beauty_models.intake import products, shops, tables
 from beauty_models.intake.columns import all_named, pick
 from beauty_models.intake.products import Texts
 from beauty_models.progress import bar, log_line
@@ -86,6 +86,7 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
                 # a shop without cross-sells exports the header all the same
                 log_line(f"{file}: left aside, no rows below the header")
                 continue
+            table = table._replace(rows=shops.unified(table.rows))
             header = list(table.rows.columns)
             fields = pick(header, columns.model_dump())
             description = f"{file} has the columns {', '.join(header)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from beauty_models.intake import columns, products, tables
+from beauty_models.intake import columns, products, shops, tables
 from beauty_models.intake.images import Files
 from beauty_models.progress import bar, log_line
 from beauty_models.tryon import Ingest
@@ -85,6 +85,7 @@ def _table_rows(file: Path, raw: Path, params: Ingest) -> pd.DataFrame | None:
     except tables.EmptyTableError as error:
         log_line(f"{error} It is left aside")
         return None
+    table = table._replace(rows=shops.unified(table.rows))
     header = list(table.rows.columns)
     column_of = columns.pick(header, params.columns)
     if "text" not in column_of and "image" not in column_of:
@@ -125,10 +126,11 @@ def _picture_paths(cells: pd.Series[str], files: Files) -> list[str]:
     paths = {"": ""}
     # Each name is looked for once: a shop's variants share their pictures.
     for cell in sorted(set(cells) - {""}):
-        path = files.find(cell)
+        # Of several the first one shows the garment as it is sold.
+        found, _ = files.find_all(cell)
         paths[cell] = f"{MISSING}{cell}"
-        if path is not None:
-            paths[cell] = str(path.relative_to(files.raw))
+        if found:
+            paths[cell] = str(found[0].relative_to(files.raw))
     return [paths[cell] for cell in cells]
 
 
