@@ -293,9 +293,13 @@ def _delimited(text: str, name: str) -> Iterator[Record]:
         delimiter = delimiter_of(lines[start]) if start < len(lines) else ","
     width = 0
     stray = []
+    # Where quotes are in use, a cell of several lines with commas in each is a text: a Magento
+    # export has descriptions that look like rows. Between tabs they are not.
+    unquoted = delimiter == "\t" or not _quotes_cells(lines, delimiter)
     while start < len(lines):
         cells, used, reason = _next_record(lines, start, delimiter)
-        if used > 1 and width and _are_rows(lines[start : start + used], delimiter, width):
+        swallowed = used > 1 and width and unquoted
+        if swallowed and _are_rows(lines[start : start + used], delimiter, width):
             cells, used = lines[start].rstrip("\n").split(delimiter), 1
             stray.append(start + 1)
         width = width or len(cells)
@@ -311,11 +315,17 @@ def _delimited(text: str, name: str) -> Iterator[Record]:
         )
 
 
+def _quotes_cells(lines: Sequence[str], delimiter: str) -> bool:
+    """Return whether any of ``lines`` has a cell within quotes that begins and ends in it."""
+    mark = re.escape(delimiter)
+    cell = re.compile(f'(?:^|{mark})"(?:[^"]|"")*"(?:{mark}|$)')
+    return any(cell.search(line.rstrip("\n")) for line in lines)
+
+
 def _are_rows(lines: Sequence[str], delimiter: str, width: int) -> bool:
     """Return whether each of ``lines``, which quotes make one record, is a row of ``width`` cells.
 
-    A text of several lines has not, by chance, as many delimiters in each as a row; with one
-    delimiter only, and a comma at that, it may have.
+    With one delimiter a row a text of several lines may have as many by chance.
     """
     if width < 3 and delimiter != "\t":
         return False

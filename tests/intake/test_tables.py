@@ -130,6 +130,19 @@ def test_a_stray_quote_swallows_no_rows(tmp_path: Path, capsys: pytest.CaptureFi
     assert "a.tsv: a quotation mark" in capsys.readouterr().out
 
 
+def test_a_stray_quote_between_commas_is_told_by_a_file_without_quotes(tmp_path: Path) -> None:
+    lines = [f"{number},text number {number},5" for number in range(20)]
+    lines[3] = '3,"best buy of the year,5'
+    lines[12] = '12,a screen of 7",4'
+    content = "\n".join(["id,text,stars", *lines])
+    table = tables.read(written(tmp_path, "a.csv", content))
+    assert table.rows["id"].tolist() == [str(number) for number in range(20)]
+    # A shop that quotes its descriptions: a line of one may have a row's number of commas.
+    content = 'id,text,stars\n1,"one, two",5\n2,"a,\nb,c,\nd,e",4\n3,"x",1\n'
+    rows = tables.read(written(tmp_path, "b.csv", content)).rows
+    assert rows["text"].tolist() == ["one, two", "a,\nb,c,\nd,e", "x"]
+
+
 def test_texts_of_several_lines_stay_whole(tmp_path: Path) -> None:
     for delimiter, name in ((",", "a.csv"), ("\t", "a.tsv"), (";", "b.csv")):
         text = f"first line\nsecond, with a comma{delimiter}and a mark\nthird"
