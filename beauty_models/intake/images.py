@@ -17,21 +17,28 @@ from urllib.parse import unquote
 
 import imagehash
 import numpy as np
+import pi_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from beauty_models.intake import delivery
 from beauty_models.params import Pictures
 
-READ = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
+READ = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif"),
+)
 
-# Pictures, too, that nothing here can read: they are found, and rejected with the remedy. Left out,
-# a class whose photos come from an iPhone would vanish without a word.
-UNREAD = (".heic", ".heif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
+# Pictures, too, that nothing here can read: they are found, and rejected. Left out, a class whose
+# photos a camera wrote raw would vanish without a word.
+UNREAD = (".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 SUFFIXES = (*READ, *UNREAD)
 
+# iPhones' photos. It turns a picture upright itself, and its orientation then says so.
+pi_heif.register_heif_opener()
+
 # The decoders that are tried. All others of Pillow stay shut: EPS starts Ghostscript, for one.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 
 LARGEST_FILE = 100_000_000  # bytes; a larger file is not read at all
 LONGEST_SIDE = 65_500  # pixels, of a JPEG (libjpeg's JPEG_MAX_DIMENSION)
@@ -44,8 +51,6 @@ DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 # Of damaged content Pillow's decoders raise whatever their parsing meets: OSError, SyntaxError,
 # struct.error, zlib.error, MemoryError and more. No picture may end a run.
 DECODER_ERRORS = (Exception,)
-
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _NAME_END = re.compile(r"\.\w{2,5}(?:\?.*)?\s*$")  # .jpg, .jpg?v=2
 
@@ -186,20 +191,12 @@ def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
     except BadImageError:
         raise
     except UnidentifiedImageError:
-        raise BadImageError(_unknown_format(content)) from None
+        raise BadImageError(f"not a picture in {', '.join(FORMATS)}; export it as JPEG") from None
     except Image.DecompressionBombError:
         message = f"the picture has more than {max_pixels:,} pixels and is not read"
         raise ImageSizeError(message, "max_pixels") from None
     except DECODER_ERRORS as error:
         raise BadImageError(f"the picture is broken or cut off: {str(error)[:100]}") from None
-
-
-def _unknown_format(content: bytes) -> str:
-    """Return why no decoder took ``content``, with the remedy where its format is known."""
-    # ISO base media files say what they are after a length of four bytes (ISO/IEC 14496-12).
-    if content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS:
-        return "HEIC, as iPhones write it, is not read; export it as JPEG"
-    return f"not a picture in {', '.join(FORMATS)}"
 
 
 def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from skimage import color as colorspaces
 
-from beauty_models.intake import tables
+from beauty_models.intake import encodings, tables
 from beauty_models.intake.columns import pick
 from beauty_models.makeup.palette import PALETTE
 from beauty_models.progress import log_line
@@ -345,7 +345,7 @@ def _is_triple(node: Any) -> bool:
 
 def _json_rows(file: Path) -> Iterator[_Row]:
     try:
-        content = json.loads(tables.decode(file.read_bytes(), str(file)))
+        content = json.loads(encodings.decode(file.read_bytes(), str(file)))
     except json.JSONDecodeError as error:
         raise ValueError(f"{file}: not valid JSON: {error}") from None
     if isinstance(content, dict) and all(isinstance(value, str) for value in content.values()):

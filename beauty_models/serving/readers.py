@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.intake import tables
+from beauty_models.intake import encodings, tables
+from beauty_models.intake.records import delimiter_of
 from beauty_models.serving import json_items
 from beauty_models.serving.rows import (
     BYTE_ORDER_MARK,
@@ -127,7 +128,7 @@ def _text(file: Path, encoding: str, newline: str) -> TextIO:
 def _encoding(file: Path) -> str:
     # A pass over all bytes: the one line that is no UTF-8 may be the last.
     with _binary(file) as binary:
-        return tables.encoding_of(binary, str(file))
+        return encodings.encoding_of(binary, str(file))
 
 
 def _bytes_read(stream: Any) -> int:
@@ -175,7 +176,7 @@ class DelimitedFile:
         self.encoding = _encoding(self.file)
         with self._open() as stream:
             first = next(filter(str.strip, self._lines(stream)), "")
-        self.delimiter = tables.delimiter_of(first.rstrip("\r\n"))
+        self.delimiter = delimiter_of(first.rstrip("\r\n"))
         # Opened again: a header with a quote in it may take several lines.
         with self._open() as stream:
             records = _without_blank_lines(self._lines(stream), self.delimiter)

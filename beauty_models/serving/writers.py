@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.intake import tables
+from beauty_models.intake.records import DELIMITERS
 from beauty_models.serving import rows
 from beauty_models.serving.readers import (
     AnySource,
@@ -68,7 +68,7 @@ class DelimitedWriter:
         # A `;` file gives a `;` file. One column alone has no delimiter that could be kept.
         of_source = rows.format_of(source.file)
         is_alike = of_source is not None and of_source.suffix == format_.suffix
-        if is_alike and source.delimiter in tables.DELIMITERS:
+        if is_alike and source.delimiter in DELIMITERS:
             self.delimiter = source.delimiter
         self.line_end = source.line_end
         # Excel takes a UTF-8 file without the mark for another encoding.

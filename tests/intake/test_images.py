@@ -5,6 +5,7 @@ Shards give back what they got.
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
@@ -35,6 +36,21 @@ RULES = Pictures(
     side=256,
     duplicate_hash_distance=4,
     duplicate_color_distance=8,
+)
+
+
+# A photo as an iPhone keeps it, drawn here and packed by libheif.
+HEIC = (
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAb5tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAA"
+    "AAAAAAAAAAADRpbG9jAAAAAERAAAIAAQAAAAAB4gABAAAAAAAAAGEAAgAAAAACQwABAAAAAAAAACQAAAA4aWluZgAA"
+    "AAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAAA/Wlwcn"
+    "AAAADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroC"
+    "QGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm"
+    "5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AA"
+    "AAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAABppcmVmAAAAAAAAAA5jZHNjAAIAAQ"
+    "ABAAAAjW1kYXQAAABdKAGvCeA5IyS///t8X97/NYX//kaScE4+8JH//fx5t/7sbdRXZWDShA9nsdL0K/EqR3J2fMbC"
+    "GGieI0JiZuPP1UDE1rLR60BjrxCDklcRGMf5cbSJ617Uqtb7YVBcAAAABkV4aWYAAE1NACoAAAAIAAEBEgADAAAAAQ"
+    "AGAAAAAAAA"
 )
 
 
@@ -174,11 +190,22 @@ def test_colors_are_those_that_a_browser_shows() -> None:
     assert opened(saved(clear, "PNG", icc_profile=bytes(swapped))).getpixel((5, 5)) == (255,) * 3
 
 
-def test_avif_is_read_and_heic_is_found_and_refused_with_its_remedy(tmp_path: Path) -> None:
+def test_photos_of_phones_are_read(tmp_path: Path) -> None:
     assert opened(saved(drawn((80, 60)), "AVIF")).size == (80, 60)
-    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    # 64 × 48 pixels, blue left and red right.
+    photo = opened(base64.b64decode(HEIC))
+    assert photo.size == (64, 48)
+    left, right = photo.getpixel((8, 24)), photo.getpixel((56, 24))
+    assert isinstance(left, tuple) and isinstance(right, tuple)
+    assert left[2] > 150 > left[0] and right[0] > 150 > right[2]
+    with pytest.raises(BadImageError):
+        opened(base64.b64decode(HEIC)[:400])
+
+
+def test_formats_that_nobody_reads_are_found_and_refused(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.CR2").write_bytes(b"II*\0" + bytes(100))
     [found] = Files(tmp_path).all()
-    with pytest.raises(BadImageError, match="HEIC.*export it as JPEG"):
+    with pytest.raises(BadImageError, match="export it as JPEG|broken"):
         opened(Files(tmp_path).read(found))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beauty_models.intake import columns, tables
+from beauty_models.intake import columns, packed, tables
 
 # Reviews as people write them, with the letters that tell their encoding.
 REVIEWS = {
@@ -173,9 +174,92 @@ def test_packed_tables_are_read_and_bombs_are_not(
     assert tables.read(tmp_path / "r.jsonl.zst").rows["text"].tolist() == ["nice"]
     with pytest.raises(ValueError, match=r"broken\.csv\.gz: cannot be unpacked"):
         tables.read(written(tmp_path, "broken.csv.gz", gzip.compress(content)[:-12]))
-    monkeypatch.setattr(tables, "LARGEST_TABLE", 1000)
+    monkeypatch.setattr(packed, "LARGEST", 1000)
     with pytest.raises(ValueError, match="more than 1,000 bytes; deliver it in parts"):
         tables.read(written(tmp_path, "bomb.csv.gz", gzip.compress(b"0" * 10_000)))
+
+
+def workbook(file: Path, **sheets: list[list[object]]) -> Path:
+    """Write a workbook as Excel would, with the values as inline texts and numbers."""
+    names = list(sheets)
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    listed = ""
+    targets = ""
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, name in enumerate(names, 1):
+            listed += f'<sheet name="{name}" sheetId="{number}" r:id="r{number}"/>'
+            targets += (
+                f'<Relationship Id="r{number}" Type="{relations}/worksheet" '
+                f'Target="worksheets/sheet{number}.xml"/>'
+            )
+            rows = ""
+            for line, row in enumerate(sheets[name], 1):
+                cells = ""
+                for column, value in zip("ABCDEF", row, strict=False):
+                    if isinstance(value, str):
+                        cells += f'<c r="{column}{line}" t="inlineStr"><is><t>{value}</t></is></c>'
+                    elif value is not None:
+                        cells += f'<c r="{column}{line}"><v>{value}</v></c>'
+                rows += f'<row r="{line}">{cells}</row>'
+            content = f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'
+            archive.writestr(f"xl/worksheets/sheet{number}.xml", content)
+        archive.writestr(
+            "xl/workbook.xml",
+            f'<workbook xmlns="{main}" xmlns:r="{relations}"><sheets>{listed}</sheets></workbook>',
+        )
+        archive.writestr(
+            "xl/_rels/workbook.xml.rels",
+            f'<Relationships xmlns="{package}/relationships">{targets}</Relationships>',
+        )
+        archive.writestr(
+            "_rels/.rels",
+            f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
+            f'Type="{relations}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        )
+        archive.writestr("[Content_Types].xml", f'<Types xmlns="{package}/content-types"/>')
+    return file
+
+
+def test_workbooks_are_read_as_people_fill_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = workbook(
+        tmp_path / "reviews.xlsx",
+        March=[
+            ["Reviews of March"],
+            [],
+            ["sku", "text", "stars"],
+            ["001", "nice, really", 5],
+            [],
+            ["002", "broken", 1.5],
+            ["003", None, 4],
+        ],
+        Notes=[["call Ana"]],
+    )
+    rows = tables.read(file).rows
+    assert rows.to_dict("list") == {
+        "sku": ["001", "002", "003"],
+        "text": ["nice, really", "broken", ""],
+        "stars": ["5", "1.5", "4"],
+    }
+    assert rows.index.tolist() == [4, 6, 7]  # as Excel numbers them
+    assert "only the sheet March is read, not Notes" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"b\.xlsx: not a workbook that can be read"):
+        tables.read(written(tmp_path, "b.xlsx", b"PK\3\4 but no archive"))
+
+
+def test_an_archive_with_one_table_is_that_table(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "one.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("export/reviews.csv", "text,stars\nnice,5\n")
+        archive.writestr("__MACOSX/export/._reviews.csv", "x")
+    assert tables.is_table(tmp_path / "one.zip")
+    assert tables.read(tmp_path / "one.zip").rows["text"].tolist() == ["nice"]
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a.csv", "text\nnice\n")
+        archive.writestr("b.csv", "text\nbad\n")
+    assert not tables.is_table(tmp_path / "two.zip")
 
 
 def test_parquet_of_other_programs_gives_texts_and_numbers(tmp_path: Path) -> None:
