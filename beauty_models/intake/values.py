@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,23 @@ from beauty_models.progress import log_line
 # Seconds since 1970 have 9 or 10 digits from 1973 on, milliseconds 13 from 2001 on.
 UNIX_TIME = r"\d{9,10}|\d{13}"
 FIRST_MILLISECONDS = 1e11  # as seconds it would be the year 5138
+FULL_STARS = ("★", "⭐", "🌟")
+EMPTY_STARS = ("☆", "✩")
+STARS = re.compile("[★⭐🌟☆✩½\ufe0f\\s]*[★⭐🌟☆✩½][\ufe0f\\s]*")
+STAR_WORD = re.compile(r"\b(?:stars?|sterne?|étoiles?|estrellas?|stelle|stella)\b|颗?星|つ星|점|별")
+RATED = re.compile(
+    r"(?P<number>\d+(?:[.,]\d+)?)\s*(?:"
+    r"(?P<percent>%)|"
+    r"(?:/|out of|of|von|sur|de|su)\s*(?P<scale>\d+)(?:\s*(?:stars?|sterne?|étoiles?|estrellas?))?|"
+    r"stars?|sterne?|étoiles?|estrellas?|stelle|stella|颗?星|つ星|점)?"
+)
+NUMBER_WORDS = {
+    word: number
+    for number, words in enumerate(
+        ("zero", "one 一", "two 二 两", "three 三", "four 四", "five 五"), start=0
+    )
+    for word in words.split()
+}
 # 13.03.2024, 3/13/24, 13-3-2024 and what may follow, such as a time
 DAY_AND_MONTH = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(?:\d{4}|\d{2})(?!\d)")
 
@@ -42,6 +60,36 @@ def meanings(accepted: dict[str, list[str]], name: str) -> dict[str, str]:
             if first != meaning:
                 raise ValueError(f"{name}: {value!r} stands for both {first} and {meaning}")
     return by_value
+
+
+class Rating(NamedTuple):
+    """A rating as somebody wrote it."""
+
+    value: float
+    scale: float | None = None  # of what, where the cell itself says so: 4 of 5
+
+
+def parse_rating(cell: str) -> Rating | None:
+    """Return what a cell says of a rating, None where it says none.
+
+    ``4``, ``4,5``, ``4 stars``, ``8/10``, ``4 out of 5``, ``80 %``, ``★★★★☆``, ``four stars``,
+    ``五星``.
+    """
+    text = cell.strip().casefold()
+    if STARS.fullmatch(text):
+        full = sum(text.count(star) for star in FULL_STARS)
+        half = text.count("½") / 2
+        empty = sum(text.count(star) for star in EMPTY_STARS)
+        # Without hollow ones five stars may be all of five, or five of ten: nobody says.
+        return Rating(full + half, full + math.ceil(half) + empty if empty else None)
+    if match := RATED.fullmatch(text):
+        number, scale, percent = match["number"], match["scale"], match["percent"]
+        value = float(number.replace(",", "."))
+        if percent:
+            return Rating(value, 100.0)
+        return Rating(value, float(scale) if scale else None)
+    word = STAR_WORD.sub("", text).strip()
+    return Rating(float(NUMBER_WORDS[word])) if word in NUMBER_WORDS else None
 
 
 class DateOrder(NamedTuple):

@@ -6,6 +6,7 @@ What the params do not say of a value is told with the options that would.
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from collections import Counter
@@ -15,7 +16,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from beauty_models.intake.rejected import good_rows, reject, reject_where
-from beauty_models.intake.values import meanings, plain
+from beauty_models.intake.values import meanings, parse_rating, plain
+from beauty_models.progress import log_line
 from beauty_models.sentiment import POLARITY_WORDS, Ingest
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -45,6 +47,7 @@ def assign_labels(reviews: pd.DataFrame, params: Ingest) -> Counter[str]:
         ValueError: the ratings are of another scale, or the params contradict themselves.
     """
     top = max(chain.from_iterable(params.ratings.values()), default=0.0)
+    reviews["rating"] = _as_stars(reviews["rating"], top)
     # where a label stands beside the rating, the rating is not read
     read = reviews[reviews["label"] == ""]
     _check_scale(read["rating"], top)
@@ -68,6 +71,28 @@ def assign_labels(reviews: pd.DataFrame, params: Ingest) -> Counter[str]:
     return label_values
 
 
+def _as_stars(ratings: pd.Series[str], top: float) -> list[str]:
+    """Return ``ratings`` as numbers of stars, ``top`` at most; what is none stays as it is.
+
+    A cell that says its own scale, 8/10 or 80 %, is brought to the stars'.
+    """
+    stars = []
+    rescaled = Counter[float]()
+    for cell in ratings:
+        read = parse_rating(cell)
+        if read is None:
+            stars.append(cell)
+            continue
+        value = read.value
+        if read.scale and top and read.scale != top:
+            rescaled[read.scale] += 1
+            value = value * top / read.scale
+        stars.append(f"{value:g}")
+    for scale, count in sorted(rescaled.items()):
+        log_line(f"ingest: {count:,} ratings of {scale:g} are read as stars of {top:g}")
+    return stars
+
+
 def _class_of(review: Any, known: Meanings, from_aspects: bool) -> tuple[str, str]:
     """Return the class of ``review``, or "" for none, and why it cannot be read, or ""."""
     if review.label:
@@ -78,7 +103,7 @@ def _class_of(review: Any, known: Meanings, from_aspects: bool) -> tuple[str, st
         return "", f"label {review.label!r:.40} is none of {listed}"
     if review.rating:
         # three stars of five mean neither class: the text then serves pretraining
-        name = known.of_rating.get(plain(review.rating), "")
+        name = _class_of_rating(plain(review.rating), known.of_rating)
         if name:
             return name, ""
         return "", _rating_fault(review.rating, known.top_rating)
@@ -87,6 +112,19 @@ def _class_of(review: Any, known: Meanings, from_aspects: bool) -> tuple[str, st
         blamed = any(aspect["polarity"] == "negative" for aspect in review.aspects)
         return "negative" if blamed else "positive", ""
     return "", ""
+
+
+def _class_of_rating(rating: str, of_rating: dict[str, str]) -> str:
+    """Return the class of ``rating``; of a half star that of its neighbours, where they agree."""
+    if rating in of_rating or not NUMBER.fullmatch(rating):
+        return of_rating.get(rating, "")
+    value = float(rating)
+    below = of_rating.get(str(math.floor(value)), "")
+    above = of_rating.get(str(math.ceil(value)), "")
+    # 4.5 of [4, 5] is praise; 2.5, with nothing above, is neither. Half a star is less than one.
+    if value < 1:
+        return above
+    return below if below == above else ""
 
 
 def _rating_meanings(params: Ingest) -> dict[str, str]:

@@ -6,8 +6,27 @@ from datetime import date
 
 import pytest
 
-from beauty_models.intake.values import dates
+from beauty_models.intake.values import Rating, dates, parse_rating
 
+RATINGS = {
+    "4": Rating(4),
+    " 4.5 ": Rating(4.5),
+    "4,5": Rating(4.5),
+    "5 stars": Rating(5),
+    "1 Star": Rating(1),
+    "4 Sterne": Rating(4),
+    "4 / 5": Rating(4, 5),
+    "8/10": Rating(8, 10),
+    "4.0 out of 5 stars": Rating(4, 5),
+    "4 von 5": Rating(4, 5),
+    "80 %": Rating(80, 100),
+    "★★★★☆": Rating(4, 5),
+    "★★★½☆": Rating(3.5, 5),
+    "⭐️⭐️⭐️": Rating(3),
+    "five stars": Rating(5),
+    "四星": Rating(4),
+    "5星": Rating(5),
+}
 MARCH_1 = date(2024, 3, 1)
 
 
@@ -56,3 +75,13 @@ def test_each_file_has_its_own_order() -> None:
 def test_what_is_no_date_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert days("yesterday", "", "2024-03-01") == [None, None, MARCH_1]
     assert "1 of 3 dates are not understood, such as 'yesterday'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("cell", "expected"), RATINGS.items())
+def test_ratings_are_read_as_people_write_them(cell: str, expected: Rating) -> None:
+    assert parse_rating(cell) == expected
+
+
+@pytest.mark.parametrize("cell", ["", "good", "4-5", "stars", "2024-03-01", "5 €", "4 5", "☺"])
+def test_what_is_no_rating_is_none(cell: str) -> None:
+    assert parse_rating(cell) is None

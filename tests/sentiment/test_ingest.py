@@ -342,6 +342,27 @@ def test_ratings_dates_and_unlabelled_texts(tmp_path: Path) -> None:
     ] * 3 + [None]
 
 
+def test_ratings_in_words_stars_and_halves_have_their_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    praise = ["5 stars", "4,5", "4.5", "★★★★☆", "9/10", "90 %", "five stars"]
+    blame = ["1 star", "1,5", "★☆☆☆☆", "2/10", "0.5", "one star", "2 out of 5"]
+    between = ["3", "2.5", "3,5", "★★★☆☆", "5/10", "three stars"]
+    cells = [*praise, *blame, *between] * 4
+    rows = [(text, cells[i]) for i, (text, _) in enumerate(some(len(cells)))]
+    # Semicolons: 4,5 is one cell.
+    lines = ["text;stars", *(f"{text};{cell}" for text, cell in rows)]
+    _, frames = run(tmp_path, {"a.csv": "\n".join(lines)})
+    found = pd.concat([frames[part] for part in ("train", "validation", "test")])
+    label_of = dict(zip(found["text"], found["label"], strict=True))
+    for review, cell in rows:
+        expected = 1 if cell in praise else 0 if cell in blame else None
+        assert label_of.get(review) == expected, cell
+    told = capsys.readouterr().out
+    assert "12 ratings of 10 are read as stars of 5" in told
+    assert "4 ratings of 100 are read as stars of 5" in told
+
+
 def test_aspects_are_joined_by_id(tmp_path: Path) -> None:
     texts = [t for t, _ in some(60)]
     annotated = table([(str(i), t) for i, t in enumerate(texts)], "id,text")
