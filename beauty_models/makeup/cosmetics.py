@@ -50,7 +50,8 @@ FINISHES: dict[Finish, FinishLook] = {
 # Of a face's width, which is twice the distance of the eyes.
 LIP_FEATHER = 0.005
 EYE_FEATHER = 0.012
-SKIN_FEATHER = 0.02
+SKIN_FEATHER = 0.02  # of a foundation at the jaw and at the hair: by hand, too, it is blended out
+FEATURE_FEATHER = 0.004  # at brows, eyes and lips, where a wide edge would be a pale rim
 SKIN_PATCHES = 0.035  # a foundation evens what is larger than this and keeps what is finer
 CHEEK_LENGTH = 0.24  # half axes of the blush
 CHEEK_HEIGHT = 0.13
@@ -517,12 +518,25 @@ def _part_alpha(
         return soft_mask(label_map == Region.LIPS, LIP_FEATHER * face.width)
     if part == "eyeshadow":
         return _eyeshadow(label_map, face)
-    # Lids and sockets are skin to a foundation: a mask that ends there would show.
-    skin = np.isin(label_map, [*MADE_UP["skin"], *SHADOWS])
-    soft = soft_mask(skin, SKIN_FEATHER * face.width)
+    soft = _skin_alpha(label_map, face.width)
     if part == "blush":
         return soft * _cheeks(label_map.shape, face, points)
     return soft
+
+
+# What lies within a face's skin, and has no skin beyond it.
+FEATURES = (Region.BROWS, Region.LEFT_EYE, Region.RIGHT_EYE, Region.LIPS, Region.MOUTH)
+
+
+def _skin_alpha(label_map: NDArray[np.uint8], width: float) -> Plane:
+    """Return where skin is covered, 0 to 1: wide edges around the face, narrow ones in it."""
+    # Lids and sockets are skin to a foundation: a mask that ends there would show.
+    skin = np.isin(label_map, [*MADE_UP["skin"], *SHADOWS])
+    with_features = skin | np.isin(label_map, FEATURES)
+    around = soft_mask(with_features, SKIN_FEATHER * width)
+    within = soft_mask(skin, FEATURE_FEATHER * width)
+    narrower: Plane = np.minimum(around, within)
+    return narrower
 
 
 def _put_on(part: str, lab: Lab, alpha: Plane, look: Look, face: Geometry, exposure: float) -> Lab:
@@ -562,6 +576,7 @@ def make_up(
     box = box_of(label_map != Region.BACKGROUND)
     if box is None or not look.strength:
         return MadeUp(image, whole, parts)
+    box = _widened(box)
     if points is not None:
         rows, columns = box
         corner = np.array([columns.start, rows.start], np.float32)
@@ -573,6 +588,16 @@ def make_up(
         parts[part] = np.zeros(label_map.shape, np.float32)
         parts[part][box] = alpha
     return MadeUp(image, whole, parts)
+
+
+def _widened(box: tuple[slice, slice]) -> tuple[slice, slice]:
+    """Return ``box`` with what is beside a face: where it ends with the face, edges were hard."""
+    rows, columns = box
+    margin = 1 + (columns.stop - columns.start) // 10
+    # Not beyond the photo's border, where skin does go on and a mask must not fade.
+    taller = slice(max(rows.start - margin, 0), rows.stop + margin)
+    wider = slice(max(columns.start - margin, 0), columns.stop + margin)
+    return taller, wider
 
 
 def _make_up_face(

@@ -107,7 +107,7 @@ class _Square(NamedTuple):
     """The face as its colors are judged: a square of `SIDE` pixels, upright."""
 
     lab: NDArray[np.float32]  # [SIDE, SIDE, 3]: L 0 to 100, a, b
-    inside: NDArray[np.bool_]  # where the photo is, not black beyond its border
+    inside: NDArray[np.bool_]  # where the photo is, not its last pixels repeated
     points: NDArray[np.float64]  # mesh [468, 2] in it
     alignment: Alignment
 
@@ -126,7 +126,9 @@ def _square(photo: NDArray[np.uint8], face: Face) -> _Square:
     alignment = Alignment(np.column_stack([rotation, offset]))
     pixels = alignment.pixels(SIDE)
     size = (SIDE, SIDE)
-    rgb = warp(photo, pixels, size).astype(np.float32) / 255
+    # Beyond its border the photo goes on: at a black edge a forehead would look like strands.
+    colors = warp(photo, pixels, size, border=cv2.BORDER_REPLICATE)
+    rgb = colors.astype(np.float32) / 255
     # Single pixels are noise of the camera, and of JPEG.
     smooth = cv2.GaussianBlur(rgb, (0, 0), 1)
     lab = np.asarray(cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB), np.float32)
@@ -287,17 +289,16 @@ def _color_regions(square: _Square) -> _Colors:
     # Whatever color they have: lips and sockets may be made up, and nostrils are dark.
     for numbers in (OUTER_LIPS, LEFT_SOCKET, RIGHT_SOCKET, WHOLE_NOSE):
         known |= square.polygon(numbers)
-    is_near = (distance < 1) & square.inside
-    like_skin = _opened(is_near, 3)
+    # Also where the photo has ended: cut there, a region would lose its last pixels.
+    like_skin = _opened(distance < 1, 3)
     # A wall of skin's color behind the head is not connected to the face.
     connected = _connected(like_skin & whole | known, known)
     skin = _without_holes(connected, whole)
     labels = np.zeros((SIDE, SIDE), np.uint8)
     labels[_neck(square, like_skin & ~whole)] = Region.NECK
     # What is not skin within the face is hair: a fringe, a beard.
-    face = whole & square.inside
-    labels[face] = Region.HAIR
-    labels[face & skin] = Region.SKIN
+    labels[whole] = Region.HAIR
+    labels[whole & skin] = Region.SKIN
     glasses, hides_eyes = _glasses(square, lightness)
     labels[glasses] = Region.GLASSES
     return _Colors(labels, hides_eyes)

@@ -57,16 +57,18 @@ def warp(
     matrix: Matrix,
     size: tuple[int, int],
     interpolation: int = cv2.INTER_LINEAR,
+    border: int = cv2.BORDER_CONSTANT,
 ) -> NDArray[Any]:
     """Return what ``matrix`` makes of ``photo`` [height, width, …] on ``size``, width and height.
 
-    What lies outside of the photo is 0. It is antialiased where it shrinks, unless
-    ``interpolation`` is another one than the linear: label maps have no numbers in between.
+    What lies outside of the photo is 0, or what OpenCV's ``border`` makes of it. It is
+    antialiased where it shrinks, unless ``interpolation`` is another one than the linear: label
+    maps have no numbers in between.
     """
     scale = scale_of(matrix)
     if scale < LEAST_SCALE and interpolation == cv2.INTER_LINEAR:
         photo, matrix = _shrunk(photo, matrix, scale, size)
-    return np.asarray(cv2.warpAffine(photo, matrix, size, flags=interpolation))
+    return np.asarray(cv2.warpAffine(photo, matrix, size, flags=interpolation, borderMode=border))
 
 
 def bounds(

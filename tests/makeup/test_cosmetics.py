@@ -191,3 +191,18 @@ def test_no_face_changes_nothing() -> None:
 def test_what_no_look_can_be_is_refused(finish: str, strength: float) -> None:
     with pytest.raises(ValueError, match=r"finish|strength"):
         Look(Shade("", (1, 2, 3)), finish=finish, strength=strength)  # type: ignore[arg-type]
+
+
+def test_foundation_reaches_brows_and_lips_and_fades_at_the_jaw() -> None:
+    """A wide edge around each of them was a pale rim, that is seen on fair skin first."""
+    photo, labels = drawn_face(LIGHT)
+    alpha = put(photo, labels, foundation="beige", strength=1).parts["foundation"]
+    assert labels[103, 115] == Region.LEFT_SHADOW  # the second pixel below a brow
+    assert alpha[103, 115] > 0.9
+    lips = np.nonzero(labels[:, 160] == Region.LIPS)[0]
+    assert alpha[lips[0] - 2, 160] > 0.9 and alpha[lips[-1] + 2, 160] > 0.9
+    chin = np.nonzero(labels[:, 160] == Region.SKIN)[0][-1]
+    # The face is all that is drawn: where it ended, its mask did not fade.
+    assert alpha[chin - 1, 160] < 0.5
+    assert alpha[165, np.nonzero(labels[165])[0][:2]].max() < 0.5
+    assert (alpha[labels == Region.BROWS] == 0).all() and (alpha[labels == Region.LIPS] == 0).all()

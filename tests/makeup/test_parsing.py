@@ -80,6 +80,24 @@ def test_a_face_at_the_border_has_labels_of_the_photos_shape() -> None:
     assert parsing.parse(photo, face).shape == (200, 170)
 
 
+def test_a_forehead_that_the_border_cuts_is_skin_to_its_last_pixel() -> None:
+    """Black beyond the border had an edge there, and edges above the brows are strands of hair."""
+    portrait = pasted(720, (720, 720), (0, 0))
+    face, _ = parsed(portrait)
+    brows = face.points[parsing.LEFT_BROW + parsing.RIGHT_BROW]
+    top = int(brows[:, 1].min())
+    left, right = int(brows[:, 0].min()), int(brows[:, 0].max())
+    # Skin in place of the astronaut's fringe.
+    random = np.random.default_rng(0)
+    skin = np.median(portrait[top : top + 8, left + 60 : right - 60], axis=(0, 1))
+    noise = random.normal(0, 2, (top - 8, right - left, 1))
+    portrait[: top - 8, left:right] = np.clip(skin + noise, 0, 255).astype(np.uint8)
+    _, labels = parsed(np.ascontiguousarray(portrait[top - 40 :]))
+    forehead = labels[:12, left + 30 : right - 30]
+    assert (forehead == Region.SKIN).mean() > 0.95
+    assert (forehead[0] == Region.SKIN).mean() > 0.95
+
+
 def test_a_beard_and_a_fringe_are_no_skin() -> None:
     photo = astronaut().copy()
     face, before = parsed(photo)
