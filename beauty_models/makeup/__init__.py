@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -138,6 +140,18 @@ class Params(Section):
     gate: Gate
 
 
+def portrait() -> str:
+    """Return where a portrait lies that anybody has: Eileen Collins', NASA's, public domain.
+
+    It comes with scikit-image; from the folder that one works in, if it is below it.
+    """
+    package = importlib.util.find_spec("skimage")  # a look, not an import, which takes a second
+    assert package is not None and package.origin is not None
+    file = Path(package.origin).with_name("data") / "astronaut.png"
+    folder = Path.cwd()
+    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+
+
 WORDING = Wording(
     figure="looks_better",
     sentence="of {of} looks on somebody else it brings {right} nearer than the bare face is",
@@ -151,5 +165,6 @@ WORDING = Wording(
         "histogram_matching": "histogram matching, region by region",
     },
     smaller_is_better=True,
-    example=("--face", "face.jpg", "--lipstick", "#B3123F"),
+    example=("--face", portrait(), "--lipstick", "#B3123F", "--save", "build/tried"),
+    picture="board.png",
 )

@@ -44,6 +44,7 @@ from beauty_models.makeup.scores import (
     methods,
     references,
 )
+from beauty_models.makeup.sheets import grid
 
 RIVALS = {
     "look_error": ("copy", "mean_std", "histogram_matching"),
@@ -57,6 +58,7 @@ not a rival.
 CAPTIONS = {"model": "this model"} | WORDING.names
 SHOWN = 128  # pixels a side of a face on the page
 QUALITY = 88  # of its JPEG
+BOARD_ROWS = 3  # pairs in the small picture of the report
 GRID = (
     "display: grid; grid-template-columns: repeat(auto-fit, minmax(84px, 150px)); "
     "gap: 8px; margin: 14px 0 20px"
@@ -92,17 +94,37 @@ def _tile(picture: torch.Tensor, caption: str, note: str) -> Html:
     return tag("div", _picture(picture, caption), below, tag("div", note, _class="soft small"))
 
 
+def _pairs(rows: pd.DataFrame, faces: Faces) -> Pairs:
+    """Return the numbers of the faces and of the truth of ``rows``."""
+    position = {key: place for place, key in enumerate(faces.frame["key"])}
+    return Pairs(
+        rows["bare"].map(position).to_numpy(np.int64),
+        rows["reference"].map(position).to_numpy(np.int64),
+        rows["truth"].to_numpy(np.int64),
+    )
+
+
+def _write_board(
+    file: Path, rows: pd.DataFrame, faces: Faces, results: Results, model: MakeUp
+) -> None:
+    """Write a small picture of some ``rows``: bare, the look, and made up by the model in each."""
+    pairs = _pairs(rows, faces)
+    columns = [
+        faces.images[torch.tensor(pairs.bare)],
+        references(faces, results, pairs),
+        make_up_pairs(methods(model)["model"], faces, results, pairs),
+    ]
+    # A row of the board is a pair.
+    tiles = torch.stack(columns, 1).flatten(0, 1)
+    Image.fromarray(grid(tiles, len(columns))).save(file)
+
+
 def _strips(rows: pd.DataFrame, faces: Faces, results: Results, model: MakeUp, figure: str) -> Html:
     """Return a strip for each pair of ``rows``: bare, reference, what each method makes, the truth.
 
     ``figure`` is error or distance; it stands below the faces.
     """
-    position = {key: place for place, key in enumerate(faces.frame["key"])}
-    pairs = Pairs(
-        rows["bare"].map(position).to_numpy(np.int64),
-        rows["reference"].map(position).to_numpy(np.int64),
-        rows["truth"].to_numpy(np.int64),
-    )
+    pairs = _pairs(rows, faces)
     compared = methods(model)
     del compared["copy"]  # the bare face stands at the left anyway
     made_up = {}
@@ -305,7 +327,7 @@ def write_report(
     generated: Metrics,
     samples: torch.Tensor | None = None,
 ) -> None:
-    """Write pairs.parquet and index.html to ``folder``.
+    """Write pairs.parquet, index.html and the small picture `WORDING` names to ``folder``.
 
     Args:
         folder: of the report.
@@ -320,6 +342,10 @@ def write_report(
     """
     scores.pairs.to_parquet(folder / "pairs.parquet", index=False)
     worst, others = _examples(scores, params.examples)
+    # What is usual; the page itself shows the worst as well.
+    shown = others if len(others) else worst
+    if len(shown):
+        _write_board(folder / WORDING.picture, shown[:BOARD_ROWS], faces, results, model)
     figure = _figure(scores)
     wanted = "the truth" if figure == "error" else "the look's colors"
     persons = scores.pairs["person"].nunique()

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from beauty_models.evaluation.bootstrap import mean
 from beauty_models.evaluation.comparison import interval
-from beauty_models.makeup import Evaluate, scores, starter
+from beauty_models.makeup import WORDING, Evaluate, scores, starter
 from beauty_models.makeup.baselines import mean_std
 from beauty_models.makeup.dataset import Faces, Results, as_bytes
 from beauty_models.makeup.metrics import part_error
@@ -271,6 +272,15 @@ def test_a_page_is_written_with_verdict_strips_and_limits(
     written = pd.read_parquet(tmp_path / "pairs.parquet")
     assert len(written) == len(compared.pairs)
     assert "Fréchet" not in page
+    # Prefect shows it: rows of bare, look and made up.
+    with Image.open(tmp_path / WORDING.picture) as board:
+        side = faces.images.shape[-1]
+        assert board.width == 3 * side and board.height % side == 0
+        tiles = np.asarray(board.convert("RGB"))[:side].reshape(side, 3, side, 3)
+    bare, look, made_up = tiles.swapaxes(0, 1)
+    known = {picture.permute(1, 2, 0).numpy().tobytes() for picture in faces.images}
+    assert {bare.tobytes(), look.tobytes()} <= known
+    assert made_up.tobytes() != bare.tobytes()
 
 
 def test_a_page_shows_the_truth_and_how_far_colors_are_matched(

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 from skimage.data import astronaut, coffee
 
-from beauty_models.makeup import cosmetics, photos, safety, serving, watermark
+from beauty_models.makeup import WORDING, cosmetics, photos, safety, serving, watermark
 from beauty_models.makeup import model as network
+from beauty_models.makeup import portrait as portrait_file
 from beauty_models.makeup.predict import GENERATED, generated_png, predict
 from beauty_models.makeup.serving import ANSWERS, COLUMNS, Served
 from beauty_models.serving import batch
@@ -74,6 +75,17 @@ def test_shade_by_name_on_a_photo(photo: Path, tmp_path: Path) -> None:
     strip = read(answer["strip"])
     assert strip.shape == (320, 2 * 320 + 8, 3)
     assert (strip[:, :320] == before).all()
+
+
+def test_the_example_of_make_retrain_is_answered_without_a_face_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = ask(*WORDING.example[:1], portrait_file(), *WORDING.example[2:])
+    assert Path(WORDING.example[1]).name == portrait_file().split("/")[-1]
+    assert list(answer["parts"]) == ["lipstick"] and answer["notes"] == []
+    assert Path(answer["strip"]).is_file()
+    assert Path(answer["strip"]).is_relative_to("build")  # nothing that git would take
 
 
 def test_nothing_is_kept_unless_asked_for(photo: Path, tmp_path: Path) -> None:
