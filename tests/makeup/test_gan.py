@@ -288,3 +288,43 @@ def test_a_saved_generator_samples_the_same_faces(tmp_path: Path) -> None:
 def test_a_size_that_is_no_power_of_two_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"pretrain\.gan\.size: 24 is no power of two"):
         training.train(FACES, params(size=24), AlwaysDue(tmp_path / "out"))
+
+
+def balanced(steps: int) -> balance.Balance:
+    return balance.Balance(steps, (1e-2, 1e-2), lambda: "nothing was kept")
+
+
+def test_a_discriminator_that_learns_nothing_stops_the_run(tmp_path: Path) -> None:
+    """A penalty of this weight flattens it: its loss is that of one that says nothing."""
+    torch.manual_seed(0)
+    rates = {"learning_rate": 1e-2, "discriminator_learning_rate": 1e-2}
+    settings = params(steps=400, r1=1e12, augment=[], **rates)
+    with pytest.raises(balance.CollapsedError) as stopped:
+        training.train(FACES, settings, AlwaysDue(tmp_path / "out"))
+    said = str(stopped.value)
+    assert "the same of every face" in said and "lower gan.r1" in said
+    step = int(re.search(r"step (\d+) of 400", said)[1])  # type: ignore[index]
+    assert 300 <= step < 400
+
+
+def test_a_discriminator_may_take_its_time_and_may_be_wrong_for_a_while() -> None:
+    late = balanced(400)
+    for step in range(400):
+        late.update(step, balance.DEAD_LOSS if step < 200 else 1.34, 1.0)
+    noisy = balanced(400)
+    for step in range(400):
+        noisy.update(step, 1.30 if step % 2 else 1.42, 1.0)
+    short = balanced(90)
+    for step in range(90):
+        short.update(step, balance.DEAD_LOSS, 1.0)
+
+
+def test_what_a_discriminator_has_learned_is_counted_on_after_a_checkpoint() -> None:
+    first = balanced(400)
+    for step in range(190):
+        first.update(step, balance.DEAD_LOSS, 1.0)
+    second = balanced(400)
+    second.load_state_dict(first.state_dict())
+    with pytest.raises(balance.CollapsedError, match="step 300 of 400"):
+        for step in range(190, 400):
+            second.update(step, balance.DEAD_LOSS, 1.0)
