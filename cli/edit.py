@@ -342,7 +342,10 @@ def _near(blocks: Any, above: tuple[str, ...], place: Any, key: str) -> str:
     similar = [".".join((*above, name)) for name in difflib.get_close_matches(key, keys, n=3)]
     # Else the same key elsewhere: `sentiment.epochs` for `sentiment.finetune.epochs`.
     if not similar:
-        similar = [".".join(path) for path in _leaves(blocks) if path[-1] == key][:3]
+        paths = [path for path in _leaves(blocks) if path[-1] == key]
+        # Of the family that was named, if it has one; others' keys are no more than a guess.
+        own = [path for path in paths if path[: len(above)] == above]
+        similar = [".".join(path) for path in (own or paths)[:3]]
     if similar:
         return f"; did you mean {' or '.join(similar)}?"
     return f"; {'.'.join(above) or 'families'} has {', '.join(keys) or 'no keys'}"

@@ -70,21 +70,23 @@ def test_the_starter_without_history_says_so(project: Path) -> None:
 
 
 def test_an_alias_is_cut_where_it_is_set(project: Path) -> None:
-    text = LINES.replace("split: {train: 0.7,", "split: &parts {train: 0.7,", 1)
-    Path("params.yaml").write_text(text.replace(SPLIT, "split: *parts", 1), encoding="utf-8")
-    shares = {"train": 0.7, "validation": 0.1, "test": 0.2}
-    assert params.read()["recommend"]["ingest"]["split"] == shares
-    sets = ["sentiment.ingest.split.train=0.6", "sentiment.ingest.split.test=0.3"]
+    text = LINES.replace(SPLIT, SPLIT.replace("{", "&parts {"), 1)
+    own = "split: {train: 0.7, validation: 0.1, test: 0.2}"
+    Path("params.yaml").write_text(text.replace(own, "split: *parts", 1), encoding="utf-8")
+    shares = {"train": 0.6, "validation": 0.15, "test": 0.25}
+    assert params.read()["sentiment"]["ingest"]["split"] == shares
+    sets = ["recommend.ingest.split.train=0.5", "recommend.ingest.split.test=0.35"]
     assert len(edit.apply(edit.from_sets(sets))) == 2
-    assert params.read()["sentiment"]["ingest"]["split"]["train"] == 0.6
-    assert params.read()["recommend"]["ingest"]["split"] == shares
-    sets = ["recommend.ingest.split.train=0.5", "recommend.ingest.split.test=0.4"]
+    assert params.read()["recommend"]["ingest"]["split"]["train"] == 0.5
+    assert params.read()["sentiment"]["ingest"]["split"] == shares
+    sets = ["sentiment.ingest.split.train=0.55", "sentiment.ingest.split.test=0.3"]
     edit.apply(edit.from_sets(sets))
-    assert params.read()["sentiment"]["ingest"]["split"]["train"] == 0.6
+    assert params.read()["recommend"]["ingest"]["split"]["train"] == 0.5
 
 
 def test_what_a_merge_key_hands_on_is_not_changed_untold(project: Path) -> None:
-    text = LINES.replace("    gate:\n", "    gate: &gate\n", 1)
+    others, sentiment, rest = LINES.partition("  sentiment:\n")
+    text = others + sentiment + rest.replace("    gate:\n", "    gate: &gate\n", 1)
     before, name, after = text.partition("  makeup:\n")  # what follows tryon
     head, mark, tail = before.rpartition("    gate:\n")
     changed = head + "    gate:\n      <<: *gate\n" + name + after

@@ -20,7 +20,7 @@ WON = 0.02  # discriminator's loss: it tells every face, and the generator learn
 ALIKE = 0.02  # deviation among samples, of that among photos: every sample is the same face
 # A discriminator that says the same of every face has a loss of 2 ln 2. A healthy one begins there,
 # too: the starter's is 1.38 for 160 of its 400 steps, then 1.34. So the mean of half of the steps
-# is looked at, when three quarters are taken: 1.352. A single step's is off by 0.05 by chance.
+# is looked at, when three quarters are taken: 1.353. A single step's is off by 0.05 by chance.
 DEAD_LOSS = 2 * math.log(2)
 LEAST_LEAD = 0.01
 
