@@ -74,7 +74,11 @@ class Finetune(OptimizerParams):
     """Request → tutorial; the loss is on the tutorial only."""
 
     lora: Annotated[int, Field(ge=0)]  # as for pretraining
-    # sequences of plain articles for each of requests: without them it forgets how articles go on
+    # of a request with its tutorial; longer ones are left out, and counted
+    max_tokens: Annotated[int, Field(ge=16, le=4096)]
+    # requests of each how-to that leave some wishes out, beside the one that names all
+    partial_requests: Annotated[int, Field(ge=0)]
+    # tokens of plain articles for each token of requests: without them it forgets how articles go
     replay: Annotated[float, Field(ge=0)]
     epochs: Positive  # at most
     patience: Positive  # epochs without a lower validation loss before it stops

@@ -143,7 +143,8 @@ def parse(text: str) -> Tutorial:
     """
     values: dict[str, Any] = {}
     steps: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # not splitlines: other line ends are characters of a value
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         step = _STEP.fullmatch(line)
