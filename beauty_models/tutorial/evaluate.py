@@ -29,15 +29,15 @@ from beauty_models.progress import log_line
 from beauty_models.training.splits import read_split
 from beauty_models.tutorial import Evaluate, bases, checker
 from beauty_models.tutorial.checker import RefusedError
-from beauty_models.tutorial.examples import encode_lines, full_request, tutorials
-from beauty_models.tutorial.generation import Draft, Sampling, generate
+from beauty_models.tutorial.examples import full_request, tutorials
+from beauty_models.tutorial.generation import Draft, Sampling, generate, prompt_ids
 from beauty_models.tutorial.model import LanguageModel, load
 from beauty_models.tutorial.report.ngrams import ngram_bits, unigram_bits
 from beauty_models.tutorial.report.originality import TrainingTexts, distinct, self_bleu
 from beauty_models.tutorial.report.page import report_page
 from beauty_models.tutorial.report.scores import Example, Scores
 from beauty_models.tutorial.scoring import text_bits
-from beauty_models.tutorial.structure import Request, prompt
+from beauty_models.tutorial.structure import Request
 from beauty_models.tutorial.writing import wishes, with_language
 
 Floats = NDArray[np.float64]
@@ -146,10 +146,10 @@ def _askable(language_model: LanguageModel, requests: Sequence[Request]) -> list
     for request in requests:
         try:
             checker.check_request(request)
-        except RefusedError:
+            prompt_ids(language_model, request)
+        except ValueError:
             continue
-        if len(encode_lines(language_model, prompt(request))) < language_model.context // 3:
-            kept.append(request)
+        kept.append(request)
     return kept
 
 

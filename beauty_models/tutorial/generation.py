@@ -146,6 +146,22 @@ def _draw(
     return int(tokens[place])
 
 
+def prompt_ids(language_model: LanguageModel, request: Request) -> list[int]:
+    """Return the tokens that the model reads of ``request``.
+
+    Raises:
+        ValueError: they are more than a third of the context.
+    """
+    asked = [language_model.boundary, *encode_lines(language_model, prompt(request))]
+    # what the request fixes is written once more, behind the title
+    if len(asked) > language_model.context // 3:
+        raise ValueError(
+            f"the request takes {len(asked)} tokens, more than a third of the "
+            f"{language_model.context} that this model reads at once; shorten it"
+        )
+    return asked
+
+
 class _Row:
     """One tutorial that is being written."""
 
@@ -161,13 +177,7 @@ class _Row:
 
     def begin(self, table: TokenTable, language_model: LanguageModel) -> list[int]:
         """Return the tokens of the prompt and of what is forced behind it."""
-        asked = [language_model.boundary, *encode_lines(language_model, prompt(self.request))]
-        # what the request fixes is written once more, behind the title
-        if len(asked) > language_model.context // 3:
-            raise ValueError(
-                f"the request takes {len(asked)} tokens, more than a third of the "
-                f"{language_model.context} that this model reads at once; shorten it"
-            )
+        asked = prompt_ids(language_model, self.request)
         self.writer = Writer(table, language_model, self.request, len(asked))
         forced = self.writer.forced()
         self._emit(table, forced)

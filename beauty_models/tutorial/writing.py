@@ -9,7 +9,7 @@ from typing import Any
 from beauty_models.intake.text import language as language_of
 from beauty_models.tutorial import checker
 from beauty_models.tutorial.checker import Finding, RefusedError
-from beauty_models.tutorial.generation import OnText, Sampling, generate
+from beauty_models.tutorial.generation import OnText, Sampling, generate, prompt_ids
 from beauty_models.tutorial.model import LanguageModel
 from beauty_models.tutorial.structure import Request, Tutorial, generated_note
 
@@ -96,12 +96,14 @@ def write(
     answers: list[Answer | None] = [None] * len(requests)
     waiting: list[tuple[int, Request]] = []
     for number, request in enumerate(requests):
+        told = with_language(request)
         try:
             checker.check_request(request)
-        except RefusedError as refusal:
+            prompt_ids(language_model, told)
+        except ValueError as refusal:
             answers[number] = Answer(request, None, str(refusal), (), ())
             continue
-        waiting.append((number, with_language(request)))
+        waiting.append((number, told))
     for attempt in range(ATTEMPTS):
         if not waiting:
             break
