@@ -61,7 +61,7 @@ def untuned(language_model: LanguageModel) -> LanguageModel:
     card = language_model.card
     if card["base"] != "scratch":
         base = bases.load(card["base"])
-        base.network.to(device())  # type: ignore[arg-type]
+        base.network.to(device())
         return base
     from transformers import GPT2LMHeadModel
 

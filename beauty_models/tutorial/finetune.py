@@ -136,7 +136,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         f"finetune: {len(answers):,} requests of {len(found):,} how-tos in {len(train.ids):,} "
         f"rows of {longest} tokens; {len(pairs) - len(answers):,} too long"
     )
-    language_model.network.to(device())  # type: ignore[arg-type]
+    language_model.network.to(device())
     language_model.adapt(params.lora)
     identity = fingerprint(__name__, params, data / "train.parquet", pretrained)
     checkpoint = Checkpoint(model, identity, params.checkpoint_minutes)

@@ -121,7 +121,7 @@ class LanguageModel:
             # of transformers, when peft asks for an attribute that will go; of peft, that GPT-2
             # stores its matrices transposed, for which it sees itself
             warnings.simplefilter("ignore")
-            self.adapted = get_peft_model(self.network, settings)  # type: ignore[arg-type]
+            self.adapted = get_peft_model(self.network, settings)
 
     def merge(self) -> None:
         """Add the adapters to the weights, and let all weights learn again."""
@@ -166,5 +166,5 @@ def load(folder: Path) -> LanguageModel:
         from_pretrained(AutoTokenizer, folder, use_fast=True),
         read_json(folder / "backbone.json"),
     )
-    language_model.network.to(device())  # type: ignore[arg-type]
+    language_model.network.to(device())
     return language_model

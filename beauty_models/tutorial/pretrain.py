@@ -127,7 +127,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         )
     language_model.card["scratch"] = params.scratch.model_dump()
     language_model.card["seed"] = params.seed
-    language_model.network.to(device())  # type: ignore[arg-type]
+    language_model.network.to(device())
     packed = pack(article_documents(language_model, texts), params.max_tokens)
     held_out = pack(article_documents(language_model, validation), params.max_tokens)
     parameters = language_model.network.num_parameters()

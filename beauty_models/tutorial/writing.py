@@ -117,8 +117,9 @@ def write(
         )
         failed = []
         for (number, request), draft in zip(waiting, drafts, strict=True):
-            answers[number] = _checked(request, draft.tutorial)
-            if answers[number].tutorial is None:  # type: ignore[union-attr]
+            answer = _checked(request, draft.tutorial)
+            answers[number] = answer
+            if answer.tutorial is None:
                 failed.append((number, request))
         waiting = failed
         if sampling.temperature == 0:  # the same draft would come again
