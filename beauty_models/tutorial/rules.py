@@ -1,7 +1,7 @@
 """The words by which the checker knows what must not be published.
 
-Regular expressions, blind to capitals, in English and Chinese. Each stays within one clause, so that
-two harmless clauses do not add up to a fault.
+Regular expressions, blind to capitals, in English and Chinese. Each stays within one clause, so two
+harmless clauses do not add up to a fault.
 """
 
 from __future__ import annotations
