@@ -64,6 +64,8 @@ class Pretrain(OptimizerParams):
     max_tokens: Annotated[int, Field(ge=16, le=4096)]  # of a packed sequence
     lora: Annotated[int, Field(ge=0)]  # rank of the adapters (Hu et al. 2021); 0 trains all weights
     epochs: Annotated[float, Field(ge=0)]  # passes over the text; 0 leaves the base as it is
+    # of the validation articles, on which the loss is measured; 0 takes all
+    validation_tokens: Annotated[int, Field(ge=0)]
     batch: Positive  # sequences
     learning_rate: Rate
     dropout: Share
@@ -76,6 +78,8 @@ class Finetune(OptimizerParams):
     lora: Annotated[int, Field(ge=0)]  # as for pretraining
     # of a request with its tutorial; longer ones are left out, and counted
     max_tokens: Annotated[int, Field(ge=16, le=4096)]
+    how_tos: Annotated[int, Field(ge=0)]  # of which requests are made, at most; 0 takes all
+    validation_tokens: Annotated[int, Field(ge=0)]  # as for pretraining, of answers and of articles
     # requests of each how-to that leave some wishes out, beside the one that names all
     partial_requests: Annotated[int, Field(ge=0)]
     # tokens of plain articles for each token of requests: without them it forgets how articles go

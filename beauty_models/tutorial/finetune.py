@@ -17,7 +17,14 @@ from beauty_models.training.splits import hold_out, read_split
 from beauty_models.tutorial import Finetune
 from beauty_models.tutorial.examples import documents, requests, tutorials
 from beauty_models.tutorial.model import LanguageModel, load, save
-from beauty_models.tutorial.packing import Document, Packed, article_documents, loss_sum, pack
+from beauty_models.tutorial.packing import (
+    Document,
+    Packed,
+    article_documents,
+    first_rows,
+    loss_sum,
+    pack,
+)
 from beauty_models.tutorial.pretrain import groups, mean_loss, set_training, shuffled_batches
 
 
@@ -116,6 +123,9 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         )
     language_model = load(pretrained)
     longest = min(language_model.context, params.max_tokens)
+    if params.how_tos:
+        _, shuffled = hold_out(found, 1.0, params.seed)
+        found = shuffled[: params.how_tos]
     pairs = requests(found, params.partial_requests, params.seed)
     answers = documents(language_model, pairs, longest)
     if not answers:
@@ -131,7 +141,11 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         "article": pack(article_documents(language_model, held_out["text"].tolist()), longest),
     }
     # few validation articles may have no how-to among them
-    validation = {name: packed for name, packed in validation.items() if len(packed.ids)}
+    validation = {
+        name: first_rows(packed, params.validation_tokens)
+        for name, packed in validation.items()
+        if len(packed.ids)
+    }
     progress.log_line(
         f"finetune: {len(answers):,} requests of {len(found):,} how-tos in {len(train.ids):,} "
         f"rows of {longest} tokens; {len(pairs) - len(answers):,} too long"

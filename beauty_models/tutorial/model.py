@@ -150,6 +150,9 @@ def save(language_model: LanguageModel, folder: Path) -> None:
     network: Any = language_model.network
     # dropout belongs to a training, not to what is handed on
     set_dropout(network, 0.0)
+    if language_model.card["base"] != "scratch":
+        # half the disk, in the precision that such networks are handed round in
+        network.to(torch.bfloat16)
     network.save_pretrained(folder)
     language_model.tokenizer.save_pretrained(folder)
     write_json(folder / "backbone.json", language_model.card)

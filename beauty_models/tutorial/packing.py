@@ -85,6 +85,19 @@ def pack(documents: Sequence[Document], length: int) -> Packed:
     return packed
 
 
+def first_rows(packed: Packed, tokens: int) -> Packed:
+    """Return the first rows of ``packed`` that have ``tokens`` together, one at least; 0 takes all.
+
+    The rows are mixed: `pack` sorts documents by their length, and long ones are no sample.
+    """
+    if not tokens:
+        return packed
+    order = torch.randperm(len(packed.ids), generator=torch.Generator().manual_seed(0))
+    sizes = (packed.documents[order] >= 0).sum(1).cumsum(0)
+    count = 1 + int((sizes < tokens).sum())
+    return Packed(*(part[order[:count]] for part in packed))
+
+
 def document_mask(documents: torch.Tensor) -> torch.Tensor:
     """Return [n, 1, length, length]: true where a token (third axis) may read another (fourth).
 

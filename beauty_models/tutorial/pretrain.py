@@ -20,7 +20,14 @@ from beauty_models.training.optimization import Optimization, ParameterGroup
 from beauty_models.training.splits import read_split
 from beauty_models.tutorial import Pretrain, bases
 from beauty_models.tutorial.model import LanguageModel, save, set_dropout
-from beauty_models.tutorial.packing import Packed, article_documents, loss_sum, pack
+from beauty_models.tutorial.packing import (
+    IGNORED,
+    Packed,
+    article_documents,
+    first_rows,
+    loss_sum,
+    pack,
+)
 
 EVALUATION_TOKENS = 4096  # at once, where nothing is learned
 
@@ -129,7 +136,10 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     language_model.card["seed"] = params.seed
     language_model.network.to(device())
     packed = pack(article_documents(language_model, texts), params.max_tokens)
-    held_out = pack(article_documents(language_model, validation), params.max_tokens)
+    held_out = first_rows(
+        pack(article_documents(language_model, validation), params.max_tokens),
+        params.validation_tokens,
+    )
     parameters = language_model.network.num_parameters()
     progress.log_line(
         f"pretrain: {params.base}, {parameters:,} parameters, {len(texts):,} articles in "
@@ -149,7 +159,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     checkpoint.clear()
     progress.log_line(
         f"pretrain: loss {loss_before:.3f} → {loss_after:.3f} nats per token "
-        f"on {len(validation)} validation articles"
+        f"on {int((held_out.targets != IGNORED).sum()):,} tokens of validation articles"
     )
     return {
         "loss_before": loss_before,
