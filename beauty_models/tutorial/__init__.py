@@ -15,6 +15,7 @@ from beauty_models.params import (
     Names,
     OptimizerParams,
     Positive,
+    Precision,
     Rate,
     Scratch,
     Section,
@@ -100,6 +101,7 @@ class Evaluate(Section):
     confidence: Annotated[float, Field(gt=0, lt=1)]
     generated: Positive  # tutorials written for the test articles' requests, at most
     examples: Annotated[int, Field(ge=0)]  # of them shown in the report
+    precision: Precision  # of the forward passes
 
 
 class Params(Section):

@@ -24,7 +24,7 @@ from beauty_models.evaluation.comparison import (
 )
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.params import Scratch
+from beauty_models.params import Precision, Scratch
 from beauty_models.progress import log_line
 from beauty_models.training.splits import read_split
 from beauty_models.tutorial import Evaluate, bases, checker
@@ -78,17 +78,17 @@ def untuned(language_model: LanguageModel) -> LanguageModel:
 
 
 def method_bits(
-    language_model: LanguageModel, splits: dict[str, list[str]]
+    language_model: LanguageModel, splits: dict[str, list[str]], wanted: Precision
 ) -> tuple[dict[str, Floats], str]:
     """Return the bits of each test article by the model and the baselines, and what ngram is."""
     test = splits["test"]
     log_line("evaluate: baselines")
     counts, described = ngram_bits(language_model, splits["train"], splits["validation"], test)
     return {
-        "model": text_bits(language_model, test, "evaluate: bits per byte"),
+        "model": text_bits(language_model, test, "evaluate: bits per byte", wanted),
         "ngram": counts,
         "unigram": unigram_bits(language_model, splits["train"], test),
-        "untuned": text_bits(untuned(language_model), test, "evaluate: untuned"),
+        "untuned": text_bits(untuned(language_model), test, "evaluate: untuned", wanted),
     }, described
 
 
@@ -208,12 +208,12 @@ def evaluate_model(
     test = frames["test"].reset_index(drop=True)
     texts = {name: frame["text"].tolist() for name, frame in frames.items()}
     sizes = np.array([len(text.encode()) for text in texts["test"]], np.float64)
-    bits, described = method_bits(language_model, texts)
+    bits, described = method_bits(language_model, texts, params.precision)
     metrics = _compare(bits, sizes, params)
     log_line("evaluate: writing tutorials")
     asked = _askable(language_model, test_requests(test, params.generated))
     began = time.monotonic()
-    drafts = generate(language_model, asked, Sampling(seed=params.seed))
+    drafts = generate(language_model, asked, Sampling(seed=params.seed), wanted=params.precision)
     seconds = time.monotonic() - began
     training = TrainingTexts(frames["train"]["id"].tolist(), texts["train"])
     examples = [_example(draft, training) for draft in drafts]
