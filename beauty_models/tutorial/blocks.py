@@ -43,10 +43,11 @@ _SHORTCODE = re.compile(
 )
 # A line of plain text or of a paragraph that is an item: lists in Chinese are no Markdown lists.
 _LISTED_LINE = re.compile(
-    r"\s*(?:(?P<number>\d{1,2})\s*[.)、．）]\s*(?!\d)|(?P<circled>[①-⑳])\s*|[一二三四五六七八九十]{1,2}、\s*|[•·●▪◆✅✔▶►]\s*"  # noqa: RUF001
+    r"\s*(?:(?P<number>\d{1,2})\s*[.)、．）]\s*(?!\d)|(?P<circled>[①-⑳])\s*|(?P<chinese>[一二三四五六七八九十]|十[一二])、\s*|[•·●▪◆✅✔▶►]\s*"  # noqa: RUF001
     r"|(?=(?:第[一二三四五六七八九十\d]{1,3}步|步骤\s*[一二三四五六七八九十\d]{1,3}|step\s*\d{1,2})))",
     re.I,
 )
+_CHINESE_NUMBERS = "一 二 三 四 五 六 七 八 九 十 十一 十二".split()
 _SENTENCE_OF_LEAD = 80  # characters; a longer bold beginning is a stressed sentence, no lead-in
 
 
@@ -281,6 +282,8 @@ def _cut_lines(block: Block, lines: list[str], group: int) -> list[Block]:
                 pieces.append(replace(block, text=line))
             continue
         number = int(match["number"] or 0)
+        if match["chinese"]:
+            number = _CHINESE_NUMBERS.index(match["chinese"]) + 1
         if match["circled"]:
             number = ord(match["circled"]) - ord("①") + 1
         rest = line[match.end() :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from beauty_models.tutorial.cleaning import Removed, clean, promoted_names, repe
 from beauty_models.tutorial.duplicates import deduplicate
 from beauty_models.tutorial.howto import extract, find_title
 from beauty_models.tutorial.languages import shares, two_languages
-from beauty_models.tutorial.personal import mask
+from beauty_models.tutorial.personal import known_names, mask
 from beauty_models.tutorial.structure import Tutorial
 
 MOST_PROMOTION = 0.5  # of an article's characters; the rest of a longer advertisement says nothing
@@ -170,9 +170,10 @@ def _finish(page: _Page, repeated: set[str], params: Ingest, quality: Quality) -
     removed = Removed()
     page.blocks = clean(page.blocks, quality.promoted, repeated, removed)
     personal: Counter[str] = Counter()
-    page.blocks = [_masked(block, personal) for block in page.blocks]
     title = find_title(page.blocks, page.article.given, page.page_title)
-    page.title = mask(title, personal)
+    known = known_names([title, *(block.text for block in page.blocks)])
+    page.blocks = [_masked(block, personal, known) for block in page.blocks]
+    page.title = mask(title, personal, known)
     first = page.blocks[0] if page.blocks else None
     if first is not None and first.kind == "heading" and _same(first.text, page.title):
         page.blocks = page.blocks[1:]
@@ -184,12 +185,12 @@ def _finish(page: _Page, repeated: set[str], params: Ingest, quality: Quality) -
         _tell_language(page, quality)
 
 
-def _masked(block: Block, found: Counter[str]) -> Block:
-    text = mask(block.text, found)
+def _masked(block: Block, found: Counter[str], known: frozenset[str]) -> Block:
+    text = mask(block.text, found, known)
     if text == block.text:
         return block
     lead = block.lead if text.startswith(block.lead) else ""
-    return Block(block.kind, text, block.level, block.number, block.group, lead)
+    return replace(block, text=text, lead=lead)
 
 
 def _same(a: str, b: str) -> bool:

@@ -27,6 +27,7 @@ LEAST_QUALITY = {
     "numbered list": 0.55,
     "numbered headings": 0.6,
     "bulleted list": 0.6,
+    "bare bullets": 0.75,
     "headings": 0.7,
     "lead-ins": 0.7,
     "paragraphs": 0.7,
@@ -38,13 +39,17 @@ PREFERENCE = {
     "numbered list": 1.5,
     "numbered headings": 1.3,
     "bulleted list": 1.2,
+    "bare bullets": 1.1,
     "headings": 1.1,
     "lead-ins": 1.1,
     "paragraphs": 0.7,
     "sentences": 0.8,
 }
 AGAINST_TITLE = 0.15  # more is asked where the title promises no how-to
+STATED_LOOK = 0.2  # less is asked where the front matter names a look
 LEAST_COVERAGE = 0.1  # of the article's characters that the steps' own text has
+
+BARE_COVERAGE = 0.3
 
 _MARK = re.compile(
     r"^\W{0,4}(?:step|part)\s*(\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten)"
@@ -137,8 +142,13 @@ def _instructions(texts: Iterable[str]) -> list[str]:
 # ---- candidates
 
 
-def find_steps(blocks: Sequence[Block], title: str, least: int) -> Procedure | None:
-    """Return the best candidate that counts as the article's steps, or None."""
+def find_steps(
+    blocks: Sequence[Block], title: str, least: int, stated: bool = False
+) -> Procedure | None:
+    """Return the best candidate that counts as the article's steps, or None.
+
+    ``stated``: the front matter names a look, as pages do that show how it is made.
+    """
     total = sum(len(block.text) for block in blocks) or 1
     proposals: list[Callable[[Sequence[Block], str], list[Procedure]]] = [
         _marked,
@@ -154,7 +164,7 @@ def find_steps(blocks: Sequence[Block], title: str, least: int) -> Procedure | N
             _measure(candidate, total)
             if not least <= len(candidate.units) <= MOST_STEPS:
                 continue
-            if not _counts(candidate, title):
+            if not _counts(candidate, title, stated):
                 continue
             value = candidate.quality * (1 + candidate.coverage) * min(len(candidate.units), 6)
             value *= PREFERENCE[candidate.form]
@@ -171,9 +181,12 @@ def _measure(candidate: Procedure, total: int) -> None:
     candidate.coverage = min(1.0, length / total)
 
 
-def _counts(candidate: Procedure, title: str) -> bool:
-    least = LEAST_QUALITY[candidate.form]
-    promised = bool(lexicon.TITLE_FOR.search(title))
+def _counts(candidate: Procedure, title: str, stated: bool) -> bool:
+    least = LEAST_QUALITY[candidate.form] - (STATED_LOOK if stated else 0)
+    promised = stated or bool(lexicon.TITLE_FOR.search(title))
+    if candidate.form == "bare bullets":
+        enough = len(candidate.units) >= 4 and candidate.coverage >= BARE_COVERAGE
+        return enough and candidate.quality >= least
     if candidate.form == "bulleted list" and not promised:
         # some bullets of advice stand in any article
         return candidate.quality >= least and candidate.coverage >= 2 * LEAST_COVERAGE
@@ -325,14 +338,12 @@ def _judged_list(units: list[Unit], context: list[str], ordered: bool) -> Proced
         unit.action = _action(unit, named)
         if _gives_advice(unit) and unit.action == 1.0:
             unit.action = 0.5
-    quality = sum(unit.action for unit in units) / max(1, len(units))
     if excluded:
         return None
     if ordered:
         return Procedure("numbered list", units)
-    # bullets are steps only where the page says so, or nearly all of them instruct
-    enough = stepwise or daytime or (quality >= 0.8 and len(units) >= 4)
-    return Procedure("bulleted list", units) if enough else None
+    # of bullets that nothing calls steps, more of them must instruct, and be most of the article
+    return Procedure("bulleted list" if stepwise or daytime else "bare bullets", units)
 
 
 def _headed(blocks: Sequence[Block], title: str) -> list[Procedure]:
@@ -500,7 +511,7 @@ def extract(
     blocks: Sequence[Block], title: str, language: str, given: Given, least: int
 ) -> tuple[Tutorial, str]:
     """Return the how-to that an article is, and its layout; without steps and "" if it is none."""
-    procedure = find_steps(blocks, title, least)
+    procedure = find_steps(blocks, title, least, stated=bool(given.get("look")))
     steps: tuple[str, ...] = ()
     if procedure is not None:
         texts = [step_text(unit) for unit in procedure.units]

@@ -1,9 +1,10 @@
 """Personal data in articles and their comments, masked: people's names, mail, telephone numbers.
 
 Telephone numbers are found by phonenumbers (Google's libphonenumber), given names by the lists of
-Faker, Chinese names by jieba's tagger; the patterns here say where a name may stand. Names are
-masked where somebody is quoted, signs, or is spoken of by title, not everywhere: Rose, Olive and
-Charlotte Tilbury are colours, oils and brands in articles about make-up.
+Faker, Chinese ones by Faker's family names and jieba's dictionary. The patterns here say where a
+name may stand: names are masked where somebody is quoted, signs or is spoken of by title, and from
+then on wherever the article repeats them, but not everywhere: Rose, Olive and Charlotte Tilbury are
+colours, oils and brands in articles about make-up.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 import jieba
-import jieba.posseg
 import phonenumbers
 from faker.providers.person.en_US import Provider as EnglishNames
 from faker.providers.person.zh_CN import Provider as ChineseNames
@@ -22,6 +23,7 @@ NAME = "[name]"
 MAIL = "[mail]"
 PHONE = "[phone]"
 
+COMMON_FAMILY_NAMES = 100
 # Where numbers without a country code may be from.
 REGIONS = ("CN", "US", "GB", "HK", "TW")
 
@@ -37,7 +39,7 @@ _VERB = (
     r"recommended|advises|advised|suggests|suggested|emphasi[sz]es|emphasi[sz]ed|reports|reported|"
     r"commented|comments|replied|asks|asked|told|tells|warns|agrees|swears|reviewed|points out)"
 )
-_TITLED = re.compile(rf"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor)\.? ({_PERSON})(?!\+)")
+_TITLED = re.compile(rf"\b(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor)\.? ({_PERSON})(?!\+)")
 _SPEAKING = [
     re.compile(rf"(?:^|(?<=[.!?,”\"'’)\s])) ?({_PERSON})(?:, (?:\d{{2}}|[a-z][^.,]{{2,60}}),)? {_VERB}\b"),
     re.compile(rf"\b{_VERB} ({_PERSON})(?=[,.;:!?”\"]|$| (?:from|of|in|on)\b)"),
@@ -46,7 +48,7 @@ _SPEAKING = [
 _SIGNED = [
     re.compile(rf"(?:^|[\s”\"’*])[—–―-]{{1,2}} ?({_PERSON})(?=[,.)*]|\s*$)"),
     re.compile(rf"\b(?:[Bb]y|[Ww]ritten by|[Pp]osted by|[Rr]eview(?:ed)? by|[Cc]omment (?:by|from)|[Aa]uthor:|[Nn]ame:|[Tt]hanks,?|[Ll]ove,|[Xx]oxo,?|[Cc]ontact|[Rr]egards,?) ({_PERSON})"),
-    re.compile(rf"^({_PERSON})(?:,? \(?\d{{2}}\)?)?(?:,? from [A-Z]\w+)?(?:,? [\d.]+ stars?| wrote)? ?[:：]"),
+    re.compile(rf"^({_WORD}(?: [A-Z]\.?| {_WORD})?)(?:,? \(?\d{{2}}\)?)?(?:,? from [A-Z]\w+)?(?:,? [\d.]+ stars?| wrote)? ?[:：]"),
     re.compile(rf"\b(?:[Mm]y (?:friend|sister|mum|mom|mother|daughter|aunt|cousin|colleague|husband|wife|boyfriend|girlfriend|dermatologist|facialist|neighbou?r)|[Mm]y name is|I'm|I am|[Rr]eader|[Uu]ser|[Cc]ustomer) ({_PERSON})"),
 ]
 # Chinese: what stands before or after a name.
@@ -58,13 +60,13 @@ _CHINESE = [
     re.compile(rf"(?:^|[，。！？、；\s“（])({_HAN_NAME})(?=(?:说|表示|留言|评论|告诉|回复|分享道|反馈)[，,:：道我“])"),
     re.compile(rf"(?:我叫|我是|名叫|叫做|朋友|闺蜜|同事|医生|老师)({_HAN_NAME})(?=[，。,.：:！!]|说|的)"),
 ]
-_CHINESE_TITLED = re.compile(r"([一-鿿]{1,3})(?=(?:先生|女士|小姐|医生|教授|老师|同学|阿姨|博士))")
+_CHINESE_TITLED = re.compile(r"([一-鿿]{1,3})(?=(?:先生|女士|小姐|医生|教授|老师|博士))")
 
 # Words that stand where names stand and are none, brands first.
 _NO_NAME = frozenset(
     "jart bronner sturm gross dennis barbara hauschka brandt perricone loretta idriss murad zein"
     " roebuck lipp obagi charlotte tilbury paula bobbi brown sunday riley mary kay estee lauder"
-    " calvin klein tom ford marc jacobs kiehl rare fenty laura mercier huda kat von drunk elephant"
+    " calvin klein tom ford marc jacobs kiehl rare fenty laura mercier huda kat von drunk elephant reliable clean bubble"
     " mario badescu peter thomas roth tata harper kate somerville vaseline cerave cetaphil olay"
     " clinique avene bioderma nivea neutrogena laneige innisfree cosrx aveeno eucerin sephora ulta"
     " amazon reddit google instagram tiktok youtube ordinary pros cons tip tips note step steps"
@@ -93,28 +95,48 @@ def _family_names() -> frozenset[str]:
 
 @functools.cache
 def _chinese_family_names() -> frozenset[str]:
-    return frozenset(ChineseNames.last_names)
+    # in the order of how many bear them; the rarer ones are common words, such as 班 and 位
+    return frozenset(list(ChineseNames.last_names)[:COMMON_FAMILY_NAMES])
 
 
 @functools.cache
-def _tagger() -> jieba.posseg.POSTokenizer:
-    tokenizer = jieba.Tokenizer()
-    # as in `intake.text`: without the cache file in /tmp, where anybody may write
-    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
-    tokenizer.initialized = True
-    return jieba.posseg.POSTokenizer(tokenizer)
+def _chinese_words() -> dict[str, bool]:
+    """Return the words of jieba's dictionary up to four characters → whether it tags them a name."""
+    words = {}
+    with jieba.Tokenizer().get_dict_file() as lines:
+        for line in lines:
+            word, _, tag = line.decode("utf-8").rstrip().split(" ")
+            if len(word) <= 4:
+                words[word] = tag.startswith("nr")
+    return words
 
 
-def mask(text: str, found: Counter[str]) -> str:
+def known_names(texts: Iterable[str]) -> frozenset[str]:
+    """Return the family names of the people that an article speaks of by title or quotes.
+
+    Later it calls them by these alone: "Dr. Anna Smith says", then "Smith adds".
+    """
+    names = set()
+    for text in texts:
+        for pattern in (_TITLED, *_SPEAKING):
+            for match in pattern.finditer(text):
+                person = match[1]
+                titled = pattern is _TITLED and not _is_brand(person)
+                if titled or (" " in person and is_english_name(person)):
+                    names.add(person.split()[-1].strip(".,'’"))
+    return frozenset(name for name in names if len(name) > 2)
+
+
+def mask(text: str, found: Counter[str], known: frozenset[str] = frozenset()) -> str:
     """Return ``text`` with `MAIL`, `PHONE` and `NAME` instead of personal data; ``found`` counts.
 
-    What was masked is counted, never written down.
+    ``known`` are the article's `known_names`. What was masked is counted, never written down.
     """
     text = _replace(_MAIL, MAIL, text, found, "mail")
     text = _replace(_CHINESE_ID, PHONE, text, found, "identity_number")
     text = _mask_phones(text, found)
     text = _replace(_HANDLE, NAME, text, found, "handle")
-    return _mask_names(text, found)
+    return _mask_names(text, found, known)
 
 
 def _replace(
@@ -141,14 +163,18 @@ def _mask_phones(text: str, found: Counter[str]) -> str:
     return text
 
 
-def _mask_names(text: str, found: Counter[str]) -> str:
+def _mask_names(text: str, found: Counter[str], known: frozenset[str]) -> str:
     spans: dict[int, int] = {}
+    for name in known:
+        for match in re.finditer(rf"\b{re.escape(name)}\b", text):
+            spans[match.start()] = match.end()
     for match in _TITLED.finditer(text):
         if not _is_brand(match[1]):
             spans[match.start(1)] = match.end(1)
     for pattern in (*_SPEAKING, *_SIGNED):
         for match in pattern.finditer(text):
-            if is_english_name(match[1]):
+            colon = pattern is _SIGNED[2]
+            if is_english_name(match[1], given_only=colon):
                 spans.setdefault(match.start(1), match.end(1))
     for pattern in _CHINESE:
         for match in pattern.finditer(text):
@@ -158,41 +184,55 @@ def _mask_names(text: str, found: Counter[str]) -> str:
         name = _titled_chinese(match[1])
         if name:
             spans.setdefault(match.end(1) - len(name), match.end(1))
-    last = len(text)
-    for start, end in sorted(spans.items(), reverse=True):
-        if end <= last:
-            text = text[:start] + NAME + text[end:]
-            last = start
-            found["name"] += 1
-    return text
+    # the longest of those that overlap: "Anna Smith", not "Smith"
+    end = 0
+    pieces = []
+    for start in sorted(spans):
+        if start < end:
+            continue
+        pieces.append(text[end:start])
+        end = spans[start]
+        found["name"] += 1
+    return NAME.join([*pieces, text[end:]]) if pieces else text
 
 
 def _is_brand(name: str) -> bool:
     return any(part.strip(".'’").casefold() in _NO_NAME for part in name.split())
 
 
-def is_english_name(name: str) -> bool:
-    """Return whether ``name``, which stands where a name may stand, begins with a given name."""
+def is_english_name(name: str, given_only: bool = False) -> bool:
+    """Return whether ``name``, which stands where a name may stand, begins with a given name.
+
+    A family name behind a word that is no known given name is taken too, unless ``given_only``:
+    before a colon stands "White Clay" more often.
+    """
     parts = [part.strip(".,'’").casefold() for part in name.split()]
     if any(part in _NO_NAME for part in parts):
         return False
     if parts[0] in _given_names():
         return True
     # a given name that the list lacks, before a family name that it has
-    return len(parts) > 1 and parts[-1] in _family_names()
+    return not given_only and len(parts) > 1 and parts[-1] in _family_names()
 
 
 def is_chinese_name(name: str) -> bool:
-    """Return whether jieba takes ``name`` for a person's, and it begins with a family name."""
-    tags = list(_tagger().cut(name))
-    family = name[0] in _chinese_family_names() or name[:2] in _chinese_family_names()
-    if len(tags) == 1:
-        return bool(tags[0].flag.startswith("nr")) and family
-    # 小雨, 阿敏: names among friends
-    if name[0] in "小阿老" and len(name) == 2:
-        return name[1] in _chinese_family_names() or tags[0].flag.startswith("nr")
-    # two words: family and given name, when none of them is a word of its own
-    return family and len(name) <= 3 and all(tag.flag.startswith("nr") for tag in tags)
+    """Return whether ``name``, which stands where a name may stand, is a person's.
+
+    It begins with a family name, or 小, 阿 or 老 before one as among friends, and is no other word
+    of jieba's dictionary.
+    """
+    family = _chinese_family_names()
+    # the dictionary takes a second to read: most that stand there are no names at the first glance
+    if name[0] not in family and name[0] not in "小阿老":
+        return False
+    words = _chinese_words()
+    if name in words:
+        return words[name]
+    if len(name) == 2 and name[0] in "小阿老":
+        return name[1] in family
+    if name[0] not in family or len(name) > 3:
+        return False
+    return len(name) == 2 or (name[:2] not in words and words.get(name[1:], True))
 
 
 def _titled_chinese(before: str) -> str:
