@@ -24,6 +24,7 @@ PLAIN = (".txt", ".text")
 SUFFIXES = (*MARKDOWN, *HTML, *PLAIN, *tables.SUFFIXES)
 LONGEST_FRONT_MATTER = 20_000  # characters
 BINARY_SHARE = 0.01  # of control bytes, from which a file is no text
+FEW_CONTROL_BYTES = 8  # that a short text may have all the same
 # What files begin with that are no text whatever they are called: PNG, JPEG, GIF, PDF, ZIP and
 # gzip, RIFF, executables, SQLite.
 MAGIC = (
@@ -41,7 +42,8 @@ MAGIC = (
 _FRONT_MATTER = re.compile(r"\s*(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.S)
 _KEY_LINE = re.compile(r"^([A-Za-z_一-鿿][\w -]{0,40}?)\s*[:：=]\s*(.*)$")  # noqa: RUF001
 _SEPARATORS = re.compile(r"\s*[,;，；、|\n]\s*")  # noqa: RUF001
-_CONTROL_BYTES = bytes(range(0x01, 0x09)) + bytes(range(0x0E, 0x1B))
+_CONTROL_BYTES = bytes(range(0x00, 0x09)) + bytes(range(0x0E, 0x1B))
+_PLAIN_LETTER = re.compile("[\t\n\r -~\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
 
 Given = dict[str, str | list[str]]
 """Field of `Columns` → what the front matter or the table says of it."""
@@ -136,19 +138,19 @@ def read_text(file: Path) -> str:
 def is_binary(content: bytes) -> bool:
     """Return whether ``content`` has more control bytes than any text.
 
-    Bytes that only UTF-16 and UTF-32 have between its letters do not count where a byte order mark
-    or their regular places say that it is one.
+    In UTF-16 half the bytes may look like that: what reads as letters in it is text.
     """
     head = content[:100_000]
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return False
     control = len(head) - len(head.translate(None, _CONTROL_BYTES))
-    nulls = head.count(0)
-    even = head[::2].count(0)
-    # of UTF-16 in Latin letters every second byte is 0
-    if nulls > 0.2 * len(head) and min(even, nulls - even) < 0.05 * nulls:
-        nulls = 0
-    return control + nulls > BINARY_SHARE * len(head)
+    if control <= max(FEW_CONTROL_BYTES, BINARY_SHARE * len(head)):
+        return False
+    for encoding in ("utf-16-le", "utf-16-be"):
+        text = head[: len(head) // 2 * 2].decode(encoding, "replace")
+        if len(_PLAIN_LETTER.findall(text)) > 0.95 * len(text):
+            return False
+    return True
 
 
 def _read_table(file: Path, name: str, known: Columns, delivery: Delivery) -> None:

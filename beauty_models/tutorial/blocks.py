@@ -315,7 +315,8 @@ def _numbered_on(blocks: list[Block]) -> list[Block]:
 def join_chinese(text: str) -> str:
     """Return ``text`` without the blanks that a line break left between Chinese characters."""
     return re.sub(
-        "(?<=[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]) (?=[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef])",
+        "(?<=[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]) "
+        "(?=[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef])",
         "",
         text,
     )

@@ -1,5 +1,7 @@
 """What is no text of an article: promotion, links, tracking, sources, what every page repeats."""
 
+# ruff: noqa: E501, SIM905 - lists of words and patterns read best in full lines
+
 from __future__ import annotations
 
 import re
@@ -15,7 +17,8 @@ REPEATED_ARTICLES = 3  # that have the same block, from which the page printed i
 SHORTEST_REPEATED = 40  # characters; shorter ones are headings and phrases that anybody writes
 # Sites that articles cite or that are known by a common word: a link to them promotes nothing.
 CITED = frozenset(
-    "wikipedia youtube youtu google apple amazon instagram facebook twitter pinterest reddit tiktok"
+    "wikipedia youtube youtu google apple amazon instagram facebook twitter pinterest reddit "
+    "tiktok"
     " nih gov ncbi doi sciencedirect pubmed nature healthline webmd mayoclinic medium example"
     " github weibo bilibili zhihu baidu xiaohongshu douyin weixin qq sephora walmart ulta"
     " cloudinary shopify media hearstapps images cdn".split()
@@ -34,12 +37,14 @@ _PROMOTION = re.compile("|".join([
     r" trial|waitlist|channel|community today)\b",
     r"\b(?:affiliate|sponsored|paid partnership|in partnership with|gifted by|earn a (?:small"
     r" )?commission|at no (?:extra|additional) cost to you|amazon associate)\b",
-    r"\b(?:use|with|enter)\b[^.]{0,20}\b(?:promo |discount |coupon |voucher |my )?code\b[^.]{0,40}"
+    r"\b(?:use|with|enter)\b[^.]{0,20}\b(?:promo |discount |coupon |voucher |my "
+    r")?code\b[^.]{0,40}"
     r"(?:\boff\b|%|discount|checkout|save)",
     r"\b\d{1,2} ?% off\b|\bfree shipping\b|\bmoney[- ]back\b|\blimited[- ]time (?:offer|deal)\b",
     r"\b(?:shop|buy|order|book|pre-?order|add to (?:cart|bag|basket))\b[^.]{0,40}\b(?:now|today|"
     r"here|online|our|link|via)\b",
-    r"\b(?:click|tap|swipe)\b[^.]{0,30}\b(?:here|below|link|button|up)\b|\blink in (?:my |our )?bio",
+    r"\b(?:click|tap|swipe)\b[^.]{0,30}\b(?:here|below|link|button|up)\b|\blink in (?:my |our "
+    r")?bio",
     r"\b(?:visit|check out|explore|discover|browse) (?:our|my)\b|\bvisit (?:the )?website\b",
     r"\bour (?:app|store|shop|website|products?|collection|range|platform|tool|experts?|advanced|"
     r"ai|newsletter|skin(?:care)? (?:quiz|analysis|assessment))\b",
@@ -47,7 +52,8 @@ _PROMOTION = re.compile("|".join([
     # English: asking for comments and follows
     r"\b(?:share|tell|let)\b[^.?!]{0,80}\b(?:in the )?comments?\b(?: section)?(?: below)?",
     r"\b(?:leave|drop)\b[^.]{0,30}\bcomments?\b|\bcomment below\b|\bcomments below\b",
-    r"\b(?:follow|tag) (?:us|me)\b|\blike and (?:share|subscribe)\b|\bdon't forget to (?:like|share"
+    r"\b(?:follow|tag) (?:us|me)\b|\blike and (?:share|subscribe)\b|\bdon't forget to (?:like|"
+    r"share"
     r"|subscribe)\b|\bshare this (?:post|article)\b|\bpin (?:it|this) for later\b",
     r"\bread more (?:blogs?|posts?|articles?)\b|\b(?:more|other) (?:blogs?|posts?) (?:on|about|"
     r"related)\b|\byou (?:may|might) also (?:like|enjoy)\b|\brelated (?:posts?|articles?):",
@@ -55,35 +61,46 @@ _PROMOTION = re.compile("|".join([
     r"\bwhat(?:'s| is| are) your (?:favou?rite|go-?to)\b[^?]{0,120}\?",
     r"\b(?:have|do) you (?:tried|have a favou?rite)\b[^?]{0,120}\?",
     # Chinese
-    r"(?:关注|搜索|添加|加)(?:一下)?(?:我|我们|本|官方)?的?(?:公众号|微信|小红书|抖音|微博|账号|店铺|企鹅群|粉丝群|社群)",
-    r"(?:公众号|微信号|v信|V信|薇信|wx|WX|QQ群)\s*[:：]|(?:扫|识别)(?:一扫|描)?[^。]{0,8}(?:二维码|码领|码加)",
-    r"(?:优惠券|折扣码|优惠码|满减|包邮|秒杀|限时(?:优惠|折扣|抢购)|领券|淘口令|下单立减|立减|买一送一|赠品多多)",
-    r"(?:点击|戳|点)(?:下方|这里|此处|左下角|链接|原文|下面)|(?:购买|下单|商品|店铺)链接|阅读原文",
+    r"(?:关注|搜索|添加|加)(?:一下)?(?:我|我们|本|官方)?的?(?:公众号|微信|小红书|抖音|微博|账号|"
+    r"店铺|企鹅群|粉丝群|社群)",
+    r"(?:公众号|微信号|v信|V信|薇信|wx|WX|QQ群)\s*[:：]|(?:扫|识别)(?:一扫|"
+    r"描)?[^。]{0,8}(?:二维码|码领|码加)",
+    r"(?:优惠券|折扣码|优惠码|满减|包邮|秒杀|限时(?:优惠|折扣|抢购)|领券|淘口令|下单立减|立减|"
+    r"买一送一|赠品多多)",
+    r"(?:点击|戳|点)(?:下方|这里|此处|左下角|链接|原文|下面)|(?:购买|下单|商品|店铺)链接|"
+    r"阅读原文",
     r"(?:下载|安装)[^。]{0,12}(?:APP|App|app|客户端|小程序)",
-    r"(?:点赞|转发|收藏|评论区)[^。]{0,12}(?:告诉|留言|分享|见|关注|一键三连)|一键三连|求(?:关注|点赞)|欢迎(?:留言|转发|关注)",
-    r"(?:广告|赞助|合作推广|商务合作|推广合作|好物分享链接)(?:[:：]|$)|本文(?:含|包含|由).{0,12}(?:广告|推广|赞助)",
+    r"(?:点赞|转发|收藏|评论区)[^。]{0,12}(?:告诉|留言|分享|见|关注|一键三连)|一键三连|"
+    r"求(?:关注|点赞)|欢迎(?:留言|转发|关注)",
+    r"(?:广告|赞助|合作推广|商务合作|推广合作|好物分享链接)(?:[:：]|$)|本文(?:含|包含|"
+    r"由).{0,12}(?:广告|推广|赞助)",
     r"(?:旗舰店|官方店|直播间)[^。]{0,16}(?:购买|下单|有售|同款|优惠|上架)",
     r"版权所有|未经许可.{0,6}转载|转载请注明",
 ]), re.IGNORECASE)
 
 # Sections of which nothing is the article's own.
 _DROPPED_SECTION = re.compile(
-    r"^(?:sources?|references?|citations?|resources|related (?:posts?|articles?|reading)|read (?:more"
-    r"|next)|further reading|you (?:may|might) also like|share(?: this)?(?: post)?|about (?:the )?"
+    r"^(?:sources?|references?|citations?|resources|related (?:posts?|articles?|reading)|read "
+    r"(?:more"
+    r"|next)|further reading|you (?:may|might) also like|share(?: this)?(?: post)?|about (?:the "
+    r")?"
     r"(?:author|us)|disclosures?|where to buy|shop (?:the|this) (?:look|post|story)|newsletter|"
-    r"subscribe|tags|categories|leave a (?:reply|comment)|follow us|advertisement|table of contents|"
-    r"contents|参考(?:资料|文献)|相关(?:阅读|文章|推荐)|推荐阅读|延伸阅读|关于(?:作者|我们)|购买(?:链接|渠道)|广告|"
+    r"subscribe|tags|categories|leave a (?:reply|comment)|follow us|advertisement|table of "
+    r"contents|"
+    r"contents|参考(?:资料|文献)|相关(?:阅读|文章|推荐)|推荐阅读|延伸阅读|关于(?:作者|我们)|"
+    r"购买(?:链接|渠道)|广告|"
     r"标签|分享到|目录|版权声明)\s*[:：]?$",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(
     r"\(?\b(?:https?://|www\.)[^\s<>()（），。；、]+\)?"
-    r"|\b[a-z0-9-]{2,40}\.(?:com|net|org|cn|co|io|shop|store|skin|app|link)(?:/[^\s<>()（），。]*)?(?![\w@])",
+    r"|\b[a-z0-9-]{2,40}\.(?:com|net|org|cn|co|io|shop|store|skin|app|"
+    r"link)(?:/[^\s<>()（），。]*)?(?![\w@])",
     re.IGNORECASE,
 )
 # A site's mark behind a copied text.
 _WATERMARK = re.compile(r"\s*[|｜]\s*(?:www\.)?[a-z0-9-]{2,40}(?:\.[a-z]{2,6}){1,2}/?\s*$", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)*]*\s+(?=[\"'“‘(]?[A-Z0-9\[])|(?<=[。！？])(?![”』」）])")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)*]*\s+(?=[\"'“‘(]?[A-Z0-9\[\u4e00-\u9fff])|(?<=[。！？])(?![”』」）])")
 # fmt: on
 
 

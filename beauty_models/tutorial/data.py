@@ -262,9 +262,7 @@ def _with_tutorials(
         if page.article.row and not stated:
             ids[-1] = example_id(page.article.file, page.article.row, "")
         languages.append(page.language)
-        tutorial, layout = extract(
-            page.blocks, page.title, page.language, given, params.min_steps
-        )
+        tutorial, layout = extract(page.blocks, page.title, page.language, given, params.min_steps)
         quality.layouts[layout or "no how-to"] += 1
         found.append(tutorial)
     return kept.assign(id=ids, language=languages, found=pd.Series(found, index=kept.index))

@@ -1,4 +1,4 @@
-"""Each article once: of equal and of nearly equal ones one stays, in the part that changes least."""
+"""Each article once: of nearly equal ones one stays, in the part that changes least."""
 
 from __future__ import annotations
 

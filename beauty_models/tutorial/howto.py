@@ -25,7 +25,7 @@ MOST_ITEMS = 16  # products or tools of a tutorial
 LEAST_QUALITY = {
     "marked": 0.4,
     "numbered list": 0.55,
-    "numbered headings": 0.6,
+    "numbered headings": 0.7,
     "bulleted list": 0.6,
     "bare bullets": 0.75,
     "headings": 0.7,
@@ -57,7 +57,9 @@ _MARK = re.compile(
     r"|^\W{0,4}(?:第\s*[一二三四五六七八九十\d]{1,3}\s*步|步骤\s*[一二三四五六七八九十\d]{1,3})\s*[:：，,、.．]?\s*",  # noqa: RUF001
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"^\W{0,3}(?:\d{1,2}\s*[.)、．:：]|[①-⑳]|[一二三四五六七八九十]{1,2}[、.．])\s*")  # noqa: RUF001
+_NUMBER = re.compile(
+    r"^\W{0,3}(?:\d{1,2}\s*[.)、．:：]|[①-⑳]|[一二三四五六七八九十]{1,2}[、.．])\s*"
+)  # noqa: RUF001
 _HAN = re.compile("[一-鿿]")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'’-]*")
 _CLAUSE_ZH = re.compile("[，。；：！、,;:!]")  # noqa: RUF001
@@ -162,7 +164,8 @@ def find_steps(
     for propose in proposals:
         for candidate in propose(blocks, title):
             _measure(candidate, total)
-            if not least <= len(candidate.units) <= MOST_STEPS:
+            acting = sum(unit.action >= 0.6 for unit in candidate.units)
+            if acting < least or len(candidate.units) > MOST_STEPS:
                 continue
             if not _counts(candidate, title, stated):
                 continue
@@ -184,6 +187,10 @@ def _measure(candidate: Procedure, total: int) -> None:
 def _counts(candidate: Procedure, title: str, stated: bool) -> bool:
     least = LEAST_QUALITY[candidate.form] - (STATED_LOOK if stated else 0)
     promised = stated or bool(lexicon.TITLE_FOR.search(title))
+    listed = lexicon.TITLE_CATALOGUE.search(title) or lexicon.TITLE_QUESTION.search(title)
+    # the best creams, ten mistakes, tips: each of them with a sentence on how to use it
+    if listed and not promised and candidate.form not in ("marked", "numbered list"):
+        return False
     if candidate.form == "bare bullets":
         enough = len(candidate.units) >= 4 and candidate.coverage >= BARE_COVERAGE
         return enough and candidate.quality >= least
@@ -215,7 +222,10 @@ def _context(blocks: Sequence[Block], place: int) -> list[str]:
 
 def _action(unit: Unit, context: Sequence[str], least: int = 1) -> float:
     """Return 1 for a unit that instructs, a little less for a mere step of a routine, else 0."""
-    count = len(_instructions(unit.texts))
+    if lexicon.USE_NAME.match(unit.name):
+        return 0.0
+    # a heading such as "Apply gentle pressure" instructs itself
+    count = len(_instructions(unit.texts)) + (least > 1 and instructs(unit.name))
     if count >= least:
         return 1.0
     if least == 1 and _places(sentences(unit.texts[0])[0]):
@@ -498,11 +508,9 @@ def step_text(unit: Unit) -> str:
 
 
 def find_title(blocks: Sequence[Block], given: Given, page_title: str) -> str:
-    """Return the title that is stated, or the first heading, or the first sentence."""
+    """Return the title that is stated, or the first heading, or what the page calls itself."""
     stated = str(given.get("title", ""))
     first = next((block.text for block in blocks if block.kind == "heading"), "")
-    if not stated and not first and blocks:
-        first = sentences(blocks[0].text)[0][:120]
     title = stated or first or page_title
     return one_line(_SITE.sub("", title)).strip("#*_ ")
 
@@ -523,8 +531,9 @@ def extract(
     products = _listed(given, "products") or _mentioned(described, language, "products")
     tools = _listed(given, "tools") or _mentioned(described, language, "tools")
     intro = whole[:400]
+    first_sentence = sentences(whole)[0][:120] if whole else ""
     tutorial = Tutorial(
-        title=title,
+        title=title or one_line(first_sentence),
         language=language,
         look=_stated(given, "look") or _named(lexicon.LOOKS, [title, intro]),
         occasion=_stated(given, "occasion") or _named(lexicon.OCCASIONS, [title, intro]),
@@ -555,8 +564,12 @@ def _needs(blocks: Sequence[Block]) -> list[str]:
     wanted = False
     for block in blocks:
         if block.kind == "heading":
-            wanted = bool(re.search(r"need|ingredients|supplies|kit\b|准备|需要|清单", block.text, re.I))
-        elif wanted or re.match(r"(?:you(?:'ll| will)? need|needed|ingredients|准备|需要)", block.text, re.I):
+            wanted = bool(
+                re.search(r"need|ingredients|supplies|kit\b|准备|需要|清单", block.text, re.I)
+            )
+        elif wanted or re.match(
+            r"(?:you(?:'ll| will)? need|needed|ingredients|准备|需要)", block.text, re.I
+        ):
             texts.append(block.text)
     return texts
 
@@ -579,9 +592,7 @@ def _mentioned(text: str, language: str, kind: str) -> tuple[str, ...]:
 def _named(values: dict[str, str], texts: Sequence[str]) -> str:
     """Return the value whose words the first text has that has any; the most frequent one of it."""
     for text in texts:
-        counts = {
-            value: len(re.findall(pattern, text, re.I)) for value, pattern in values.items()
-        }
+        counts = {value: len(re.findall(pattern, text, re.I)) for value, pattern in values.items()}
         best = max(counts, key=lambda value: counts[value])
         if counts[best]:
             return best

@@ -4,6 +4,8 @@ A list of words and no model: there is no labelled set of make-up how-tos that m
 list can be read, corrected and extended by an editor.
 """
 
+# ruff: noqa: E501, SIM905 - lists of words and patterns read best in full lines
+
 from __future__ import annotations
 
 import re
@@ -38,10 +40,10 @@ adopt manage reduce maintain keep switch balance focus support address visit pri
 """.split())
 # Words that may stand before the verb of an instruction.
 OPENERS = frozenset("""
-first firstly second secondly third thirdly fourth next then now finally lastly last afterwards after
+first firstly second secondly third thirdly fourth next then now finally lastly last afterwards
 begin again also and but so just only simply gently lightly carefully slowly softly thoroughly quickly
 always please immediately optionally instead otherwise meanwhile still later here evenly generously
-sparingly briefly loosely firmly loosely tightly once twice very barely do
+sparingly briefly loosely firmly loosely tightly twice very barely do
 """.split())
 SUBORDINATES = frozenset("""
 if when once after before while with using on in for to at from as until should where over under between
@@ -51,83 +53,130 @@ though although depending whatever whoever wherever unless taking
 
 # An item that is nothing but one of these is a step of a routine ("Toner", "SPF 30").
 STEP_NAME = re.compile(
-    r"\b(?:(?:double )?cleans\w*|wash\w*|ton(?:er|ing|e)\b|essences?|serums?|moistur\w+|sun ?(?:screen|"
-    r"protection|block)|spf|exfoliat\w+|masks?|masking|eye (?:cream|care)|retin\w+|tretinoin|treat(?:ment)?s?\b|"
-    r"spot treat\w*|vitamin c|azelaic|hydrat\w+|face oil|facial oil|oil cleanse|micellar|lip (?:care|balm)|"
-    r"prim(?:er|ing)|foundation|conceal\w*|powder|blush\w*|mascara|brows?|lipstick|antioxidant|acid\b|"
+    r"\b(?:(?:double )?cleans\w*|wash\w*|ton(?:er|ing|e)\b|essences?|serums?|moistur\w+|sun "
+    r"?(?:screen|"
+    r"protection|block)|spf|exfoliat\w+|masks?|masking|eye (?:cream|care)|retin\w+|tretinoin|"
+    r"treat(?:ment)?s?\b|"
+    r"spot treat\w*|vitamin c|azelaic|hydrat\w+|face oil|facial oil|oil cleanse|micellar|lip "
+    r"(?:care|balm)|"
+    r"prim(?:er|ing)|foundation|conceal\w*|powder|blush\w*|mascara|brows?|lipstick|antioxidant|"
+    r"acid\b|"
     r"protect\w*|shav\w+|rinse|emulsion|lotion|cream|gel|balm)\b",
     re.IGNORECASE,
 )
 ROUTINE = re.compile(
-    r"\b(?:routines?|regimens?|a\.?m\.?|p\.?m\.?|mornings?|evenings?|night(?:time|ly)?|daytime|steps?|"
+    r"\b(?:routines?|regimens?|a\.?m\.?|p\.?m\.?|mornings?|evenings?|night(?:time|ly)?|daytime|"
+    r"steps?|"
     r"layer(?:ing)?|order of)\b|早上|晚上|早间|夜间|晨间|步骤|流程|护肤顺序",
     re.IGNORECASE,
 )
 DAYTIME = re.compile(
-    r"\b(?:a\.?m\.?|p\.?m\.?|mornings?|evenings?|night(?:time)?|nights)\b|早上|晚上|早间|夜间|晨间|日间",
+    r"\b(?:a\.?m\.?|p\.?m\.?|mornings?|evenings?|night(?:time)?|nights)\b|早上|晚上|早间|夜间|"
+    r"晨间|日间",
     re.IGNORECASE,
 )
 # Headings and lead-ins under which the steps stand.
 STEPS_HEADING = re.compile(
-    r"\b(?:steps?|how[- ]to|how (?:to|i|we|you)\b|method|directions|instructions|application|apply(?:ing)?|"
-    r"routine|tutorial|procedure|technique|let's|the look|do it|get the look|here's what to do|step-by-step|"
-    r"in this order|process|recipe)\b|步骤|教程|做法|画法|手法|方法|怎么(?:画|做|化|用|编|涂)|开始|流程|操作|上妆",
+    r"\b(?:steps?|how[- ]to|how (?:to|i|we|you)\b|method|directions|instructions|"
+    r"routine|tutorial|procedure|technique|let's|the look|do it|get the look|here's what to do|"
+    r"step-by-step|"
+    r"in this order|process|recipe)\b|步骤|教程|做法|画法|手法|方法|怎么(?:画|做|化|用|编|涂)|"
+    r"开始|流程|操作|上妆",
     re.IGNORECASE,
 )
 # Headings and lead-ins of lists that are no steps, whatever verbs their items begin with.
 NO_STEPS_HEADING = re.compile(
-    r"\b(?:tips?|considerations?|mistakes?|important|notes?|remember|ingredients?|benefits?|pros|cons|"
-    r"habits?|reasons?|strateg\w+|insights?|avoid|myths?|facts?|faqs?|questions?|products?|recommend\w*|"
-    r"what to (?:look|expect|know|avoid|use|buy)|look for|who should|causes?|signs?|symptoms?|why|summary|"
-    r"takeaways?|conclusion|final|lifestyle|features?|options|alternatives|extras?|tricks|you(?:'ll)? need|"
-    r"need(?:ed)?|shopping|supplies|materials|tools|kit|bag|pack|solutions|concerns|when to|foods?|"
+    r"\b(?:tips?|considerations?|mistakes?|important|notes?|remember|ingredients?|benefits?|"
+    r"pros|cons|"
+    r"habits?|reasons?|strateg\w+|insights?|avoid|myths?|facts?|faqs?|questions?|products?|"
+    r"recommend\w*|"
+    r"what to (?:look|expect|know|avoid|use|buy)|look for|who should|causes?|signs?|symptoms?|"
+    r"why|summary|"
+    r"takeaways?|conclusion|final|lifestyle|features?|options|alternatives|extras?|tricks|"
+    r"you(?:'ll)? need|"
+    r"need(?:ed)?|shopping|supplies|materials|tools|kit|bag|pack|solutions|concerns|when to|"
+    r"foods?|"
     r"top-rated|best|to try|troubleshoot\w*|q ?& ?a|variations?|swaps?|colou?rs?)\b|"
-    r"小贴士|注意|提示|误区|原因|成分|好处|优点|缺点|推荐|避免|常见问题|问答|准备|需要|清单|产品|工具|总结|选购|挑选|"
+    r"小贴士|注意|提示|误区|原因|成分|好处|优点|缺点|推荐|避免|常见问题|问答|准备|需要|清单|"
+    r"产品|工具|总结|选购|挑选|"
     r"配色|换法|补救|收尾的话|为什么|Q&A",
     re.IGNORECASE,
 )
 TITLE_FOR = re.compile(
-    r"\bhow to\b|\bhow i\b|\broutine\b|\bstep(?:s|-by-step)\b|\btutorial\b|\bdiy\b|\brecipe\b|\bin \w+ (?:steps|minutes)"
+    r"\bhow to\b|\bhow i\b|\broutine\b|\bstep(?:s|-by-step)\b|\btutorial\b|\bdiy\b|\brecipe\b|"
+    r"\bin \w+ (?:steps|minutes)"
     r"|教程|步骤|怎么(?:画|化|做|编|涂|打造)|如何|画法|手法|打造|分钟",
     re.IGNORECASE,
 )
 TITLE_AGAINST = re.compile(
-    r"\bvs\b|\bversus\b|\breview\b|\bcomparison\b|\bcomparing\b|\bbest\b|\btop\b|^why\b|^what\b|^is\b|^are\b"
-    r"|^does?\b|^can\b|\bmistakes?\b|\bmyths?\b|\btruth\b|\btrends?\b|\bingredients?\b|\bbenefits?\b|\bscience\b"
-    r"|\bsurprising\b|\bunderstanding\b|\beverything you need to know\b|\bai\b|\bstory\b|\bjourney\b|\bdebunk"
+    r"\bvs\b|\bversus\b|\breview\b|\bcomparison\b|\bcomparing\b|\bbest\b|\btop\b|^why\b|^what\b|"
+    r"^is\b|^are\b"
+    r"|^does?\b|^can\b|\bmistakes?\b|\bmyths?\b|\btruth\b|\btrends?\b|\bingredients?\b|"
+    r"\bbenefits?\b|\bscience\b"
+    r"|\bsurprising\b|\bunderstanding\b|\beverything you need to know\b|\bai\b|\bstory\b|"
+    r"\bjourney\b|\bdebunk"
     r"|测评|对比|盘点|^买|^挑|趋势|误区|为什么|成分|科普|真相|多久|选购|问答|专访|知识",
     re.IGNORECASE,
 )
 
 # Verbs of sentences that state something: "Powder is …", "This cream deeply nourishes …".
 STATING = re.compile(
-    r"\b(?:is|are|was|were|isn't|aren't|has|have|had|can|could|will|would be|may|might|should|does|do|did|offers?|provides?|"
-    r"contains?|helps?|keeps?|makes?|gives?|works?|hydrates|nourishes|moisturi[sz]es|reduces?|removes|prevents?|protects|"
-    r"suits?|costs?|comes? (?:in|with)|known|considered|described|praised|absorbs|leaves|lasts?|tends?|seems?|became|"
+    r"\b(?:is|are|was|were|isn't|aren't|has|have|had|can|could|will|would be|may|might|should|"
+    r"does|do|did|offers?|provides?|"
+    r"contains?|helps?|keeps?|makes?|gives?|works?|hydrates|nourishes|moisturi[sz]es|reduces?|"
+    r"removes|prevents?|protects|"
+    r"suits?|costs?|comes? (?:in|with)|known|considered|described|praised|absorbs|leaves|lasts?|"
+    r"tends?|seems?|became|"
     r"improves?|boosts?|soothes|brightens|strips?|causes?|targets|fights|cleanses|and its)\b",
     re.IGNORECASE,
 )
 
+# Titles of catalogues and of answers: what they list is no sequence.
+TITLE_CATALOGUE = re.compile(
+    r"\bbest\b|\btop\b|\bmistakes?\b|\bmyths?\b|\bhabits?\b|\btips\b|\bvs\b|\breviews?\b|"
+    r"\bbrands?\b|\bsolutions\b"
+    r"|盘点|误区|清单|推荐|合集|^买|^挑|选购",
+    re.IGNORECASE,
+)
+TITLE_QUESTION = re.compile(r"^(?:why|what|is|are|do|does|did|can|should|which)\b", re.IGNORECASE)
+# Names of items that are occasions to use a thing, one as good as the other, and no steps.
+USE_NAME = re.compile(
+    r"(?:as (?:a|an|your)|on|for|throughout|post|in|added|during|when|if)\b[\w "
+    r",'-]*$", re.IGNORECASE
+)
+
 # Chinese: what hands do, and how a clause that tells to do it begins.
 _ZH_DO = (
-    "(?:涂|抹|拍|按|扫|刷|画|描|晕|点|叠|贴|夹|喷|冲|擦|敷|卷|梳|编|扎|剪|锉|磨|推|揉|取|蘸|挤|沾|卸|填|勾|洗|泡|铺|压|遮|"
-    "盖|抿|吹|绑|别|固定|揭|撕|静置|晾|定妆|打底|上色|提亮|打圈|喷|倒|滴|搓|托|拉|缠|绕|盘|抓|分|搭|修|剃|刮|打湿|戴|粘|"
-    "停|等|闭眼|睁|找|转|弯|裹|包|浸|带|补|加|选|换|量|标|连|收|留|放|塞|挑|清洁|去角质|按摩|热敷|冷敷|烘|照灯)"
+    "(?:涂|抹|拍|按|扫|刷|画|描|晕|点|叠|贴|夹|喷|冲|擦|敷|卷|梳|编|扎|剪|锉|磨|推|揉|取|蘸|挤|"
+    "沾|卸|填|勾|洗|泡|铺|压|遮|"
+    "盖|抿|吹|绑|别|固定|揭|撕|静置|晾|定住|定妆|打底|上色|提亮|打圈|喷|倒|滴|搓|托|拉|缠|绕|盘|"
+    "抓|分|搭|修|剃|刮|打湿|戴|粘|"
+    "停|等|闭眼|睁|找|转|弯|裹|包|浸|带|补|加|选|换|量|标|连|收|留|放|塞|挑|清洁|去角质|按摩|"
+    "热敷|冷敷|烘|照灯)"
 )
 _ZH_ADVERB = (
-    "(?:先|再|接着|然后|最后|轻轻|慢慢|薄薄|均匀|继续|立刻|同样|顺手|随后|之后|记得|只|全部|重点|分别|依次|第[一二三四五六七八九十]步"
+    "(?:先|再|接着|然后|最后|轻轻|慢慢|薄薄|均匀|继续|立刻|同样|顺手|随后|之后|记得|只|全部|"
+    "重点|分别|依次|第[一二三四五六七八九十]步"
     "|首先|其次|紧接着|等它|一点点|反复|快速|稍微|少量|大面积|仔细|直接|另外|趁|干后|接下来)"
 )
 ZH_ACTION = re.compile(
-    rf"^{_ZH_ADVERB}*(?:(?:用|把|将|拿|沿|从|往|顺着|在|对着|以|给|由|让|趁|取|蘸|挤).{{0,24}}?{_ZH_DO}|{_ZH_DO})"
-    rf"|^.{{1,10}}(?:膏|霜|液|粉|笔|刷|蛋|扑|油|乳|喷雾|水|夹|签|胶|影|腮红|高光|遮瑕|唇釉|口红|梳|剪|片|棉|手指|指腹|"
-    rf"毛巾|泡沫|啫喱|精华|面膜)(?:只|先|再|轻轻|薄薄|从|在|沿|往|顺着|均匀|全|多|少|贴着|蘸|选)?.{{0,6}}?{_ZH_DO}"
+    rf"^{_ZH_ADVERB}*(?:(?:用|把|将|拿|沿|从|往|顺着|在|对着|以|给|由|让|趁|取|蘸|"
+    rf"挤).{{0,24}}?{_ZH_DO}|{_ZH_DO})"
+    rf"|^.{{1,10}}(?:膏|霜|液|粉|笔|刷|蛋|扑|油|乳|喷雾|水|夹|签|胶|影|腮红|高光|遮瑕|唇釉|口红|"
+    rf"梳|剪|片|棉|手指|指腹|"
+    rf"毛巾|泡沫|啫喱|精华|面膜)(?:左右|上下|只|先|再|轻轻|薄薄|从|在|沿|往|顺着|均匀|全|多|少|"
+    rf"贴着|蘸|选)?.{{0,6}}?{_ZH_DO}"
+    # a place of the face, what a hand does there and how far: 额头扫上散粉, 鼻子上拍一点妆前乳
+    rf"|^.{{1,8}}?(?:轻轻|薄薄|着|再|先|左右|反复|均匀)*{_ZH_DO}(?:上|一|点|住|匀|开|到|在|进|"
+    rf"出|两|满)"
 )
 # What knowledge says and instructions do not.
 ZH_STATEMENT = re.compile("因为|所以|其实|意味着|来自|研究|据说|一般来说|通常|往往|属于|指的是|是因为|成分|品牌|价格|有人")
 SEQUENCE_WORD = re.compile(
-    r"^(?:first(?:ly)?|second(?:ly)?|third(?:ly)?|next|then|now|after(?: that|wards)?|finally|lastly|last|to (?:start|"
-    r"begin|finish)|once|when|start|begin|from here)\b|^(?:首先|先|其次|然后|接着|再|接下来|随后|之后|最后|第[一二三四五六七八九十]+)",
+    r"^(?:first(?:ly)?|second(?:ly)?|third(?:ly)?|next|then|now|after(?: that|wards)?|finally|"
+    r"lastly|last|to (?:start|"
+    r"begin|finish)|once|when|start|begin|from here)\b|^(?:首先|先|其次|然后|接着|再|接下来|"
+    r"随后|之后|最后|第[一二三四五六七八九十]+)",
     re.IGNORECASE,
 )
 
@@ -180,46 +229,72 @@ SKIN_TYPES = {
 }
 
 _MODIFIER = (
-    r"(?:(?:liquid|cream|powder|gel|matte|tinted|waterproof|gentle|hydrating|foaming|clay|sheet|mineral|chemical|oil-free|"
-    r"light(?:weight)?|rich|brown|black|nude|clear|loose|pressed|satin|shimmer|translucent|fragrance-free|mild|oil|"
-    r"water-based|micellar|cold|barrier|vitamin c|niacinamide|hyaluronic(?: acid)?|retinol|salicylic acid|glycolic acid|"
+    r"(?:(?:liquid|cream|powder|gel|matte|tinted|waterproof|gentle|hydrating|foaming|clay|sheet|"
+    r"mineral|chemical|oil-free|"
+    r"light(?:weight)?|rich|brown|black|nude|clear|loose|pressed|satin|shimmer|translucent|"
+    r"fragrance-free|mild|oil|"
+    r"water-based|micellar|cold|barrier|vitamin c|niacinamide|hyaluronic(?: acid)?|retinol|"
+    r"salicylic acid|glycolic acid|"
     r"broad-spectrum|facial|face|body|green tea) ){0,2}"
 )
 PRODUCTS_EN = re.compile(
-    rf"\b{_MODIFIER}(?:foundation|concealer|corrector|skin tint|bb cream|cc cream|primer|setting spray|setting powder|powder|"
-    r"blush(?:er)?|bronzer|contour|highlighter|eye ?shadow|eye ?liner|kohl|mascara|false lashes|lash glue|brow (?:gel|pencil|"
-    r"powder|wax)|brow pencil|lip (?:balm|gloss|liner|stain|tint|oil|mask|scrub)|lipstick|gloss|cleansing (?:oil|balm|milk)|"
-    r"micellar water|cleanser|face wash|toner|essence|serum|ampoule|emulsion|moisturi[sz]er|(?:eye|night|day|hand|foot|barrier|"
-    r"shaving) cream|face oil|facial oil|sunscreen|spf \d+|exfoliant|exfoliator|face scrub|sugar scrub|scrub|(?:clay|sheet|hair|"
-    r"face|overnight|sleeping) mask|retinol|retinoid|tretinoin|azelaic acid|salicylic acid|glycolic acid|vitamin c|spot treatment|"
-    r"nail polish(?: remover)?|base coat|top coat|cuticle oil|shampoo|conditioner|hairspray|hair oil|dry shampoo|mousse|"
-    r"leave-in conditioner|heat protect(?:ant|ion spray)|pomade|beard oil|aftershave(?: balm)?|petroleum jelly|vaseline|"
-    r"honey|yogh?urt|oatmeal|turmeric|lemon juice|aloe vera(?: gel)?|coconut oil|olive oil|jojoba oil|tea tree oil|rose water|"
-    r"rosewater|egg white|sugar|milk|cinnamon|avocado|banana|charcoal|apple cider vinegar|green tea|glycerin|distilled water|"
+    rf"\b{_MODIFIER}(?:foundation|concealer|corrector|skin tint|bb cream|cc cream|primer|"
+    rf"setting spray|setting powder|powder|"
+    r"blush(?:er)?|bronzer|contour|highlighter|eye ?shadow|eye ?liner|kohl|mascara|false lashes|"
+    r"lash glue|brow (?:gel|pencil|"
+    r"powder|wax)|brow pencil|lip (?:balm|gloss|liner|stain|tint|oil|mask|scrub)|lipstick|gloss|"
+    r"cleansing (?:oil|balm|milk)|"
+    r"micellar water|cleanser|face wash|toner|essence|serum|ampoule|emulsion|moisturi[sz]er|"
+    r"(?:eye|night|day|hand|foot|barrier|"
+    r"shaving) cream|face oil|facial oil|sunscreen|spf \d+|exfoliant|exfoliator|face scrub|"
+    r"sugar scrub|scrub|(?:clay|sheet|hair|"
+    r"face|overnight|sleeping) mask|retinol|retinoid|tretinoin|azelaic acid|salicylic acid|"
+    r"glycolic acid|vitamin c|spot treatment|"
+    r"nail polish(?: remover)?|base coat|top coat|cuticle oil|shampoo|conditioner|hairspray|"
+    r"hair oil|dry shampoo|mousse|"
+    r"leave-in conditioner|heat protect(?:ant|ion spray)|pomade|beard oil|aftershave(?: balm)?|"
+    r"petroleum jelly|vaseline|"
+    r"honey|yogh?urt|oatmeal|turmeric|lemon juice|aloe vera(?: gel)?|coconut oil|olive oil|"
+    r"jojoba oil|tea tree oil|rose water|"
+    r"rosewater|egg white|sugar|milk|cinnamon|avocado|banana|charcoal|apple cider vinegar|green "
+    r"tea|glycerin|distilled water|"
     r"body lotion|lotion|glitter|face gems)\b",
     re.IGNORECASE,
 )
 TOOLS_EN = re.compile(
-    r"\b(?:(?:damp|blending|angled|flat|fluffy|small|large|clean|soft|fan|kabuki|foundation|powder|blush|concealer|lip|brow|"
-    r"liner|shader|smudger|pencil|round|cotton|make-?up|warm|cool|microfib(?:re|er)|wide-tooth|tail|nail|lash|eyelash|pore) ){0,2}"
-    r"(?:brush(?:es)?|sponges?|beauty blender|spoolie|tweezers|lash curler|eyelash curler|curler|powder puff|puff|cotton (?:buds?|"
-    r"pads?|swabs?|balls?)|q-tips?|towel|flannel|washcloth|cloth|tissues?|comb|hairdryer|hair dryer|curling iron|straightener|"
-    r"hairpins?|bobby pins?|hair ties?|clips?|nail file|nail clippers?|razor|scissors|gua sha(?: stone)?|jade roller|roller|"
-    r"blotting paper|fingertips|fingers?|headband|bowl|tape|mirror|toothbrush|steamer|extractor|spatula)\b",
+    r"\b(?:(?:damp|blending|angled|flat|fluffy|small|large|clean|soft|fan|kabuki|foundation|"
+    r"powder|blush|concealer|lip|brow|"
+    r"liner|shader|smudger|pencil|round|cotton|make-?up|warm|cool|microfib(?:re|er)|wide-tooth|"
+    r"tail|nail|lash|eyelash|pore) ){0,2}"
+    r"(?:brush(?:es)?|sponges?|beauty blender|spoolie|tweezers|lash curler|eyelash curler|"
+    r"curler|powder puff|puff|cotton (?:buds?|"
+    r"pads?|swabs?|balls?)|q-tips?|towel|flannel|washcloth|cloth|tissues?|comb|hairdryer|hair "
+    r"dryer|curling iron|straightener|"
+    r"hairpins?|bobby pins?|hair ties?|clips?|nail file|nail clippers?|razor|scissors|gua "
+    r"sha(?: stone)?|jade roller|roller|"
+    r"blotting paper|fingertips|fingers?|headband|bowl|tape|mirror|toothbrush|steamer|extractor|"
+    r"spatula)\b",
     re.IGNORECASE,
 )
 PRODUCTS_ZH = re.compile(
-    "(?:防水|控油|保湿|滋润|哑光|雾面|珠光|透明|棕色|黑色|裸色|豆沙色|红色|粉色|液体|膏状|温和|清爽|氨基酸|物理|轻薄|持妆|深棕色|浅棕色|"
+    "(?:防水|控油|保湿|滋润|哑光|雾面|珠光|透明|棕色|黑色|裸色|豆沙色|红色|粉色|液体|膏状|温和|"
+    "清爽|氨基酸|物理|轻薄|持妆|深棕色|浅棕色|"
     "大地色|香槟色|玫瑰色|裸粉色|蜜桃色|焦糖色|舒缓|润色|水润|眼部|眼影|睫毛|身体|足部)?"
-    "(?:粉底液|粉底霜|粉底|气垫|遮瑕膏|遮瑕液|遮瑕|妆前乳|隔离霜|隔离|素颜霜|散粉|蜜粉|粉饼|定妆粉|定妆喷雾|腮红膏|腮红液|腮红|修容粉|修容|"
-    "高光液|高光粉|高光|眼影膏|眼影液|眼影|眼线笔|眼线液|眼线胶笔|眼线膏|卧蚕笔|睫毛膏|睫毛打底膏|假睫毛|睫毛胶|眉笔|眉粉|眉胶|染眉膏|眉皂|打底膏|"
-    "口红|唇膏|唇釉|唇蜜|唇泥|染唇液|唇线笔|润唇膏|唇膜|洁面乳|洗面奶|洁面|卸妆油|卸妆膏|卸妆水|爽肤水|化妆水|精华油|精华液|精华|乳液|面霜|眼霜|"
-    "防晒霜|防晒乳|防晒|面膜|泥膜|磨砂膏|身体乳|护手霜|指甲油|底油|亮油|指缘油|卸甲水|洗发水|护发素|发膜|发油|护发精油|发蜡|发泥|定型喷雾|发胶|"
+    "(?:粉底液|粉底霜|粉底|气垫|遮瑕膏|遮瑕液|遮瑕|妆前乳|隔离霜|隔离|素颜霜|散粉|蜜粉|粉饼|"
+    "定妆粉|定妆喷雾|腮红膏|腮红液|腮红|修容粉|修容|"
+    "高光液|高光粉|高光|眼影膏|眼影液|眼影|眼线笔|眼线液|眼线胶笔|眼线膏|卧蚕笔|睫毛膏|"
+    "睫毛打底膏|假睫毛|睫毛胶|眉笔|眉粉|眉胶|染眉膏|眉皂|打底膏|"
+    "口红|唇膏|唇釉|唇蜜|唇泥|染唇液|唇线笔|润唇膏|唇膜|洁面乳|洗面奶|洁面|卸妆油|卸妆膏|卸妆水|"
+    "爽肤水|化妆水|精华油|精华液|精华|乳液|面霜|眼霜|"
+    "防晒霜|防晒乳|防晒|面膜|泥膜|磨砂膏|身体乳|护手霜|指甲油|底油|亮油|指缘油|卸甲水|洗发水|"
+    "护发素|发膜|发油|护发精油|发蜡|发泥|定型喷雾|发胶|"
     "干洗喷雾|喷雾|剃须泡沫|须后水|亮片|贴钻|花钿|胭脂)"
 )
 TOOLS_ZH = re.compile(
-    "(?:斜角|扁头|细头|大号|小号|晕染|粉底|眼影|腮红|修容|遮瑕|眉|唇|鼻影|扇形|螺旋|圆头|散粉|湿)?(?:刷子|刷|美妆蛋|海绵|粉扑|睫毛夹|镊子|"
-    "棉签|化妆棉|毛巾|纸巾|吸油纸|眉剪|小剪刀|剪刀|修眉刀|剃须刀|胶带|手指|指腹|梳子|尖尾梳|宽齿梳|吹风机|卷发棒|皮筋|发夹|一字夹|指甲锉|"
+    "(?:斜角|扁头|细头|大号|小号|晕染|粉底|眼影|腮红|修容|遮瑕|眉|唇|鼻影|扇形|螺旋|圆头|散粉|"
+    "湿)?(?:刷子|刷|美妆蛋|海绵|粉扑|睫毛夹|镊子|"
+    "棉签|化妆棉|毛巾|纸巾|吸油纸|眉剪|小剪刀|剪刀|修眉刀|剃须刀|胶带|手指|指腹|梳子|尖尾梳|"
+    "宽齿梳|吹风机|卷发棒|皮筋|发夹|一字夹|指甲锉|"
     "指甲剪|橘木棒|镜子|发插|浴帽)"
 )
 # fmt: on

@@ -27,59 +27,316 @@ COMMON_FAMILY_NAMES = 100
 # Where numbers without a country code may be from.
 REGIONS = ("CN", "US", "GB", "HK", "TW")
 
-_MAIL = re.compile(r"[A-Za-z0-9][\w.+%-]{0,63}\s?(?:@|\(at\)|\[at\]|＠)\s?[A-Za-z0-9][\w-]{0,62}(?:\.[A-Za-z0-9-]{2,63}){1,4}")  # noqa: E501, RUF001
+_MAIL = re.compile(
+    r"[A-Za-z0-9][\w.+%-]{0,63}\s?(?:@|\(at\)|\[at\]|"
+    r"＠)\s?[A-Za-z0-9][\w-]{0,62}(?:\.[A-Za-z0-9-]{2,63}){1,4}"
+)  # noqa: E501, RUF001
 # Handles of social networks; u/ is Reddit's. Not inside of addresses.
 _HANDLE = re.compile(r"(?<![\w/@.])(?:@|u/)[A-Za-z0-9_][\w.-]{1,40}(?<![.-])|@[一-鿿\w-]{2,16}")
 _CHINESE_ID = re.compile(r"(?<!\d)[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dXx](?!\d)")
 
 _WORD = r"[A-Z][a-zà-öø-ÿ]+(?:[-'’][A-Z]?[a-zà-öø-ÿ]+)?"
-_PERSON = rf"{_WORD}(?: (?:[A-Z]\.|van|von|de|da|del|bin|al-){{0,1}} ?{_WORD}| [A-Z]\.?(?![\w'’])){{0,2}}"
+_PERSON = (
+    rf"{_WORD}(?: (?:[A-Z]\.|van|von|de|da|del|bin|al-){{0,1}} ?{_WORD}| "
+    rf"[A-Z]\.?(?![\w'’])){{0,2}}"
+)
 _VERB = (
-    r"(?:says|said|explains|explained|notes|noted|adds|added|writes|wrote|shares|shared|recommends|"
-    r"recommended|advises|advised|suggests|suggested|emphasi[sz]es|emphasi[sz]ed|reports|reported|"
+    r"(?:says|said|explains|explained|notes|noted|adds|added|writes|wrote|shares|shared|"
+    r"recommends|"
+    r"recommended|advises|advised|suggests|suggested|emphasi[sz]es|emphasi[sz]ed|reports|"
+    r"reported|"
     r"commented|comments|replied|asks|asked|told|tells|warns|agrees|swears|reviewed|points out)"
 )
-_TITLED = re.compile(rf"\b(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor)\.? ({_PERSON})(?!\+)")
+_TITLED = re.compile(rf"\b(?:Dr|Mr|Mrs|Ms|Prof|Professor|Doctor)\.? ({_PERSON})(?![\w+])")
 _SPEAKING = [
-    re.compile(rf"(?:^|(?<=[.!?,”\"'’)\s])) ?({_PERSON})(?:, (?:\d{{2}}|[a-z][^.,]{{2,60}}),)? {_VERB}\b"),
+    re.compile(
+        rf"(?:^|(?<=[.!?,”\"'’)\s])) ?({_PERSON})(?:, (?:\d{{2}}|[a-z][^.,]{{2,60}}),)? {_VERB}\b"
+    ),
     re.compile(rf"\b{_VERB} ({_PERSON})(?=[,.;:!?”\"]|$| (?:from|of|in|on)\b)"),
 ]
 # Signatures, by-lines, and the first words of comments: "— Anna M.", "by Anna Smith", "Anna, 34:".
 _SIGNED = [
     re.compile(rf"(?:^|[\s”\"’*])[—–―-]{{1,2}} ?({_PERSON})(?=[,.)*]|\s*$)"),
-    re.compile(rf"\b(?:[Bb]y|[Ww]ritten by|[Pp]osted by|[Rr]eview(?:ed)? by|[Cc]omment (?:by|from)|[Aa]uthor:|[Nn]ame:|[Tt]hanks,?|[Ll]ove,|[Xx]oxo,?|[Cc]ontact|[Rr]egards,?) ({_PERSON})"),
-    re.compile(rf"^({_WORD}(?: [A-Z]\.?| {_WORD})?)(?:,? \(?\d{{2}}\)?)?(?:,? from [A-Z]\w+)?(?:,? [\d.]+ stars?| wrote)? ?[:：]"),
-    re.compile(rf"\b(?:[Mm]y (?:friend|sister|mum|mom|mother|daughter|aunt|cousin|colleague|husband|wife|boyfriend|girlfriend|dermatologist|facialist|neighbou?r)|[Mm]y name is|I'm|I am|[Rr]eader|[Uu]ser|[Cc]ustomer) ({_PERSON})"),
+    re.compile(
+        rf"\b(?:[Bb]y|[Ww]ritten by|[Pp]osted by|[Rr]eview(?:ed)? by|[Cc]omment (?:by|from)|"
+        rf"[Aa]uthor:|[Nn]ame:|[Tt]hanks,?|[Ll]ove,|[Xx]oxo,?|[Cc]ontact|[Rr]egards,?) "
+        rf"({_PERSON})"
+    ),
+    re.compile(
+        rf"^({_WORD}(?: [A-Z]\.?| {_WORD})?)(?:,? \(?\d{{2}}\)?)?(?:,? from [A-Z]\w+)?(?:,? "
+        rf"[\d.]+ stars?| wrote)? ?[:：]"
+    ),
+    re.compile(
+        rf"\b(?:[Mm]y (?:friend|sister|mum|mom|mother|daughter|aunt|cousin|colleague|husband|"
+        rf"wife|boyfriend|girlfriend|dermatologist|facialist|neighbou?r)|[Mm]y name is|I'm|I am|"
+        rf"[Rr]eader|[Uu]ser|[Cc]ustomer) ({_PERSON})"
+    ),
 ]
 # Chinese: what stands before or after a name.
 _HAN_NAME = r"[一-鿿]{2,4}"
 _CHINESE = [
-    re.compile(rf"(?:作者|文|撰文|编辑|摄影|模特|署名|姓名|联系人|用户|网友|读者|买家|顾客|粉丝|昵称|评论人)\s*[:：/｜|]?\s*[“\"「]?({_HAN_NAME})(?=[”\"」:：，。,.\s（(]|说|表示|留言|评论|反馈|$)"),
+    re.compile(
+        rf"(?:作者|文|撰文|编辑|摄影|模特|署名|姓名|联系人|用户|网友|读者|买家|顾客|粉丝|昵称|"
+        rf"评论人)\s*[:：/｜|]?\s*[“\"「]?({_HAN_NAME})(?=[”\"」:：，。,.\s（(]|说|表示|留言|"
+        rf"评论|反馈|$)"
+    ),
     re.compile(rf"(?:^|[\s。！？”])[—–―-]{{1,2}}\s?({_HAN_NAME})\s*$"),
     re.compile(rf"^({_HAN_NAME})\s*[:：](?=.{{4}})"),
-    re.compile(rf"(?:^|[，。！？、；\s“（])({_HAN_NAME})(?=(?:说|表示|留言|评论|告诉|回复|分享道|反馈)[，,:：道我“])"),
-    re.compile(rf"(?:我叫|我是|名叫|叫做|朋友|闺蜜|同事|医生|老师)({_HAN_NAME})(?=[，。,.：:！!]|说|的)"),
+    re.compile(
+        rf"(?:^|[，。！？、；\s“（])({_HAN_NAME})(?=(?:说|表示|留言|评论|告诉|回复|分享道|"
+        rf"反馈)[，,:：道我“])"
+    ),
+    re.compile(
+        rf"(?:我叫|我是|名叫|叫做|朋友|闺蜜|同事|医生|老师)({_HAN_NAME})(?=[，。,.：:！!]|说|的)"
+    ),
 ]
 _CHINESE_TITLED = re.compile(r"([一-鿿]{1,3})(?=(?:先生|女士|小姐|医生|教授|老师|博士))")
 
 # Words that stand where names stand and are none, brands first.
 _NO_NAME = frozenset(
-    "jart bronner sturm gross dennis barbara hauschka brandt perricone loretta idriss murad zein"
-    " roebuck lipp obagi charlotte tilbury paula bobbi brown sunday riley mary kay estee lauder"
-    " calvin klein tom ford marc jacobs kiehl rare fenty laura mercier huda kat von drunk elephant reliable clean bubble"
-    " mario badescu peter thomas roth tata harper kate somerville vaseline cerave cetaphil olay"
-    " clinique avene bioderma nivea neutrogena laneige innisfree cosrx aveeno eucerin sephora ulta"
-    " amazon reddit google instagram tiktok youtube ordinary pros cons tip tips note step steps"
-    " morning evening night day am pm hand face eye eyes lip lips skin hair nails myth fact question"
-    " answer winner rose olive hazel jasmine violet lily ruby pearl amber ginger sage basil rosemary"
-    " lavender iris daisy poppy ivy fern heather coral crystal jade opal cherry peach berry apricot"
-    " clementine aloe vera shea joy grace hope faith dawn eve autumn summer april may june august"
-    " christmas monday tuesday wednesday thursday friday saturday sunday january february march july"
-    " september october november december korean japanese french english chinese american european"
-    " asian indian african it this that these those they we you he she i one some many most others"
-    " people users experts dermatologists studies research everyone someone nobody community online"
-    " what when where why how who which if the a an and but or so as at by in of on to for from with"
-    " my your our their his her its no not yes always never also however".split()
+    [
+        "jart",
+        "bronner",
+        "sturm",
+        "gross",
+        "dennis",
+        "barbara",
+        "hauschka",
+        "brandt",
+        "perricone",
+        "loretta",
+        "idriss",
+        "murad",
+        "zein",
+        "roebuck",
+        "lipp",
+        "obagi",
+        "charlotte",
+        "tilbury",
+        "paula",
+        "bobbi",
+        "brown",
+        "sunday",
+        "riley",
+        "mary",
+        "kay",
+        "estee",
+        "lauder",
+        "calvin",
+        "klein",
+        "tom",
+        "ford",
+        "marc",
+        "jacobs",
+        "kiehl",
+        "rare",
+        "fenty",
+        "laura",
+        "mercier",
+        "huda",
+        "kat",
+        "von",
+        "drunk",
+        "elephant",
+        "reliable",
+        "clean",
+        "bubble",
+        "mario",
+        "badescu",
+        "peter",
+        "thomas",
+        "roth",
+        "tata",
+        "harper",
+        "kate",
+        "somerville",
+        "vaseline",
+        "cerave",
+        "cetaphil",
+        "olay",
+        "clinique",
+        "avene",
+        "bioderma",
+        "nivea",
+        "neutrogena",
+        "laneige",
+        "innisfree",
+        "cosrx",
+        "aveeno",
+        "eucerin",
+        "sephora",
+        "ulta",
+        "amazon",
+        "reddit",
+        "google",
+        "instagram",
+        "tiktok",
+        "youtube",
+        "ordinary",
+        "pros",
+        "cons",
+        "tip",
+        "tips",
+        "note",
+        "step",
+        "steps",
+        "morning",
+        "evening",
+        "night",
+        "day",
+        "am",
+        "pm",
+        "hand",
+        "face",
+        "eye",
+        "eyes",
+        "lip",
+        "lips",
+        "skin",
+        "hair",
+        "nails",
+        "myth",
+        "fact",
+        "question",
+        "answer",
+        "winner",
+        "rose",
+        "olive",
+        "hazel",
+        "jasmine",
+        "violet",
+        "lily",
+        "ruby",
+        "pearl",
+        "amber",
+        "ginger",
+        "sage",
+        "basil",
+        "rosemary",
+        "lavender",
+        "iris",
+        "daisy",
+        "poppy",
+        "ivy",
+        "fern",
+        "heather",
+        "coral",
+        "crystal",
+        "jade",
+        "opal",
+        "cherry",
+        "peach",
+        "berry",
+        "apricot",
+        "clementine",
+        "aloe",
+        "vera",
+        "shea",
+        "joy",
+        "grace",
+        "hope",
+        "faith",
+        "dawn",
+        "eve",
+        "autumn",
+        "summer",
+        "april",
+        "may",
+        "june",
+        "august",
+        "christmas",
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "january",
+        "february",
+        "march",
+        "july",
+        "september",
+        "october",
+        "november",
+        "december",
+        "korean",
+        "japanese",
+        "french",
+        "english",
+        "chinese",
+        "american",
+        "european",
+        "asian",
+        "indian",
+        "african",
+        "it",
+        "this",
+        "that",
+        "these",
+        "those",
+        "they",
+        "we",
+        "you",
+        "he",
+        "she",
+        "i",
+        "one",
+        "some",
+        "many",
+        "most",
+        "others",
+        "people",
+        "users",
+        "experts",
+        "dermatologists",
+        "studies",
+        "research",
+        "everyone",
+        "someone",
+        "nobody",
+        "community",
+        "online",
+        "what",
+        "when",
+        "where",
+        "why",
+        "how",
+        "who",
+        "which",
+        "if",
+        "the",
+        "a",
+        "an",
+        "and",
+        "but",
+        "or",
+        "so",
+        "as",
+        "at",
+        "by",
+        "in",
+        "of",
+        "on",
+        "to",
+        "for",
+        "from",
+        "with",
+        "my",
+        "your",
+        "our",
+        "their",
+        "his",
+        "her",
+        "its",
+        "no",
+        "not",
+        "yes",
+        "always",
+        "never",
+        "also",
+        "however",
+    ]
 )
 
 
@@ -101,7 +358,7 @@ def _chinese_family_names() -> frozenset[str]:
 
 @functools.cache
 def _chinese_words() -> dict[str, bool]:
-    """Return the words of jieba's dictionary up to four characters → whether it tags them a name."""
+    """Return the words of jieba's dictionary up to four characters → whether they are names."""
     words = {}
     with jieba.Tokenizer().get_dict_file() as lines:
         for line in lines:
@@ -163,8 +420,9 @@ def _mask_phones(text: str, found: Counter[str]) -> str:
     return text
 
 
-def _mask_names(text: str, found: Counter[str], known: frozenset[str]) -> str:
-    spans: dict[int, int] = {}
+def _english_spans(text: str, known: frozenset[str]) -> dict[int, int]:
+    """Return where English names begin → where they end."""
+    spans = {}
     for name in known:
         for match in re.finditer(rf"\b{re.escape(name)}\b", text):
             spans[match.start()] = match.end()
@@ -172,18 +430,30 @@ def _mask_names(text: str, found: Counter[str], known: frozenset[str]) -> str:
         if not _is_brand(match[1]):
             spans[match.start(1)] = match.end(1)
     for pattern in (*_SPEAKING, *_SIGNED):
+        # of "White Clay: …" the family name alone says nothing
+        colon = pattern is _SIGNED[2]
         for match in pattern.finditer(text):
-            colon = pattern is _SIGNED[2]
             if is_english_name(match[1], given_only=colon):
                 spans.setdefault(match.start(1), match.end(1))
+    return spans
+
+
+def _chinese_spans(text: str) -> dict[int, int]:
+    """Return where Chinese names begin → where they end."""
+    spans = {}
     for pattern in _CHINESE:
         for match in pattern.finditer(text):
             if is_chinese_name(match[1]):
-                spans.setdefault(match.start(1), match.end(1))
+                spans[match.start(1)] = match.end(1)
     for match in _CHINESE_TITLED.finditer(text):
         name = _titled_chinese(match[1])
         if name:
             spans.setdefault(match.end(1) - len(name), match.end(1))
+    return spans
+
+
+def _mask_names(text: str, found: Counter[str], known: frozenset[str]) -> str:
+    spans = {**_chinese_spans(text), **_english_spans(text, known)}
     # the longest of those that overlap: "Anna Smith", not "Smith"
     end = 0
     pieces = []
