@@ -42,7 +42,7 @@ MAGIC = (
 _FRONT_MATTER = re.compile(r"\s*(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.S)
 _KEY_LINE = re.compile(r"^([A-Za-z_一-鿿][\w -]{0,40}?)\s*[:：=]\s*(.*)$")  # noqa: RUF001
 _SEPARATORS = re.compile(r"\s*[,;，；、|\n]\s*")  # noqa: RUF001
-_CONTROL_BYTES = bytes(range(0x00, 0x09)) + bytes(range(0x0E, 0x1B))
+_CONTROL_BYTES = bytes(range(0x09)) + bytes(range(0x0E, 0x1B))
 _PLAIN_LETTER = re.compile("[\t\n\r -~\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
 
 Given = dict[str, str | list[str]]
@@ -221,7 +221,7 @@ def read_front_matter(matter: str, known: Columns) -> tuple[Given, bool]:
 
 
 def _key_lines(content: str) -> dict[str, str]:
-    values = {}
+    values: dict[str, str] = {}
     for line in content.split("\n"):
         match = _KEY_LINE.match(line)
         if match:

@@ -7,7 +7,7 @@ Baldwin 2012, langid.py's model without pickle) tells the other languages in Lat
 from __future__ import annotations
 
 import functools
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ def shares(texts: Iterable[str]) -> dict[str, float]:
     Texts too short to tell do not count, unless all are.
     """
     listed = list(texts)
-    weights: Counter[str] = Counter()
+    weights: defaultdict[str, float] = defaultdict(float)
     for text in listed:
         if len(text) >= SHORTEST_BY_SCRIPT:
             code = text_language(text)
@@ -60,7 +60,8 @@ def shares(texts: Iterable[str]) -> dict[str, float]:
     if not weights:
         weights[text_language(" ".join(listed))] = 1.0
     total = sum(weights.values())
-    return {code: weight / total for code, weight in weights.most_common()}
+    ranked = sorted(weights.items(), key=lambda item: -item[1])
+    return {code: weight / total for code, weight in ranked}
 
 
 def two_languages(shared: dict[str, float]) -> str:

@@ -164,7 +164,8 @@ def test_steps_are_found_in_every_layout(page: str) -> None:
 
 
 def test_chinese_steps() -> None:
-    text = "赶时间也能画。\n\n第一步，用粉扑把气垫按在脸中央。\n\n第二步，眉笔补眉尾。\n\n第三步，涂润唇膏。"
+    steps = "第一步，用粉扑把气垫按在脸中央。\n\n第二步，眉笔补眉尾。\n\n第三步，涂润唇膏。"
+    text = f"赶时间也能画。\n\n{steps}"
     tutorial = how_to(text, "通勤裸妆", "zh")
     assert tutorial.steps == ("用粉扑把气垫按在脸中央。", "眉笔补眉尾。", "涂润唇膏。")
     assert tutorial.products == ("气垫", "眉笔", "润唇膏") and tutorial.tools == ("粉扑",)
