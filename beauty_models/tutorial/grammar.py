@@ -29,6 +29,8 @@ MIN_STEPS = 3  # where the request does not say how many
 MAX_STEPS = 12
 LIMITS = {"title": 120, "products": 300, "tools": 200, "step": 480}
 """Longest value of each line, in bytes of UTF-8."""
+LEAST = {"title": 4, "products": 3, "tools": 3, "step": 12}
+"""Shortest value of each line, in bytes: a model that learned little would end lines at once."""
 LAST_TOKENS = 6  # of the context, kept to end the line and the text
 
 # (bytes still to come, smallest next byte, largest next byte) of UTF-8, RFC 3629 section 4
@@ -139,6 +141,7 @@ class Writer:
         self._forced: list[int] = []
         self._limit = 0  # bytes left of the current line; 0 outside of one
         self._state = COMPLETE
+        self._least = 0  # bytes that the current line still needs
         self._written = False  # whether the current line has a character that is no blank
         self._options: dict[int, tuple[str, list[int]]] = {}
         self.steps = 0
@@ -167,6 +170,7 @@ class Writer:
         """Force ``label`` and let a line of ``kind`` follow."""
         self._forced += self._encode(label)
         self._limit = LIMITS[kind]
+        self._least = LEAST[kind]
         self._state = COMPLETE
         self._written = False
         if kind == "step":
@@ -198,7 +202,7 @@ class Writer:
             return Allowed(self._forced[:1])
         if self._options:
             return Allowed(list(self._options))
-        ends = self._written and self._state == COMPLETE
+        ends = self._written and self._least <= 0 and self._state == COMPLETE
         if self._state == COMPLETE and (self._limit <= 0 or self._room <= LAST_TOKENS):
             self.cut = True
             return Allowed([self._table.line_break])
@@ -230,6 +234,7 @@ class Writer:
             return
         content = self._table.bytes[token]
         self._limit -= len(content)
+        self._least -= len(content.strip())
         self._state = int(self._table.after[self._state, token])
         self._written = self._written or bool(content.strip())
 
