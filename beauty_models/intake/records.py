@@ -148,13 +148,17 @@ def _plain_decimal(value: Decimal) -> str:
 
 
 def json_lines(text: str, name: str) -> Iterator[Record]:
-    """Yield the records of JSON Lines, or of one JSON array of objects.
+    """Yield the records of JSON Lines, or of JSON that is one array of objects or wraps one.
 
     The header has the keys of all objects in order of appearance; an object within an object has
     its keys as ``review.text``.
+
+    Raises:
+        ValueError: several arrays of objects are wrapped, and nobody knows which is meant.
     """
-    if text.lstrip().startswith("["):
-        text = "\n".join(json.dumps(item) for item in _json_array(text))
+    items = _items_of_one_value(text, name)
+    if items is not None:
+        text = "\n".join(json.dumps(item) for item in items)
     lines = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -203,13 +207,36 @@ def _json_object(line: str) -> tuple[Any, str]:
     return None, "not a JSON object"
 
 
-def _json_array(text: str) -> list[Any]:
-    """Return the items of a JSON array; of one that is damaged the text itself, to be rejected."""
+def _items_of_one_value(text: str, name: str) -> list[Any] | None:
+    """Return the rows of a file that is one JSON value; None where each line is one of its own.
+
+    Of an array its items; of an object the items of the array of objects in it, which exports and
+    answers of web services wrap as ``{"reviews": […]}``; else the object itself. An array that is
+    damaged is its own text, to be rejected.
+    """
+    begins = text.lstrip()[:1]
+    if begins not in ("[", "{"):
+        return None
     try:
-        items: list[Any] = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        return [text]
-    return items
+        return [text] if begins == "[" else None
+    if isinstance(value, list):
+        return value
+    wrapped = {key: item for key, item in value.items() if _is_of_objects(item)}
+    if not wrapped:
+        return [value]
+    if len(wrapped) > 1:
+        raise ValueError(
+            f"{name}: {', '.join(wrapped)} are lists of rows; save the one that is meant alone"
+        )
+    [(key, items)] = wrapped.items()
+    log_line(f"{name}: the rows are those of {key!r}")
+    return list(items)
+
+
+def _is_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
 
 
 def parquet(file: Path) -> Iterator[Record]:

@@ -300,6 +300,25 @@ def test_objects_within_objects_are_columns(tmp_path: Path) -> None:
     assert columns.pick(["review.text", "reply.text"], known) == {}
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_that_wraps_its_rows_or_is_indented_is_read(
+    tmp_path: Path, indent: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reviews = [{"text": "lovely", "stars": 5}, {"text": "broken", "stars": 1}]
+    for value in (reviews, {"page": 1, "tags": ["new"], "reviews": reviews}):
+        file = written(tmp_path, "a.json", json.dumps(value, indent=indent))
+        assert tables.read(file).rows.to_dict("list") == {
+            "text": ["lovely", "broken"],
+            "stars": ["5", "1"],
+        }
+    assert "a.json: the rows are those of 'reviews'" in capsys.readouterr().out
+    one = written(tmp_path, "b.json", json.dumps(reviews[0], indent=indent))
+    assert tables.read(one).rows["text"].tolist() == ["lovely"]
+    two = written(tmp_path, "c.json", json.dumps({"a": reviews, "b": reviews}, indent=indent))
+    with pytest.raises(ValueError, match="a, b are lists of rows; save the one that is meant"):
+        tables.read(two)
+
+
 def test_folders_of_hive_are_columns(tmp_path: Path) -> None:
     place = "reviews/rating=5/shop=K%C3%B6ln/part-0.parquet"
     written(tmp_path, place, b"")
