@@ -132,7 +132,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
             return image
         target = ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(profile, target, opaque.mode, "RGB")
-        if opaque.mode == "RGB" and _changes_nothing(transform):
+        if opaque.mode == "RGB" and changes_nothing(transform):
             return image
         converted = ImageCms.applyTransform(opaque, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
@@ -142,7 +142,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     return converted or image
 
 
-def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
+def changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
     """Return whether ``transform`` is that of sRGB to itself.
 
     Most profiles are sRGB, and converting a photo costs a tenth of a second. Their descriptions are
@@ -156,12 +156,13 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
     return int(np.abs(difference).max()) <= 2  # of 255: rounding
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    """Return ``image`` upright, in sRGB; what is transparent lies on white."""
+def _upright_rgb(image: Image.Image, in_srgb: bool) -> Image.Image:
+    """Return ``image`` upright, its colors as sRGB if asked; what is transparent lies on white."""
     image = _upright(image)
     if image.mode in DEEP_MODES:
         return _scaled_to_8_bits(image)
-    image = _in_srgb(image)
+    if in_srgb:
+        image = _in_srgb(image)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
@@ -169,8 +170,10 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
+def open_image(content: bytes, max_pixels: int, min_side: int, in_srgb: bool = True) -> Image.Image:
     """Return the picture in ``content`` as upright RGB.
+
+    With ``in_srgb`` a color profile is applied; without, its numbers are those of the file.
 
     Of an animation the first frame is taken; CMYK and 16 bits a pixel are converted.
 
@@ -187,7 +190,7 @@ def open_image(content: bytes, max_pixels: int, min_side: int) -> Image.Image:
             # The header is read, the pixels are not: a "bomb" of 30,000 × 30,000 costs nothing.
             _check_size(image, max_pixels, min_side)
             image.load()
-            return _upright_rgb(image)
+            return _upright_rgb(image, in_srgb)
     except BadImageError:
         raise
     except UnidentifiedImageError:

@@ -140,16 +140,17 @@ class Params(Section):
     gate: Gate
 
 
-def portrait() -> str:
+SAMPLE = "sample"  # what `--face` calls a portrait that anybody has
+
+
+def sample_portrait() -> str:
     """Return where a portrait lies that anybody has: Eileen Collins', NASA's, public domain.
 
-    It comes with scikit-image; from the folder that one works in, if it is below it.
+    It comes with scikit-image.
     """
     package = importlib.util.find_spec("skimage")  # a look, not an import, which takes a second
     assert package is not None and package.origin is not None
-    file = Path(package.origin).with_name("data") / "astronaut.png"
-    folder = Path.cwd()
-    return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+    return str(Path(package.origin).with_name("data") / "astronaut.png")
 
 
 WORDING = Wording(
@@ -165,6 +166,6 @@ WORDING = Wording(
         "histogram_matching": "histogram matching, region by region",
     },
     smaller_is_better=True,
-    example=("--face", portrait(), "--lipstick", "#B3123F", "--save", "build/tried"),
+    example=("--face", SAMPLE, "--lipstick", "#B3123F", "--save", "build/tried"),
     picture="board.png",
 )

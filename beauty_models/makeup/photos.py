@@ -97,7 +97,11 @@ def _rgb_profile(profile: bytes | None) -> bytes | None:
         raise ValueError("its color profile is broken; its colors are taken as sRGB") from error
     if space != "RGB":
         raise ValueError(f"its color profile is for {space}; the result is sRGB")
-    return None if "srgb" in description.casefold() else profile
+    if "srgb" not in description.casefold():
+        return profile
+    # Some call themselves sRGB and are not.
+    transform = ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    return None if images.changes_nothing(transform) else profile
 
 
 def open_photo(content: bytes) -> Photo:
@@ -106,7 +110,8 @@ def open_photo(content: bytes) -> Photo:
     Raises:
         BadImageError: it is no picture, broken, too large or too small.
     """
-    upright = np.asarray(images.open_image(content, MAX_PIXELS, MIN_SIDE))
+    # As they are stored: outside of what is made up, the result has the file's own numbers.
+    upright = np.asarray(images.open_image(content, MAX_PIXELS, MIN_SIDE, in_srgb=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image = Image.open(io.BytesIO(content), formats=images.FORMATS)

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from beauty_models.files import new_file
 from beauty_models.intake import images
-from beauty_models.makeup import compose, cosmetics, photos, safety, watermark
+from beauty_models.makeup import (
+    SAMPLE,
+    compose,
+    cosmetics,
+    photos,
+    safety,
+    sample_portrait,
+    watermark,
+)
 from beauty_models.makeup.cosmetics import PARTS, Look, MadeUp
 from beauty_models.makeup.photos import Photo
 from beauty_models.makeup.regions import MADE_UP, Region
@@ -503,11 +511,15 @@ def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
         raise ValueError(f"say what to put on: {names} or --reference")
     transfer = _transfer(model) if options.reference else None
     wish = Wish(look, options.reference, options.which)
-    result = try_on(options.face, wish, transfer)
-    answer = {"photo": options.face} | result.answer
+    face = options.face
+    # A file that is really called so goes first.
+    if face == SAMPLE and not Path(face).exists():
+        face = sample_portrait()
+    result = try_on(face, wish, transfer)
+    answer = {"photo": face} | result.answer
     if options.save:
         kind = cast(photos.Format, options.format)
-        answer |= save(result, options.face, options.save, kind)
+        answer |= save(result, face, options.save, kind)
     else:
         answer["notes"].append("the picture was not kept; --save FOLDER keeps it")
     return [answer]

@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         prog="beauty predict makeup", description="Put a shade or a look on a face."
     )
     ask = arguments.add_argument_group("one of them")
-    ask.add_argument("--face", help="the photo that make-up is put on")
+    ask.add_argument("--face", help="the photo that make-up is put on; sample is a portrait")
     ask.add_argument("--match", help="a photo: name the shades nearest to its lips")
     ask.add_argument("--check", type=Path, help="a picture: tell whether it bears the watermark")
     for cosmetic in COSMETICS:

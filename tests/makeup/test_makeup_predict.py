@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw
 from skimage.data import astronaut, coffee
 
-from beauty_models.makeup import WORDING, cosmetics, photos, safety, serving, watermark
+from beauty_models.makeup import (
+    WORDING,
+    cosmetics,
+    photos,
+    safety,
+    sample_portrait,
+    serving,
+    watermark,
+)
 from beauty_models.makeup import model as network
-from beauty_models.makeup import portrait as portrait_file
 from beauty_models.makeup.predict import GENERATED, generated_png, predict
 from beauty_models.makeup.serving import ANSWERS, COLUMNS, Served
 from beauty_models.serving import batch
@@ -81,11 +88,29 @@ def test_the_example_of_make_retrain_is_answered_without_a_face_at_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    answer = ask(*WORDING.example[:1], portrait_file(), *WORDING.example[2:])
-    assert Path(WORDING.example[1]).name == portrait_file().split("/")[-1]
+    answer = ask(*WORDING.example)
+    assert answer["photo"] == sample_portrait()
     assert list(answer["parts"]) == ["lipstick"] and answer["notes"] == []
     assert Path(answer["strip"]).is_file()
     assert Path(answer["strip"]).is_relative_to("build")  # nothing that git would take
+
+
+def test_a_wide_profile_s_photo_is_the_same_photo_outside_of_the_lips(tmp_path: Path) -> None:
+    """Of a profile that swaps red and green the file's own numbers stay, and the profile."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = range(132, 132 + 12 * int.from_bytes(profile[128:132], "big"), 12)
+    at = {bytes(profile[i : i + 4]): i for i in tags}
+    red, green = at[b"rXYZ"], at[b"gXYZ"]
+    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
+    stored = portrait()[..., [1, 0, 2]]  # seen through the profile it is the portrait
+    file = tmp_path / "wide.png"
+    Image.fromarray(np.ascontiguousarray(stored)).save(file, icc_profile=bytes(profile))
+    answer = ask("--face", file, "--lipstick", "#B3123F", "--save", tmp_path / "out")
+    with Image.open(answer["picture"]) as result:
+        assert result.info["icc_profile"] == bytes(profile)
+        after = np.asarray(result.convert("RGB"))
+    changed = (after != stored).any(-1)
+    assert 0 < changed.mean() < 0.1  # the lips, and not the whole photo
 
 
 def test_nothing_is_kept_unless_asked_for(photo: Path, tmp_path: Path) -> None:
