@@ -103,7 +103,7 @@ def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled).convert("RGB")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """Return ``image`` turned as its EXIF says; as it is where the EXIF cannot be read."""
     # Not Pillow's `exif_transpose`: it writes all of the EXIF anew, and one rational of -1/0 in it
     # is an error of `struct`.
@@ -158,7 +158,7 @@ def changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
 
 def _upright_rgb(image: Image.Image, in_srgb: bool) -> Image.Image:
     """Return ``image`` upright, its colors as sRGB if asked; what is transparent lies on white."""
-    image = _upright(image)
+    image = upright(image)
     if image.mode in DEEP_MODES:
         return _scaled_to_8_bits(image)
     if in_srgb:

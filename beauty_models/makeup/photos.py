@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 from beauty_models.intake import images
 
@@ -118,7 +118,7 @@ def open_photo(content: bytes) -> Photo:
         photo = Photo(upright, upright, image.format or "")
         _note_kind(photo, image)
         if image.has_transparency_data:
-            layer = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+            layer = np.asarray(images.upright(image).convert("RGBA"))
             photo.stored, photo.alpha = layer[..., :3], layer[..., 3]
     try:
         photo.profile = _rgb_profile(image.info.get("icc_profile"))
