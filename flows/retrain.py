@@ -256,6 +256,8 @@ def _as_fetched(
         for family, future in list(waiting.items()):
             if not future.wrapped_future.done():
                 continue
+            # It may have come since `_wait_for` looked, and its state is not taken yet.
+            future.wait()
             del waiting[family]
             if future.state.is_completed() and (future.result() or not only_changed):
                 ready.append(family)
