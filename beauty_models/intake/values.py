@@ -20,12 +20,10 @@ FIRST_MILLISECONDS = 1e11  # as seconds it would be the year 5138
 FULL_STARS = ("★", "⭐", "🌟")
 EMPTY_STARS = ("☆", "✩")
 STARS = re.compile("[★⭐🌟☆✩½\ufe0f\\s]*[★⭐🌟☆✩½][\ufe0f\\s]*")
-STAR_WORD = re.compile(r"\b(?:stars?|sterne?|étoiles?|estrellas?|stelle|stella)\b|颗?星|つ星|점|별")
+STAR_WORD = re.compile(r"(?:stars?|sterne?|étoiles?|estrellas?|stelle|stella|颗?星|つ星|점)$")
 RATED = re.compile(
-    r"(?P<number>\d+(?:[.,]\d+)?)\s*(?:"
-    r"(?P<percent>%)|"
-    r"(?:/|out of|of|von|sur|de|su)\s*(?P<scale>\d+)(?:\s*(?:stars?|sterne?|étoiles?|estrellas?))?|"
-    r"stars?|sterne?|étoiles?|estrellas?|stelle|stella|颗?星|つ星|점)?"
+    r"(?P<number>\d+(?:[.,]\d+)?)\s*"
+    r"(?:(?P<percent>%)|(?:/|out of|of|von|sur|de|su)\s*(?P<scale>\d+))?"
 )
 NUMBER_WORDS = {
     word: number
@@ -82,14 +80,14 @@ def parse_rating(cell: str) -> Rating | None:
         empty = sum(text.count(star) for star in EMPTY_STARS)
         # Without hollow ones five stars may be all of five, or five of ten: nobody says.
         return Rating(full + half, full + math.ceil(half) + empty if empty else None)
+    text = STAR_WORD.sub("", text).strip()
     if match := RATED.fullmatch(text):
         number, scale, percent = match["number"], match["scale"], match["percent"]
         value = float(number.replace(",", "."))
         if percent:
             return Rating(value, 100.0)
         return Rating(value, float(scale) if scale else None)
-    word = STAR_WORD.sub("", text).strip()
-    return Rating(float(NUMBER_WORDS[word])) if word in NUMBER_WORDS else None
+    return Rating(float(NUMBER_WORDS[text])) if text in NUMBER_WORDS else None
 
 
 class DateOrder(NamedTuple):
