@@ -21,7 +21,8 @@ import pi_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from beauty_models.intake import delivery
+from beauty_models.intake import crops, delivery
+from beauty_models.intake.crops import Box
 from beauty_models.params import Pictures
 
 READ = (
@@ -202,9 +203,13 @@ def open_image(content: bytes, max_pixels: int, min_side: int, in_srgb: bool = T
         raise BadImageError(f"the picture is broken or cut off: {str(error)[:100]}") from None
 
 
+def _size_told(image: Image.Image) -> str:
+    return f"{image.width} × {image.height} pixels"
+
+
 def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:
     width, height = image.size
-    size = f"the picture has {width} × {height} pixels"
+    size = f"the picture has {_size_told(image)}"
     if width * height > max_pixels:
         raise ImageSizeError(f"{size}, more than {max_pixels:,} are not read", "max_pixels")
     if min(width, height) < min_side:
@@ -257,16 +262,40 @@ def perceptual_hash(image: Image.Image) -> PerceptualHash:
     return PerceptualHash(int(digits, 2), np.asarray(thumbnail, np.int16))
 
 
-def normalized(content: bytes, rules: Pictures) -> tuple[bytes, PerceptualHash]:
+def normalized(
+    content: bytes, rules: Pictures, box: Box | None = None
+) -> tuple[bytes, PerceptualHash]:
     """Return the picture in ``content`` as ``rules`` want it kept, a JPEG, and its hash.
+
+    Of a picture with a ``box`` only that part is kept.
 
     Raises:
         BadImageError: it cannot be used.
         ImageSizeError: its size is outside the limits of ``rules``.
     """
     image = open_image(content, rules.max_pixels, rules.min_side)
+    if box is not None:
+        image = _part(image, content, box, rules.min_side)
     kept = shrink(image, rules.side)
     return encode(kept), perceptual_hash(kept)
+
+
+def _part(image: Image.Image, content: bytes, box: Box, min_side: int) -> Image.Image:
+    """Return what ``box`` cuts out of ``image``, which was opened from ``content``."""
+    # Whoever drew the box saw the picture upright, or as its pixels are stored: nobody says which.
+    stored = Image.open(io.BytesIO(content), formats=FORMATS)
+    if upright(stored) is not stored:
+        raise BadImageError(
+            "its EXIF turns the picture, and the box may mean it before or after that; save it "
+            "without EXIF"
+        )
+    part = crops.cut(image, box)
+    if part is None:
+        raise BadImageError(f"the box {tuple(box)} lies outside of its {_size_told(image)}")
+    if min(part.size) < min_side:
+        message = f"the box shows {_size_told(part)}, its shorter side needs {min_side}"
+        raise ImageSizeError(message, "min_side")
+    return part
 
 
 def near_duplicates(hashes: Sequence[PerceptualHash], rules: Pictures) -> list[int]:

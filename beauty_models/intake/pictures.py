@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from beauty_models.intake import images, shards
+from beauty_models.intake import crops, images, shards
 from beauty_models.intake.images import BadImageError, Files, ImageSizeError, PerceptualHash
 from beauty_models.params import Pictures
 from beauty_models.progress import bar
@@ -25,13 +25,17 @@ class Decoded(NamedTuple):
 
 
 def decode(files: Files, paths: Sequence[Path], folder: Path, rules: Pictures) -> Decoded:
-    """Open the pictures ``paths`` and write them, as ``rules`` say, to ``folder`` as `ALL`."""
+    """Open the pictures ``paths`` and write them, as ``rules`` say, to ``folder`` as `ALL`.
+
+    A path may name a part of a picture (`crops.named`).
+    """
     decoded = Decoded({}, {}, {})
 
     def read(path: Path) -> tuple[bytes, PerceptualHash] | str:
         """Return a picture and its hash, or what is wrong with it."""
         try:
-            return images.normalized(files.read(path), rules)
+            file, box = crops.parsed(path)
+            return images.normalized(files.read(file), rules, box)
         except ImageSizeError as error:
             return f"{error} (ingest.pictures.{error.limit})"
         except BadImageError as error:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from beauty_models.intake import columns, products, shops, tables
+from beauty_models.intake import columns, products, public_sets, shops, tables
 from beauty_models.intake.images import Files
 from beauty_models.progress import bar, log_line
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.heads import label_column
 from beauty_models.tryon.labels import label_columns
+from beauty_models.tryon.public_rows import public_rows
 
 DELIVERED = {
     "train": "train",
@@ -46,8 +47,14 @@ MISSING = "?"  # begins the path of a picture that a table names and that is not
 
 
 def read_rows(raw: Path, files: Files, params: Ingest) -> pd.DataFrame:
-    """Return the rows of all tables, good and bad, and a row for each picture that none names."""
+    """Return the rows of all tables, good and bad, and a row for each picture that none names.
+
+    Of a public set (`public_sets`) the rows are its garments.
+    """
     fields = [*COLUMNS, *label_columns(params)]
+    public_set = public_sets.recognize(raw)
+    if public_set:
+        return public_rows(public_set, files, fields)
     # First, so that there is a frame where there is no table at all.
     empty = pd.DataFrame(columns=fields, dtype=object)
     frames = _table_frames(raw, params)
