@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import splits
+from beauty_models.intake import public_sets, splits
 from beauty_models.intake.counts import report_counts
 from beauty_models.intake.images import Files
 from beauty_models.intake.pictures import decode, write_parts
@@ -26,12 +26,13 @@ from beauty_models.recommend.evaluation_tables import evaluation_tables
 from beauty_models.recommend.items import SCHEMA, Items, items_by_part
 from beauty_models.recommend.product_pictures import (
     find_pictures,
-    part_of,
+    parts_of,
     reject_pictures,
     unlabelled_pictures,
     unnamed_pictures,
     unreadable_pictures,
 )
+from beauty_models.recommend.public_products import public_tables
 from beauty_models.recommend.rows import REQUIRED_FIELDS, Row, Tables, join_variants, read_tables
 
 
@@ -50,20 +51,23 @@ def ingest(
     item. Its key is its picture's. The pictures are in ``<part>.images-*.arrow``, those that no row
     names in ``unlabelled``. ``test.relations``, ``test.histories`` and ``test.queries.parquet``
     serve evaluation, ``rejected.parquet`` has file, row, reason and text. Items are in the order of
-    their keys; the same files give the same bytes.
+    their keys; the same files give the same bytes. Of a public set (`public_sets`) each photo is an
+    item, in the part that it was delivered for.
 
     Raises:
         ValueError: a file cannot be read or is of no kind, too many rows are rejected, or a part
             would be empty.
     """
-    shop = read_tables(raw, params.columns)
     files = Files(raw)
+    public_set = public_sets.recognize(raw)
+    shop = public_tables(public_set, files) if public_set else read_tables(raw, params.columns)
     joined = join_variants(shop["products"])
     # every row that is left out keeps its reason; the steps below add to `Row.reason`
     rows = find_pictures(joined, files)
     # in one order: the same files give the same bytes
     named = sorted({row.picture for row in rows if row.picture})
-    unnamed = unnamed_pictures(files, named, params)
+    # those that a public set says nothing of are mostly a test part without labels
+    unnamed = [] if public_set else unnamed_pictures(files, named, params)
     with new_folder(data) as folder:
         decoded = decode(files, named + unnamed, folder, params.pictures)
         reject_pictures(rows, decoded, params)
@@ -117,7 +121,8 @@ def _assign_parts(rows: list[Row], params: Ingest) -> dict[str, str]:
     # chosen by a hash of the name: a new delivery keeps the products of the one before
     order = sorted(with_items, key=by_hash)
     chosen = order[: params.limit or len(order)]
-    return {product: part_of(product, params) for product in chosen}
+    parts = parts_of(rows, params)
+    return {product: parts[product] for product in chosen}
 
 
 def _rows_by_kind(rows: list[Row], shop: Tables) -> Iterator[list[Row]]:

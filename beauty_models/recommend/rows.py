@@ -39,6 +39,7 @@ class Row:
     picture: Path | None = None
     reason: str = ""  # why it is rejected
     excerpt: str = ""  # what shows people which row it is
+    part: str = ""  # train, validation or test as a public set delivers it; "" is none
 
     @property
     def sku(self) -> str:

@@ -26,11 +26,17 @@ def public_rows(found: public_sets.Found, files: Files, fields: Sequence[str]) -
     reading = public_sets.read(found, files, "tryon", by_group=False)
     rows = []
     named = set()
+    undecided = 0
     for garment in reading.garments:
         named.add(garment.picture)
+        if not garment.category and not garment.reason:
+            undecided += 1
+            continue
         # Where the authors split by photos, their parts would tear what a group holds together.
         group = "" if reading.split_by_photo else garment.group
         rows.append(_row(garment, group))
+    if undecided:
+        log_line(f"ingest: left aside: {undecided:,} photos of several categories, or of none")
     unnamed = Photos(files).unnamed(named)
     if unnamed:
         log_line(f"ingest: left aside: {unnamed:,} pictures that no annotation names")

@@ -9,23 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from beauty_models.intake import columns, products, public_sets, shops, tables
+from beauty_models.intake import columns, products, public_sets, shops, splits, tables
 from beauty_models.intake.images import Files
 from beauty_models.progress import bar, log_line
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.heads import label_column
 from beauty_models.tryon.labels import label_columns
 from beauty_models.tryon.public_rows import public_rows
-
-DELIVERED = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
-"""Name of a folder → the part that the pictures below it were delivered for."""
 
 COLUMNS = (
     "file",
@@ -161,7 +151,7 @@ def _folder_rows(
         folders = [name.casefold() for name in path.parts[:-1]]
         delivered = _part_of_folders(folders[:-1])
         # Beside tables a folder is merely where the pictures lie, unless it has a part above it.
-        is_class = folders and folders[-1] not in DELIVERED and (delivered or not has_tables)
+        is_class = folders and folders[-1] not in splits.DELIVERED and (delivered or not has_tables)
         row = {
             "file": path.as_posix(),
             "row": 0,  # of no table
@@ -178,8 +168,8 @@ def _folder_rows(
 def _part_of_folders(folders: list[str]) -> str:
     """Return the part that the deepest of ``folders`` which names one stands for, else ""."""
     for name in reversed(folders):
-        if name in DELIVERED:
-            return DELIVERED[name]
+        if name in splits.DELIVERED:
+            return splits.DELIVERED[name]
     return ""
 
 

@@ -5,6 +5,8 @@ All of them are drawn here (`public_layouts`), with values that are known.
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -15,11 +17,14 @@ import numpy as np
 import pandas as pd
 import public_layouts as layouts
 import pytest
+from PIL import Image
 
 from beauty_models import params
 from beauty_models.files import read_json
-from beauty_models.intake import public_sets
+from beauty_models.intake import crops, public_sets
 from beauty_models.intake.images import Files
+from beauty_models.intake.pictures import decode
+from beauty_models.intake.public_sets.masks import box_of
 from beauty_models.intake.shards import Pictures
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.data import ingest as ingest_tryon
@@ -156,9 +161,6 @@ def test_a_box_cuts_the_garment_out(tmp_path: Path) -> None:
     data = tmp_path / "data"
     found = public_sets.recognize(raw)
     assert found is not None
-    from beauty_models.intake import crops
-    from beauty_models.intake.pictures import decode
-
     garments = public_sets.read(found, Files(raw), "tryon", False).garments
     paths = [Files(raw).raw / crops.named(g.picture, g.box) for g in garments]
     data.mkdir()
@@ -231,3 +233,291 @@ def test_terms_are_known_and_the_users_word_goes_before_them(tmp_path: Path) -> 
 def test_other_folders_are_no_public_set(tmp_path: Path) -> None:
     layouts.put(tmp_path, {"list_category_img.txt": "x", "dress/1.jpg": layouts.picture(1)})
     assert public_sets.recognize(tmp_path) is None
+
+
+def shown(data: Path, example: pd.Series) -> np.ndarray:
+    """Return the picture of an example, float [height, width, 3]."""
+    return np.asarray(Pictures(data, str(example["part"])).image(str(example["image"])), float)
+
+
+def color_of(pixels: np.ndarray) -> int:
+    """Return which of `layouts.COLORS` a picture is nearest to in hue."""
+    mean = pixels.reshape(-1, 3).mean(0)
+    colors = np.array(layouts.COLORS, float)
+    cosines = colors @ mean / np.linalg.norm(colors, axis=1) / np.linalg.norm(mean)
+    return int(cosines.argmax())
+
+
+def test_deepfashion2_through_the_command(tmp_path: Path) -> None:
+    raw = layouts.put(tmp_path / "raw", layouts.deepfashion2(24))
+    said = command("tryon", raw, tmp_path / "data")
+    assert "its validation part is the test part here" in said
+    assert "left aside: 1 pictures that no annotation names" in said
+    found = examples(tmp_path / "data")
+    assert len(found) == 96 and set(found["label.class"]) == {"short sleeve top", "skirt"}
+    assert (found["part"] == "test").sum() == 48
+    # Both garments of a photo, and the photos of a pair, are on one side.
+    assert set(found.groupby("product")["part"].nunique()) == {1}
+    assert set(found.groupby("product").size()) == {4}
+    for _, example in found.iterrows():
+        pixels = shown(tmp_path / "data", example)
+        number = int(str(example["id"]).partition(":")[0])
+        is_top = example["label.class"] == "short sleeve top"
+        assert pixels.shape[:2] == ((40, 50) if is_top else (36, 80))
+        assert color_of(pixels) == (number if is_top else number + 1) % 4
+        assert example["offered"] == (number % 2 == 0)  # a shop's photo, not a shopper's
+
+
+def deepfashion2_with(
+    item: dict[str, object], photo: str = "train/annos/000001.json"
+) -> layouts.Files:
+    files = dict(layouts.deepfashion2())
+    content = json.loads(files[photo])
+    content["item1"] = {key: v for key, v in (content["item1"] | item).items() if v is not None}
+    return {**files, photo: json.dumps(content)}
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ({"category_id": 0, "category_name": None}, "category_id 0 is none of 1 to 13"),
+        ({"category_id": 14}, "category_id 14 is none of 1 to 13"),
+        (
+            {"category_id": 2},
+            "category_id 2 is long sleeve top, category_name says 'short sleeve top'",
+        ),
+        ({"bounding_box": [60, 45, 10, 5]}, "bounding_box [60, 45, 10, 5] is not x1 y1 x2 y2"),
+        ({"bounding_box": [1, 2, 3]}, "bounding_box [1, 2, 3] is not x1 y1 x2 y2"),
+        (
+            {"bounding_box": [70, 50, 90, 80]},
+            "its polygons lie outside of bounding_box (70, 50, 90, 80): (10, 5, 60, 45)",
+        ),
+        ({"bounding_box": None, "segmentation": [[]]}, "neither bounding_box nor polygons"),
+    ],
+)
+def test_deepfashion2_faults_are_told(tmp_path: Path, item: dict[str, object], reason: str) -> None:
+    garments = read(layouts.put(tmp_path, deepfashion2_with(item))).garments
+    assert [garment.reason for garment in garments if garment.reason] == [reason]
+
+
+def test_a_box_that_lacks_is_that_of_all_polygons(tmp_path: Path) -> None:
+    parts = [[12, 5, 30, 5, 30, 20], [], [40, 30, 58.4, 30, 58.4, 44.6]]
+    files = deepfashion2_with({"bounding_box": None, "segmentation": parts})
+    assert read(layouts.put(tmp_path, files)).garments[0].box == (12, 5, 58, 45)
+
+
+def test_a_photo_of_another_part_is_no_substitute(tmp_path: Path) -> None:
+    files = dict(layouts.deepfashion2())
+    del files["train/image/000003.jpg"]  # validation has one of this name
+    files["train/annos/000004.json"] = '{"source": "shop", "pair_id": 2'
+    files["train/annos/000005.json"] = '{"source": "shop", "pair_id": 3}'
+    reasons = {g.file: g.reason for g in read(layouts.put(tmp_path, files)).garments if g.reason}
+    assert reasons == {
+        "train/annos/000003.json": "no picture file train/image/000003.jpg",
+        "train/annos/000004.json": "not valid JSON: cut off or damaged",
+        "train/annos/000005.json": "no garment in it",
+    }
+
+
+def test_a_photo_that_exif_turns_is_not_cut(tmp_path: Path) -> None:
+    files = dict(layouts.deepfashion2(24))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(files["train/image/000001.jpg"])).save(stream, "JPEG", exif=turned)
+    files["train/image/000001.jpg"] = stream.getvalue()
+    raw = layouts.put(tmp_path / "raw", files)
+    ingest_tryon(raw=raw, data=tmp_path / "data", params=EASY)
+    bad = layouts.rejected(tmp_path / "data")
+    assert len(bad) == 2 and bad["reason"].str.contains("its EXIF turns the picture").all()
+
+
+def test_runs_count_from_one_and_go_down_the_columns() -> None:
+    # 4 rows, 3 columns: pixel 5 is the top of the second column.
+    assert box_of("1 3", 4, 3) == ((0, 0, 1, 3), "")
+    assert box_of("5 1", 4, 3) == ((1, 0, 2, 1), "")
+    assert box_of("4 2", 4, 3) == ((0, 0, 2, 4), "")  # from the last row on to the next column
+    assert box_of("6 2 10 2", 4, 3) == ((1, 1, 3, 3), "")
+    assert box_of("12 1", 4, 3) == ((2, 3, 3, 4), "")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_masks_box_is_that_of_its_pixels(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    mask = np.zeros((17, 23), bool)
+    for _ in range(random.integers(1, 4)):
+        y, x = random.integers(0, 17), random.integers(0, 23)
+        mask[y : y + random.integers(1, 9), x : x + random.integers(1, 9)] = True
+    rows, columns = np.nonzero(mask)
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert box_of(layouts.runs(mask), 17, 23) == (box, "")
+
+
+@pytest.mark.parametrize(
+    ("runs", "fault"),
+    [
+        ("", "the mask is not pairs of start and length"),
+        ("1 2 3", "the mask is not pairs of start and length"),
+        ("1 -2", "the mask is not pairs of start and length"),
+        ("0 2", "the mask has a run of 2 from 0; pixels count from 1"),
+        ("12 2", "the mask goes beyond the 4 × 3 pixels of its picture"),
+    ],
+)
+def test_runs_that_mean_nothing_are_told(runs: str, fault: str) -> None:
+    assert box_of(runs, 4, 3) == (None, fault)
+
+
+@pytest.mark.parametrize("year", [2019, 2020])
+def test_imaterialist_2019_through_the_command(tmp_path: Path, year: int) -> None:
+    raw = layouts.put(tmp_path / "raw", layouts.imaterialist2019(40, year))
+    said = command("tryon", raw, tmp_path / "data")
+    assert "left aside: 40 masks of parts of garments" in said
+    assert "it has no parts of its own" in said
+    found = examples(tmp_path / "data")
+    assert set(found["label.class"]) == {"shirt, blouse", "skirt"} and len(found) == 80
+    assert set(found.groupby("product")["part"].nunique()) == {1}
+    for _, example in found.iterrows():
+        pixels = shown(tmp_path / "data", example)
+        number = int(str(example["product"]).removesuffix(".jpg"), 16)
+        is_top = example["label.class"] != "skirt"
+        assert pixels.shape[:2] == ((40, 50) if is_top else (36, 80))
+        assert color_of(pixels) == (number if is_top else number + 1) % 4
+
+
+def test_imaterialist_2019_faults_are_told(tmp_path: Path) -> None:
+    files = dict(layouts.imaterialist2019(6))
+    photos = sorted(name for name in files if name.startswith("train/"))
+    del files[photos[0]]
+    files[photos[1]] = layouts.picture(1, 60, 45)  # the same shape, half as large
+    table = str(files["train.csv"]).splitlines()
+    table[7] = table[7].replace(",0_2", ",77_2")
+    table[8] = table[8].replace(",8_2_12", ",8_2_99")
+    files["train.csv"] = "\n".join(table)
+    garments = read(layouts.put(tmp_path, files)).garments
+    name = photos[0]
+    assert [garment.reason for garment in garments[:6]] == [
+        f"no picture file {name.removeprefix('train/')}",
+        f"no picture file {name.removeprefix('train/')}",
+        *["the mask is of 120 × 90 pixels, its picture has 60 × 45"] * 2,
+        "category 77 is not in label_descriptions.json",
+        "attribute 99 is not in label_descriptions.json",
+    ]
+    assert garments[6].attributes == {"textile pattern": "plaid"}
+    assert garments[7].attributes == {"textile pattern": "plaid", "length": "mini (length)"}
+
+
+def test_numbers_without_names_stop(tmp_path: Path) -> None:
+    files = dict(layouts.imaterialist2019(2))
+    del files["label_descriptions.json"]
+    with pytest.raises(ValueError, match="put label_descriptions.json, which names them, beside"):
+        read(layouts.put(tmp_path / "2019", files))
+    files = dict(layouts.imaterialist2018(2, 2))
+    del files["label_map_228.csv"]
+    with pytest.raises(ValueError, match="labelId, labelName, taskName"):
+        read(layouts.put(tmp_path / "2018", files))
+
+
+@pytest.mark.parametrize("names", ["kaggle", "github"])
+def test_imaterialist_2018_through_the_command(tmp_path: Path, names: str) -> None:
+    raw = layouts.put(tmp_path / "raw", layouts.imaterialist2018(names=names))
+    said = command("tryon", raw, tmp_path / "data")
+    assert "left aside: 3 photos of test.json, which has no labels" in said
+    found = examples(tmp_path / "data")
+    assert len(found) == 44 and (found["part"] == "test").sum() == 12
+    for _, example in found.iterrows():
+        number = int(str(example["id"]).rpartition(":")[2])
+        expected = ("dress", "red") if number % 2 else ("jeans", "blue")
+        assert (example["label.class"], example["label.color"]) == expected
+        # The numbers begin at 1 in each part: a photo of its own part, by its pixels.
+        part = "validation" if example["part"] == "test" else "train"
+        whole = np.asarray(Image.open(raw / f"{part}/{number}.jpg").convert("RGB"), float)
+        assert np.abs(shown(tmp_path / "data", example) - whole).mean() < 6
+
+
+def test_imaterialist_2018_is_never_downloaded(tmp_path: Path) -> None:
+    files = layouts.imaterialist2018(4, 2)
+    addresses = {name: text for name, text in files.items() if not name.endswith(".jpg")}
+    with pytest.raises(ValueError, match="none of the photos is there.*as <imageId>.jpg"):
+        read(layouts.put(tmp_path / "none", addresses))
+    some = {name: text for name, text in files.items() if name != "train/3.jpg"}
+    reasons = [g.reason for g in read(layouts.put(tmp_path / "some", some)).garments if g.reason]
+    # validation has a 3.jpg, too, where it has so many; here it has two.
+    assert reasons == ["no picture file 3.jpg in a folder for train"]
+
+
+def test_a_photo_of_several_categories_has_no_class(tmp_path: Path, capsys: Tell) -> None:
+    files = with_line(
+        layouts.imaterialist2018(),
+        "train.json",
+        lambda text: text.replace(
+            '["1", "3", "5"], "imageId": "1"}', '["1", "2", "3"], "imageId": "1"}'
+        ),
+    )
+    raw = layouts.put(tmp_path / "raw", files)
+    ingest_tryon(raw=raw, data=tmp_path / "data", params=EASY)
+    assert "left aside: 1 photos of several categories" in capsys.readouterr().out
+    assert len(examples(tmp_path / "data")) == 43
+
+
+def test_furniture_of_the_same_year_is_no_fashion(tmp_path: Path) -> None:
+    photos = [{"url": ["https://shop.example/1"], "image_id": 1}]
+    content = {"images": photos, "annotations": [{"image_id": 1, "label_id": 5}]}
+    layouts.put(tmp_path, {"train.json": json.dumps(content), "train/1.jpg": layouts.picture(1)})
+    assert public_sets.recognize(tmp_path) is None
+
+
+def items(data: Path) -> pd.DataFrame:
+    """Return recommend's items of all parts with their captions as one text."""
+    found = examples(data)
+    captions = []
+    for of_item in found["captions"]:
+        captions.append(" | ".join(caption["text"] for caption in of_item))
+    return found.assign(said=captions)
+
+
+def test_inshop_for_recommend_through_the_command(tmp_path: Path) -> None:
+    raw = layouts.put(tmp_path / "raw", layouts.inshop(40))
+    command("recommend", raw, tmp_path / "data")
+    found = items(tmp_path / "data")
+    assert len(found) == 80 and found["product"].nunique() == 40
+    numbers = found["product"].str[-8:].astype(int)
+    assert set(found["part"][numbers > 30]) == {"test"}
+    assert set(found["part"][numbers <= 30]) == {"train", "validation"}
+    first = found[numbers == 1].iloc[0]
+    assert (first["category"], first["color"]) == ("Dresses", "Navy")
+    assert "Made of cloth number 1." in first["said"]
+    schema = read_json(tmp_path / "data/schema.json")
+    assert "non-commercial" in schema["license"] and schema["commercial_use"] is False
+
+
+def test_deepfashion_for_recommend_has_whole_names(tmp_path: Path) -> None:
+    raw = layouts.put(tmp_path / "raw", layouts.deepfashion(4, 30))
+    said = command("recommend", raw, tmp_path / "data")
+    # A name is what is searched with: its photos are in one part, whatever was delivered.
+    assert "a leak in its own split: 30 of 30 groups" in said
+    found = items(tmp_path / "data")
+    assert set(found.groupby("product")["part"].nunique()) == {1}
+    dress = found[found["product"] == "Floral_Midi_Dress_1"].iloc[0]
+    assert "Floral Midi Dress 1" in dress["said"] and "abstract floral" in dress["said"]
+
+
+def test_imaterialist_2018_for_recommend(tmp_path: Path) -> None:
+    raw = layouts.put(tmp_path / "raw", layouts.imaterialist2018())
+    command("recommend", raw, tmp_path / "data")
+    found = items(tmp_path / "data")
+    assert len(found) == 44 and (found["part"] == "test").sum() == 12
+    assert set(found["name"]) == {"red cotton dress", "blue jeans"}
+    jeans = found[found["name"] == "blue jeans"].iloc[0]
+    assert "sleeveless" in jeans["said"] and jeans["color"] == "blue"
+
+
+def test_a_set_without_words_is_not_for_recommend(tmp_path: Path) -> None:
+    raw = layouts.put(tmp_path / "raw", layouts.deepfashion2(2))
+    said = command("recommend", raw, tmp_path / "data", code=1)
+    assert "DeepFashion2; it serves tryon, not recommend" in said and "Traceback" not in said
+
+
+def test_photos_that_are_still_packed_are_told(tmp_path: Path, capsys: Tell) -> None:
+    files = {name: text for name, text in layouts.inshop().items() if not name.endswith(".jpg")}
+    read(layouts.put(tmp_path, {**files, "Img/img.zip": b"PK"}), "recommend", by_group=True)
+    assert "16 pictures are not there; are they still in Img/img.zip?" in capsys.readouterr().out

@@ -12,9 +12,17 @@ from typing import NamedTuple, TypedDict
 
 from beauty_models.intake import delivery
 from beauty_models.intake.images import Files
-from beauty_models.intake.public_sets import deepfashion, inshop
+from beauty_models.intake.public_sets import (
+    deepfashion,
+    deepfashion2,
+    imaterialist2018,
+    imaterialist2019,
+    inshop,
+)
 from beauty_models.intake.public_sets.garments import Reading, settle_parts
 from beauty_models.progress import log_line
+
+ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 
 
 class PublicSet(NamedTuple):
@@ -23,7 +31,8 @@ class PublicSet(NamedTuple):
     name: str
     license: str  # its terms in our words; none allows commercial use
     families: tuple[str, ...]  # that it serves, the likeliest first
-    find: Callable[[Sequence[Path]], list[Path]]  # files of a delivery → folders that it lies in
+    # files of a delivery → the folders, or the files, of its annotations
+    find: Callable[[Sequence[Path]], list[Path]]
     read: Callable[[Files, Sequence[Path]], Reading] | None  # None: the family's ingest reads it
 
 
@@ -38,7 +47,7 @@ class Found(NamedTuple):
     """A public set in a delivery."""
 
     public_set: PublicSet
-    folders: list[Path]
+    annotations: list[Path]
 
 
 SETS = (
@@ -56,6 +65,27 @@ SETS = (
         inshop.find,
         inshop.read,
     ),
+    PublicSet(
+        deepfashion2.NAME,
+        deepfashion2.LICENSE,
+        ("tryon",),
+        deepfashion2.find,
+        deepfashion2.read,
+    ),
+    PublicSet(
+        imaterialist2018.NAME,
+        imaterialist2018.LICENSE,
+        ("recommend", "tryon"),
+        imaterialist2018.find,
+        imaterialist2018.read,
+    ),
+    PublicSet(
+        imaterialist2019.NAME,
+        imaterialist2019.LICENSE,
+        ("tryon",),
+        imaterialist2019.find,
+        imaterialist2019.read,
+    ),
 )
 
 
@@ -67,16 +97,18 @@ def recognize(raw: Path) -> Found | None:
     """
     if not raw.is_dir():
         return None
+    # As `Files` has it: paths are told below the delivered folder.
+    raw = raw.resolve()
     files = delivery.look(raw).files
     found = []
     for public_set in SETS:
-        folders = public_set.find(files)
-        if folders:
-            found.append(Found(public_set, folders))
+        annotations = public_set.find(files)
+        if annotations:
+            found.append(Found(public_set, annotations))
     if len(found) > 1:
         places = []
         for one in found:
-            place = one.folders[0].relative_to(raw).as_posix()
+            place = one.annotations[0].relative_to(raw).as_posix()
             places.append(f"{one.public_set.name} (in {place})")
         raise ValueError(
             f"{raw} holds {len(found)} public sets: {', '.join(places)}; their labels and parts "
@@ -94,7 +126,7 @@ def serves(found: Found, family: str) -> None:
     families = found.public_set.families
     if family not in families:
         raise ValueError(
-            f"{found.folders[0]}: {found.public_set.name}; it serves {' and '.join(families)}, "
+            f"{found.annotations[0]}: {found.public_set.name}; it serves {' and '.join(families)}, "
             f"not {family}"
         )
 
@@ -109,12 +141,23 @@ def read(found: Found, files: Files, family: str, by_group: bool) -> Reading:
     public_set = found.public_set
     assert public_set.read is not None
     log_line(f"ingest: {public_set.name}; {public_set.license}")
-    reading = settle_parts(public_set.read(files, found.folders), by_group)
-    for note in reading.notes:
+    reading = settle_parts(public_set.read(files, found.annotations), by_group)
+    archives = _packed_pictures(reading, files.raw)
+    for note in reading.notes + archives:
         log_line(f"ingest: {public_set.name}: {note}")
     for reason, count in reading.aside.items():
         log_line(f"ingest: left aside: {count:,} {reason}")
     return reading
+
+
+def _packed_pictures(reading: Reading, raw: Path) -> list[str]:
+    """Return what to do where pictures are missing and archives lie there."""
+    missing = sum(not garment.picture for garment in reading.garments)
+    packed = [file for file in delivery.look(raw).files if file.suffix.lower() in ARCHIVES]
+    if not missing or not packed:
+        return []
+    names = ", ".join(file.relative_to(raw).as_posix() for file in packed[:3])
+    return [f"{missing:,} pictures are not there; are they still in {names}? Unpack them there"]
 
 
 def license_of(raw: Path) -> Terms:

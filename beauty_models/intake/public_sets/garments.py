@@ -19,7 +19,8 @@ class Garment:
     picture: str = ""  # path below the delivered folder
     box: Box | None = None  # where on the photo; None is all of it
     category: str = ""
-    name: str = ""
+    name: str = ""  # as somebody called it
+    words: str = ""  # what its labels say together, where it has no name
     color: str = ""
     description: str = ""
     attributes: dict[str, str] = field(default_factory=dict)  # kind → its values, by ", "
@@ -65,25 +66,27 @@ def settle_parts(reading: Reading, by_group: bool) -> Reading:
 
 
 def _whole_groups(garments: list[Garment], by_photo: bool, notes: list[str]) -> list[Garment]:
+    """Return ``garments`` with one part for each group, those that are rejected, too."""
     parts: dict[str, set[str]] = defaultdict(set)
     for garment in garments:
         if garment.group and not garment.reason:
             parts[garment.group].add(garment.part)
-    # Whose parts are torn → where it goes.
-    torn = {}
+    part_of = {}
+    torn = []
     for group, delivered in parts.items():
+        part_of[group] = min(delivered, key=_precedence)
         if len(delivered) > 1:
-            earliest = min(delivered - {""}, key=splits.PARTS.index)
-            torn[group] = "" if by_photo else earliest
+            torn.append(group)
+            part_of[group] = "" if by_photo else part_of[group]
     if torn:
         where = "a part by ingest.split" if by_photo else "the earliest of test, validation, train"
-        example = min(torn)
         notes.append(
             f"a leak in its own split: {len(torn):,} of {len(parts):,} groups of photos, such as "
-            f"{example}, are in several parts; each goes whole into {where}"
+            f"{min(torn)}, are in several parts; each goes whole into {where}"
         )
-    moved = []
-    for garment in garments:
-        part = torn.get(garment.group, garment.part)
-        moved.append(replace(garment, part=part))
-    return moved
+    return [replace(garment, part=part_of.get(garment.group, garment.part)) for garment in garments]
+
+
+def _precedence(part: str) -> int:
+    """Return the place of ``part`` in `splits.PARTS`; none comes last."""
+    return splits.PARTS.index(part) if part else len(splits.PARTS)
