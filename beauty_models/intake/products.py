@@ -66,10 +66,17 @@ def _key_value_pairs(cell: str) -> dict[str, str]:
     """Return key → value of ``key=value,key=value``; what has no "=" says nothing."""
     pairs = {}
     for pair in _PAIR.split(cell):
-        key, equals, value = pair.partition("=")
+        # Magento encloses a pair whose value has a comma, or the value, and doubles quotes in it.
+        key, equals, value = _unquoted(pair.strip()).partition("=")
         if equals:
-            pairs[key] = value
+            pairs[key] = _unquoted(value)
     return pairs
+
+
+def _unquoted(text: str) -> str:
+    if len(text) > 1 and text.startswith('"') and text.endswith('"'):
+        return text[1:-1].replace('""', '"')
+    return text
 
 
 def variations(cell: str) -> list[dict[str, str]]:
