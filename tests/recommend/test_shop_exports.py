@@ -16,6 +16,7 @@ from beauty_models import params
 from beauty_models.intake import shops, synthetic, tables
 from beauty_models.params import Split
 from beauty_models.recommend.data import ingest
+from beauty_models.recommend.prices import Price, prices
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,6 +166,7 @@ def test_the_same_shop_comes_out_of_every_export(tmp_path: Path, system: str) ->
     of_shirt = bought["S-R"]["product"]
     assert of_shirt == bought["S-B"]["product"] != bought["BELT"]["product"]
     assert bought["BELT"]["price"] == 1299.0
+    assert bought["BELT"]["currency"] == ("EUR" if "EUR" in EXPORTS[system][1] else None)
     prices = items[items["product"] == of_shirt].explode("skus").set_index("skus")["price"]
     # A picture that both share is sold "from" the lower price.
     assert prices.loc[["S-R"]].max() == 19.9 and prices.loc[["S-B"]].max() == 24.9
@@ -199,6 +201,8 @@ def test_a_rule_that_is_not_understood_is_no_price(tmp_path: Path, rule: str, pr
     file.write_text(BIGCOMMERCE.replace("[ADD]5.00", rule))
     rows = shops.unified(tables.read(file).rows).set_index("sku")
     assert rows.loc["S-B", "price"] == price and rows.loc["S-R", "price"] == "19.90"
+    # The cell reads as no price, and ingest says so.
+    assert prices([price], "x") == [None if "PERCENT" in price else Price(float(price), "")]
 
 
 def test_further_store_views_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
