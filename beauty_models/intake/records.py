@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import python_calamine
 
-from beauty_models.progress import log_line
+from beauty_models.intake import account
 
 DELIMITERS = [",", "\t", ";", "|"]
 NO_DELIMITER = "\x1f"  # the unit separator: no text holds it, so the file has one column
@@ -57,34 +57,78 @@ def delimited(text: str, name: str) -> Iterator[Record]:
     while start < len(lines) and not lines[start].strip():
         start += 1
     delimiter = ""
+    told_by = ""
     # Excel's own line, which says the delimiter: "sep=;".
     if start < len(lines) and (told := _SEPARATOR_LINE.fullmatch(lines[start].strip("\r\n"))):
         delimiter = told[1]
+        told_by = "its line sep="
         start += 1
     if not delimiter:
         delimiter = delimiter_of(lines[start]) if start < len(lines) else ","
     width = 0
     stray = []
+    whole = []
+    fitting = 0
+    others = 0
+    rule = account.reading().quotes
     # Where quotes are in use, a cell of several lines with commas in each is a text: a Magento
     # export has descriptions that look like rows. Between tabs they are not.
     unquoted = delimiter == "\t" or not _quotes_cells(lines, delimiter)
     while start < len(lines):
         cells, used, reason = _next_record(lines, start, delimiter)
-        swallowed = used > 1 and width and unquoted
-        if swallowed and _are_rows(lines[start : start + used], delimiter, width):
-            cells, used = lines[start].rstrip("\n").split(delimiter), 1
-            stray.append(start + 1)
+        swallows = used > 1 and width
+        if swallows and _are_rows(lines[start : start + used], delimiter, width):
+            if rule == "text" or rule == "auto" and unquoted:
+                cells, used = lines[start].rstrip("\n").split(delimiter), 1
+                stray.append(start + 1)
+            else:
+                whole.append(start + 1)
         width = width or len(cells)
         if not reason and len(cells) != width:
             reason = f"{len(cells)} cells where the header has {width}"
+            others += 1
+        fitting += not reason
         if lines[start].strip():
             yield Record(start + 1, cells, reason)
         start += used
+    _tell_quotes(name, stray, whole)
+    # The header is no evidence for itself.
+    _tell_separator(name, delimiter, told_by, fitting - 1, others)
+
+
+def _tell_quotes(name: str, stray: Sequence[int], whole: Sequence[int]) -> None:
+    """Say what was made of quotation marks whose cell takes whole rows in; both by their lines."""
     if stray:
-        log_line(
-            f"{name}: a quotation mark that begins a cell would make several rows one "
-            f"({len(stray)} times, first in line {stray[0]}): it is taken for a part of the text"
+        account.guess(
+            "quotes",
+            "a quotation mark that begins a cell is a part of its text",
+            sure="certain" if account.reading().quotes == "text" else "likely",
+            evidence=f"{len(stray)} would make several rows one, first in line {stray[0]}",
+            file=name,
         )
+    if whole:
+        account.guess(
+            "quotes",
+            "a cell of several lines that look like rows stays one",
+            sure="certain" if account.reading().quotes == "cells" else "likely",
+            evidence=f"other cells are quoted, too; {len(whole)}, first in line {whole[0]}",
+            file=name,
+        )
+
+
+def _tell_separator(name: str, delimiter: str, told_by: str, fitting: int, others: int) -> None:
+    """Say which delimiter was taken, where it is not the one that the file's name promises."""
+    suffixes = Path(name).suffixes
+    usual = "\t" if ".tsv" in suffixes or ".txt" in suffixes else ","
+    if delimiter in (usual, NO_DELIMITER) and not told_by:
+        return
+    account.guess(
+        "separator",
+        {"\t": "tab", " ": "space"}.get(delimiter, delimiter),
+        sure="certain" if told_by else account.sureness(fitting, others),
+        evidence=told_by or f"{fitting:,} of {fitting + others:,} rows have the header's cells",
+        file=name,
+    )
 
 
 def _quotes_cells(lines: Sequence[str], delimiter: str) -> bool:
@@ -231,7 +275,8 @@ def _items_of_one_value(text: str, name: str) -> list[Any] | None:
             f"{name}: {', '.join(wrapped)} are lists of rows; save the one that is meant alone"
         )
     [(key, items)] = wrapped.items()
-    log_line(f"{name}: the rows are those of {key!r}")
+    evidence = "the only list of objects in it"
+    account.guess("rows", f"those of {key!r}", sure="certain", evidence=evidence, file=name)
     return list(items)
 
 
@@ -280,13 +325,33 @@ def workbook(file: Path) -> Iterator[Record]:
         return
     (first, rows), *others = sheets.items()
     if others:
-        left = ", ".join(name for name, _ in others)
-        log_line(f"{file}: only the sheet {first} is read, not {left}; save those as CSV")
+        _leave_sheets(file, first, rows, dict(others))
     head = _header_row(rows)
     for number, row in enumerate(rows[head:], start=head + 1):
         cells = [_cell(None if value == "" else value) for value in row]
         if any(cells) or number == head + 1:
             yield Record(number, cells)
+
+
+def _leave_sheets(
+    file: Path, first: str, rows: list[list[Any]], others: dict[str, list[list[Any]]]
+) -> None:
+    """Tell which sheets are not read.
+
+    Raises:
+        ValueError: one has the columns of the first: it has more of the rows.
+    """
+    header = rows[_header_row(rows)]
+    for name, cells in others.items():
+        more = cells[_header_row(cells)] == header
+        if more and account.reading().sheets == "auto":
+            option = account.remedy("reading.sheets", "first")
+            raise ValueError(
+                f"{file}: the sheet {name} has the columns of {first}, and one sheet is read; save "
+                f"each as CSV{', or leave the others aside with ' + option if option else ''}"
+            )
+        reason = f"one of a workbook is read, here {first}; save the others as CSV"
+        account.leave_aside("sheets", reason, f"{file}: {name}")
 
 
 def _header_row(rows: list[list[Any]]) -> int:

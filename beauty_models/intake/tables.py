@@ -18,9 +18,9 @@ from beauty_models.intake import delivery, feeds, packed, records
 from beauty_models.intake.encodings import BEGINNING, LOST, decode, marked_encoding
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.intake.records import Record
+from beauty_models.intake.rejected import EXCERPT
 
 LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
-EXCERPT = 200  # characters of a rejected row that are kept
 TEXT_READERS = {
     ".csv": records.delimited,
     ".tsv": records.delimited,
@@ -51,11 +51,9 @@ def delivered_files(raw: Path) -> list[Path]:
     """Return the files below ``raw`` in one order on every machine.
 
     Without those that say something of the data (`ABOUT`), and without what systems put beside
-    them (`delivery`); links that were not followed are told.
+    them (`delivery`).
     """
-    found = delivery.look(raw)
-    delivery.tell_links(found.links)
-    return [path for path in found.files if path.name not in ABOUT]
+    return [path for path in delivery.look(raw).files if path.name not in ABOUT]
 
 
 def is_table(file: Path) -> bool:

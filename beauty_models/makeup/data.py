@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import pictures, shards
+from beauty_models.intake import account, pictures, shards
 from beauty_models.intake.images import BadImageError, Files, ImageSizeError
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
@@ -34,7 +34,7 @@ from beauty_models.makeup.listing import (
 from beauty_models.makeup.parts import UNLABELLED, assign_parts, check_parts
 from beauty_models.makeup.people import name_people, reject_repeats
 from beauty_models.makeup.tones import groups, tone_group
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import bar
 
 
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
@@ -54,6 +54,12 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         ValueError: no face is usable, a part would be empty, too many photos are rejected, or masks
             have numbers that nobody explained.
     """
+    with account.opened("makeup", raw, params.reading) as book:
+        return _ingest(raw, data, params, book)
+
+
+def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:
+    """As `ingest`, which opens the account ``book`` for it."""
     files = Files(raw)
     known_results = transfers.read(files)
     photos, unused_masks = list_photos(files, known_results.results)
@@ -85,7 +91,11 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
             **about(raw),
         }
         write_json(folder / "schema.json", schema)
-    _log_counts(schema)
+        kept = {part: len(members) for part, members in parts.items()}
+        count = sum(kept.values())
+        book.settle("photos", read=len(photos), kept=count, rejected=rejected, parts=kept)
+        _tell(schema, grouping.rejected + bad_rows, unused_masks)
+        book.write(folder)
     return figures
 
 
@@ -214,12 +224,13 @@ def _figures(
     return {name: float(count) for name, count in figures.items()}
 
 
-def _log_counts(schema: Mapping[str, Any]) -> None:
-    """Print what was counted and decided."""
-    counts = [f"{count:,.0f} {name}" for name, count in schema["counts"].items() if count]
-    log_line(f"ingest: {', '.join(counts)}")
-    log_line(f"ingest: {schema['people']}; {schema['split']}")
+def _tell(schema: Mapping[str, Any], bad_rows: Sequence[Rejected], unused_masks: int) -> None:
+    """Say in the account what was decided and what of the delivery was of no use."""
+    account.guess("people", schema["people"], sure="likely", evidence="no face is recognized")
+    account.guess("split", schema["split"], sure="certain", evidence="ingest.split")
     for decision, count in schema["decisions"].items():
-        log_line(f"ingest: {count} times {decision}")
-    for reason, count in schema["rejected"].items():
-        log_line(f"ingest: {count} rejected: {reason}")
+        account.guess("photos", decision, sure="certain", evidence=f"{count:,} times")
+    for row in bad_rows:
+        account.leave_aside("rows", row.reason, f"{row.file}:{row.row}")
+    if unused_masks:
+        account.leave_aside("masks", "no photo has their name", "", unused_masks)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from beauty_models.intake import images, splits
+from beauty_models.intake import account, images, splits
 from beauty_models.intake.images import Files, PerceptualHash
 from beauty_models.intake.pictures import Decoded
 from beauty_models.intake.rejected import Rejected
 from beauty_models.params import Pictures
-from beauty_models.progress import log_line
 from beauty_models.recommend import Ingest
 from beauty_models.recommend.items import Items
 from beauty_models.recommend.rows import Row
@@ -65,10 +64,8 @@ def find_pictures(rows: list[Row], files: Files) -> list[Row]:
         if not is_parent:
             row.reason = f"no picture file {reference}" if reference else "no picture is named"
     if lost:
-        log_line(
-            f"{len(lost):,} further pictures have no file, such as {lost[0]}; their products are "
-            "taken with the others"
-        )
+        reason = "named, and not there; their products are taken with the others"
+        account.leave_aside("further pictures", reason, lost[0], len(lost))
     return pictured
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from beauty_models.intake import products, shops, tables
+from beauty_models.intake import account, products, shops, tables
 from beauty_models.intake.columns import all_named, pick
 from beauty_models.intake.products import Texts
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import bar
 from beauty_models.recommend import Columns
 from beauty_models.recommend.captions import sentences
 from beauty_models.recommend.prices import Price, prices
@@ -87,7 +87,7 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
                 table = tables.read(file, raw)
             except tables.EmptyTableError:
                 # a shop without cross-sells exports the header all the same
-                log_line(f"{file}: left aside, no rows below the header")
+                account.leave_aside("files", "no rows below the header", file)
                 continue
             table = table._replace(rows=shops.unified(table.rows))
             header = list(table.rows.columns)

@@ -14,6 +14,7 @@ from beauty_models.params import (
     OptimizerParams,
     Positive,
     Rate,
+    Reading,
     Scratch,
     Section,
     Seed,
@@ -64,6 +65,7 @@ class Ingest(Section):
     RENAMED: ClassVar[dict[str, str]] = {"near_duplicate": "near_duplicate_similarity"}
 
     seed: Seed
+    reading: Reading
     columns: Columns
     # class → the values of the label column that mean it; the keys are the classes
     labels: dict[str, list[str]]

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from beauty_models.intake import account
 from beauty_models.intake.rejected import good_rows, reject, reject_where
 from beauty_models.intake.values import meanings, parse_rating, plain
-from beauty_models.progress import log_line
 from beauty_models.sentiment import POLARITY_WORDS, Ingest
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -89,7 +89,9 @@ def _as_stars(ratings: pd.Series[str], top: float) -> list[str]:
             value = value * top / read.scale
         stars.append(f"{value:g}")
     for scale, count in sorted(rescaled.items()):
-        log_line(f"ingest: {count:,} ratings of {scale:g} are read as stars of {top:g}")
+        taken = f"{scale:g} is {top:g} stars"
+        evidence = f"{count:,} ratings say so"
+        account.guess("scale", taken, sure="certain", evidence=evidence)
     return stars
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from beauty_models.intake import columns, products, public_sets, shops, splits, tables
+from beauty_models.intake import account, columns, products, public_sets, shops, splits, tables
 from beauty_models.intake.images import Files
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import bar
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.heads import label_column
 from beauty_models.tryon.labels import label_columns
@@ -79,17 +79,18 @@ def _table_rows(file: Path, raw: Path, params: Ingest) -> pd.DataFrame | None:
     """
     try:
         table = tables.read(file, raw)
-    except tables.EmptyTableError as error:
-        log_line(f"{error} It is left aside")
+    except tables.EmptyTableError:
+        account.leave_aside("files", "no rows below the header", file)
         return None
     table = table._replace(rows=shops.unified(table.rows))
     header = list(table.rows.columns)
     column_of = columns.pick(header, params.columns)
     if "text" not in column_of and "image" not in column_of:
-        log_line(
-            f"{file}: left aside; of its columns {', '.join(header)} none is known as a text or "
-            "a picture (ingest.columns, --map text=COLUMN)"
+        reason = (
+            f"of its columns {', '.join(header)} none is known as a text or a picture "
+            "(ingest.columns, --map text=COLUMN)"
         )
+        account.leave_aside("files", reason, file)
         return None
     fields = []
     for name in column_of:

@@ -133,7 +133,7 @@ def test_a_stray_quote_swallows_no_rows(tmp_path: Path, capsys: pytest.CaptureFi
     assert len(table.rows) == 40 and table.rejected.empty
     assert table.rows["text"].iloc[3] == '"best buy of the year'
     assert table.rows["text"].iloc[12] == 'a screen of 7"'
-    assert "a.tsv: a quotation mark" in capsys.readouterr().out
+    assert "a.tsv: quotes read as a quotation mark" in capsys.readouterr().out
 
 
 def test_a_stray_quote_between_commas_is_told_by_a_file_without_quotes(tmp_path: Path) -> None:
@@ -250,7 +250,10 @@ def test_workbooks_are_read_as_people_fill_them(
         "stars": ["5", "1.5", "4"],
     }
     assert rows.index.tolist() == [4, 6, 7]  # as Excel numbers them
-    assert "only the sheet March is read, not Notes" in capsys.readouterr().out
+    assert (
+        "reviews.xlsx: Notes: left aside, one of a workbook is read, here March"
+        in capsys.readouterr().out
+    )
     with pytest.raises(ValueError, match=r"b\.xlsx: not a workbook that can be read"):
         tables.read(written(tmp_path, "b.xlsx", b"PK\3\4 but no archive"))
 
@@ -316,7 +319,7 @@ def test_json_that_wraps_its_rows_or_is_indented_is_read(
             "text": ["lovely", "broken"],
             "stars": ["5", "1"],
         }
-    assert "a.json: the rows are those of 'reviews'" in capsys.readouterr().out
+    assert "a.json: rows read as those of 'reviews'" in capsys.readouterr().out
     one = written(tmp_path, "b.json", json.dumps(reviews[0], indent=indent))
     assert tables.read(one).rows["text"].tolist() == ["lovely"]
     two = written(tmp_path, "c.json", json.dumps({"a": reviews, "b": reviews}, indent=indent))
