@@ -24,6 +24,7 @@ from beauty_models.params import Split
 from beauty_models.sentiment import Columns, Ingest
 from beauty_models.sentiment.data import ingest
 from beauty_models.sentiment.fields import ANNOTATION, REVIEW
+from beauty_models.sentiment.near_duplicates import near_duplicates, shingles
 
 PARAMS: Ingest = params.load("sentiment", Path(__file__).parents[2] / "params.yaml").ingest
 Reviews = list[tuple[str, str]]
@@ -270,7 +271,7 @@ def test_no_text_of_one_part_nearly_repeats_one_of_another(tmp_path: Path) -> No
     )
     assert figures["near_duplicates"] == 80
     texts = [*frames["validation"]["text"], *frames["test"]["text"], *frames["unlabelled"]["text"]]
-    assert set(text.near_duplicates(texts, 0.8)) == {-1}
+    assert set(near_duplicates(texts, 0.8)) == {-1}
 
 
 def test_the_split_stays_when_data_is_added(tmp_path: Path) -> None:
@@ -401,9 +402,9 @@ def test_empty_list_of_aspects_for_a_review_that_has_none(tmp_path: Path) -> Non
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("abc ", max_size=12), max_size=14), st.floats(0.2, 1))
 def test_near_duplicates_are_exact(texts: list[str], threshold: float) -> None:
-    sets = [set(text.shingles(t).tolist()) for t in texts]
+    sets = [set(shingles(t).tolist()) for t in texts]
     kept: list[int] = []
-    for index, answer in enumerate(text.near_duplicates(texts, threshold)):
+    for index, answer in enumerate(near_duplicates(texts, threshold)):
         alike = [
             k
             for k in kept
