@@ -64,8 +64,8 @@ class Signatures(NamedTuple):
     """[n], number of distinct shingles."""
     sketches: NDArray[np.uint64]
     """[n, `SKETCH_BITS` / 64], one bit for each shingle."""
-    bands: Sequence[NDArray[np.uint32]]
-    """For each band [n], the hash of its rows, 31 bits."""
+    bands: NDArray[np.uint32]
+    """[bands, n], the hash of each band's rows, 31 bits."""
 
 
 def shingles(text: str) -> NDArray[np.int64]:
@@ -257,7 +257,8 @@ class _Search:
         differing = self.signatures.sketches[later] ^ self.signatures.sketches[earlier]
         close = np.bitwise_count(differing).sum(axis=1) <= most_apart
         pairs: NDArray[np.uint64] = later[close].astype(np.uint64) << _HALF
-        return pairs | earlier[close].astype(np.uint64)
+        pairs |= earlier[close].astype(np.uint64)
+        return pairs
 
     def _decide(self, likely: list[NDArray[np.uint64]]) -> None:
         """Note for each later text the first earlier one that it repeats and that is kept."""
