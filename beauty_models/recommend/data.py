@@ -75,7 +75,7 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
     # those that a public set says nothing of are mostly a test part without labels
     unnamed = [] if public_set else unnamed_pictures(files, named, params)
     with new_folder(data) as folder:
-        decoded = decode(files, named + unnamed, folder, params.pictures)
+        decoded = decode(named + unnamed, folder, params.pictures)
         reject_pictures(rows, decoded, params)
         parts = _assign_parts(rows, params)
         items = items_by_part(rows, parts, decoded, params)

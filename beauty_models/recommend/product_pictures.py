@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,11 +131,11 @@ def _first_rows(rows: list[tuple[Row, str]], params: Ingest) -> dict[str, Row]:
 
 def _originals(
     keys: list[str],
-    hashes: dict[str, PerceptualHash],
+    hashes: Mapping[str, PerceptualHash],
     rules: Pictures,
 ) -> dict[str, str]:
     """Return, for each of the pictures ``keys``, the first one that it is a copy of, or itself."""
-    repeats = images.near_duplicates([hashes[key] for key in keys], rules)
+    repeats = images.near_duplicates((hashes[key] for key in keys), rules)
     original = {}
     for key, match in zip(keys, repeats, strict=True):
         original[key] = keys[match] if match >= 0 else key
