@@ -240,7 +240,7 @@ def _end_with(parent: int) -> None:
 
 
 @contextmanager
-def _cluster(address: str, work: Callable[[Any], Any], files: Sequence[Path]) -> Iterator[Engine]:
+def _cluster(address: str, terms: Terms) -> Iterator[Engine]:
     try:
         import distributed
     except ImportError:

@@ -32,7 +32,8 @@ def _file_of(path: Path) -> Path:
 def decode(paths: Sequence[Path], folder: Path, rules: Pictures) -> Decoded:
     """Open the pictures ``paths`` and write them, as ``rules`` say, to ``folder`` as `ALL`.
 
-    A path may name a part of a picture (`crops.named`). They are opened by the processes of `parallel`; the result does not depend on how many.
+    A path may name a part of a picture (`crops.named`). They are opened by the processes of
+    `parallel`; the result does not depend on how many.
     """
     decoded = Decoded({}, PerceptualHashes(), {})
     opened: Iterator[Opened | str] = parallel.outcomes(
