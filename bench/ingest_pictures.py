@@ -11,6 +11,7 @@ import argparse
 import csv
 import hashlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,7 @@ class Taken(NamedTuple):
     """What one run of the stage took."""
 
     seconds: float
+    busy: float  # seconds of processor, of the stage and of all who work for it
     stage: int  # bytes of its own at most, files that are mapped not counted
     workers: int  # bytes of all workers together at most
     digest: str  # of all that it wrote
@@ -106,6 +108,16 @@ def own_memory(process: psutil.Process) -> int:
         return 0
 
 
+def busy_seconds(others: list[int]) -> float:
+    """Return the processor's seconds of all children that ended, and of ``others`` so far."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = ended.ru_utime + ended.ru_stime
+    for other in others:
+        used = psutil.Process(other).cpu_times()
+        seconds += used.user + used.system
+    return seconds
+
+
 def digest(data: Path) -> str:
     """Return a hash of all files of ``data``, their names included."""
     content = hashlib.sha256()
@@ -125,6 +137,7 @@ def ingest(raw: Path, folder: Path, settings: dict[str, str], others: list[int])
     command = [sys.executable, "-m", "beauty_models", "ingest", "recommend"]
     command += ["--raw", str(raw), "--data", str(data), "--params", str(folder / "params.yaml")]
     began = time.monotonic()
+    busy_before = busy_seconds(others)
     with (folder / "log.txt").open("w") as log:
         running = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
@@ -144,7 +157,8 @@ def ingest(raw: Path, folder: Path, settings: dict[str, str], others: list[int])
     seconds = time.monotonic() - began
     if running.returncode:
         raise SystemExit((folder / "log.txt").read_text())
-    return Taken(seconds, most, most_of_workers, digest(data))
+    busy = busy_seconds(others) - busy_before
+    return Taken(seconds, busy, most, most_of_workers, digest(data))
 
 
 @contextmanager
@@ -165,7 +179,7 @@ def main() -> None:
     parser.add_argument("--cluster", type=int, default=2, help="worker processes of Dask; 0: none")
     parser.add_argument("--keep", type=Path, help="where the drawn shops are kept and taken from")
     options = parser.parse_args()
-    table = Table("pictures", "by", "seconds", "a picture", "stage MB", "workers MB", "sha256")
+    table = Table("pictures", "by", "seconds", "processor", "stage MB", "workers MB", "sha256")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_params(folder / "params.yaml")
@@ -179,7 +193,7 @@ def main() -> None:
                     f"{count:,}",
                     way,
                     f"{taken.seconds:.0f}",
-                    f"{1000 * taken.seconds / count:.1f} ms",
+                    f"{taken.busy:.0f} s",
                     f"{taken.stage / MEGABYTE:.0f}",
                     f"{taken.workers / MEGABYTE:.0f}",
                     taken.digest,
