@@ -6,10 +6,10 @@ The test part is frozen.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import account, pictures, shards
-from beauty_models.intake.images import BadImageError, Files, ImageSizeError
+from beauty_models.intake import account, parallel, pictures, shards
+from beauty_models.intake.images import Files
+from beauty_models.intake.opening import LOST
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
 from beauty_models.makeup import Ingest, transfers
-from beauty_models.makeup.aligned import RejectedPhotoError, align_photo
+from beauty_models.makeup.aligned import face_or_reason
 from beauty_models.makeup.listing import (
     AlignedFace,
     MaskNumbers,
@@ -65,7 +66,7 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
     photos, unused_masks = list_photos(files, known_results.results)
     masks = mask_numbers(files, photos, params)
     with new_folder(data) as folder:
-        _read_all(files, photos, masks, folder, params)
+        _read_all(photos, masks, folder, params)
         reject_repeats(photos)
         grouping = name_people(files.raw, photos)
         parts, splitting = assign_parts(photos, params)
@@ -99,27 +100,15 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
     return figures
 
 
-def _read_all(
-    files: Files, photos: list[Photo], masks: MaskNumbers, folder: Path, params: Ingest
-) -> None:
+def _read_all(photos: list[Photo], masks: MaskNumbers, folder: Path, params: Ingest) -> None:
     """Fill in the face, or the reason for which there is none; write the crops to ``folder``."""
 
-    def face_or_reason(photo: Photo) -> AlignedFace | str:
-        try:
-            return align_photo(files, photo, masks, params)
-        except ImageSizeError as error:
-            limit = error.limit.replace("min_side", "min_face")
-            return f"{error} (ingest.photos.{limit})"
-        except (BadImageError, RejectedPhotoError) as error:
-            return str(error)
+    outcomes: Iterator[AlignedFace | str] = parallel.outcomes(
+        partial(face_or_reason, masks, params), photos, attrgetter("path"), LOST
+    )
 
     def crops() -> Iterator[tuple[str, bytes]]:
-        # Threads are enough: LiteRT, OpenCV and Pillow let go of the interpreter lock.
-        with (
-            ThreadPoolExecutor(os.cpu_count()) as pool,
-            bar("ingest: faces", len(photos)) as progress,
-        ):
-            outcomes = pool.map(face_or_reason, photos)
+        with bar("ingest: faces", len(photos)) as progress:
             for photo, outcome in zip(photos, outcomes, strict=True):
                 progress.advance(note=photo.path.name)
                 if isinstance(outcome, str):
