@@ -233,6 +233,13 @@ def leave_aside(things: str, reason: str, place: Path | str, count: int = 1) -> 
     account.aside.setdefault((things, reason), {})[account.place(place)] = count
 
 
+def contradict(reason: str, disagree: int, of: int, example: str) -> None:
+    """Say that of ``of`` rows so many ``disagree`` with another column or row; see `guess`."""
+    account = _OPEN.get()
+    if account is not None:
+        account.contradict(reason, disagree, of, example)
+
+
 def is_aside(file: Path | str) -> bool:
     """Return whether params.yaml says that ``file`` is not to be read; it is then told."""
     account = _OPEN.get()
