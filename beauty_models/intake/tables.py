@@ -14,13 +14,21 @@ from typing import NamedTuple
 import ftfy
 import pandas as pd
 
-from beauty_models.intake import delivery, feeds, packed, records
+from beauty_models.intake import account, delivery, feeds, packed, records
 from beauty_models.intake.encodings import BEGINNING, LOST, decode, marked_encoding
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.intake.records import Record
 from beauty_models.intake.rejected import EXCERPT
 
 LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
+# What databases, R, pandas and Excel write where there is nothing, as they write it. As a word in
+# small letters "none" is a value: a polarity may be it.
+NOTHING = {
+    *("NULL", "null", "Null", "(null)", "[NULL]", "<null>", "<NULL>", records.NO_VALUE),
+    *("NA", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "#NA", "<NA>", "<N/A>"),
+    *("NaN", "nan", "NAN", "-nan", "-NaN", "NaT", "None"),
+    *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"),
+}
 TEXT_READERS = {
     ".csv": records.delimited,
     ".tsv": records.delimited,
@@ -170,6 +178,7 @@ def read(file: Path, raw: Path | None = None) -> Table:
         raise EmptyTableError(f"{file}: no rows below the header; was the download cut off?")
     index = pd.Index(numbers, name="row")
     frame = pd.DataFrame(rows, columns=header, index=index, dtype=object)
+    _empty_nothings(frame, file)
     for column, value in (delivery.partition_values(file, raw) if raw else {}).items():
         # What stands in the file itself goes first.
         if column not in frame:
@@ -178,6 +187,25 @@ def read(file: Path, raw: Path | None = None) -> Table:
         rows=frame,
         rejected=pd.DataFrame(rejected, columns=["row", "reason", "text"]),
     )
+
+
+def _empty_nothings(frame: pd.DataFrame, file: Path) -> None:
+    """Put "" where a cell is a program's word for nothing, and tell which.
+
+    Left as they are all products without a brand would be of one that is called NULL.
+    """
+    for column in frame.columns:
+        cells = frame[column]
+        nothing = cells.isin(NOTHING)
+        if nothing.any():
+            account.guess(
+                "empty",
+                f"{cells[nothing].iloc[0]} says that nothing is there",
+                sure="likely",
+                evidence=f"{nothing.sum():,} of {len(cells):,} cells of {column}",
+                file=str(file),
+            )
+            frame[column] = cells.mask(nothing, "")
 
 
 def _header(file: Path, cells: list[str]) -> list[str]:
