@@ -38,10 +38,18 @@ ENCODINGS = [
     "cp1257",  # Baltic
     "cp1258",  # Vietnamese
     "cp874",  # Thai
+    "iso8859-5",  # Cyrillic
+    "iso8859-6",  # Arabic
     "mac_roman",
+    "mac_latin2",  # Central Europe
+    "mac_turkish",
+    "mac_greek",
     "mac_cyrillic",
     "cp850",  # DOS in Western Europe
     "cp852",  # DOS in Central Europe
+    "cp857",  # DOS in Turkey
+    "cp737",  # DOS in Greece
+    "cp775",  # DOS in the Baltics
     "cp866",  # DOS in Russia
 ]
 WIDE_LEAD = 0.1  # of the best guess's score, before the second one

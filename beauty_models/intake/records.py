@@ -18,11 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import python_calamine
 
-from beauty_models.intake import account
+from beauty_models.intake import account, json_shapes
 
-DELIMITERS = [",", "\t", ";", "|"]
+DELIMITERS = [",", "\t", ";", "|", "\x01"]  # the last one is Hive's
 NO_DELIMITER = "\x1f"  # the unit separator: no text holds it, so the file has one column
-LARGEST_DEPTH = 100  # of JSON: arrays and objects within one another
+LONGEST_TITLE = 10  # lines above a header
+LONGEST_NAME = 30  # characters of a column's name where a title stands above it
+LINES_BELOW = 20  # that have to have as many cells as the header
+LEAST_BELOW = 3
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 # `tables.LONGEST_ROW` rejects the row; csv would end the whole file.
@@ -30,6 +33,9 @@ csv.field_size_limit(sys.maxsize)
 
 
 OTHER_WIDTH = "cells where the header has"  # of a row that is rejected for its number of cells
+
+
+Rows = list[list[Any]]  # of a sheet
 
 
 class Record(NamedTuple):
@@ -94,6 +100,7 @@ def delimited(text: str, name: str) -> Iterator[Record]:
         told_by = "its line sep="
         start += 1
     if not delimiter:
+        start = _header_line(lines, start, name)
         delimiter = delimiter_of(lines[start]) if start < len(lines) else ","
     syntax = _Syntax(delimiter)
     escaped = _escaped_lines(lines, start, syntax)
@@ -121,6 +128,48 @@ def delimited(text: str, name: str) -> Iterator[Record]:
         yield record
     # The header is no evidence for itself.
     _tell_separator(name, delimiter, told_by, fitting - 1, others)
+
+
+def _header_line(lines: list[str], start: int, name: str) -> int:
+    """Return the line of the header: ``start``, or a later one below a title and empty lines.
+
+    Excel and the reports of shops write such titles. A column of texts with a comma in each is no
+    table: the names of columns are short and all there, and what follows has as many cells.
+    """
+    if start >= len(lines) or _filled(lines[start], delimiter_of(lines[start])) > 1:
+        return start
+    for place in range(start + 1, min(len(lines), start + LONGEST_TITLE)):
+        delimiter = delimiter_of(lines[place])
+        below = [line for line in lines[place + 1 : place + 1 + LINES_BELOW] if line.strip()]
+        separate = not lines[place - 1].strip(f"\r\n {delimiter}") or _are_names(lines[place], 3)
+        if not separate or len(below) < LEAST_BELOW or not _are_names(lines[place], 2):
+            continue
+        width = len(next(csv.reader([lines[place]], delimiter=delimiter)))
+        if all(len(next(csv.reader([line], delimiter=delimiter))) == width for line in below):
+            account.guess(
+                "header",
+                f"line {place + 1}",
+                sure="likely",
+                evidence=f"what stands above it has one cell, {len(below)} lines below it {width}",
+                file=name,
+            )
+            return place
+    return start
+
+
+def _filled(line: str, delimiter: str) -> int:
+    """Return how many cells of ``line`` say something."""
+    return sum(bool(cell.strip()) for cell in next(csv.reader([line], delimiter=delimiter)))
+
+
+def _are_names(line: str, least: int) -> bool:
+    """Return whether the cells of ``line``, ``least`` or more, can be the names of columns."""
+    if not line.strip():
+        return False
+    cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter_of(line)))]
+    if len(cells) < least or len(set(cells)) < len(cells):
+        return False
+    return all(0 < len(cell) <= LONGEST_NAME and not cell[0].isdigit() for cell in cells)
 
 
 def _records_of_lines(lines: list[str], start: int, syntax: _Syntax, name: str) -> Iterator[Record]:
@@ -431,7 +480,7 @@ def json_lines(text: str, name: str) -> Iterator[Record]:
         if not item.reason:
             try:
                 flat = _flattened(item.value)
-            except _DoubledKeyError as error:
+            except json_shapes.DoubledKeyError as error:
                 item = item._replace(reason=str(error))
         header.update(dict.fromkeys(flat))
         rows.append((item, flat))
@@ -449,11 +498,11 @@ def json_lines(text: str, name: str) -> Iterator[Record]:
 
 def _json_items(text: str, name: str) -> Iterator[_Item]:
     """Yield the items of a JSON file; null is none."""
-    values = _items_of_one_value(text, name)
+    values = json_shapes.rows_of(text, name)
     if values is None:
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
-                value, reason = _json_value(line)
+                value, reason = json_shapes.parsed(line)
                 if value is not None or reason:
                     yield _checked(_Item(number, value, line, reason))
         return
@@ -468,10 +517,6 @@ def _checked(item: _Item) -> _Item:
     return item._replace(reason="not a JSON object")
 
 
-class _DoubledKeyError(ValueError):
-    """An object has a key twice: nobody knows which value is meant."""
-
-
 def _flattened(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return ``value`` with the keys of objects in it as ``outer.inner``.
 
@@ -479,113 +524,19 @@ def _flattened(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     contain what is to be learned.
 
     Raises:
-        _DoubledKeyError: two of them have one name, such as ``a.b`` and ``b`` within ``a``.
+        DoubledKeyError: two have one name, such as ``a.b`` and ``b`` within ``a``.
     """
     flat: dict[str, Any] = {}
     for key, item in value.items():
+        if isinstance(item, dict) and len(item) == 1 and next(iter(item)).startswith("$"):
+            # MongoDB's way to write a type: {"$numberInt": "5"}, {"$date": …}.
+            [item] = item.values()
         inner = {f"{prefix}{key}": item}
         if isinstance(item, dict):
             inner = _flattened(item, f"{prefix}{key}.")
-        _refuse_doubled(key for key in inner if key in flat)
+        json_shapes.refuse_doubled(key for key in inner if key in flat)
         flat |= inner
     return flat
-
-
-def _refuse_doubled(doubled: Iterable[str]) -> None:
-    for key in doubled:
-        raise _DoubledKeyError(f"the key {key!r:.60} stands twice")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object of ``pairs``, of which json would keep the last of two with one key."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        _refuse_doubled(key for key in value if keys.count(key) > 1)
-    return value
-
-
-def _json_value(text: str) -> tuple[Any, str]:
-    """Return what ``text`` says, and why it says nothing."""
-    try:
-        value = json.loads(text, object_pairs_hook=_object)
-        _check_depth(value, LARGEST_DEPTH)
-    except _DoubledKeyError as error:
-        return None, str(error)
-    except (ValueError, RecursionError):
-        return None, "not valid JSON: cut off or damaged"
-    return value, ""
-
-
-def _check_depth(value: Any, depth: int) -> None:
-    """Refuse what is nested so deeply that to write it again would take the whole stack.
-
-    Raises:
-        RecursionError: it is.
-    """
-    inner: Iterable[Any] = ()
-    if isinstance(value, dict):
-        inner = value.values()
-    elif isinstance(value, list):
-        inner = value
-    for item in inner:
-        if isinstance(item, dict | list):
-            if not depth:
-                raise RecursionError
-            _check_depth(item, depth - 1)
-
-
-def _items_of_one_value(text: str, name: str) -> list[Any] | None:
-    """Return the rows of a file that is one JSON value; None where each line is one of its own.
-
-    Of an array its items; of an object the items of the array of objects in it, which exports and
-    answers of web services wrap as ``{"reviews": […]}``, or a row for each place of its columns,
-    ``{"text": […], "stars": […]}``; else the object itself.
-
-    Raises:
-        ValueError: it wraps several arrays.
-    """
-    begins = text.lstrip()[:1]
-    if begins not in ("[", "{"):
-        return None
-    value, reason = _json_value(text)
-    if reason:
-        return None
-    if isinstance(value, list):
-        return value
-    wrapped = {key: item for key, item in value.items() if _is_of_objects(item)}
-    if not wrapped:
-        return _rows_of_columns(value, name) or [value]
-    if len(wrapped) > 1:
-        raise ValueError(
-            f"{name}: {', '.join(wrapped)} are lists of rows; save the one that is meant alone"
-        )
-    [(key, items)] = wrapped.items()
-    evidence = "the only list of objects in it"
-    account.guess("rows", f"those of {key!r}", sure="certain", evidence=evidence, file=name)
-    return list(items)
-
-
-def _rows_of_columns(value: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return the rows of an object that holds a list of values for each column, or []."""
-    columns = list(value.values())
-    if len(columns) < 2 or not all(isinstance(column, list) for column in columns):
-        return []
-    if len({len(column) for column in columns}) > 1:
-        return []
-    rows = [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
-    account.guess(
-        "rows",
-        "those of lists that are columns",
-        sure="certain",
-        evidence=f"{', '.join(value)} have {len(rows):,} values each",
-        file=name,
-    )
-    return rows
-
-
-def _is_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
 
 
 def parquet(file: Path) -> Iterator[Record]:
@@ -641,12 +592,12 @@ def _cell_or_none(value: pa.Scalar) -> str | None:
 
 
 def workbook(file: Path) -> Iterator[Record]:
-    """Yield the records of the first sheet with rows of an Excel or OpenDocument workbook.
+    """Yield the records of an Excel or OpenDocument workbook.
 
     Raises:
-        ValueError: it cannot be read, or it has several sheets of different columns.
+        ValueError: it cannot be read.
     """
-    sheets = {}
+    sheets: dict[str, Rows] = {}
     try:
         with python_calamine.load_workbook(str(file)) as book:
             for name in book.sheet_names:
@@ -661,41 +612,50 @@ def workbook(file: Path) -> Iterator[Record]:
         ) from None
     if not sheets:
         return
-    (first, rows), *others = sheets.items()
-    if others:
-        _leave_sheets(file, first, rows, dict(others))
-    head = _header_row(rows)
-    for number, row in enumerate(rows[head:], start=head + 1):
-        cells = [_cell(None if value == "" else value) for value in row]
-        if any(cells) or number == head + 1:
-            yield Record(number, cells)
+    number = 0
+    for place, rows in enumerate(_sheets_to_read(file, sheets)):
+        head = _header_row(rows)
+        if place:
+            head += 1  # the columns are known
+        else:
+            number = head
+        # Rows are counted on through the sheets, so that each has a number of its own.
+        for row in rows[head:]:
+            number += 1
+            cells = [_cell(None if value == "" else value) for value in row]
+            if any(cells):
+                yield Record(number, cells)
 
 
-def _leave_sheets(
-    file: Path, first: str, rows: list[list[Any]], others: dict[str, list[list[Any]]]
-) -> None:
-    """Tell which sheets are not read.
+def _sheets_to_read(file: Path, sheets: dict[str, Rows]) -> list[Rows]:
+    """Return the sheet with most rows, and those that go on with its columns.
 
-    Raises:
-        ValueError: one has the columns of the first: it has more of the rows.
+    The others are left aside and told.
     """
-    header = rows[_header_row(rows)]
-    for name, cells in others.items():
-        more = cells[_header_row(cells)] == header
-        if more and account.reading().sheets == "auto":
-            option = account.remedy("reading.sheets", "first")
-            raise ValueError(
-                f"{file}: the sheet {name} has the columns of {first}, and one sheet is read; save "
-                f"each as CSV{', or leave the others aside with ' + option if option else ''}"
-            )
-        reason = f"one of a workbook is read, here {first}; save the others as CSV"
-        account.leave_aside("sheets", reason, f"{file}: {name}")
+    main = max(sheets, key=lambda name: len(sheets[name]))
+    if account.reading().sheets == "first":
+        main = next(iter(sheets))
+    header = sheets[main][_header_row(sheets[main])]
+    chosen = []
+    for name, rows in sheets.items():
+        same = rows[_header_row(rows)] == header and account.reading().sheets == "auto"
+        if name == main or same:
+            chosen.append(name)
+        else:
+            reason = f"other columns than the sheet {main}, which is read; save it as CSV"
+            account.leave_aside("sheets", reason, f"{file}: {name}")
+    if len(chosen) > 1:
+        evidence = "they have the same columns"
+        account.guess(
+            "sheets", f"{len(chosen)} as one", sure="certain", evidence=evidence, file=str(file)
+        )
+    return [sheets[name] for name in chosen]
 
 
-def _header_row(rows: list[list[Any]]) -> int:
-    """Return the place of the header: the first row that is at least half filled.
+def _header_row(rows: Rows) -> int:
+    """Return the place of the header: the first row that is filled by more than half.
 
     Above it people write a title.
     """
     filled = [sum(cell not in ("", None) for cell in row) for row in rows]
-    return next(place for place, count in enumerate(filled) if count >= max(filled) / 2)
+    return next(place for place, count in enumerate(filled) if count > max(filled) / 2)

@@ -20,11 +20,16 @@ FIRST_MILLISECONDS = 1e11  # as seconds it would be the year 5138
 FULL_STARS = ("★", "⭐", "🌟")
 EMPTY_STARS = ("☆", "✩")
 STARS = re.compile("[★⭐🌟☆✩½\ufe0f\\s]*[★⭐🌟☆✩½][\ufe0f\\s]*")
-STAR_WORD = re.compile(r"(?:stars?|sterne?|étoiles?|estrellas?|stelle|stella|颗?星|つ星|점)$")
+STAR_WORD = re.compile(
+    r"(?:stars?|sternen?|étoiles?|estrellas?|estrelas?|stelle|stella|gwiazd\w*|yıldız|зв[её]зд\w*|"
+    r"points?|punkte?n?|颗?星|つ星|分|点|점)$"
+)
 RATED = re.compile(
     r"(?P<number>\d+(?:[.,]\d+)?)\s*"
-    r"(?:(?P<percent>%)|(?:/|out of|of|von|sur|de|su)\s*(?P<scale>\d+))?"
+    r"(?:(?P<percent>%)|(?:/|out of|of|von|sur|de|su|z|из)\s*(?P<scale>\d+))?"
 )
+RATED_OF = re.compile(r"(?P<scale>\d+)\s*つ星のうち\s*(?P<number>\d+(?:[.,]\d+)?)")  # Japan's
+HALF = re.compile(r"(\d)(?:\s*½|\s+1/2)$")
 NUMBER_WORDS = {
     word: number
     for number, words in enumerate(
@@ -71,7 +76,7 @@ def parse_rating(cell: str) -> Rating | None:
     """Return what a cell says of a rating, None where it says none.
 
     ``4``, ``4,5``, ``4 stars``, ``8/10``, ``4 out of 5``, ``80 %``, ``★★★★☆``, ``four stars``,
-    ``五星``.
+    ``五星``, ``4½``, ``5つ星のうち4.0``.
     """
     text = cell.strip().casefold()
     if STARS.fullmatch(text):
@@ -81,6 +86,9 @@ def parse_rating(cell: str) -> Rating | None:
         # Without hollow ones five stars may be all of five, or five of ten: nobody says.
         return Rating(full + half, full + math.ceil(half) + empty if empty else None)
     text = STAR_WORD.sub("", text).strip()
+    text = HALF.sub(r"\1.5", text)
+    if match := RATED_OF.fullmatch(text):
+        return Rating(float(match["number"].replace(",", ".")), float(match["scale"]))
     if match := RATED.fullmatch(text):
         number, scale, percent = match["number"], match["scale"], match["percent"]
         value = float(number.replace(",", "."))
@@ -176,7 +184,7 @@ def _dates_of_file(cells: pd.Series[str], file: str) -> list[datetime | None]:
             times.append(None)
         else:
             # All are UTC by now; a mark that says so in every row would only be in the way.
-            times.append(stamp.tz_localize(None).to_pydatetime())
+            times.append(stamp.tz_localize(None).floor("us").to_pydatetime())
     return times
 
 

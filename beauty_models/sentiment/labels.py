@@ -210,7 +210,7 @@ def _rating_fault(rating: str, top: float) -> str:
     """Return why a rating that means no class is not taken, or "": it leaves a text unlabelled."""
     value = plain(rating)
     if not NUMBER.fullmatch(value):
-        return f"rating {rating!r:.40} is not a number"
+        return f"rating {rating!r:.40} is not a number (words are read with --map label=COLUMN)"
     if float(value) > top:
         return f"rating {rating!r:.40} is above the stars of ingest.ratings"
     return ""

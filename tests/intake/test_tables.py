@@ -43,6 +43,12 @@ REVIEWS = {
         "Işıltılı ve yumuşak, tavsiye ederim",
         "Fiyatı uygun ama ambalajı kötüydü, şaşırdım",
     ],
+    "el": [
+        "Πολύ ωραίο χρώμα, κρατάει όλη μέρα",
+        "Δυστυχώς ήρθε σπασμένο, λυπάμαι",
+        "Η μυρωδιά είναι υπερβολικά έντονη",
+        "Ελαφριά κρέμα, την αγόρασα ξανά",
+    ],
     "ru": [
         "Очень красивый цвет, держится весь день",
         "К сожалению, пришла сломанная",
@@ -80,9 +86,17 @@ ENCODED = [
     ("de", "cp1252"),
     ("de", "cp850"),
     ("pl", "cp1250"),
+    ("pl", "cp852"),
+    ("pl", "mac_latin2"),
     ("tr", "cp1254"),
+    ("tr", "cp857"),
+    ("tr", "mac_turkish"),
+    ("el", "cp1253"),
+    ("el", "cp737"),
+    ("el", "mac_greek"),
     ("ru", "cp1251"),
     ("ru", "koi8_r"),
+    ("ru", "iso8859_5"),
     ("th", "cp874"),
     ("zh", "gb18030"),
     ("zh", "utf_16_le"),
@@ -251,11 +265,41 @@ def test_workbooks_are_read_as_people_fill_them(
     }
     assert rows.index.tolist() == [4, 6, 7]  # as Excel numbers them
     assert (
-        "reviews.xlsx: Notes: left aside, one of a workbook is read, here March"
+        "reviews.xlsx: Notes: left aside, other columns than the sheet March"
         in capsys.readouterr().out
     )
     with pytest.raises(ValueError, match=r"b\.xlsx: not a workbook that can be read"):
         tables.read(written(tmp_path, "b.xlsx", b"PK\3\4 but no archive"))
+
+
+def test_sheets_of_the_same_columns_are_one_table(tmp_path: Path) -> None:
+    file = workbook(
+        tmp_path / "reviews.xlsx",
+        Info=[["Read me"], ["made by Ana"]],
+        March=[["text", "stars"], ["nice", 5], ["soft", 4]],
+        April=[["Reviews of April"], [], ["text", "stars"], ["broken", 1]],
+    )
+    rows = tables.read(file).rows
+    assert rows["text"].tolist() == ["nice", "soft", "broken"]
+    assert rows["stars"].tolist() == ["5", "4", "1"]
+    assert rows.index.is_unique  # by which people know a row without an id
+
+
+def test_a_title_above_the_header_is_left_out(tmp_path: Path) -> None:
+    reviews = [f"text {number},{number % 5 + 1}" for number in range(8)]
+    for title in (["Reviews of May", ""], ["Shop: Ana", "Made: today", ",,"]):
+        lines = [*title, "text,stars", *reviews]
+        rows = tables.read(written(tmp_path, "a.csv", "\n".join(lines))).rows
+        assert list(rows) == ["text", "stars"] and len(rows) == 8
+    # Texts with a comma in each are a column, not a table of two.
+    texts = [f"nice {number}, really" for number in range(8)]
+    rows = tables.read(written(tmp_path, "b.csv", "\n".join(["text", *texts]))).rows
+    assert rows["text"].tolist() == texts
+
+
+def test_tables_of_hive_are_cut_at_its_delimiter(tmp_path: Path) -> None:
+    rows = tables.read(written(tmp_path, "a.csv", "text\x01stars\nnice, soft\x015\n")).rows
+    assert rows.to_dict("list") == {"text": ["nice, soft"], "stars": ["5"]}
 
 
 def test_an_archive_with_one_table_is_that_table(tmp_path: Path) -> None:

@@ -349,7 +349,9 @@ def test_ratings_dates_and_unlabelled_texts(tmp_path: Path) -> None:
 
 def test_ratings_in_words_stars_and_halves_have_their_class(tmp_path: Path) -> None:
     praise = ["5 stars", "4,5", "4.5", "★★★★☆", "9/10", "90 %", "five stars"]
+    praise += ["4½", "5分", "5つ星のうち4.0", "4,0 von 5 Sternen"]
     blame = ["1 star", "1,5", "★☆☆☆☆", "2/10", "0.5", "one star", "2 out of 5"]
+    blame += ["1 1/2", "5つ星のうち1.0"]
     between = ["3", "2.5", "3,5", "★★★☆☆", "5/10", "three stars"]
     cells = [*praise, *blame, *between] * 4
     rows = [(text, cells[i]) for i, (text, _) in enumerate(some(len(cells)))]
@@ -364,6 +366,25 @@ def test_ratings_in_words_stars_and_halves_have_their_class(tmp_path: Path) -> N
     told = {row["taken"]: row["evidence"] for row in account_of(tmp_path)["guessed"]}
     assert told["10 is 5 stars"] == "12 ratings say so"
     assert told["100 is 5 stars"] == "4 ratings say so"
+
+
+@pytest.mark.parametrize("flags", [("0", "1"), ("-1", "1"), ("-1", "0", "1")])
+def test_flags_in_a_rating_column_are_no_stars(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """1 of 0 and 1 is praise, and would be one star of five."""
+    rows = [(text, flags[i % len(flags)]) for i, (text, _) in enumerate(some(60))]
+    with pytest.raises(
+        ValueError, match=r"a\.csv: its 60 ratings go from -?\d to 1: they are no stars of 5"
+    ):
+        run(tmp_path, {"a.csv": table(rows, "text,stars")})
+
+
+def test_the_scale_is_told_file_by_file(tmp_path: Path) -> None:
+    """Few ratings of ten among many stars of five: 4 of 10 would be praise."""
+    stars = [(text, str(i % 5 + 1)) for i, (text, _) in enumerate(some(600))]
+    tens = [(text, str(i % 10 + 1)) for i, (text, _) in enumerate(some(10, "other"))]
+    files = {"a.csv": table(stars, "text,stars"), "b.csv": table(tens, "text,stars")}
+    with pytest.raises(ValueError, match=r"b\.csv: 5 of 10 ratings are above 5, up to 10"):
+        run(tmp_path, files)
 
 
 def test_aspects_are_joined_by_id(tmp_path: Path) -> None:
