@@ -62,7 +62,7 @@ def test_one_nested_row_stays_one(tmp_path: Path) -> None:
 
 
 def test_what_is_damaged_is_one_rejected_row(tmp_path: Path) -> None:
-    whole = "\n".join(json.dumps(row, indent=2) for row in ROWS)
+    whole = "\n".join(json.dumps(row, indent=2, ensure_ascii=False) for row in ROWS)
     table = read(tmp_path, whole[:-8])
     assert table.rows["stars"].tolist() == ["5", "1"]
     assert len(table.rejected) == 1 and "很好" in table.rejected["text"].iloc[0]
