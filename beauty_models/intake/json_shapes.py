@@ -161,7 +161,8 @@ def _rows_of_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
     That is ``{"columns": […], "data": [[…], …]}``, ``{"text": […], "stars": […]}`` and
     ``{"text": {"0": …}, "stars": {"0": …}}``: pandas' orients split, list and columns.
     """
-    names, data = value.get("columns"), value.get("data")
+    names = value.get("columns", [])
+    data = value.get("data", [])
     if _is_list_of(names, str) and _is_list_of(data, list):
         return [dict(zip(names, cells, strict=False)) for cells in data]
     columns = list(value.values())
