@@ -52,10 +52,10 @@ class Taken(NamedTuple):
     digest: str  # of all that it wrote
 
 
-def drawn() -> list[Image.Image]:
-    """Return `DRAWN` products."""
+def drawn(count: int) -> list[Image.Image]:
+    """Return ``count`` products."""
     products = []
-    for number in range(DRAWN):
+    for number in range(count):
         product = synthetic.product(
             KINDS[number % len(KINDS)],
             COLORS[number % len(COLORS)],
@@ -70,7 +70,7 @@ def drawn() -> list[Image.Image]:
 
 def draw_shop(folder: Path, count: int) -> None:
     """Write a table of ``count`` products and their pictures into ``folder``."""
-    products = drawn()
+    products = drawn(min(DRAWN, count))
     pictures = folder / "images"
     pictures.mkdir(parents=True)
     with (
@@ -84,7 +84,7 @@ def draw_shop(folder: Path, count: int) -> None:
             # Large shapes of many colors: no picture may be taken for a copy of another one.
             shapes = rng.integers(0, 256, (6, 6, 3), np.uint8)
             wall = Image.fromarray(shapes).resize(SIZE, Image.Resampling.BICUBIC)
-            picture = Image.blend(products[number % DRAWN], wall, 0.5)
+            picture = Image.blend(products[number % len(products)], wall, 0.5)
             name = f"{number:07}.jpg"
             (pictures / name).write_bytes(images.encode(picture))
             kind = KINDS[number % len(KINDS)]

@@ -20,6 +20,7 @@ from tasks.registry import gate
 SMALL = {
     "index": ["--products", "300", "--width", "16"],
     "ingest": ["--reviews", "200", "--templates"],
+    "ingest_pictures": ["--counts", "40", "--workers", "1", "--cluster", "0"],
     "loader": ["--pictures", "200", "--size", "32"],
 }
 NEEDS = {"throughput": "sentiment", "clip_throughput": "recommend"}

@@ -76,7 +76,7 @@ def _flush(shard: pa.RecordBatchWriter, batch: list[tuple[str, bytes]]) -> None:
 
 
 class Places:
-    """Where the pictures of a part lie on the disk, by key; 230 bytes are held of each.
+    """Where the pictures of a part lie on the disk, by key; 170 bytes are held of each.
 
     Unlike those of `Pictures` they are read without mapping the files. What is read of a mapping
     counts as memory of this process, up to all of it.

@@ -14,12 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw, TiffImagePlugin
 
 from beauty_models.intake import shards
 from beauty_models.intake.images import (
     BadImageError,
     Files,
+    PerceptualHash,
+    PerceptualHashes,
     content_key,
     encode,
     near_duplicates,
@@ -271,26 +275,68 @@ def test_references_of_a_table_find_their_file_and_never_leave_the_folder(tmp_pa
     assert len(files.all()) == 4
 
 
+@given(st.data())
+def test_the_longest_end_that_any_file_has_decides(data: st.DataObject) -> None:
+    steps = st.lists(st.sampled_from(["a", "b", "A", "a.jpg", "b.jpg"]), min_size=1, max_size=4)
+    kept = data.draw(st.lists(steps.map("/".join).map("{}.png".format), max_size=8, unique=True))
+    asked = data.draw(steps.map("/".join).map("{}.png".format))
+    files = Files(Path("/raw"))
+    paths = sorted(files.raw / name for name in kept)
+    vars(files)["_all"] = paths  # none of them need be on the disk
+    expected = None
+    parts = asked.casefold().split("/")
+    for start in range(len(parts)):
+        end = "/".join(parts[start:])
+        whole = [path for path in paths if str(path).casefold() == f"/raw/{end}"]
+        ending = [path for path in paths if str(path).casefold().endswith(f"/{end}")]
+        if whole or ending:
+            only = ending[0] if len(ending) == 1 else None
+            expected = whole[0] if whole else only
+            break
+    assert files.find(asked) == expected
+
+
+def test_nothing_repeats_nothing() -> None:
+    assert near_duplicates([], RULES) == []
+
+
+def test_hashes_are_kept_as_they_were() -> None:
+    rng = np.random.default_rng(1)
+    given_hashes = {}
+    kept = PerceptualHashes()
+    for number in range(30):
+        colors = rng.integers(0, 256, (8, 8, 3), np.int16)
+        one = PerceptualHash(int(rng.integers(2**63)) * 2 + number % 2, colors)
+        given_hashes[f"key {number}"] = one
+        kept.add(f"key {number}", one)
+        kept.add("key 0", one)  # which is there: it stays
+    assert list(kept) == list(given_hashes)
+    for key, one in given_hashes.items():
+        assert kept[key].bits == one.bits and (kept[key].colors == one.colors).all()
+
+
 def test_shards_give_back_what_they_got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "SHARD_BYTES", 20_000)
     monkeypatch.setattr(shards, "BATCH_BYTES", 6_000)
-    given = {
+    written = {
         content_key(jpeg): jpeg
         for jpeg in (encode(drawn((64, 48), (i, 90, 200 - i))) for i in range(0, 200, 10))
     }
-    shards.write(tmp_path, "train", [*given.items(), *given.items()])
+    shards.write(tmp_path, "train", [*written.items(), *written.items()])
     shards.write(tmp_path, "test", [])
     assert len(list(tmp_path.glob("train.images-*.arrow"))) > 1
     pictures = shards.Pictures(tmp_path, "train", "test")
-    assert len(pictures) == len(given) and all(
-        pictures.jpeg(key) == jpeg for key, jpeg in given.items()
+    assert len(pictures) == len(written) and all(
+        pictures.jpeg(key) == jpeg for key, jpeg in written.items()
     )
+    with shards.Places(tmp_path, "train") as places:
+        assert all(places.jpeg(key) == jpeg for key, jpeg in reversed(written.items()))
     assert len(shards.Pictures(tmp_path, "test")) == 0
-    batch = pictures.tensor(list(given), 32, augmentation.letterbox(32))
+    batch = pictures.tensor(list(written), 32, augmentation.letterbox(32))
     assert batch.shape == (20, 3, 32, 32) and batch[3, 0, 16, 6] < 60 < 230 < batch[3, 0, 0, 0], (
         "padded with the border's white"
     )
-    cropped = pictures.tensor(list(given)[:2], 24, augmentation.center_crop(24))
+    cropped = pictures.tensor(list(written)[:2], 24, augmentation.center_crop(24))
     assert cropped.shape == (2, 3, 24, 24)
 
 

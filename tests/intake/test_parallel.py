@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -124,6 +125,39 @@ def test_what_ends_a_run_still_does(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(parallel.outcomes(str.upper, ["a"], Path, "")) == ["A"]
 
 
+class Counting:
+    """An engine that works at once, and knows how much was under way at most."""
+
+    deaths = (KeyError,)
+    attempts = 1
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.most = 0
+
+    def width(self) -> int:
+        return 3
+
+    def submit(self, work: Callable[[list[str]], str], part: list[str]) -> list[str]:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        return list(map(str.upper, part))
+
+    def result(self, future: list[str]) -> list[str]:
+        self.under_way -= 1
+        return future
+
+
+def test_what_is_under_way_does_not_grow_with_the_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Counting()
+    monkeypatch.setattr(parallel, "_engine", lambda *_: nullcontext(engine))
+    names = [str(number) for number in range(1000)]
+    assert list(parallel.outcomes(str.upper, names, Path, "")) == names
+    assert engine.most == engine.width()
+
+
 INGEST = """
 import sys, time
 from pathlib import Path
@@ -175,7 +209,12 @@ def cluster() -> Iterator[str]:
     script = Path(__file__).with_name("dask_cluster.py")
     running = subprocess.Popen(
         [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{script.parent}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}:{script.parent}",
+            # Two deaths in place of four: each costs the start of a process.
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
