@@ -495,7 +495,7 @@ class Files:
         """Each file's path from its end (``x.jpg/h/w/``), sorted, and the file's place in `all`.
 
         Files with a common end stand side by side then. An index of every end would need several
-        times as much: 1.1 kB a picture.
+        times as much: 430 bytes a picture.
         """
         ends = []
         for number, path in enumerate(self._all):
