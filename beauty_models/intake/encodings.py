@@ -218,4 +218,9 @@ def decode(content: bytes, name: str) -> str:
     What does not fit it becomes a lone surrogate.
     """
     encoding = encoding_of(io.BytesIO(content), name)
-    return content.decode(encoding, "lost").translate({0xFEFF: None, 0: None})
+    return clean(content.decode(encoding, "lost"))
+
+
+def clean(text: str) -> str:
+    """Return ``text`` without byte order marks and NULs."""
+    return text.replace("\ufeff", "").replace("\0", "")

@@ -7,10 +7,11 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, time
 from decimal import Decimal
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 import python_calamine
 
 from beauty_models.intake import account, json_shapes
+from beauty_models.intake.lines import Lines
 
 DELIMITERS = [",", "\t", ";", "|", "\x01"]  # the last one is Hive's
 NO_DELIMITER = "\x1f"  # the unit separator: no text holds it, so the file has one column
@@ -26,6 +28,7 @@ LONGEST_TITLE = 10  # lines above a header
 LONGEST_NAME = 30  # characters of a column's name where a title stands above it
 LINES_BELOW = 20  # that have to have as many cells as the header
 LEAST_BELOW = 3
+ROWS_AT_ONCE = 10_000  # of Parquet
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 # `tables.LONGEST_ROW` rejects the row; csv would end the whole file.
@@ -82,13 +85,14 @@ class _Cut(NamedTuple):
     is_literal: bool = False  # its quotes are a part of its text
 
 
-def delimited(text: str, name: str) -> Iterator[Record]:
-    """Yield the records of delimited text; ``name`` is for the messages.
+def delimited(text: str | Lines, name: str) -> Iterator[Record]:
+    """Yield the records of delimited text, or of its lines; ``name`` is for the messages.
 
     A quote that is never closed costs its own line only; one that swallows whole rows is a mark of
     inches, or a slip of the keyboard, and stays in its cell.
     """
-    lines = io.StringIO(text, newline=None).readlines()
+    lines: Sequence[str]
+    lines = io.StringIO(text, newline=None).readlines() if isinstance(text, str) else text
     start = 0
     while start < len(lines) and not lines[start].strip():
         start += 1
@@ -130,7 +134,7 @@ def delimited(text: str, name: str) -> Iterator[Record]:
     _tell_separator(name, delimiter, told_by, fitting - 1, others)
 
 
-def _header_line(lines: list[str], start: int, name: str) -> int:
+def _header_line(lines: Sequence[str], start: int, name: str) -> int:
     """Return the line of the header: ``start``, or a later one below a title and empty lines.
 
     Excel and the reports of shops write such titles. A column of texts with a comma in each is no
@@ -172,7 +176,9 @@ def _are_names(line: str, least: int) -> bool:
     return all(0 < len(cell) <= LONGEST_NAME and not cell[0].isdigit() for cell in cells)
 
 
-def _records_of_lines(lines: list[str], start: int, syntax: _Syntax, name: str) -> Iterator[Record]:
+def _records_of_lines(
+    lines: Sequence[str], start: int, syntax: _Syntax, name: str
+) -> Iterator[Record]:
     """Yield the records from the line ``start`` on, the header first, and tell of odd quotes."""
     width = 0
     odd = _OddQuotes([], [], [])
@@ -278,7 +284,7 @@ def _with_escapes(line: str, letters: dict[str, str]) -> str:
     return _BACKSLASH.sub(escaped, line)
 
 
-def _escaped_lines(lines: list[str], start: int, syntax: _Syntax) -> list[str]:
+def _escaped_lines(lines: Sequence[str], start: int, syntax: _Syntax) -> Sequence[str]:
     """Return the lines as csv reads backslashes, [] where the file escapes nothing by them.
 
     It does where more rows are whole so, or as many and a cell is a database's word for null.
@@ -291,7 +297,11 @@ def _escaped_lines(lines: list[str], start: int, syntax: _Syntax) -> list[str]:
     # PostgreSQL's COPY and MySQL's own dumps: tabs, no quotes, and line ends as a letter.
     quoted = any('"' in line for line in lines)
     letters = _LETTERS if has_null and syntax.delimiter == "\t" and not quoted else {}
-    escaped = [_with_escapes(line, letters) for line in lines]
+    escaped: Sequence[str]
+    if isinstance(lines, Lines):
+        escaped = lines.mapped(lambda line: _with_escapes(line, letters))
+    else:
+        escaped = [_with_escapes(line, letters) for line in lines]
     plain_faults = _fault_count(lines, start, syntax)
     faults = _fault_count(escaped, start, syntax._replace(backslash=True))
     if faults < plain_faults or has_null and faults == plain_faults:
@@ -299,7 +309,7 @@ def _escaped_lines(lines: list[str], start: int, syntax: _Syntax) -> list[str]:
     return []
 
 
-def _doubtful_lines(lines: list[str], start: int, syntax: _Syntax) -> set[int]:
+def _doubtful_lines(lines: Sequence[str], start: int, syntax: _Syntax) -> set[int]:
     r"""Return the lines of records of which nobody knows whether ``\\"`` is one character or two.
 
     They are rows either way. Who puts a cell with a quote within quotes writes no such thing; if a
@@ -322,7 +332,7 @@ def _doubtful_lines(lines: list[str], start: int, syntax: _Syntax) -> set[int]:
     return doubtful
 
 
-def _fault_count(lines: list[str], start: int, syntax: _Syntax) -> int:
+def _fault_count(lines: Sequence[str], start: int, syntax: _Syntax) -> int:
     """Return how many records are no rows when the lines are read by ``syntax``."""
     width = 0
     faults = 0
@@ -342,7 +352,7 @@ class _RowShapes:
     NUMBER = re.compile(r"\s*[-+]?\d[\d.,:/-]*\s*")
     MOST = 0.9  # share of a column's cells that are numbers
 
-    def __init__(self, lines: list[str], delimiter: str) -> None:
+    def __init__(self, lines: Sequence[str], delimiter: str) -> None:
         self.lines = lines
         self.delimiter = delimiter
 
@@ -383,7 +393,7 @@ class _RowShapes:
         """Return the places of the columns that hold numbers in the rows without quotes."""
         if self._columns is None:
             rows = []
-            for line in self.lines[1:]:
+            for line in islice(self.lines, 1, None):
                 if '"' not in line and line.count(self.delimiter) == width - 1:
                     rows.append(line.rstrip("\n").split(self.delimiter))
                 if len(rows) == self.PLAIN_ROWS:
@@ -398,7 +408,7 @@ class _RowShapes:
     _columns: list[int] | None = None
 
 
-def _next_record(lines: list[str], start: int, syntax: _Syntax, width: int) -> _Cut:
+def _next_record(lines: Sequence[str], start: int, syntax: _Syntax, width: int) -> _Cut:
     """Return the record that begins at line ``start``; a row has ``width`` cells, if not 0."""
     # Indices, not a slice: a copy of the rest for each record would make the file quadratic.
     rest = (lines[line] for line in range(start, len(lines)))
@@ -542,26 +552,49 @@ def _flattened(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def parquet(file: Path) -> Iterator[Record]:
     """Yield the records of a Parquet file; a value that no text can say costs its own row.
 
+    `ROWS_AT_ONCE` of them are in memory.
+
     Raises:
         ValueError: it cannot be read.
     """
+    number = 0
     try:
         with pq.ParquetFile(file) as opened:
-            table = opened.read()
-        # A struct becomes columns, as an object in JSON does.
-        while any(pa.types.is_struct(field.type) for field in table.schema):
-            table = table.flatten()
+            names = _without_structs(opened.schema_arrow.empty_table()).column_names
+            yield Record(0, list(names))
+            for batch in opened.iter_batches(ROWS_AT_ONCE):
+                table = _without_structs(pa.Table.from_batches([batch]))
+                columns = [_column_cells(column) for column in table.columns]
+                for cells in zip(*columns, strict=True):
+                    number += 1
+                    yield _parquet_record(number, cells, names)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         flaw = str(error).partition("\n")[0]
         raise ValueError(
             f"{file}: not a Parquet file that can be read ({flaw:.100}); write or download it again"
         ) from None
-    yield Record(0, list(table.column_names))
-    columns = [_column_cells(column) for column in table.columns]
-    for number, cells in enumerate(zip(*columns, strict=True), start=1):
-        lost = [name for name, cell in zip(table.column_names, cells, strict=True) if cell is None]
-        reason = f"the value of {lost[0]!r:.60} is damaged or out of range" if lost else ""
-        yield Record(number, [cell or "" for cell in cells], reason)
+
+
+def parquet_rows(file: Path) -> int:
+    """Return how many rows a Parquet file has, 0 where it cannot be read."""
+    try:
+        count: int = pq.read_metadata(file).num_rows
+    except (pa.ArrowException, OSError):
+        return 0
+    return count
+
+
+def _without_structs(table: pa.Table) -> pa.Table:
+    """Return ``table`` with the fields of structs as columns, as an object in JSON has them."""
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    return table
+
+
+def _parquet_record(number: int, cells: Sequence[str | None], names: Sequence[str]) -> Record:
+    lost = [name for name, cell in zip(names, cells, strict=True) if cell is None]
+    reason = f"the value of {lost[0]!r:.60} is damaged or out of range" if lost else ""
+    return Record(number, [cell or "" for cell in cells], reason)
 
 
 def _column_cells(column: pa.ChunkedArray) -> list[str | None]:

@@ -6,6 +6,7 @@ be read is kept with its reason.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 
 from beauty_models.intake import account, delivery, feeds, packed, records
 from beauty_models.intake.encodings import BEGINNING, LOST, decode, marked_encoding
+from beauty_models.intake.lines import lines_on_disk
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.intake.records import Record
 from beauty_models.intake.rejected import EXCERPT
@@ -29,6 +31,7 @@ NOTHING = {
     *("NaN", "nan", "NAN", "-nan", "-NaN", "NaT", "None"),
     *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"),
 }
+BATCH = 20_000  # rows that are in memory where a table is read in batches
 TEXT_READERS = {
     ".csv": records.delimited,
     ".tsv": records.delimited,
@@ -36,6 +39,7 @@ TEXT_READERS = {
     ".ndjson": records.json_lines,
     ".json": records.json_lines,
 }
+DELIMITED = (".csv", ".tsv", ".txt")
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 FEED = ".xml"
 PACKABLE = (*TEXT_READERS, FEED)  # what may be compressed, or alone in a .zip
@@ -53,6 +57,8 @@ class Table(NamedTuple):
     """The file's columns as strings, "" where nothing is; the index is the records' number."""
     rejected: pd.DataFrame
     """Columns row (as above), reason and text (of the row, `EXCERPT` characters at most)."""
+    read: float = 1.0
+    """Share of the file that is read by then, where that is known."""
 
 
 def delivered_files(raw: Path) -> list[Path]:
@@ -114,11 +120,21 @@ def _beginning(file: Path) -> str:
     return head.decode(marked_encoding(head) or "latin-1", "replace")
 
 
-def _records(file: Path) -> Iterator[Record]:
+def _records(file: Path) -> tuple[Iterator[Record], int]:
+    """Return the records of ``file``, and the number of the last one, 0 where it is not known."""
     table_format = format_of(file)
     assert table_format, file
     if table_format == ".parquet":
-        return records.parquet(file)
+        return records.parquet(file), records.parquet_rows(file)
+    if table_format in DELIMITED and file.suffix.lower() in DELIMITED:
+        # A packed one is unpacked in memory.
+        lines = lines_on_disk(file)
+        if lines is not None:
+            return records.delimited(lines, str(file)), len(lines)
+    return _records_in_memory(file, table_format), 0
+
+
+def _records_in_memory(file: Path, table_format: str) -> Iterator[Record]:
     if table_format in WORKBOOKS:
         packed.refuse_bomb(file)
         return records.workbook(file)
@@ -148,10 +164,21 @@ def _fault(cells: list[str]) -> str:
 
 
 def read(file: Path, raw: Path | None = None) -> Table:
-    """Return the rows of ``file`` and those that could not be read, whatever is wrong with them.
+    """Return all rows of ``file`` at once, good and bad, as `batches` yields them.
+
+    Raises:
+        ValueError: as `batches`.
+    """
+    [table] = batches(file, raw, most=None)
+    return table
+
+
+def batches(file: Path, raw: Path | None = None, most: int | None = BATCH) -> Iterator[Table]:
+    """Yield the rows of ``file`` and those that could not be read, whatever is wrong with them.
 
     The suffix (`format_of`) says the format, the header the delimiter. Mojibake is repaired cell by
-    cell. Folders ``column=value`` between ``raw`` and the file are columns, too.
+    cell. Folders ``column=value`` between ``raw`` and the file are columns, too. A table has
+    ``most`` rows at most; of delimited text and Parquet no more than that is in memory.
 
     Raises:
         EmptyTableError: it has no rows.
@@ -160,8 +187,24 @@ def read(file: Path, raw: Path | None = None) -> Table:
     """
     if not file.stat().st_size:
         raise ValueError(f"{file}: the file is empty; was the download cut off?")
-    records = _records(file)
+    records, last = _records(file)
     header = _header(file, next(records, Record(0, [])).cells)
+    folders = delivery.partition_values(file, raw) if raw else {}
+    some = False
+    nothings = _Nothings()
+    while some_records := list(itertools.islice(records, most)):
+        some = True
+        table = _table(some_records, header, folders, nothings)
+        yield table._replace(read=some_records[-1].number / last) if last else table
+    nothings.tell(file)
+    if not some:
+        raise EmptyTableError(f"{file}: no rows below the header; was the download cut off?")
+
+
+def _table(
+    records: list[Record], header: list[str], folders: dict[str, str], nothings: _Nothings
+) -> Table:
+    """Return the good and the bad ones of ``records``, with the columns of their folders."""
     numbers: list[int] = []
     rows: list[list[str]] = []
     rejected: list[tuple[int, str, str]] = []
@@ -174,12 +217,10 @@ def read(file: Path, raw: Path | None = None) -> Table:
         else:
             numbers.append(number)
             rows.append(list(map(_repair, cells)))
-    if not rows and not rejected:
-        raise EmptyTableError(f"{file}: no rows below the header; was the download cut off?")
-    index = pd.Index(numbers, name="row")
+    index = pd.Index(numbers, name="row", dtype="int64")
     frame = pd.DataFrame(rows, columns=header, index=index, dtype=object)
-    _empty_nothings(frame, file)
-    for column, value in (delivery.partition_values(file, raw) if raw else {}).items():
+    nothings.empty(frame)
+    for column, value in folders.items():
         # What stands in the file itself goes first.
         if column not in frame:
             frame[column] = value
@@ -189,23 +230,38 @@ def read(file: Path, raw: Path | None = None) -> Table:
     )
 
 
-def _empty_nothings(frame: pd.DataFrame, file: Path) -> None:
-    """Put "" where a cell is a program's word for nothing, and tell which.
+class _Nothings:
+    """Programs' words for nothing in the columns of a file, batch by batch."""
 
-    Left as they are all products without a brand would be of one that is called NULL.
-    """
-    for column in frame.columns:
-        cells = frame[column]
-        nothing = cells.isin(NOTHING)
-        if nothing.any():
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}
+        self._counts = Counter[str]()
+        self._rows = 0
+
+    def empty(self, frame: pd.DataFrame) -> None:
+        """Put "" where a cell of ``frame`` is such a word.
+
+        Left as they are all products without a brand would be of one that is called NULL.
+        """
+        self._rows += len(frame)
+        for column in frame.columns:
+            cells = frame[column]
+            nothing = cells.isin(NOTHING)
+            if nothing.any():
+                self._first.setdefault(column, cells[nothing].iloc[0])
+                self._counts[column] += int(nothing.sum())
+                frame[column] = cells.mask(nothing, "")
+
+    def tell(self, file: Path) -> None:
+        """Say which words were emptied, and how often."""
+        for column, word in self._first.items():
             account.guess(
                 "empty",
-                f"{cells[nothing].iloc[0]} says that nothing is there",
+                f"{word} says that nothing is there",
                 sure="likely",
-                evidence=f"{nothing.sum():,} of {len(cells):,} cells of {column}",
+                evidence=f"{self._counts[column]:,} of {self._rows:,} cells of {column}",
                 file=str(file),
             )
-            frame[column] = cells.mask(nothing, "")
 
 
 def _header(file: Path, cells: list[str]) -> list[str]:

@@ -22,8 +22,12 @@ def join_annotations(
 ) -> None:
     """Give ``reviews`` the column aspects: a list, or None in files that nobody annotated.
 
-    Rows that cannot be joined are rejected. ``polarities`` are those of the params.
+    Rows that cannot be joined are rejected. ``polarities`` are those of the params. ``reviews``
+    have the columns id and text_hash where there are ``annotations``.
     """
+    if annotations.empty:
+        reviews["aspects"] = None
+        return
     polarity_of = meanings(polarities, "ingest.polarities")
     aspects = _aspects_by_id(reviews, annotations, polarity_of)
     # a review without annotations in a file that has some speaks of no aspect; in another file
@@ -35,8 +39,8 @@ def join_annotations(
     for review_id, looked_at in zip(reviews["id"], annotated, strict=True):
         column.append(aspects.get(review_id, []) if looked_at else None)
     reviews["aspects"] = pd.Series(column, dtype=object)
-    first_text = reviews.groupby("id")["text"].transform("first")
-    ambiguous = annotated & (reviews["text"] != first_text)
+    first_text = reviews.groupby("id")["text_hash"].transform("first")
+    ambiguous = annotated & (reviews["text_hash"] != first_text)
     reason = "an earlier review has this id, so this one's annotations are unknown"
     reject_where(reviews, ambiguous, reason)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
@@ -16,6 +20,7 @@ from beauty_models.intake import account, splits
 from beauty_models.intake.counts import as_metrics
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import (
+    EXCERPT,
     Rejected,
     check_rejected,
     good_rows,
@@ -23,18 +28,23 @@ from beauty_models.intake.rejected import (
     rejected_rows,
     rejected_table,
 )
-from beauty_models.intake.text import fingerprint, normalize
 from beauty_models.intake.values import dates
+from beauty_models.progress import bar
 from beauty_models.sentiment import Ingest
 from beauty_models.sentiment.annotations import join_annotations
-from beauty_models.sentiment.deliveries import read_deliveries
+from beauty_models.sentiment.cleaning import Rules, cleaner, schema
+from beauty_models.sentiment.deliveries import Deliveries, read_deliveries
 from beauty_models.sentiment.duplicates import deduplicate
-from beauty_models.sentiment.fields import review_table
+from beauty_models.sentiment.fields import SCHEMA, review_table
 from beauty_models.sentiment.labels import assign_labels, labels_remedy, reject_contradictions
 from beauty_models.sentiment.parts import assign_parts
+from beauty_models.sentiment.texts import TextStore
 
 Parts = dict[str, pd.DataFrame]
 """Each of `splits.PARTS` → its labelled reviews."""
+
+PARALLEL_FROM = 50_000_000  # bytes, from which two processes are sooner ready than one
+ROW_GROUP = 1024 * 1024  # rows that are in memory while they are written; pq.write_table's own
 
 
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
@@ -60,26 +70,55 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
 
 def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:
     """As `ingest`, which opens the account ``book`` for it."""
-    deliveries = read_deliveries(raw, params.columns)
+    rules = Rules(params.min_characters, params.max_characters, params.near_duplicate_similarity)
+    # a bad delivery leaves no data folder: what is written before it is known goes with this one
+    with new_folder(data) as folder:
+        store = TextStore(folder / "texts", schema(rules))
+        with cleaner(rules, parallel=_size(raw) >= PARALLEL_FROM) as cleaning:
+            deliveries = read_deliveries(raw, params.columns, cleaning, store)
+        metrics = _write(folder, raw, data, deliveries, store, params, book)
+        shutil.rmtree(folder / "texts")
+    return metrics
+
+
+def _size(raw: Path) -> int:
+    """Return how many bytes the files below ``raw`` have."""
+    return sum(file.stat().st_size for file in raw.rglob("*") if file.is_file())
+
+
+def _write(
+    folder: Path,
+    raw: Path,
+    data: Path,
+    deliveries: Deliveries,
+    store: TextStore,
+    params: Ingest,
+    book: account.Account,
+) -> Metrics:
+    """Write what is taken of ``deliveries`` into ``folder``, which becomes ``data``."""
     reviews = deliveries.reviews
     annotations = deliveries.annotations
-    reviews["text"] = reviews["text"].map(normalize)
     # by whole files: what a part of one says of day and month may be too little
     read = dates(reviews["date"].tolist(), reviews["file"].tolist())
-    reviews["date"] = pd.Series(read, index=reviews.index, dtype=object)
+    reviews["date"] = np.array(read, dtype="datetime64[us]")
+    if not annotations.empty:
+        reviews["id"] = store.cells("id")
+        reviews["text_hash"] = store.text_hashes()
     join_annotations(reviews, annotations, params.polarities)
-    reject(reviews, [_length_fault(text, params) for text in reviews["text"]])
+    reject(reviews, reviews.pop("length_fault").tolist())
     label_values = assign_labels(reviews, params)
     # equal texts have one key; capitals, spaces and punctuation do not count
-    reviews["key"] = reviews["text"].map(fingerprint)
+    fingerprints = store.keys()
+    reviews["key"] = _ranks(fingerprints)
     contradictions = reject_contradictions(reviews)
-    rejected = _rejected(reviews, annotations)
+    bad_reviews = _rejected_reviews(reviews, store)
+    rejected = _rejected(bad_reviews, annotations)
     share = _share_rejected(reviews, annotations)
     remedy = labels_remedy(label_values, params.labels)
-    # before anything is written: a bad delivery leaves no data folder
     check_rejected(rejected, share, params.max_rejected, data, remedy)
     good = good_rows(reviews)
-    kept, dropped = deduplicate(good.assign(part=assign_parts(good, params)), params)
+    part_of = assign_parts(good, _hexadecimal(fingerprints, good), params)
+    kept, dropped = deduplicate(good.assign(part=part_of), store, params)
     labelled = kept[kept["label"] != ""]
     parts = {part: labelled[labelled["part"] == part] for part in splits.PARTS}
     _check_parts(parts, deliveries.columns, params)
@@ -87,12 +126,15 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
     unlabelled = kept[kept["part"] == "train"]
     sizes = _sizes(parts)
     told = sizes | {"without label": len(kept) - len(labelled)}
-    _settle(book, reviews, annotations, dropped, told)
-    with new_folder(data) as folder:
-        _write_texts(folder, parts, unlabelled, params)
-        pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
-        write_json(folder / "schema.json", _schema(raw, parts, params))
-        book.write(folder)
+    _settle(book, "reviews", len(reviews), rejected_rows(bad_reviews), dropped, told)
+    _settle(book, "annotations", len(annotations), rejected_rows(annotations), {}, {})
+    _write_texts(folder, parts, unlabelled, store, params)
+    pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
+    test = parts["test"]
+    answers = zip(_hexadecimal(fingerprints, test), test["label"], strict=True)
+    content = _schema(raw, parts, params) | {"split_sha256": splits.digest(answers)}
+    write_json(folder / "schema.json", content)
+    book.write(folder)
     counts = {
         "rows": len(reviews),
         "annotations": len(annotations),
@@ -108,43 +150,57 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
     return dropped | as_metrics(counts) | _class_shares(labelled["label"], params)
 
 
+def _ranks(fingerprints: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return [n], the place of each fingerprint among the distinct ones in their order."""
+    order = np.lexsort((fingerprints[:, 1], fingerprints[:, 0]))
+    ordered = fingerprints[order]
+    new = np.zeros(len(order), np.int64)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.cumsum(new)
+    return ranks
+
+
+def _hexadecimal(fingerprints: NDArray[np.uint64], reviews: pd.DataFrame) -> list[str]:
+    """Return the fingerprints of ``reviews`` as `text.fingerprint` writes them."""
+    rows = fingerprints[reviews.index.to_numpy(np.int64)]
+    digits = rows.astype(">u8").tobytes().hex()
+    return [digits[place : place + 32] for place in range(0, len(digits), 32)]
+
+
 def _settle(
     book: account.Account,
-    reviews: pd.DataFrame,
-    annotations: pd.DataFrame,
+    things: str,
+    read: int,
+    rejected: list[Rejected],
     dropped: Metrics,
     parts: Mapping[str, int],
 ) -> None:
-    """Say in the account what became of every review and annotation."""
+    """Say in the account what became of every review or annotation that was ``read``."""
+    if not read:
+        return
     reasons = {
         "duplicates": "the text is there already",
         "near_duplicates": "nearly the text of another one",
         "beyond_limit": "beyond ingest.limit",
     }
-    counts = {reason: int(dropped[name]) for name, reason in reasons.items()}
-    for things, rows, out in (("reviews", reviews, counts), ("annotations", annotations, {})):
-        if rows.empty:
-            continue
-        bad = rejected_rows(rows)
-        book.settle(
-            things,
-            read=len(rows),
-            kept=len(rows) - len(bad) - sum(out.values()),
-            dropped=out,
-            rejected=bad,
-            parts=parts if things == "reviews" else {},
-        )
+    out = {reasons[name]: int(count) for name, count in dropped.items()}
+    book.settle(
+        things,
+        read=read,
+        kept=read - len(rejected) - sum(out.values()),
+        dropped=out,
+        rejected=rejected,
+        parts=parts,
+    )
 
 
-def _length_fault(text: str, params: Ingest) -> str:
-    """Return why a text of this length is not taken, or ""."""
-    if not text:
-        return "no text"
-    if len(text) < params.min_characters:
-        return f"text shorter than {params.min_characters} characters"
-    if len(text) > params.max_characters:
-        return f"text longer than {params.max_characters} characters"
-    return ""
+def _rejected_reviews(reviews: pd.DataFrame, store: TextStore) -> pd.DataFrame:
+    """Return the rejected ones of ``reviews``, with the beginning of their text."""
+    bad = reviews[reviews["reason"] != ""]
+    texts = store.take(bad.index.to_numpy(np.int64), ["text"])["text"]
+    beginnings = pc.utf8_slice_codeunits(texts, 0, EXCERPT).to_pylist()
+    return bad.assign(text=pd.Series(beginnings, index=bad.index, dtype=object))
 
 
 def _rejected(reviews: pd.DataFrame, annotations: pd.DataFrame) -> list[Rejected]:
@@ -196,24 +252,41 @@ def _check_parts(parts: Parts, columns: str, params: Ingest) -> None:
         )
 
 
-def _write_texts(folder: Path, parts: Parts, unlabelled: pd.DataFrame, params: Ingest) -> None:
+def _write_texts(
+    folder: Path, parts: Parts, unlabelled: pd.DataFrame, store: TextStore, params: Ingest
+) -> None:
     """Write the labelled texts of each part and those to pretrain on into ``folder``."""
-    for part, reviews in parts.items():
-        table = review_table(reviews, list(params.labels))
-        pq.write_table(table, folder / f"{part}.parquet")
-    texts = pa.array(unlabelled["text"].tolist(), pa.string())
-    pq.write_table(pa.table({"text": texts}), folder / "unlabelled.parquet")
+    classes = list(params.labels)
+    total = sum(_sizes(parts).values()) + len(unlabelled)
+    with bar("ingest: write", total) as progress:
+        for part, reviews in parts.items():
+            with pq.ParquetWriter(folder / f"{part}.parquet", SCHEMA) as writer:
+                for rows in _row_groups(reviews):
+                    texts = store.take(rows.index.to_numpy(np.int64), ["id", "text", "language"])
+                    writer.write_table(review_table(rows, texts, classes), ROW_GROUP)
+                    progress.advance(len(rows), note=part)
+        to_pretrain_on = pa.schema([("text", pa.string())])
+        with pq.ParquetWriter(folder / "unlabelled.parquet", to_pretrain_on) as writer:
+            for rows in _row_groups(unlabelled):
+                texts = store.take(rows.index.to_numpy(np.int64), ["text"])
+                writer.write_table(texts.cast(to_pretrain_on), ROW_GROUP)
+                progress.advance(len(rows), note="to pretrain on")
+
+
+def _row_groups(reviews: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield ``reviews`` in pieces, each of which is one row group of a Parquet file."""
+    # an empty file has one row group, too, as pq.write_table writes it
+    for start in range(0, max(1, len(reviews)), ROW_GROUP):
+        yield reviews.iloc[start : start + ROW_GROUP]
 
 
 def _schema(raw: Path, parts: Parts, params: Ingest) -> dict[str, Any]:
     """Return the content of schema.json: what the data can teach, and where they come from."""
-    test = parts["test"]
     return {
         "classes": list(params.labels),
         "aspects": _aspects(parts),
         "polarities": list(params.polarities),
         "rows": _sizes(parts),
-        "split_sha256": splits.digest(zip(test["key"], test["label"], strict=True)),
         **about(raw),
     }
 

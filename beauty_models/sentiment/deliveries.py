@@ -3,56 +3,122 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from beauty_models.intake import account, columns, tables
 from beauty_models.intake.rejected import Rejected
 from beauty_models.progress import bar
 from beauty_models.sentiment import POLARITY_WORDS, Columns
+from beauty_models.sentiment.cleaning import Batch, Cleaned, Cleaner
 from beauty_models.sentiment.fields import ANNOTATION, REVIEW, Fields
+from beauty_models.sentiment.texts import TextStore
+
+ON_DISK = ("id", "text")  # of a review: in the `TextStore`
+MOST_SHARED = 1_000_000  # strings that are looked for among the next ones
 
 
 class Deliveries(NamedTuple):
-    """What the files of a source hold, one row each, with its file, row, text and reason."""
+    """What the files of a source hold, one row each, with its file, row and reason."""
 
-    reviews: pd.DataFrame
+    reviews: pd.DataFrame  # without `ON_DISK`
     annotations: pd.DataFrame
     columns: str  # in words, which columns every file has
 
 
-def read_deliveries(raw: Path, known: Columns) -> Deliveries:
+def read_deliveries(raw: Path, known: Columns, cleaner: Cleaner, store: TextStore) -> Deliveries:
     """Return the rows of every table below ``raw``, whose columns are among the ``known`` ones.
+
+    Texts and ids of reviews go through ``cleaner`` into ``store``; a review's number is the same in
+    both.
 
     Raises:
         ValueError: there is no table, or one cannot be read or is of neither kind.
     """
-    frames = {
-        REVIEW: [_empty_frame(REVIEW)],
-        ANNOTATION: [_empty_frame(ANNOTATION)],
-    }
+    reviews = _Reviews(cleaner, store)
+    annotations = [_empty_frame(ANNOTATION)]
     descriptions = []
     files = _readable_files(raw)
-    with bar("ingest: read", len(files)) as progress:
-        for file in files:
-            table = tables.read(file, raw)
-            header = list(table.rows.columns)
-            column_of = columns.pick(header, known.model_dump())
-            description = _description(file, table.rows, column_of)
-            descriptions.append(description)
-            # by its columns: the names of files are the deliverer's own
-            kind = _kind(table.rows, column_of, description)
-            frame = _frame(table, column_of, kind)
-            frame["file"] = file.relative_to(raw).as_posix()
-            frames[kind].append(frame)
-            progress.advance(note=file.name)
+    sizes = [file.stat().st_size for file in files]
+    with bar("ingest: read", sum(sizes)) as progress:
+        for file, size in zip(files, sizes, strict=True):
+            name = file.relative_to(raw).as_posix()
+            column_of: dict[str, str] = {}
+            kind = REVIEW
+            read = 0.0  # share of the file
+            for number, table in enumerate(tables.batches(file, raw)):
+                if number == 0:
+                    header = list(table.rows.columns)
+                    column_of = columns.pick(header, known.model_dump())
+                    description = _description(file, table.rows, column_of)
+                    descriptions.append(description)
+                    # by its columns: the names of files are the deliverer's own
+                    kind = _kind(table.rows, column_of, description)
+                frame = _frame(table, column_of, kind)
+                frame["file"] = name
+                if kind is REVIEW:
+                    reviews.add(frame)
+                else:
+                    annotations.append(frame)
+                progress.advance(int(size * (table.read - read)), note=file.name)
+                read = table.read
+            progress.advance(size - int(size * read), note=file.name)
     return Deliveries(
-        reviews=pd.concat(frames[REVIEW], ignore_index=True),
-        annotations=pd.concat(frames[ANNOTATION], ignore_index=True),
+        reviews=reviews.frame(),
+        annotations=pd.concat(annotations, ignore_index=True),
         columns="; ".join(descriptions),
     )
+
+
+class _Reviews:
+    """Reviews as they are read: what is short stays in memory, texts and ids go to the disk."""
+
+    def __init__(self, cleaner: Cleaner, store: TextStore) -> None:
+        self._cleaner = cleaner
+        self._store = store
+        self._frames = [_empty_frame(REVIEW).drop(columns=list(ON_DISK))]
+        self._faults: list[str] = []
+        # A rating, a product or a day stands in many rows: one string for all of them.
+        self._equal: dict[str, str] = {}
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Take the rows of one batch."""
+        batch = Batch(
+            ids=frame["id"].tolist(),
+            texts=frame["text"].tolist(),
+            good=(frame["reason"] == "").tolist(),
+        )
+        short = frame.drop(columns=list(ON_DISK))
+        for name in short.columns.difference(["row"]):
+            short[name] = self._shared(short[name].tolist())
+        self._frames.append(short)
+        self._keep(self._cleaner.add(batch))
+
+    def frame(self) -> pd.DataFrame:
+        """Return all rows, numbered as in the store, with the column length_fault."""
+        self._keep(self._cleaner.rest())
+        self._store.seal()
+        reviews = pd.concat(self._frames, ignore_index=True)
+        reviews["row"] = reviews["row"].astype("int64")
+        reviews["length_fault"] = pd.Series(self._faults, dtype=object)
+        return reviews
+
+    def _keep(self, batches: Iterable[Cleaned]) -> None:
+        for cleaned in batches:
+            self._store.append(cleaned.rows)
+            self._faults += self._shared(cleaned.faults).tolist()
+
+    def _shared(self, cells: Sequence[str]) -> NDArray[np.object_]:
+        """Return ``cells`` with one object for equal ones."""
+        if len(self._equal) > MOST_SHARED:
+            self._equal.clear()
+        shared = [self._equal.setdefault(cell, cell) for cell in cells]
+        return np.array(shared, dtype=object)
 
 
 def _empty_frame(kind: Fields) -> pd.DataFrame:

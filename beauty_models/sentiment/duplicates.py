@@ -8,23 +8,31 @@ import pandas as pd
 from beauty_models.families import Metrics
 from beauty_models.intake import splits
 from beauty_models.sentiment import Ingest
-from beauty_models.sentiment.near_duplicates import near_duplicates
+from beauty_models.sentiment.near_duplicates import originals
+from beauty_models.sentiment.texts import TextStore
 
 
-def deduplicate(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metrics]:
+def deduplicate(
+    reviews: pd.DataFrame, store: TextStore, params: Ingest
+) -> tuple[pd.DataFrame, Metrics]:
     """Return each text of ``reviews``, which have their part, once, and how many were dropped.
 
     At most ``limit`` labelled ones are kept. Of equal texts a labelled one stays, then one of the
-    test part, then an annotated one, then the first by fingerprint.
+    test part, then an annotated one, then the first by fingerprint. Texts are read from ``store``
+    by the index of ``reviews``, whose column key is in the order of the fingerprints.
     """
     ranked = _best_first(reviews)
     distinct = ranked.drop_duplicates("key")
     kept = distinct
     # in this order an earlier text is the one to keep of two that are nearly equal
     if params.near_duplicate_similarity < 1:
-        texts = distinct["text"].tolist()
-        earlier = near_duplicates(texts, params.near_duplicate_similarity)
-        kept = distinct[np.array(earlier) < 0]
+        rows = distinct.index.to_numpy(np.int64)
+        found = originals(
+            store.signatures(rows),
+            lambda place: store.text(int(rows[place])),
+            params.near_duplicate_similarity,
+        )
+        kept = distinct[found < 0]
     # by fingerprint, as by chance: `limit` then takes the same texts whatever is added
     kept = kept.sort_values("key")
     labelled = kept.index[~kept["unlabelled"]]
@@ -40,10 +48,11 @@ def deduplicate(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Me
 
 def _best_first(reviews: pd.DataFrame) -> pd.DataFrame:
     """Return ``reviews``, those first that are to be kept, with the column unlabelled."""
-    ranked = reviews.assign(
-        unlabelled=reviews["label"] == "",
-        rank=reviews["part"].map(splits.PARTS.index),
-        unannotated=reviews["aspects"].isna(),
-    )
-    # file and row break ties: the same files give the same texts
-    return ranked.sort_values(["unlabelled", "rank", "unannotated", "key", "file", "row"])
+    unlabelled = (reviews["label"] == "").to_numpy(bool)
+    rank = reviews["part"].map(splits.PARTS.index).to_numpy(np.int8)
+    unannotated = reviews["aspects"].isna().to_numpy(bool)
+    file, _ = pd.factorize(reviews["file"], sort=True)
+    # the last one counts most; file and row break ties: the same files give the same texts
+    by = (reviews["row"], file, reviews["key"], unannotated, rank, unlabelled)
+    order = np.lexsort(by)
+    return reviews.assign(unlabelled=unlabelled).iloc[order]

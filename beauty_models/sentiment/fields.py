@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 
 from beauty_models.intake.tables import example_id
-from beauty_models.intake.text import language
 
 Fields = tuple[str, ...]
 
@@ -54,17 +53,18 @@ SCHEMA = pa.schema(
 )
 
 
-def review_table(reviews: pd.DataFrame, classes: list[str]) -> pa.Table:
-    """Return ``reviews``, whose dates are times or None, with the columns of `SCHEMA`."""
+def review_table(reviews: pd.DataFrame, texts: pa.Table, classes: list[str]) -> pa.Table:
+    """Return ``reviews``, with their id, text and language in ``texts``, as `SCHEMA` says."""
+    ids = texts["id"].to_pylist()
     # null where nothing is known: "" would be a product and a category like any other
     columns = {
-        "id": list(map(example_id, reviews["file"], reviews["row"], reviews["id"])),
-        "text": reviews["text"].tolist(),
+        "id": list(map(example_id, reviews["file"], reviews["row"], ids)),
+        "text": texts["text"].cast(pa.string()),
         "label": list(map(classes.index, reviews["label"])),
-        "language": list(map(language, reviews["text"])),
+        "language": texts["language"],
         "product": [product or None for product in reviews["product"]],
         "category": [category or None for category in reviews["category"]],
-        "date": reviews["date"].tolist(),
+        "date": pa.array(reviews["date"], pa.timestamp("us"), from_pandas=True),
         "aspects": reviews["aspects"].tolist(),
     }
     return pa.table(columns, schema=SCHEMA)

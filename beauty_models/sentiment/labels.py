@@ -258,6 +258,8 @@ def reject_contradictions(reviews: pd.DataFrame) -> int:
     """Reject the texts that stand there with different labels; return how many rows that are."""
     good = good_rows(reviews)
     labelled = good[good["label"] != ""]
+    # most texts are there once
+    labelled = labelled[labelled["key"].duplicated(keep=False)]
     labels_per_text = labelled.groupby("key")["label"].nunique()
     contradicted = labels_per_text.index[labels_per_text > 1]
     # those without a label, too: nobody knows which of the two it would have
