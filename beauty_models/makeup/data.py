@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import account, parallel, pictures, shards
+from beauty_models.intake import account, archives, parallel, pictures, shards
 from beauty_models.intake.images import Files
 from beauty_models.intake.opening import LOST
 from beauty_models.intake.provenance import about
@@ -38,6 +38,7 @@ from beauty_models.makeup.tones import groups, tone_group
 from beauty_models.progress import bar
 
 
+@archives.unpacked
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     """Find, align and parse the faces of all photos in ``raw``; write them to ``data``.
 

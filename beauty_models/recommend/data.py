@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import account, public_sets, splits
+from beauty_models.intake import account, archives, public_sets, splits
 from beauty_models.intake.counts import as_metrics
 from beauty_models.intake.images import Files
 from beauty_models.intake.pictures import decode, write_parts
@@ -36,6 +36,7 @@ from beauty_models.recommend.public_products import public_tables
 from beauty_models.recommend.rows import REQUIRED_FIELDS, Row, Tables, join_variants, read_tables
 
 
+@archives.unpacked
 def ingest(
     *,
     raw: Path,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import account, splits
+from beauty_models.intake import account, archives, splits
 from beauty_models.intake.counts import as_metrics
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import (
@@ -47,6 +47,7 @@ PARALLEL_FROM = 50_000_000  # bytes, from which two processes are sooner ready t
 ROW_GROUP = 1024 * 1024  # rows that are in memory while they are written; pq.write_table's own
 
 
+@archives.unpacked
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     """Read every table of ``raw`` and write the shards and ``schema.json`` to ``data``.
 

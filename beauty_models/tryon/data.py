@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import account, splits
+from beauty_models.intake import account, archives, splits
 from beauty_models.intake.counts import as_metrics
 from beauty_models.intake.images import Files
 from beauty_models.intake.pictures import Decoded, write_parts
@@ -46,6 +46,7 @@ Parts = dict[str, pd.DataFrame]
 """Each of `PARTS` → its examples."""
 
 
+@archives.unpacked
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     """Read every table and picture of ``raw``; write parquet files, shards and schema to ``data``.
 
