@@ -7,7 +7,6 @@ on what comes out. A .zip with a table alone in it needs no unpacking: `tables` 
 from __future__ import annotations
 
 import filecmp
-import functools
 import io
 import lzma
 import os
@@ -16,15 +15,14 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import pyarrow as pa
 
-from beauty_models.intake import delivery, encodings, tables
-from beauty_models.progress import log_line
+from beauty_models.intake import account, delivery, encodings, tables
 
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 ENDINGS = (".zip", *TAR)
@@ -46,8 +44,6 @@ BROKEN = (
     OSError,
 )
 
-Ingest = Callable[..., dict[str, float]]
-
 
 class Member(NamedTuple):
     """A file in an archive."""
@@ -67,25 +63,12 @@ def _ending(name: str) -> str:
     return max(fitting, key=len, default="")
 
 
-def unpacked(ingest: Ingest) -> Ingest:
-    """Return the stage ``ingest`` so that ``raw`` has folders where it had archives.
-
-    They are unpacked beside ``data`` for as long as it runs; without an archive nothing changes.
-    """
-
-    @functools.wraps(ingest)
-    def with_folders(*, raw: Path, data: Path, **others: Any) -> dict[str, float]:
-        with as_folders(raw, data.with_name(f".{data.name}.unpacked")) as folder:
-            return ingest(raw=folder, data=data, **others)
-
-    return with_folders
-
-
 @contextmanager
-def as_folders(raw: Path, folder: Path) -> Iterator[Path]:
-    """Give ``raw``, or ``folder`` with its files and what its archives hold, until the block ends.
+def as_folders(raw: Path, data: Path) -> Iterator[Path]:
+    """Yield ``raw``, or a folder beside ``data`` with its files and what its archives hold.
 
     ``photos.zip`` becomes a folder ``photos``; one whose files lie beside it already is left aside.
+    The folder is gone when the block ends.
 
     Raises:
         ValueError: an archive is broken, needs a password, or is larger than the limits.
@@ -94,11 +77,11 @@ def as_folders(raw: Path, folder: Path) -> Iterator[Path]:
     archives = [file for file in found.files if is_archive(file)]
     for file in found.files:
         if file.name.casefold().endswith(UNREADABLE):
-            log_line(f"{file}: left aside, cannot be unpacked here; deliver it as .zip")
+            account.leave_aside("archives", "cannot be unpacked here; deliver .zip", file)
     if not archives:
         yield raw
         return
-    delivery.tell_links(found.links)
+    folder = data.with_name(f".{data.name}.unpacked")
     # A run that was killed has left one.
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -132,7 +115,7 @@ def _unpack_beside(file: Path, place: Path) -> None:
     names = unpack(file, target)
     for other in beside:
         if names and all(_is_same(target / name, other / name) for name in names):
-            log_line(f"{file}: left aside, its {len(names):,} files lie beside it in {other}")
+            account.leave_aside("archives", "their files lie unpacked beside them", file)
             shutil.rmtree(target)
             return
 
@@ -158,11 +141,11 @@ def unpack(file: Path, folder: Path) -> list[str]:
         for member in _members(file, refused, allowance):
             steps = _steps(member.name)
             if steps is None:
-                refused.setdefault("names that lead out of it", []).append(member.name)
+                refused.setdefault("names that lead out", []).append(member.name)
             elif any(map(delivery.is_litter, steps)):
                 continue
             elif _ending(steps[-1]) or steps[-1].casefold().endswith(UNREADABLE):
-                refused.setdefault("archives within it", []).append(member.name)
+                refused.setdefault("archives within", []).append(member.name)
             else:
                 name = "/".join(steps)
                 allowance -= _write(member.stream, folder / name, file, allowance)
@@ -175,7 +158,8 @@ def unpack(file: Path, folder: Path) -> list[str]:
             f"{file}: cannot be unpacked ({flaw:.100}); download it again, or unpack it yourself"
         ) from None
     for reason, names in refused.items():
-        log_line(f"{file}: left aside, {reason}: {len(names):,}, such as {names[0]!r:.80}")
+        reason = f"{reason}, such as {names[0]!r:.60}"
+        account.leave_aside("files of archives", reason, file, len(names))
     return list(written)
 
 

@@ -38,7 +38,6 @@ from beauty_models.makeup.tones import groups, tone_group
 from beauty_models.progress import bar
 
 
-@archives.unpacked
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     """Find, align and parse the faces of all photos in ``raw``; write them to ``data``.
 
@@ -56,8 +55,11 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         ValueError: no face is usable, a part would be empty, too many photos are rejected, or masks
             have numbers that nobody explained.
     """
-    with account.opened("makeup", raw, params.reading) as book:
-        return _ingest(raw, data, params, book)
+    with (
+        account.opened("makeup", raw, params.reading) as book,
+        archives.as_folders(raw, data) as book.raw,
+    ):
+        return _ingest(book.raw, data, params, book)
 
 
 def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:

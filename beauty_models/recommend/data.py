@@ -36,7 +36,6 @@ from beauty_models.recommend.public_products import public_tables
 from beauty_models.recommend.rows import REQUIRED_FIELDS, Row, Tables, join_variants, read_tables
 
 
-@archives.unpacked
 def ingest(
     *,
     raw: Path,
@@ -59,8 +58,11 @@ def ingest(
         ValueError: a file cannot be read or is of no kind, too many rows are rejected, or a part
             would be empty.
     """
-    with account.opened("recommend", raw, params.reading) as book:
-        return _ingest(raw, data, params, book)
+    with (
+        account.opened("recommend", raw, params.reading) as book,
+        archives.as_folders(raw, data) as book.raw,
+    ):
+        return _ingest(book.raw, data, params, book)
 
 
 def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from price_parser import Price as Parsed
 
-from beauty_models.progress import log_line
+from beauty_models.intake import account
 
 # Signs of one currency each, and its ISO 4217 code. "$", "¥", "kr" and "Rs" are of several, and
 # stay as they are written.
@@ -47,6 +48,7 @@ CODES = {
 }
 # No other currency has three decimals: "1.299 €" is over a thousand.
 THREE_DECIMALS = {"KWD", "BHD", "OMR", "JOD", "TND", "IQD", "LYD"}
+AMBIGUOUS = "may have thousands or decimals behind the mark, and the others do not say"
 NOTHING = {"", "-", "–", "—", "n/a", "na", "nan", "null", "none"}
 
 _MARKS = str.maketrans("’‘´`′٬٫", "''''''.")
@@ -78,7 +80,17 @@ def prices(cells: Sequence[str], name: str) -> list[Price | None]:
         name: of the file, for the messages.
     """
     written = [_plain(cell) for cell in cells]
-    decimal = decimal_mark(written)
+    marks = decimal_marks(written)
+    said = [mark for mark in ".," if marks[mark]]
+    decimal = said[0] if len(said) == 1 else ""
+    if decimal and marks["?"]:
+        account.guess(
+            "prices",
+            f"decimals behind {decimal!r}",
+            sure=account.sureness(marks[decimal]),
+            evidence=f"{marks[decimal]:,} can only be read so, {marks['?']:,} either way",
+            file=name,
+        )
     found: list[Price | None] = []
     unread: list[str] = []
     ambiguous: list[str] = []
@@ -92,15 +104,10 @@ def prices(cells: Sequence[str], name: str) -> list[Price | None]:
             else:
                 unread += [] if price else [cell]
         found.append(price)
-    for few, problem in (
-        (ambiguous, "may have thousands or decimals behind the mark, and the others do not say"),
-        (unread, "are not understood"),
-    ):
+    for few, problem in ((ambiguous, AMBIGUOUS), (unread, "not understood")):
         if few:
-            log_line(
-                f"{name}: {len(few):,} of {len(cells):,} prices such as {few[0]!r:.40} {problem}: "
-                "they are left out; write 1299.00"
-            )
+            reason = f"{problem}, such as {few[0]!r:.40}; write 1299.00"
+            account.leave_aside("prices", reason, name, len(few))
     return found
 
 
@@ -124,12 +131,12 @@ def _with_cents(match: re.Match[str]) -> str:
     return f"{number}{mark}00" if bare else number
 
 
-def decimal_mark(cells: Iterable[str]) -> str:
-    """Return the mark that divides decimals in ``cells``; "" where they do not say, or say both."""
-    seen = set()
-    for cell in cells:
-        seen |= {_decimal_mark(number) for number in _NUMBER.findall(cell)} & {".", ","}
-    return seen.pop() if len(seen) == 1 else ""
+def decimal_marks(cells: Iterable[str]) -> Counter[str]:
+    """Return how many numbers in ``cells`` have their decimals behind which mark: "." or ",".
+
+    Under "?" how many do not say.
+    """
+    return Counter(_decimal_mark(number) for cell in cells for number in _NUMBER.findall(cell))
 
 
 def _decimal_mark(number: str) -> str:

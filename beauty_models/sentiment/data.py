@@ -47,7 +47,6 @@ PARALLEL_FROM = 50_000_000  # bytes, from which two processes are sooner ready t
 ROW_GROUP = 1024 * 1024  # rows that are in memory while they are written; pq.write_table's own
 
 
-@archives.unpacked
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     """Read every table of ``raw`` and write the shards and ``schema.json`` to ``data``.
 
@@ -65,8 +64,11 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         ValueError: a file cannot be read or has no text, no row has a label, too many rows are
             rejected, or a part or a class would be empty.
     """
-    with account.opened("sentiment", raw, params.reading) as book:
-        return _ingest(raw, data, params, book)
+    with (
+        account.opened("sentiment", raw, params.reading) as book,
+        archives.as_folders(raw, data) as book.raw,
+    ):
+        return _ingest(book.raw, data, params, book)
 
 
 def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:

@@ -46,7 +46,6 @@ Parts = dict[str, pd.DataFrame]
 """Each of `PARTS` → its examples."""
 
 
-@archives.unpacked
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     """Read every table and picture of ``raw``; write parquet files, shards and schema to ``data``.
 
@@ -64,8 +63,11 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         ValueError: a file cannot be read, nothing is labelled, too many rows are rejected, or a
             part would be empty.
     """
-    with account.opened("tryon", raw, params.reading) as book:
-        return _ingest(raw, data, params, book)
+    with (
+        account.opened("tryon", raw, params.reading) as book,
+        archives.as_folders(raw, data) as book.raw,
+    ):
+        return _ingest(book.raw, data, params, book)
 
 
 def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:

@@ -38,7 +38,7 @@ def paths(folder: Path) -> list[str]:
 
 def read(raw: Path, tmp_path: Path) -> list[str]:
     """Return the files that a stage sees of ``raw``."""
-    with archives.as_folders(raw, tmp_path / "unpacked") as folder:
+    with archives.as_folders(raw, tmp_path / "data") as folder:
         return paths(folder)
 
 
@@ -54,7 +54,7 @@ def test_an_archive_is_read_as_a_folder(tmp_path: Path, name: str) -> None:
         kinds = {"gz": "gz", "tgz": "gz", "bz2": "bz2", "xz": "xz"}
         tarred(raw / name, files, f"w:{kinds.get(name.rpartition('.')[2], '')}")
     assert read(raw, tmp_path) == ["c.csv", "x/2024/a.csv", "x/2024/b.csv"]
-    assert not (tmp_path / "unpacked").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
     assert paths(raw) == ["c.csv", name]
 
 
@@ -93,7 +93,7 @@ def test_nothing_is_written_outside(
     folder = tmp_path / "deep" / "er" / "out"
     assert archives.unpack(file, folder) == list(FILES)
     assert not list(tmp_path.rglob("out.csv"))
-    assert "names that lead out of it: 1" in capsys.readouterr().out
+    assert "names that lead out" in capsys.readouterr().out
 
 
 def test_links_and_archives_within_are_told(
@@ -115,7 +115,8 @@ def test_links_and_archives_within_are_told(
     assert archives.unpack(file, tmp_path / "out") == list(FILES)
     assert not (tmp_path / "a.csv").exists() and not (tmp_path / "out/secret.csv").exists()
     told = capsys.readouterr().out
-    assert "links and devices: 2" in told and "archives within it: 1, such as 'more.zip'" in told
+    assert "2 files of archives left aside, links and devices, such as 'secret.csv'" in told
+    assert "archives within, such as 'more.zip'" in told
 
 
 def test_there_is_a_limit_on_what_comes_out(

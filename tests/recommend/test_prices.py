@@ -81,7 +81,7 @@ def test_where_nobody_says_the_price_is_left_out_and_told(
 )
 def test_what_is_no_price_is_told(cell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert prices([cell, "12.50"], "x") == [None, Price(12.5, "")]
-    assert "are not understood" in capsys.readouterr().out
+    assert "not understood" in capsys.readouterr().out
 
 
 def test_words_for_nothing_are_no_fault(capsys: pytest.CaptureFixture[str]) -> None:

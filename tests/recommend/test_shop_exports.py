@@ -210,7 +210,7 @@ def test_further_store_views_are_told(tmp_path: Path, capsys: pytest.CaptureFixt
     file = tmp_path / "export.csv"
     file.write_text(MAGENTO)
     assert shops.unified(tables.read(file).rows)["sku"].is_unique
-    assert "1 rows are of the store views de" in capsys.readouterr().out
+    assert "of the store views de, which repeat products" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from beauty_models.intake import account
 from beauty_models.intake.shops.variants import by_line, frame, in_small_letters, pictures
-from beauty_models.progress import log_line
 
 COLUMNS = (
     {"sku", "product_type", "attribute_set_code"},
@@ -38,11 +38,9 @@ def unified(rows: pd.DataFrame) -> pd.DataFrame:
             else:
                 kept.append((line, row))
         if views:
-            log_line(
-                f"Magento's export: {len(lines) - len(kept):,} rows are of the store views "
-                f"{', '.join(sorted(views))} and repeat products: left aside; export a view alone "
-                "to train on its texts"
-            )
+            # Exported alone, a view's texts can be trained on.
+            reason = f"of the store views {', '.join(sorted(views))}, which repeat products"
+            account.leave_aside("rows", reason, "Magento's export", len(lines) - len(kept))
         lines = kept
     for _, row in lines:
         mains = [row.get(column, "") for column in MAIN_PICTURES]
