@@ -188,6 +188,6 @@ def test_what_lies_unpacked_beside_it_is_not_read_twice(
         (raw / "x" / name).write_bytes(content)
     zipped(raw / "x.zip", FILES)
     assert read(raw, tmp_path) == ["x/2024/a.csv", "x/2024/b.csv"]
-    assert "lie beside it" in capsys.readouterr().out
+    assert "lie unpacked beside" in capsys.readouterr().out
     (raw / "x/2024/b.csv").write_bytes(b"text,label\nother,0\n")
     assert "x.zip/2024/b.csv" in read(raw, tmp_path)
