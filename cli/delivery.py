@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from beauty_models.intake import columns, images, tables
+from beauty_models.intake import archives, columns, images, shops, tables
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.makeup import BARE_FOLDERS, MADE_UP_FOLDERS, folder_word
 from cli import edit
@@ -41,8 +42,10 @@ def read_delivery(source: str, log_line: OnLine) -> Delivery:
         raise ValueError(f"{source}: needs no settings; `beauty retrain` runs it")
     delivery = Delivery(source)
     if kind == "local":
-        for path, file in local.find_files(source):
-            _add(delivery, path, file)
+        STATE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=STATE, prefix="init-") as temporary:
+            for number, (path, file) in enumerate(local.find_files(source)):
+                _add_local(delivery, path, file, Path(temporary) / str(number))
         return delivery
     connection = s3.client()
     objects = [item for item in s3.list_objects(connection, source) if is_data_file(item.path)]
@@ -55,8 +58,19 @@ def read_delivery(source: str, log_line: OnLine) -> Delivery:
         s3.download(connection, readable, folder, Path(temporary) / "parts", log_line)
         # Within the block: the tables are read here, and their files end with it.
         for item in objects:
-            _add(delivery, item.path, folder / item.path)
+            _add_local(delivery, item.path, folder / item.path, Path(temporary) / "unpacked")
     return delivery
+
+
+def _add_local(delivery: Delivery, path: str, file: Path, folder: Path) -> None:
+    """Put a file where it belongs; of an archive its files, unpacked to ``folder`` for a look."""
+    # Of S3 only what may be a table has been downloaded.
+    if not file.is_file() or not archives.is_archive(file):
+        _add(delivery, path, file)
+        return
+    for name in archives.unpack(file, folder):
+        _add(delivery, f"{path}/{name}", folder / name)
+    shutil.rmtree(folder)
 
 
 def _suffix(path: str) -> str:
@@ -74,7 +88,9 @@ def _add(delivery: Delivery, path: str, file: Path) -> None:
     else:
         # A shop without cross-sells exports the header of that table all the same.
         try:
-            delivery.tables[path] = tables.read(file)
+            table = tables.read(file)
+            # As ingest sees it: a shop's export has other columns than the file.
+            delivery.tables[path] = table._replace(rows=shops.unified(table.rows))
         except tables.EmptyTableError:
             delivery.others.append(path)
 

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from beauty_models import params
-from beauty_models.intake import tables
+from beauty_models.intake import images, tables
 from beauty_models.intake.columns import label_columns, text_column
 from beauty_models.intake.values import meanings, plain
 from beauty_models.sentiment import POLARITY_WORDS
@@ -313,10 +313,12 @@ def _fill_products(
 
 def _pictures_there(path: str, cells: Any, names: set[str]) -> str:
     """Return the note how many of the pictures that a table names are in the delivery."""
-    references = [cell for cell in cells if cell]
+    # A shop's export names all pictures of a product in one cell, the main one first.
+    references = [name for cell in cells for name in images.names_of(cell)]
     # By the file's name alone: what stands before it is a folder of the shop's, or an address.
-    count = sum(_file_name(reference) in names for reference in references)
-    return f"{path}: {count:,} of {len(references):,} pictures that it names are there"
+    distinct = set(map(_file_name, references))
+    count = len(distinct & names)
+    return f"{path}: {count:,} of {len(distinct):,} pictures that it names are there"
 
 
 def _file_name(cell: str) -> str:

@@ -12,6 +12,7 @@ import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -22,7 +23,7 @@ from typing import IO, NamedTuple
 
 import pyarrow as pa
 
-from beauty_models.intake import account, delivery, encodings, tables
+from beauty_models.intake import account, delivery, encodings, folders, tables
 
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 ENDINGS = (".zip", *TAR)
@@ -38,6 +39,8 @@ BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
+    struct.error,
+    RuntimeError,  # zipfile's, of an odd method of packing, too (NotImplementedError)
     lzma.LZMAError,
     pa.ArrowException,
     EOFError,
@@ -127,7 +130,7 @@ def _is_same(one: Path, other: Path) -> bool:
 def unpack(file: Path, folder: Path) -> list[str]:
     """Unpack an archive into ``folder`` and return the paths of its files below that.
 
-    Litter (`delivery`), links, and names that lead out are left out; archives in it stay packed and
+    Litter (`folders`), links, and names that lead out are left out; archives in it stay packed and
     are left out, too. All but litter is told.
 
     Raises:
@@ -142,7 +145,7 @@ def unpack(file: Path, folder: Path) -> list[str]:
             steps = _steps(member.name)
             if steps is None:
                 refused.setdefault("names that lead out", []).append(member.name)
-            elif any(map(delivery.is_litter, steps)):
+            elif any(map(folders.is_litter, steps)):
                 continue
             elif _ending(steps[-1]) or steps[-1].casefold().endswith(UNREADABLE):
                 refused.setdefault("archives within", []).append(member.name)

@@ -449,7 +449,7 @@ def _backwards(steps: list[str]) -> str:
     return "/".join(reversed(steps)) + "/"
 
 
-def _names_of(cell: str) -> list[str]:
+def names_of(cell: str) -> list[str]:
     """Return the names that stand in a cell of pictures."""
     if cell.lstrip().startswith("["):
         try:
@@ -534,7 +534,7 @@ class Files:
         """
         found: dict[Path, None] = {}  # an ordered set
         missing = []
-        for name in _names_of(cell):
+        for name in names_of(cell):
             file = self.find(name)
             if file is None:
                 missing.append(name)

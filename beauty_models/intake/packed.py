@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from beauty_models.intake import delivery
+from beauty_models.intake import folders
 
 COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}  # suffix → pyarrow's name
 # What zipfile and its decoders raise of archives that are damaged. A password is a RuntimeError, an
@@ -101,5 +101,5 @@ def only_file(file: Path) -> str:
         names = [member.filename for member in _members(file) if not member.is_dir()]
     except ValueError:
         return ""
-    wanted = [name for name in names if not any(map(delivery.is_litter, name.split("/")))]
+    wanted = [name for name in names if not any(map(folders.is_litter, name.split("/")))]
     return wanted[0] if len(wanted) == 1 else ""

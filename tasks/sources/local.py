@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beauty_models.files import read_json, write_json
+from beauty_models.intake import folders
 from tasks.sources.manifest import is_data_file
 from tasks.state import OnLine
 
@@ -22,11 +23,11 @@ class LocalFile(NamedTuple):
 
 
 def files_below(folder: Path) -> list[LocalFile]:
-    """Return each visible file of ``folder`` but our manifest, sorted by path."""
+    """Return each file of ``folder`` that ingest would see but our manifest, sorted by path."""
     files = []
-    for file in folder.rglob("*"):
+    for file in folders.walk(folder).files:
         path = file.relative_to(folder).as_posix()
-        if file.is_file() and is_data_file(path) and _is_inside(folder, file):
+        if is_data_file(path):
             files.append(LocalFile(path, file))
     # The order of a directory differs from disk to disk, and the manifest's hash with it.
     return sorted(files)
@@ -153,22 +154,11 @@ def report_skipped_links(source: Path, on_line: OnLine) -> None:
         folder = folder.parent
     if not folder.is_dir():
         return
-    for path in _skipped_links(folder):
+    for link in folders.walk(folder).links:
         on_line(
-            f"fetch: {folder / path} is a link to a folder or out of the delivery: left out; "
+            f"fetch: {link} is a link out of the delivery, in a circle or to nothing: left out; "
             "put the files there"
         )
-
-
-def _skipped_links(folder: Path) -> list[str]:
-    """Return the visible links below ``folder`` that lead to folders, or to files out of it."""
-    skipped = []
-    for link in folder.rglob("*"):
-        path = link.relative_to(folder).as_posix()
-        followed = link.is_file() and _is_inside(folder, link)
-        if link.is_symlink() and is_data_file(path) and not followed:
-            skipped.append(path)
-    return sorted(skipped)
 
 
 def suggest_glob(source: Path, on_line: OnLine) -> None:

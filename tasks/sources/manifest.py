@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from beauty_models.files import read_json
+from beauty_models.intake import folders
 
 MANIFEST = "manifest.json"
 LICENSE = "LICENSE.json"
@@ -43,9 +44,9 @@ class Manifest(License):
 def is_data_file(path: str) -> bool:
     """Return whether the file at ``path`` below the source is data.
 
-    It is not when it is hidden, in a hidden folder, or a manifest of ours.
+    It is not when it is hidden or of a system's making, in such a folder, or a manifest of ours.
     """
-    return path != MANIFEST and not any(part.startswith(".") for part in path.split("/"))
+    return path != MANIFEST and not any(map(folders.is_litter, path.split("/")))
 
 
 def stated_license(from_params: str, folder: Path) -> License:

@@ -219,3 +219,24 @@ def test_without_git_the_remedy_is_named_and_works(project: Path) -> None:
     config = ["config", "--local", "core.no_scm", "true"]
     subprocess.run([sys.executable, "-m", "dvc", *config], check=True)
     assert "never run" in beauty("why", "sentiment").stdout
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_shop_s_export_is_seen_as_ingest_sees_it(project: Path, packed: bool) -> None:
+    shop = Path("shop")
+    (shop / "img").mkdir(parents=True)
+    for name in ("a", "b"):
+        Image.new("RGB", (40, 40)).save(shop / f"img/{name}.jpg")
+    (shop / "products_export.csv").write_text(
+        "Handle,Title,Body (HTML),Option1 Name,Option1 Value,Variant SKU,Variant Price,Image Src\n"
+        "shirt,Gaia,Soft.,Size,S,G-S,9.90,https://x/a.jpg?v=1\n"
+        "shirt,,,,M,G-M,9.90,https://x/b.jpg?v=1\n"
+    )
+    source = "shop"
+    if packed:
+        source = shutil.make_archive("delivery", "gztar", "shop")
+    proposal = init.propose(read_delivery(source, print), None, {}, {})
+    assert proposal.family == "recommend"
+    assert proposal.columns["sku"] == "sku" and proposal.columns["price"] == "price"
+    assert any("2 of 2 pictures that it names are there" in note for note in proposal.notes)
+    assert not list(Path(".beauty").glob("init-*"))

@@ -161,6 +161,21 @@ def test_globs_and_folders_keep_paths_and_leave_out_what_is_hidden_or_empty(tmp_
     assert (tmp_path / "in/a/x.csv").stat().st_mode & 0o200, "the source stays as it was"
 
 
+def test_what_ingest_would_not_see_is_not_fetched(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a/x.jpg", "a/@eaDir/x.jpg/thumb.jpg", "__MACOSX/a/._x.jpg", "Thumbs.db"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("1")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/y.jpg").write_text("1")
+    (folder / "inside").symlink_to(folder / "a")
+    (folder / "outside").symlink_to(tmp_path / "elsewhere")
+    told: list[str] = []
+    assert take(str(folder), tmp_path / "1", told) == ["a/x.jpg", "inside/x.jpg"]
+    assert not (tmp_path / "1/inside").is_symlink()
+    assert any(f"{folder / 'outside'} is a link out of the delivery" in line for line in told)
+
+
 def test_files_beside_a_lone_one_are_pointed_out(tmp_path: Path) -> None:
     for name in ("r.csv", "r_aspects.csv", "rest.csv"):
         (tmp_path / name).write_text("x")
