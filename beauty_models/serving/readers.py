@@ -396,6 +396,46 @@ class ParquetFile:
 
 
 @dataclass
+class TableFile:
+    """A table that is read as for training, whole: a workbook, .zip, .zst, .bz2, Unicode Text.
+
+    Values are texts; a row that cannot be read has what of it could be, in the first column.
+    """
+
+    file: Path
+    columns: list[str] = field(init=False)
+    total: int = field(init=False)
+    done: int = field(init=False, default=0)
+    records: list[Record] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the file.
+
+        Raises:
+            ValueError: it cannot be read, or has no rows.
+        """
+        table = tables.read(self.file)
+        self.columns = list(table.rows.columns)
+        numbered: list[tuple[int, Record]] = []
+        good = table.rows.to_dict("records")
+        for number, values in zip(table.rows.index.tolist(), good, strict=True):
+            numbered.append((number, Record(cast(Row, values))))
+        for number, reason, text in table.rejected.itertuples(index=False, name=None):
+            numbered.append((number, Record({self.columns[0]: text}, reason)))
+        # In the order of the file, whatever is wrong with some.
+        numbered.sort(key=lambda pair: pair[0])
+        self.records = [record for _, record in numbered]
+        self.total = len(self.records)
+
+    def chunks(self, size: int) -> Iterator[Chunk]:
+        """Yield the rows."""
+        for start in range(0, self.total, size):
+            records = self.records[start : start + size]
+            self.done += len(records)
+            yield Chunk(records)
+
+
+@dataclass
 class PictureFolder:
     """The files of a folder, hidden ones aside, each a row with its path below the folder."""
 
@@ -427,7 +467,7 @@ class PictureFolder:
             yield Chunk(records)
 
 
-AnySource = DelimitedFile | JsonLinesFile | ParquetFile | PictureFolder
+AnySource = DelimitedFile | JsonLinesFile | ParquetFile | TableFile | PictureFolder
 
 
 def open_source(path: Path, out: Path) -> AnySource:
@@ -441,8 +481,12 @@ def open_source(path: Path, out: Path) -> AnySource:
     if path.is_dir():
         return PictureFolder(path, out)
     format_ = format_of(path)
+    if format_ is None and tables.is_table(path):
+        return TableFile(path)
     if format_ is None:
-        raise ValueError(f"{path}: give {ENDINGS}; or a folder of pictures")
+        raise ValueError(
+            f"{path}: give {ENDINGS}; or a workbook, a packed table, or a folder of pictures"
+        )
     try:
         return _table(path, format_.suffix)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,30 @@ def test_csv_keeps_every_cell_as_it_was(tmp_path: Path) -> None:
     assert (empty["price"], empty["prediction_error"]) == ("NULL", "no text")
     assert ragged["prediction_error"] == "2 cells where the header has 4"
     assert ragged["prediction_length"] == "" and "three" in long["prediction_error"]
+
+
+@pytest.mark.parametrize("name", ["in.zip", "in.csv.zst", "in.csv.bz2", "in.txt"])
+def test_what_training_reads_is_answered_too(tmp_path: Path, name: str) -> None:
+    source, out = tmp_path / name, tmp_path / "out.csv"
+    rows = [("sku", "text"), ("007", "nice, really"), ("008", "short")]
+    commas = "\n".join(f'{sku},"{text}"' for sku, text in rows)
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.writestr("reviews.csv", commas + "\n009\n")
+    elif name.endswith(".txt"):
+        # As Excel saves "Unicode Text".
+        tabs = "\r\n".join(map("\t".join, rows))
+        source.write_text(tabs + "\r\n009\r\n", encoding="utf-16")
+    else:
+        codec = "zstd" if name.endswith("zst") else "bz2"
+        with pa.output_stream(str(source), compression=codec) as stream:
+            stream.write(f"{commas}\n009\n".encode())
+    done = answer(source, out)
+    assert (done["rows"], done["answered"], done["failed"]) == (3, 2, 1)
+    answers_ = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
+    assert [row["sku"] for row in answers_] == ["007", "008", "009"]
+    assert answers_[0]["prediction_length"] == "12"
+    assert "1 cells where the header has 2" in answers_[2]["prediction_error"]
 
 
 TRICKY = [
