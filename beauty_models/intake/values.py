@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from beauty_models.intake import account
+from beauty_models.intake import account, month_words
 
 # Seconds since 1970 have 9 or 10 digits from 1973 on, milliseconds 13 from 2001 on.
 UNIX_TIME = r"\d{9,10}|\d{13}"
@@ -175,6 +175,9 @@ def _dates_of_file(cells: pd.Series[str], file: str) -> list[datetime | None]:
     seconds = numbers.where(numbers < FIRST_MILLISECONDS, numbers / 1000)
     stamps = stamps.fillna(pd.to_datetime(seconds, unit="s", utc=True))
     unread = stamps.isna() & written.fillna("").str.strip().ne("")
+    if unread.any():
+        stamps = stamps.fillna(month_words.parsed(written[unread], file))
+        unread &= stamps.isna()
     if unread.any():
         reason = f"not understood, such as {cells[unread].iloc[0]!r:.60}; write 2026-02-01"
         account.leave_aside("dates", reason, file or "the dates", int(unread.sum()))
