@@ -55,7 +55,6 @@ PIPE_WIDTH = 62
 TERMINAL_WIDTH = 80
 PLACES = 20  # that the file lists for each reason; it counts all
 OTHERS = "others"
-EXAMPLE_WIDTH = 20  # columns; longer names are folded
 ENOUGH = 10  # pieces of evidence that all say the same
 # What differs between two rows with one fault: names in quotes, numbers, paths.
 _DETAIL = re.compile(r"'[^']*'|\"[^\"]*\"|\S*[\d/\\]\S*|\S+\.\w{2,5}(?=[\s,)]|$)")
@@ -222,6 +221,41 @@ def guess(subject: str, taken: str, *, sure: Sure, evidence: str, file: Path | s
         log_line(_guess_line(guessed, str(file)))
         return
     account.guesses.setdefault(guessed, {})[account.place(file) if file else ""] = None
+
+
+def tell_columns(
+    file: Path | str,
+    header: Iterable[str],
+    picked: Mapping[str, str],
+    accepted: Mapping[str, Sequence[str]],
+    multiple: Iterable[str] = (),
+) -> None:
+    """Say which columns of a table are taken for what by half their name, and which are not read.
+
+    Args:
+        file: the table.
+        header: its columns.
+        picked: field → column, as `columns.pick` gives them.
+        accepted: field → the names that its column may have.
+        multiple: fields of which all columns are read.
+    """
+    # Without an account only what was guessed would be of interest, and it is in the message.
+    if not is_open():
+        return
+    field_of = {}
+    for field, names in accepted.items():
+        field_of.update(dict.fromkeys(map(str.casefold, names), field))
+    for column in header:
+        name = column.strip().casefold()
+        field = field_of.get(name, "")
+        if column in picked.values():
+            if not field:
+                owner = next(field for field, taken in picked.items() if taken == column)
+                evidence = "no other column ends so"
+                guess("column", f"{owner} is {column}", sure="likely", evidence=evidence, file=file)
+        elif field not in multiple:
+            reason = f"another one is the {field}" if field else "no field takes them"
+            leave_aside("columns", reason, f"{file}: {column}")
 
 
 def leave_aside(things: str, reason: str, place: Path | str, count: int = 1) -> None:
@@ -402,13 +436,14 @@ def table(content: Mapping[str, Any]) -> Table:
     drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     drawn.add_column("", no_wrap=True)
     drawn.add_column("number", justify="right", no_wrap=True)
-    drawn.add_column("what", overflow="fold")
-    drawn.add_column("where (first)", overflow="fold", max_width=EXAMPLE_WIDTH)
+    drawn.add_column("what (and where first)", overflow="fold")
     for line in lines(content):
-        cells = [Text(line.head, "bold"), *map(Text, line[1:])]
         if line.head == "read" and drawn.row_count:
             drawn.add_section()
-        drawn.add_row(*cells)
+        # One after the other: a column of its own would be empty in most lines, and take a third.
+        where = f" ({line.example})" if line.example else ""
+        what = Text.assemble(line.text, (where, "dim"))
+        drawn.add_row(Text(line.head, "bold"), Text(line.number), what)
     return drawn
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +68,17 @@ def delivered_files(raw: Path) -> list[Path]:
     them (`delivery`).
     """
     return [path for path in delivery.look(raw).files if path.name not in ABOUT]
+
+
+def readable(raw: Path, beside: Sequence[str]) -> list[Path]:
+    """Return the tables below ``raw``; a file that has no suffix of ``beside`` either is told."""
+    found = []
+    for file in delivered_files(raw):
+        if is_table(file):
+            found.append(file)
+        elif file.suffix.lower() not in beside:
+            account.leave_aside("files", "neither a table nor a picture that is read", file)
+    return found
 
 
 def is_table(file: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from beauty_models.intake import account, products, shops, tables
 from beauty_models.intake.columns import all_named, pick
+from beauty_models.intake.images import SUFFIXES
 from beauty_models.intake.products import Texts
 from beauty_models.progress import bar
 from beauty_models.recommend import Columns
@@ -79,7 +80,7 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
     """
     rows: Tables = {kind: [] for kind in ("products", *REQUIRED_FIELDS)}
     descriptions = []
-    files = [file for file in tables.delivered_files(raw) if tables.is_table(file)]
+    files = tables.readable(raw, beside=SUFFIXES)
     with bar("ingest: read", len(files)) as progress:
         for file in files:
             progress.advance(note=file.name)
@@ -89,9 +90,13 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
                 # a shop without cross-sells exports the header all the same
                 account.leave_aside("files", "no rows below the header", file)
                 continue
-            table = table._replace(rows=shops.unified(table.rows))
+            # Of an export the shop's module reads columns that no field has.
+            is_export = shops.system_of(table.rows.columns) is not None
+            table = table._replace(rows=shops.unified(table.rows, file))
             header = list(table.rows.columns)
             fields = pick(header, columns.model_dump())
+            if not is_export:
+                account.tell_columns(file, header, fields, columns.model_dump(), MULTIPLE)
             description = f"{file} has the columns {', '.join(header)}"
             descriptions.append(description)
             # by its columns: the names of files are the shop's own

@@ -55,6 +55,7 @@ def read_deliveries(raw: Path, known: Columns, cleaner: Cleaner, store: TextStor
                 if number == 0:
                     header = list(table.rows.columns)
                     column_of = columns.pick(header, known.model_dump())
+                    account.tell_columns(file, header, column_of, known.model_dump())
                     description = _description(file, table.rows, column_of)
                     descriptions.append(description)
                     # by its columns: the names of files are the deliverer's own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from beauty_models.intake import account, columns, products, public_sets, shops, splits, tables
-from beauty_models.intake.images import Files
+from beauty_models.intake.images import SUFFIXES, Files
 from beauty_models.progress import bar
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.heads import label_column
@@ -60,7 +60,7 @@ def read_rows(raw: Path, files: Files, params: Ingest) -> pd.DataFrame:
 def _table_frames(raw: Path, params: Ingest) -> list[pd.DataFrame]:
     """Return the rows of each table that has any of use."""
     frames = []
-    files = [file for file in tables.delivered_files(raw) if tables.is_table(file)]
+    files = tables.readable(raw, beside=SUFFIXES)
     with bar("ingest: read", len(files)) as progress:
         for file in files:
             place = file.relative_to(raw).as_posix()
@@ -82,10 +82,15 @@ def _table_rows(file: Path, raw: Path, params: Ingest) -> pd.DataFrame | None:
     except tables.EmptyTableError:
         account.leave_aside("files", "no rows below the header", file)
         return None
-    table = table._replace(rows=shops.unified(table.rows))
+    # Of an export the shop's module reads columns that no field has.
+    is_export = shops.system_of(table.rows.columns) is not None
+    table = table._replace(rows=shops.unified(table.rows, file))
     header = list(table.rows.columns)
     column_of = columns.pick(header, params.columns)
+    if not is_export:
+        account.tell_columns(file, header, column_of, params.columns, ["text"])
     if "text" not in column_of and "image" not in column_of:
+        _refuse_labels(file, header, column_of, params)
         reason = (
             f"of its columns {', '.join(header)} none is known as a text or a picture "
             "(ingest.columns, --map text=COLUMN)"
@@ -108,6 +113,24 @@ def _table_rows(file: Path, raw: Path, params: Ingest) -> pd.DataFrame | None:
     # The index is the line of a row, by which a reader finds it in the file.
     good = good.assign(reason="").reset_index()
     return pd.concat([good, table.rejected], ignore_index=True)
+
+
+def _refuse_labels(
+    file: Path, header: Sequence[str], column_of: Mapping[str, str], params: Ingest
+) -> None:
+    """Refuse a table whose labels would be left aside with it: they are of some pictures.
+
+    Raises:
+        ValueError: it has a column of labels.
+    """
+    labels = [column_of[head] for head in params.heads if head in column_of]
+    if labels:
+        option = account.remedy("reading.aside", f'["{file.name}"]')
+        raise ValueError(
+            f"{file} has labels in {', '.join(labels)}, but of its columns {', '.join(header)} "
+            "none is known as a text or a picture: say which is with --map image=COLUMN or "
+            f"text=COLUMN{', or leave the table aside with ' + option if option else ''}"
+        )
 
 
 def _joined_texts(rows: pd.DataFrame) -> list[str]:

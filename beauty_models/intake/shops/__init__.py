@@ -7,10 +7,12 @@ together, and the export as rows of variants. What is no such export stays as it
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from beauty_models.intake import account
 from beauty_models.intake.shops import bigcommerce, magento, merchant, shopify, woocommerce
 
 
@@ -42,10 +44,15 @@ def system_of(columns: pd.Index[str]) -> System | None:
     return None
 
 
-def unified(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ``rows``, strings under the names of the file, as one row per variant.
+def unified(rows: pd.DataFrame, file: Path | str = "") -> pd.DataFrame:
+    """Return ``rows`` of ``file``, strings under its own names, as one row per variant.
 
     The index, a row's line in the file, stays that of the row that is kept.
     """
     system = system_of(rows.columns)
-    return system.unified(rows) if system else rows
+    if system is None:
+        return rows
+    variants = system.unified(rows)
+    evidence = f"its columns; {len(rows):,} rows are {len(variants):,} variants"
+    account.guess("layout", f"{system.name}'s export", sure="certain", evidence=evidence, file=file)
+    return variants
