@@ -218,6 +218,8 @@ def _registered(model: Registration) -> None:
     report = families.path("report", family) / "index.html"
     if report.exists():
         _show(f"The report: {report}")
+    if account := words.data_account(family):
+        _show(account)
     # The path of `beauty` is in it where the shell does not find it.
     _show("Ask it:")
     _show_command(words.predict_command(model))

@@ -279,6 +279,8 @@ def _model(model: Registration) -> list[str]:
         parts.append("\n".join(notes))
     if picture := _picture(family):
         parts.append(picture)
+    if account := words.data_account(family):
+        parts.append(account)
     parts.append(f"Ask it: `{words.predict_command(model)}`")
     report = families.path("report", family) / "index.html"
     places = [f"Report: `{report}`"] if report.exists() else []

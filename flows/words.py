@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beauty_models import code
+from beauty_models.files import read_json
 
 if TYPE_CHECKING:
     from tasks.registry.register import Registration
@@ -43,6 +44,31 @@ def format_number(value: Any) -> str:
 def format_interval(ends: Sequence[float] | None) -> str:
     """Return the ends of an interval, or nothing where none was measured."""
     return f"{format_number(ends[0])} – {format_number(ends[1])}" if ends else ""
+
+
+def data_account(family: str) -> str:
+    """Return in a line what was read for the family's data, and where its account lies.
+
+    Nothing where it is not there: another machine read the data, or they are from before.
+    """
+    from beauty_models import families
+
+    # Read as JSON: the module that writes it would bring pandas into every screen.
+    file = families.path("data", family) / "account.json"
+    if not file.exists():
+        return ""
+    account = read_json(file)
+    told = []
+    for counts in account["counts"]:
+        parts = {"kept": counts["kept"]}
+        for kind in ("dropped", "rejected"):
+            parts[kind] = sum(row["count"] for row in counts[kind])
+        listed = [f"{count:,} {name}" for name, count in parts.items() if count]
+        told.append(f"{counts['read']:,} {counts['what']}, {', '.join(listed)}")
+    guesses = len(account["guessed"])
+    if guesses:
+        told.append(f"{guesses} guess{'es' * (guesses > 1)}")
+    return f"Read: {'; '.join(told)} ({file})"
 
 
 def format_duration(seconds: float) -> str:

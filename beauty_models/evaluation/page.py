@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
 STYLE = """
 :root {
@@ -223,6 +224,13 @@ def interval_chart(
         label=label,
         _class="faint" if faint else "plain",
     )
+
+
+def append(file: Path, content: Html) -> None:
+    """Put ``content`` below all that stands in a page that `page` made."""
+    text = file.read_text(encoding="utf-8")
+    head, end, tail = text.rpartition("</main>")
+    file.write_text(f"{head}{content}{end}{tail}", encoding="utf-8")
 
 
 def page(title: str, *content: object, subtitle: object = "") -> str:

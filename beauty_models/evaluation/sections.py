@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,15 @@ from beauty_models.evaluation.comparison import (
     verdict_class,
 )
 from beauty_models.evaluation.metrics import Metric, format_value
-from beauty_models.evaluation.page import Html, interval_chart, stat_card, table, tag
+from beauty_models.evaluation.page import (
+    Html,
+    append,
+    interval_chart,
+    section,
+    stat_card,
+    table,
+    tag,
+)
 
 TINT = 60  # percent of the colour in a full cell; with more the numbers in it are hard to read
 
@@ -73,6 +82,24 @@ def margin_text(metric: Metric, values: Mapping[str, float]) -> Html | str:
         values[f"{metric.name}.margin_high"],
         metric.larger_is_better,
     )
+
+
+def add_account(page: Path, lines: Iterable[Sequence[str]]) -> None:
+    """Put the account of the data below the report ``page``; ``lines`` as `account.lines` has them.
+
+    Without any, of data from before there was one, the page stays as it is.
+    """
+    rows = []
+    for head, number, text, example in lines:
+        where = tag("span", f" {example}", _class="soft small") if example else ""
+        rows.append([tag("strong", head), number, tag("span", text, where)])
+    if rows:
+        content = section(
+            "The data's account",
+            table(["", "number", "what, and where first"], rows, {1}),
+            lead="What was read for this model, what was kept, and what was guessed.",
+        )
+        append(page, content)
 
 
 def confusion_table(

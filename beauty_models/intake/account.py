@@ -8,7 +8,7 @@ A family opens one for the time of its work, settles what became of each kind of
         book.settle("reviews", read=9, kept=6, dropped={"equal texts": 2}, rejected=[one])
         with new_folder(data) as folder:
             ...
-            book.write(folder)  # account.json
+            book.write(folder, data)  # account.json
 
 Leaving the block shows the table, once; an error on the way is preceded by what was known by then.
 
@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -42,7 +41,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from beauty_models.files import write_json
+from beauty_models.files import read_json, write_json
 from beauty_models.intake.rejected import Rejected
 from beauty_models.params import Reading
 from beauty_models.progress import log_line
@@ -101,6 +100,7 @@ class Account:
         self.contradictions: list[Contradiction] = []
         # thing and reason → place → how many there; guess → files
         self.aside: dict[tuple[str, str], dict[str, int]] = {}
+        self.options: dict[tuple[str, str], str] = {}  # that would have it read
         self.guesses: dict[Guess, dict[str, None]] = {}
         self.written: Path | None = None
 
@@ -138,19 +138,22 @@ class Account:
         return {
             "counts": [_counts(things, part) for things, part in self.settled.items()],
             "contradicted": [item._asdict() for item in self.contradictions],
-            "aside": _aside(self.aside),
+            "aside": _aside(self.aside, self.options),
             "guessed": _guessed(self.guesses),
         }
 
-    def write(self, folder: Path) -> None:
-        """Write account.json into ``folder``."""
+    def write(self, folder: Path, data: Path) -> None:
+        """Write account.json into ``folder``, which becomes ``data`` when all is written."""
         write_json(folder / FILE, self.content())
-        self.written = folder / FILE
+        self.written = data / FILE
 
     def add(self, content: Mapping[str, Any]) -> None:
         """Put the guesses and what was left aside of another process into this account."""
         for row in content["aside"]:
-            places = self.aside.setdefault((row["what"], row["reason"]), {})
+            key = (row["what"], row["reason"])
+            places = self.aside.setdefault(key, {})
+            if row["option"]:
+                self.options[key] = row["option"]
             places.update(row["places"])
             if others := row["count"] - sum(row["places"].values()):
                 places[OTHERS] = places.get(OTHERS, 0) + others
@@ -162,7 +165,16 @@ class Account:
         """Print the account as one table."""
         screen = console or Console(highlight=False, emoji=False)
         width = min(TERMINAL_WIDTH, screen.width) if screen.is_terminal else PIPE_WIDTH
-        screen.print(table(self.content()), width=width)
+        content = self.content()
+        screen.print(table(content), width=width)
+        for row in content["aside"]:
+            # On a line of its own, and never broken: it is to be copied.
+            if row["option"]:
+                screen.print(
+                    Text(f"To have the {row['what']} read: {row['option']}"), soft_wrap=True
+                )
+        if self.written is not None:
+            screen.print(Text(f"All of it: {self.written}"), soft_wrap=True)
 
     def tell(self) -> None:
         """Print a line for each guess and for each thing left aside: no table comes any more."""
@@ -258,13 +270,20 @@ def tell_columns(
             leave_aside("columns", reason, f"{file}: {column}")
 
 
-def leave_aside(things: str, reason: str, place: Path | str, count: int = 1) -> None:
-    """Say that ``count`` ``things`` at ``place`` (a file, a column of a file) are not read."""
+def leave_aside(
+    things: str, reason: str, place: Path | str, count: int = 1, option: str = ""
+) -> None:
+    """Say that ``count`` ``things`` at ``place`` (a file, a column of a file) are not read.
+
+    ``option``, of `remedy`, would have them read.
+    """
     account = _OPEN.get()
     if account is None:
         log_line(_aside_line(things, reason, str(place), count))
         return
     account.aside.setdefault((things, reason), {})[account.place(place)] = count
+    if option:
+        account.options[things, reason] = option
 
 
 def contradict(reason: str, disagree: int, of: int, example: str) -> None:
@@ -347,12 +366,16 @@ def grouped(rejected: Iterable[Rejected]) -> list[dict[str, Any]]:
     return sorted(groups, key=lambda group: (-group["count"], group["reason"]))
 
 
-def _aside(aside: Mapping[tuple[str, str], Mapping[str, int]]) -> list[dict[str, Any]]:
+def _aside(
+    aside: Mapping[tuple[str, str], Mapping[str, int]], options: Mapping[tuple[str, str], str]
+) -> list[dict[str, Any]]:
     rows = []
     for (things, reason), places in aside.items():
         count = sum(places.values())
         listed = dict(sorted(places.items())[:PLACES])
-        rows.append({"what": things, "reason": reason, "count": count, "places": listed})
+        option = options.get((things, reason), "")
+        told = {"what": things, "reason": reason, "count": count, "places": listed}
+        rows.append(told | {"option": option})
     return sorted(rows, key=lambda row: (-row["count"], row["what"], row["reason"]))
 
 
@@ -371,6 +394,12 @@ class Line(NamedTuple):
     number: str
     text: str
     example: str
+
+
+def lines_of(data: Path) -> list[Line]:
+    """Return the lines of the account in the folder ``data``; none where it has none."""
+    file = data / FILE
+    return list(lines(read_json(file))) if file.exists() else []
 
 
 def lines(content: Mapping[str, Any]) -> Iterator[Line]:
@@ -445,18 +474,3 @@ def table(content: Mapping[str, Any]) -> Table:
         what = Text.assemble(line.text, (where, "dim"))
         drawn.add_row(Text(line.head, "bold"), Text(line.number), what)
     return drawn
-
-
-def in_words(content: Mapping[str, Any]) -> str:
-    """Return the account of each kind of thing in one sentence, for a page of several families."""
-    sentences = []
-    for counts in content["counts"]:
-        parts = Counter(kept=counts["kept"])
-        for kind in ("dropped", "rejected"):
-            parts[kind] = sum(row["count"] for row in counts[kind])
-        told = [f"{count:,} {name}" for name, count in parts.items() if count]
-        sentences.append(f"{counts['read']:,} {counts['what']}: {', '.join(told)}")
-    for name, rows in (("left aside", content["aside"]), ("guessed", content["guessed"])):
-        if rows:
-            sentences.append(f"{len(rows)} kinds {name}")
-    return "; ".join(sentences)

@@ -116,12 +116,13 @@ def encoding_of(stream: BinaryIO, name: str) -> str:
     samples = _lines_and_words(stream, head)
     found = _guessed_encoding(samples, name)
     count = samples[0].count(b"\n") or 1
+    counted = f"{count:,} lines" if count > 1 else "one line"
     account.guess(
         "encoding",
         f"{found.encoding} ({found.language})" if found.language else found.encoding,
         # One line alone was read wrongly once in a hundred samples, three lines never.
         sure="certain" if count >= account.ENOUGH and found.lead >= WIDE_LEAD else "likely",
-        evidence=f"letters of {count:,} lines, {found.lead:.0%} ahead of the next",
+        evidence=f"letters of {counted}, {found.lead:.0%} ahead of the next",
         file=name,
     )
     return found.encoding

@@ -213,12 +213,12 @@ def _is_day_first(order: DateOrder, file: str) -> bool | None:
 
 def _leave_dates(ambiguous: pd.Series[str], file: str) -> None:
     """Tell of dates that may begin with the day or with the month."""
-    option = account.remedy("reading.dates", "day_first")
     reason = (
         f"may begin with the day or with the month, such as {ambiguous.iloc[0]!r}, and the others "
-        f"do not say which; write 2026-02-01{' or give ' + option if option else ''}"
+        "do not say which; write 2026-02-01"
     )
-    account.leave_aside("dates", reason, file or "the dates", len(ambiguous))
+    option = account.remedy("reading.dates", "day_first")
+    account.leave_aside("dates", reason, file or "the dates", len(ambiguous), option)
 
 
 def _parsed(cells: pd.Series[str], day_first: bool) -> pd.Series[pd.Timestamp]:

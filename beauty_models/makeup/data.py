@@ -99,7 +99,7 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
         count = sum(kept.values())
         book.settle("photos", read=len(photos), kept=count, rejected=rejected, parts=kept)
         _tell(schema, grouping.rejected + bad_rows, unused_masks)
-        book.write(folder)
+        book.write(folder, data)
     return figures
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import torch
 
+from beauty_models.evaluation.sections import add_account
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder
+from beauty_models.intake import account
 from beauty_models.makeup import Evaluate
 from beauty_models.makeup.dataset import as_bytes, read_faces, read_results
 from beauty_models.makeup.gan import sampling
@@ -45,6 +47,7 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
         write_report(
             folder, scores, faces, results, make_up, transfer.match, params, generated, samples
         )
+        add_account(folder / "index.html", account.lines_of(data))
     return flat(scores) | generated
 
 

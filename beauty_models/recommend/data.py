@@ -95,7 +95,7 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
         repeated = len(shop["products"]) - len(joined)
         _settle_rows(book, shop, rows, repeated, parts)
         _settle_pictures(book, len(unnamed), len(unlabelled), unreadable)
-        book.write(folder)
+        book.write(folder, data)
     counts = {
         "rows": len(joined),
         "rejected": len(rejected),

@@ -22,8 +22,10 @@ from beauty_models.evaluation.comparison import (
     interval,
     make_slice,
 )
+from beauty_models.evaluation.sections import add_account
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
+from beauty_models.intake import account
 from beauty_models.intake.shards import Pictures
 from beauty_models.progress import log_line
 from beauty_models.recommend import Evaluate
@@ -272,6 +274,7 @@ def evaluate_model(
     write_json(folder / "scores.json", results)
     log_line("evaluate: report")
     show(folder, catalog, photos, results, answered, params)
+    add_account(folder / "index.html", account.lines_of(data))
     return results
 
 

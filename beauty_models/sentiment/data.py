@@ -137,7 +137,7 @@ def _write(
     answers = zip(_hexadecimal(fingerprints, test), test["label"], strict=True)
     content = _schema(raw, parts, params) | {"split_sha256": splits.digest(answers)}
     write_json(folder / "schema.json", content)
-    book.write(folder)
+    book.write(folder, data)
     counts = {
         "rows": len(reviews),
         "annotations": len(annotations),

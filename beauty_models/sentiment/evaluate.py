@@ -25,8 +25,10 @@ from beauty_models.evaluation.comparison import (
 )
 from beauty_models.evaluation.metrics import accuracy, macro_f1
 from beauty_models.evaluation.pictures import confusion_png
+from beauty_models.evaluation.sections import add_account
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, read_json, write_json
+from beauty_models.intake import account
 from beauty_models.progress import log_line
 from beauty_models.sentiment import Evaluate
 from beauty_models.sentiment.model import Predictions, load
@@ -387,6 +389,7 @@ def evaluate_model(predictor: Predictor, data: Path, folder: Path, params: Evalu
     table.to_parquet(folder / "predictions.parquet", index=False)
     worst = _worst_errors(test, model, classes, params.listed_errors)
     (folder / "index.html").write_text(quality_page(scores, worst), encoding="utf-8")
+    add_account(folder / "index.html", account.lines_of(data))
     counts = np.array(scores["confusion"])
     confusion_png(folder / "confusion.png", counts, classes, with_shares=True)
     reliability_png(folder / "reliability.png", scores["calibration"])

@@ -103,7 +103,7 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
             rejected=rejected,
             parts=_sizes(parts),
         )
-        book.write(folder)
+        book.write(folder, data)
     counts = {
         "rows": len(rows),
         "rejected": len(rejected),

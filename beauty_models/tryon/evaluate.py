@@ -19,8 +19,10 @@ from beauty_models.evaluation.comparison import (
     product_groups,
     with_interval,
 )
+from beauty_models.evaluation.sections import add_account
 from beauty_models.families import NOT_APPLICABLE, Metrics
 from beauty_models.files import new_folder, write_json
+from beauty_models.intake import account
 from beauty_models.intake.shards import Pictures
 from beauty_models.progress import log_line
 from beauty_models.retrieval import index
@@ -306,6 +308,7 @@ def evaluate_model(model: Path, data: Path, folder: Path, params: Evaluate) -> S
     log_line("evaluate: report")
     write_json(folder / "scores.json", scores)
     write_report(folder, scores, test, predictions, classifier, pictures, params)
+    add_account(folder / "index.html", account.lines_of(data))
     return scores
 
 

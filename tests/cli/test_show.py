@@ -20,6 +20,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from beauty_models import families, params, progress
+from beauty_models.files import write_json
 from cli import show
 from flows import words
 from tasks import evaluate
@@ -181,6 +182,25 @@ def test_only_a_report_that_exists_is_named(screen: Callable[..., str]) -> None:
     Path("build/sentiment/report/index.html").write_text("<p>")
     text = screen(80, show.outcome, result, ["sentiment"])
     assert "build/sentiment/report/index.html" in text
+
+
+def test_the_account_of_the_data_is_summed_up_and_named(screen: Callable[..., str]) -> None:
+    model = registered("sentiment", figures("sentiment"))
+    result = {"stages": [], "registered": [model]}
+    assert "Read: " not in screen(80, show.outcome, result, ["sentiment"])
+    counts = {
+        "what": "reviews",
+        "read": 1234,
+        "kept": 1200,
+        "dropped": [{"reason": "the text is there already", "count": 30}],
+        "rejected": [{"reason": "no text", "count": 3}, {"reason": "too short", "count": 1}],
+        "parts": {},
+    }
+    content = {"counts": [counts], "aside": [], "contradicted": [], "guessed": [{}]}
+    write_json(Path("build/sentiment/data/account.json"), content)
+    text = screen(80, show.outcome, result, ["sentiment"])
+    assert "Read: 1,234 reviews, 1,200 kept, 30 dropped, 4 rejected; 1 guess" in text
+    assert "build/sentiment/data/account.json" in text
 
 
 def test_a_served_mlflow_is_linked(
