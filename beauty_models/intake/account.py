@@ -52,6 +52,7 @@ LISTED = 8  # reasons of a kind in the terminal's table; the file has all
 # and both have to fit into 80.
 PIPE_WIDTH = 62
 TERMINAL_WIDTH = 80
+LISTED_COLUMNS = 4
 PLACES = 20  # that the file lists for each reason; it counts all
 OTHERS = "others"
 ENOUGH = 10  # pieces of evidence that all say the same
@@ -106,6 +107,8 @@ class Account:
 
     def place(self, file: Path | str) -> str:
         """Return the name of ``file`` below the raw folder: absolute paths are a machine's own."""
+        if not str(file):
+            return ""  # of the whole delivery
         path = Path(file)
         for root in (self.raw, self.raw.resolve()):
             if path.is_relative_to(root):
@@ -232,7 +235,7 @@ def guess(subject: str, taken: str, *, sure: Sure, evidence: str, file: Path | s
     if account is None:
         log_line(_guess_line(guessed, str(file)))
         return
-    account.guesses.setdefault(guessed, {})[account.place(file) if file else ""] = None
+    account.guesses.setdefault(guessed, {})[account.place(file)] = None
 
 
 def tell_columns(
@@ -441,7 +444,10 @@ def _contradicted(row: Mapping[str, Any]) -> Line:
 
 def _left_aside(row: Mapping[str, Any]) -> Line:
     text = f"{row['what']}: {row['reason']}"
-    return Line("", f"{row['count']:,}", text, next(iter(row["places"])))
+    places = list(row["places"])
+    # A column says more than its file: of several that are not read one may be missed.
+    first = ", ".join(places[:LISTED_COLUMNS]) if row["what"] == "columns" else places[0]
+    return Line("", f"{row['count']:,}", text, first)
 
 
 def _guesses(rows: Iterable[Mapping[str, Any]]) -> list[Line]:

@@ -18,6 +18,7 @@ from skimage import data as pictures
 from test_parsing import with_frames
 
 from beauty_models.files import read_json
+from beauty_models.intake import account
 from beauty_models.makeup import Ingest
 from beauty_models.makeup.data import ingest
 from beauty_models.makeup.dataset import COLUMNS, read_faces
@@ -32,6 +33,7 @@ PARAMS = Ingest.model_validate(
         "seed": 0,
         "photos": {"max_pixels": 20_000_000, "min_face": 40, "side": 96},
         "label_map": "auto",
+        "reading": account.AUTO.model_dump(),
         "max_rejected": 1.0,
         "rendered_looks": 0,
         "split": {"train": 1.0, "validation": 0.0, "test": 0.0},
@@ -162,7 +164,7 @@ def test_photos_without_a_usable_face_are_told_why(tmp_path: Path) -> None:
     assert figures["photos"] == figures["n"] + figures["rejected"]
 
 
-def test_what_was_decided_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_decided_is_told(tmp_path: Path) -> None:
     crowd = np.full((300, 620, 3), 128, np.uint8)
     crowd[:, :320] = tinted(4)
     crowd[60:220, 400:560] = pasted(160, (160, 160), (0, 0))
@@ -176,7 +178,7 @@ def test_what_was_decided_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
         "several faces: the largest is taken": 1,
         "an animation: its first picture is taken": 1,
     }
-    printed = capsys.readouterr().out
+    printed = (tmp_path / "data/account.json").read_text(encoding="utf-8")
     assert "several faces: the largest is taken" in printed
     assert "no people.csv says who is who" in printed
 

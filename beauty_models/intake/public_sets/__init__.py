@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-from beauty_models.intake import delivery
+from beauty_models.intake import account, delivery
 from beauty_models.intake.images import Files
 from beauty_models.intake.public_sets import (
     deepfashion,
@@ -20,7 +20,6 @@ from beauty_models.intake.public_sets import (
     inshop,
 )
 from beauty_models.intake.public_sets.garments import Reading, settle_parts
-from beauty_models.progress import log_line
 
 ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 
@@ -140,13 +139,14 @@ def read(found: Found, files: Files, family: str, by_group: bool) -> Reading:
     serves(found, family)
     public_set = found.public_set
     assert public_set.read is not None
-    log_line(f"ingest: {public_set.name}; {public_set.license}")
+    taken = f"{public_set.name}; {public_set.license}"
+    account.guess("layout", taken, sure="certain", evidence="the names of its files")
     reading = settle_parts(public_set.read(files, found.annotations), by_group)
     archives = _packed_pictures(reading, files.raw)
     for note in reading.notes + archives:
-        log_line(f"ingest: {public_set.name}: {note}")
+        account.guess("public set", note, sure="certain", evidence=public_set.name)
     for reason, count in reading.aside.items():
-        log_line(f"ingest: left aside: {count:,} {reason}")
+        account.leave_aside("of the set", reason, "", count)
     return reading
 
 
