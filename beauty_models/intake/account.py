@@ -335,8 +335,10 @@ def _guess_line(guessed: Guess, file: str) -> str:
 
 
 def _aside_line(things: str, reason: str, place: str, count: int) -> str:
-    number = f"{count:,} {things} " if count > 1 else ""
-    return f"{place}: {number}left aside, {reason}"
+    where = f"{place}: " if place else ""
+    # Of one file the name says enough.
+    number = f"{count:,} {things} " if count > 1 or not place else ""
+    return f"{where}{number}left aside, {reason}"
 
 
 def _counts(things: str, settled: Settled) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from beauty_models.intake import crops, products, public_sets
+from beauty_models.intake import account, crops, products, public_sets
 from beauty_models.intake.images import Files
 from beauty_models.intake.public_sets.garments import Garment
 from beauty_models.intake.public_sets.photos import Photos
-from beauty_models.progress import log_line
 
 
 def public_rows(found: public_sets.Found, files: Files, fields: Sequence[str]) -> pd.DataFrame:
@@ -36,10 +35,10 @@ def public_rows(found: public_sets.Found, files: Files, fields: Sequence[str]) -
         group = "" if reading.split_by_photo else garment.group
         rows.append(_row(garment, group))
     if undecided:
-        log_line(f"ingest: left aside: {undecided:,} photos of several categories, or of none")
+        account.leave_aside("photos", "of several categories, or of none", "", undecided)
     unnamed = Photos(files).unnamed(named)
     if unnamed:
-        log_line(f"ingest: left aside: {unnamed:,} pictures that no annotation names")
+        account.leave_aside("pictures", "no annotation names them", "", unnamed)
     return pd.DataFrame(rows, columns=list(fields), dtype=object).fillna("")
 
 
