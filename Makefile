@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 FETCHED := .venv/share/beauty-models
 
-.PHONY: retrain test check ui repro install lock bench game-day clean help
+.PHONY: retrain test check ui repro install lock bench fuzz game-day clean help
 
 help:                   ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | while IFS="$$(printf '\t')" read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -51,6 +51,9 @@ lock: install           ## write requirements.lock anew from what is installed
 bench: install          ## measure throughput and the flow's overhead (minutes)
 	$(BIN)/python -m bench.throughput
 	$(BIN)/python -m bench.flow_overhead
+
+fuzz: install           ## damaged files against every reader: a reason or rows, never a traceback (minutes)
+	$(BIN)/python -m bench.fuzz $(ARGS)
 
 game-day: install       ## a scratch project is hurt in every way and must come back whole (minutes)
 	$(BIN)/python -m bench.game_day $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import itertools
 import re
 import warnings
 from collections.abc import Iterable
@@ -24,37 +25,60 @@ ENCODINGS = [
     "cp932",  # Shift JIS as Windows writes it
     "euc-jp",
     "cp949",
-    "utf-16-le",
-    "utf-16-be",
     "cp1252",  # Western Europe
+    "iso8859-15",  # the same with the euro in another place
     "cp1250",  # Central Europe
     "iso8859-2",
     "cp1251",  # Cyrillic
-    "koi8-r",
+    "iso8859-5",
+    "koi8-u",  # and its Russian elder, which has no letters in its place
     "cp1253",  # Greek
     "cp1254",  # Turkish
     "cp1255",  # Hebrew
     "cp1256",  # Arabic
+    "iso8859-6",
     "cp1257",  # Baltic
     "cp1258",  # Vietnamese
     "cp874",  # Thai
-    "iso8859-5",  # Cyrillic
-    "iso8859-6",  # Arabic
     "mac_roman",
     "mac_latin2",  # Central Europe
     "mac_turkish",
     "mac_greek",
     "mac_cyrillic",
     "cp850",  # DOS in Western Europe
+    "cp858",  # the same with the euro
     "cp852",  # DOS in Central Europe
     "cp857",  # DOS in Turkey
     "cp737",  # DOS in Greece
     "cp775",  # DOS in the Baltics
+    "cp862",  # DOS in Israel
     "cp866",  # DOS in Russia
 ]
 WIDE_LEAD = 0.1  # of the best guess's score, before the second one
 SIMILAR = 0.98  # of the best guess's score: a second one as good, and nobody knows which is meant
-_CONTROLS = re.compile("[\x80-\x9f]")
+FEW_WORDS = 3  # distinct ones with other letters: up to so many they say little, and then
+CLEAR = 0.6  # of the best guess's score is what a second one may have at most
+FEWEST_ZEROS = 0.02  # of the bytes, in UTF-16; a few zeros are dirt
+ALMOST_ALL = 0.95
+ONE_SIDE = 10  # times as many zeros in the one half of the letters as in the other
+# What no text has: C1 control characters, pieces of boxes, letters of private use, the currency
+# sign, a price in dotless i; where these two stand another encoding has the euro.
+_CONTROLS = re.compile("[\x80-\x9f\u2500-\u259f\ue000-\uf8ff\xa4]|\\d ?ı(?!\\w)")
+# What no word has: fractions before letters, digits and signs between them.
+_ODD_WORD = re.compile(
+    "[¼½¾][a-zß-ÿ]|[^\\W\\d_][\\d@§¨©¬®±²³¸¹º»«°¿¡£¥≤≈√∙†‡‰ˆ˜™„“”‹›…]+[^\\W\\d_]"
+)
+_WORD = re.compile("\xa4|[¼½¾][a-zß-ÿ]|[^\\W\\d_][\\d@¤§¨©¬®±²³¸¹º»«†‡‰ˆ˜™„“”‹›…]+[^\\W\\d_]")
+_WORD = re.compile('\\w[^\\s,;"]*')
+MOST_ODD = 0.15  # of the words with other letters: brands and slips of the keyboard are odd
+_SCRIPTS = [
+    re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"),
+    re.compile("[\u0370-\u03ff]"),
+    re.compile("[\u0400-\u04ff]"),
+    re.compile("[\u0590-\u05ff]"),
+    re.compile("[\u0600-\u06ff]"),
+    re.compile("[\u0e00-\u0e7f]"),
+]
 # Between words; no byte of these is a part of a letter in any of `ENCODINGS` but UTF-16.
 _WORD_ENDS = re.compile(rb"""[\s,;"]+""")
 # The longer mark first: that of UTF-16-LE begins that of UTF-32-LE.
@@ -64,6 +88,11 @@ _BOMS = {
     codecs.BOM_UTF32_BE: "utf-32-be",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
+}
+_ESCAPES = {
+    re.compile(rb"\x1b\$[B@]"): "iso2022_jp",
+    re.compile(rb"\x1b\$\)C"): "iso2022_kr",
+    re.compile(rb"~\{(?:[!-w][!-~])+~\}"): "hz",
 }
 # Bytes that do not fit the encoding become a lone surrogate, which no valid text can hold, so that
 # they can be told from a replacement character that was delivered.
@@ -99,6 +128,11 @@ def encoding_of(stream: BinaryIO, name: str) -> str:
     head = stream.read(BEGINNING)
     stream.seek(0)
     encoding = marked_encoding(head)
+    wide = "" if encoding else _wide_encoding(head)
+    if wide:
+        evidence = "zeros beside its letters"
+        account.guess("encoding", wide, sure="certain", evidence=evidence, file=name)
+        return wide
     if encoding:
         if encoding != "utf-8":
             account.guess(
@@ -106,7 +140,8 @@ def encoding_of(stream: BinaryIO, name: str) -> str:
             )
         return encoding
     if _is_utf8(stream):
-        return "utf-8"
+        stream.seek(0)
+        return _escaped_encoding(stream, name) or "utf-8"
     told = account.reading().encoding
     if told != "auto":
         evidence = "ingest.reading.encoding"
@@ -136,6 +171,41 @@ def marked_encoding(head: bytes) -> str:
     return ""
 
 
+def _wide_encoding(head: bytes) -> str:
+    """Return the encoding of text with two or four bytes a letter and no mark, or "".
+
+    Commas, digits and line ends then have a zero in every other byte, while Cyrillic letters have a
+    4: without the zeros such a text is valid UTF-8, and another one.
+    """
+    if head.count(0) < FEWEST_ZEROS * len(head):
+        return ""
+    places = [sum(byte == 0 for byte in head[place::4]) for place in range(4)]
+    quarter = max(1, len(head) // 4)
+    # UTF-32 has no letter above 0x10FFFF: of each four bytes one is always 0, the second almost.
+    if places[3] >= ALMOST_ALL * quarter and places[2] >= ALMOST_ALL * quarter:
+        return "utf-32-le"
+    if places[0] >= ALMOST_ALL * quarter and places[1] >= ALMOST_ALL * quarter:
+        return "utf-32-be"
+    even = places[0] + places[2]
+    odd = places[1] + places[3]
+    if odd > ONE_SIDE * even:
+        return "utf-16-le"
+    return "utf-16-be" if even > ONE_SIDE * odd else ""
+
+
+def _escaped_encoding(stream: BinaryIO, name: str) -> str:
+    """Return the encoding of ASCII that says other letters by escapes, as e-mails do, or ""."""
+    for line in stream:
+        if b"\x1b$" not in line and b"~{" not in line:
+            continue
+        for mark, encoding in _ESCAPES.items():
+            if mark.search(line):
+                evidence = "its escapes"
+                account.guess("encoding", encoding, sure="certain", evidence=evidence, file=name)
+                return encoding
+    return ""
+
+
 class _Reading(NamedTuple):
     """A sample in one of the encodings that fit it."""
 
@@ -157,8 +227,12 @@ def _lines_and_words(stream: BinaryIO, head: bytes) -> list[bytes]:
     lines = [line for line in stream if not line.isascii()]
     size = sum(map(len, lines))
     sample = b"".join(lines[:: max(1, size // GUESSED_BY)])[:GUESSED_BY]
-    words = [word for word in _WORD_ENDS.split(sample) if not word.isascii()]
-    return [sample, b" ".join(words)]
+    return [sample, b" ".join(_other_words(sample))]
+
+
+def _other_words(sample: bytes) -> list[bytes]:
+    """Return the words of ``sample`` that are not ASCII."""
+    return [word for word in _WORD_ENDS.split(sample) if not word.isascii()]
 
 
 def _readings(sample: bytes) -> list[_Reading]:
@@ -174,11 +248,27 @@ def _readings(sample: bytes) -> list[_Reading]:
             encoding = codecs.lookup(guess["encoding"]).name
             # Half a character may stand at the sample's end, and a few bytes may be damaged.
             text = sample.decode(encoding, "replace")
-            if _CONTROLS.search(text):
-                continue  # C1 control characters, which no text has: another encoding's letters
+            if _is_nonsense(text):
+                continue  # another encoding's letters
             reading = _Reading(text, encoding, guess["language"] or "", guess["confidence"])
             by_text.setdefault(text, reading)
     return sorted(by_text.values(), key=lambda reading: reading.score, reverse=True)
+
+
+def _is_nonsense(text: str) -> bool:
+    """Return whether ``text`` has what people do not write, too often for a slip."""
+    if _CONTROLS.search(text):
+        return True
+    words = [word for word in _WORD.findall(text) if not word.isascii()]
+    odd = sum(map(_is_odd, words))
+    return odd > MOST_ODD * len(words)
+
+
+def _is_odd(word: str) -> bool:
+    """Return whether ``word`` mixes scripts, signs or capitals as no word does."""
+    if _ODD_WORD.search(word) or sum(bool(script.search(word)) for script in _SCRIPTS) > 1:
+        return True
+    return any(a.islower() and b.isupper() for a, b in itertools.pairwise(word))
 
 
 def _guessed_encoding(samples: Iterable[bytes], name: str) -> _Reading:
@@ -193,8 +283,12 @@ def _guessed_encoding(samples: Iterable[bytes], name: str) -> _Reading:
         # Among many English words three French ones hardly count: then the words decide.
         if len(readings) == 1:
             return readings[0]
-        if readings and readings[1].score < SIMILAR * readings[0].score:
+        few = len(set(_other_words(sample))) <= FEW_WORDS
+        most = CLEAR if few else SIMILAR
+        if readings and readings[1].score < most * readings[0].score:
             return readings[0]._replace(lead=1 - readings[1].score / readings[0].score)
+        if few and readings:
+            break  # alone they say even less
     if not readings:
         raise ValueError(
             f"{name}: neither UTF-8 nor any of {', '.join(ENCODINGS)}; save it as UTF-8"

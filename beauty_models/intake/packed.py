@@ -98,8 +98,10 @@ def only_file(file: Path) -> str:
     if not file.is_file() or not zipfile.is_zipfile(file):
         return ""
     try:
-        names = [member.filename for member in _members(file) if not member.is_dir()]
+        members = _members(file)
     except ValueError:
         return ""
+    # A damaged archive may have a file without a name, which `is_dir` cannot bear.
+    names = [item.filename for item in members if item.filename and not item.is_dir()]
     wanted = [name for name in names if not any(map(folders.is_litter, name.split("/")))]
     return wanted[0] if len(wanted) == 1 else ""

@@ -280,6 +280,8 @@ def _header(file: Path, cells: list[str]) -> list[str]:
     names = []
     for place, cell in enumerate(cells, start=1):
         names.append(cell.strip() or f"column {place}")
+    if any(map(LOST.search, names)):
+        raise ValueError(f"{file}: characters of the columns' names are lost; save it as UTF-8")
     counts = Counter(names)
     doubled = sorted(name for name in counts if counts[name] > 1)
     if doubled:

@@ -40,6 +40,14 @@ NUMBER_WORDS = {
 # 13.03.2024, 3/13/24, 13-3-2024 and what may follow, such as a time
 DAY_AND_MONTH = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(?:\d{4}|\d{2})(?!\d)")
 
+# 24-03-05, which may be a day of March 2024 or of 2005
+SHORT_YEAR = re.compile(r"^(\d{1,2})([./-])(\d{1,2})\2(\d{2})(?!\d)")
+MORE_DAYS = 4  # by which a month's days in a column outnumber its years, to tell them apart
+# Without a year pandas would take this one: "10:30" would be today, and another day tomorrow.
+HAS_YEAR = re.compile(
+    r"(?<!\d)\d{4}(?!\d)|(?<!\d)(?:19|20)\d{6}|\s*\d{1,2}[ .-]+[^\W\d]+[ .,'-]+\d{2}(?!\d)"
+)
+
 
 def plain(value: str) -> str:
     """Return ``value`` so that ``1``, ``1.0`` and ``+1`` are one value; capitals do not count."""
@@ -160,8 +168,9 @@ def dates(values: Sequence[str], files: Sequence[str] = ()) -> list[datetime | N
 def _dates_of_file(cells: pd.Series[str], file: str) -> list[datetime | None]:
     digits = cells.where(cells.str.fullmatch(UNIX_TIME))
     numbers = pd.to_numeric(digits, errors="coerce")
-    order = date_order(cells)
     written = cells.where(numbers.isna())
+    written = _with_long_years(written, file)
+    order = date_order(written.fillna(""))
     day_first = _is_day_first(order, file)
     if day_first is None:
         ambiguous = written.map(_is_ambiguous)
@@ -171,7 +180,8 @@ def _dates_of_file(cells: pd.Series[str], file: str) -> list[datetime | None]:
     ordered = written.str.match(DAY_AND_MONTH).fillna(False).astype(bool)
     # Only those: pandas would read 2024-03-05 with `dayfirst` as the third of May.
     stamps = _parsed(written.where(ordered), day_first=bool(day_first))
-    stamps = stamps.fillna(_parsed(written.where(~ordered), day_first=False))
+    dated = written.str.contains(HAS_YEAR).fillna(False).astype(bool)
+    stamps = stamps.fillna(_parsed(written.where(dated & ~ordered), day_first=False))
     seconds = numbers.where(numbers < FIRST_MILLISECONDS, numbers / 1000)
     stamps = stamps.fillna(pd.to_datetime(seconds, unit="s", utc=True))
     unread = stamps.isna() & written.fillna("").str.strip().ne("")
@@ -189,6 +199,31 @@ def _dates_of_file(cells: pd.Series[str], file: str) -> list[datetime | None]:
             # All are UTC by now; a mark that says so in every row would only be in the way.
             times.append(stamp.tz_localize(None).floor("us").to_pydatetime())
     return times
+
+
+def _with_long_years(cells: pd.Series[str], file: str) -> pd.Series[str]:
+    """Return ``cells`` with 24-03-05 as 2024-03-05 where the year comes first, NaN if it may.
+
+    The years of a file are few, its days many.
+    """
+    parts = cells.str.strip().str.extract(SHORT_YEAR)
+    short = parts[0].notna()
+    if not short.any() or account.reading().dates != "auto":
+        return cells
+    numbers = parts.loc[short, [0, 2, 3]].astype(int)
+    firsts, months, lasts = (numbers[column] for column in numbers)
+    one_digit = parts.loc[short, 0].str.len().eq(1).any()
+    if one_digit or not months.between(1, 12).all() or not lasts.between(1, 31).all():
+        return cells
+    only_year = firsts.gt(31).any()
+    if not only_year and firsts.nunique() >= lasts.nunique() + MORE_DAYS:
+        return cells
+    if only_year or lasts.nunique() >= firsts.nunique() + MORE_DAYS:
+        evidence = f"{firsts.nunique()} numbers stand first, {lasts.nunique()} last"
+        account.guess("dates", "the year first", sure="likely", evidence=evidence, file=file)
+        return cells.where(~short, "20" + cells.str.strip())
+    _leave_dates(cells[short], file)
+    return cells.where(~short)
 
 
 def _is_day_first(order: DateOrder, file: str) -> bool | None:

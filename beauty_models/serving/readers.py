@@ -150,6 +150,9 @@ def _check_distinct(file: Path, columns: list[str]) -> None:
     doubled = sorted(name for name, count in Counter(columns).items() if count > 1)
     if doubled:
         raise ValueError(f"{file}: the column {doubled[0]!r} is there twice; rename one")
+    if any(map(LOST.search, columns)):
+        # No format of an answer could hold such a name.
+        raise ValueError(f"{file}: characters of the columns' names are lost; save it as UTF-8")
 
 
 @dataclass
@@ -250,6 +253,7 @@ class JsonLinesFile:
             for name, value in chunk.records[0].values.items():
                 self.kinds.setdefault(name, set()).add(_kind(value))
         self.columns = list(self.kinds)
+        _check_distinct(self.file, self.columns)
         self.done = 0
 
     def chunks(self, size: int) -> Iterator[Chunk]:

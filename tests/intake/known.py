@@ -8,16 +8,19 @@ from __future__ import annotations
 import bz2
 import csv
 import gzip
+import html
 import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -339,5 +342,196 @@ def json_files(known: Known) -> dict[str, str]:
     }
 
 
-def joined(parts: Iterable[bytes]) -> bytes:
-    return b"".join(parts)
+def parquet_tables(known: Known) -> list[pa.Table]:
+    """Return ``known`` as the types in which programs keep texts and numbers in Parquet."""
+    columns = {name: [row[place] for row in known.rows] for place, name in enumerate(known.header)}
+    texts = {name: pa.array(cells, pa.string()) for name, cells in columns.items()}
+    encoded = {}
+    for name, cells in columns.items():
+        encoded[name] = pa.array([cell.encode() for cell in cells], pa.binary())
+    large = {name: cells.cast(pa.large_string()) for name, cells in texts.items()}
+    dictionaries = {name: cells.dictionary_encode() for name, cells in texts.items()}
+    found = [pa.table(columns) for columns in (texts, encoded, large, dictionaries)]
+    if all(cell.isdigit() for cell in columns.get("stars", ["?"])):
+        stars = pa.array(map(int, columns["stars"]), pa.int64())
+        for kind in (pa.int8(), pa.float64(), pa.float32(), pa.decimal128(4, 2)):
+            found.append(pa.table({**texts, "stars": stars.cast(pa.decimal128(25, 2)).cast(kind)}))
+    return found
+
+
+def parquet_files(known: Known) -> list[bytes]:
+    """Return the content of a Parquet file for each of `parquet_tables`."""
+    contents = []
+    for table in parquet_tables(known):
+        stream = io.BytesIO()
+        pq.write_table(table, stream, compression="none")
+        contents.append(stream.getvalue())
+    return contents
+
+
+# Reviews as people write them, with the letters that tell their encoding.
+REVIEWS = {
+    "fr": [
+        "Très déçue, la crème est arrivée abîmée",
+        "J'adore, légère et très pigmentée",
+        "Le vernis s'écaille, dommage",
+        "Ça tient toute la journée, même à la plage",
+    ],
+    "de": [
+        "Sehr schöne Farbe, hält den ganzen Tag",
+        "Leider völlig ausgetrocknet, ärgerlich",
+        "Die Größe fällt klein aus",
+        "Süßer Duft, trägt sich angenehm",
+    ],
+    "pl": [
+        "Bardzo ładny kolor, utrzymuje się cały dzień",
+        "Niestety szminka przyszła złamana, żałuję",
+        "Świetny podkład, skóra wygląda naturalnie",
+        "Paczka doszła szybko, wszystko się zgadza, dziękuję",
+    ],
+    "tr": [
+        "Rengi çok güzel, bütün gün kalıyor",
+        "Maalesef kırık geldi, hiç beğenmedim",
+        "Işıltılı ve yumuşak, tavsiye ederim",
+        "Fiyatı uygun ama ambalajı kötüydü, şaşırdım",
+    ],
+    "el": [
+        "Πολύ ωραίο χρώμα, κρατάει όλη μέρα",
+        "Δυστυχώς ήρθε σπασμένο, λυπάμαι",
+        "Η μυρωδιά είναι υπερβολικά έντονη",
+        "Ελαφριά κρέμα, την αγόρασα ξανά",
+    ],
+    "ru": [
+        "Очень красивый цвет, держится весь день",
+        "К сожалению, пришла сломанная",
+        "Слишком сильный запах, больше не куплю",
+        "Отличный крем, кожа мягкая",
+    ],
+    "th": [
+        "สีสวยมาก ติดทนทั้งวัน",
+        "เสียดายที่ของแตกมา",
+        "กลิ่นแรงเกินไป",
+        "เนื้อครีมบางเบา ชอบมาก",
+    ],
+    "zh": [
+        "颜色很美，就是有点干",
+        "包装破损，客服态度不好",
+        "味道太浓了，不推荐",
+        "质地轻薄，很喜欢",
+    ],
+    "ja": [
+        "色がとてもきれいで一日中持ちます",
+        "残念ながら壊れて届きました",
+        "香りが強すぎて合いませんでした",
+        "軽い付け心地で大好きです",
+    ],
+    "ko": [
+        "색이 정말 예쁘고 하루 종일 지속돼요",
+        "아쉽게도 깨져서 왔어요",
+        "향이 너무 강해서 별로예요",
+        "가볍고 촉촉해서 좋아요",
+    ],
+}
+SENTENCES = REVIEWS | {
+    "cs": ["Krásná barva, drží celý den", "Bohužel přišla zlomená", "Příliš silná vůně, škoda"],
+    "hu": ["Gyönyörű szín, egész nap tart", "Túl erős az illata", "Könnyű krém, bársonyos bőr"],
+    "sv": ["Jättefin färg, håller hela dagen", "Tyvärr kom den trasig", "För stark doft på mig"],
+    "es": ["Color precioso, dura todo el día", "Por desgracia llegó roto", "Crema ligera, mañana"],
+    "he": ["צבע יפה מאוד, מחזיק כל היום", "לצערי הגיע שבור", "קרם קליל, העור רך"],
+    "uk": ["Дуже гарний колір, тримається день", "На жаль, прийшла зламана", "Шкіра м'яка і ніжна"],
+}
+# Language → what programs in its countries write it in.
+ENCODINGS = {
+    "fr": ["cp1252", "iso8859_15", "mac_roman", "cp850"],
+    "de": ["cp1252", "iso8859_1", "mac_roman", "cp850"],
+    "es": ["cp1252", "mac_roman", "cp850"],
+    "sv": ["cp1252", "mac_roman", "cp850"],
+    "pl": ["cp1250", "iso8859_2", "cp852", "mac_latin2"],
+    "cs": ["cp1250", "iso8859_2", "cp852", "mac_latin2"],
+    "hu": ["cp1250", "iso8859_2", "cp852", "mac_latin2"],
+    "tr": ["cp1254", "iso8859_9", "cp857"],
+    "ru": ["cp1251", "koi8_r", "iso8859_5", "cp866", "mac_cyrillic", "utf_16_le"],
+    "uk": ["cp1251", "koi8_u", "iso8859_5", "utf_16_be"],
+    "el": ["cp1253", "iso8859_7", "cp737", "mac_greek", "utf_16_le"],
+    "he": ["cp1255", "iso8859_8", "cp862"],
+    "th": ["cp874", "tis_620", "utf_16_le", "utf_32_be"],
+    "zh": ["gb18030", "gbk", "utf_16_le", "utf_16_be", "hz"],
+    "ja": ["cp932", "euc_jp", "iso2022_jp", "utf_16_le"],
+    "ko": ["cp949", "euc_kr", "iso2022_kr", "utf_16_le"],
+}
+
+# Those that say everything themselves, and those that need others beside them.
+PLAIN_DATE_FORMS = [
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y%m%d"),
+    *("%d %B %Y", "%B %d, %Y", "%d-%b-%Y", "%a, %d %b %Y %H:%M:%S +0000", "%d.%m.%Y"),
+]
+DATE_FORMS = [
+    *PLAIN_DATE_FORMS,
+    *("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%y-%m-%d"),
+    *("%y.%m.%d", "%d/%m/%Y %H:%M", "%H:%M", "%A"),
+]
+
+
+def ratings(value: float, top: int) -> list[list[tuple[str, float | None]]]:
+    """Return lists of a notation of ``value`` of ``top``, each with the scale that it says."""
+    short = f"{value:g}"
+    comma = short.replace(".", ",")
+    plain: list[tuple[str, float | None]] = [
+        *((short, None), (comma, None), (f"{value:.1f}", None), (f" {value:.2f} ", None)),
+        *((f"{short} stars", None), (f"{comma} Sterne", None), (f"{short}星", None)),
+    ]
+    scaled: list[tuple[str, float | None]] = [
+        *((f"{short}/{top}", top), (f"{comma} / {top}", top), (f"{short} out of {top}", top)),
+        *((f"{comma} von {top}", top), (f"{short} out of {top} stars", top)),
+        *((f"Rated {short} out of {top}", top), (f"{short} ({top})", None)),
+    ]
+    kinds = [plain, scaled]
+    if top == 5:
+        full, half = divmod(value, 1)
+        hollow = int(top - full - bool(half))
+        drawn = "★" * int(full) + "½" * bool(half) + "☆" * hollow
+        kinds.append([(drawn, top)] if drawn else [])
+    if top == 100:
+        kinds.append([(f"{short}%", 100), (f"{comma} %", 100)])
+    return kinds
+
+
+class Product(NamedTuple):
+    """A product of a shop with one variant."""
+
+    sku: str
+    name: str
+    pictures: tuple[str, ...]
+
+
+_NAMES = ["Café noir", "Robe d'été", "Häkel-Top", "Tops & Co", "Kleid", "50 % off", "裙子"]
+PRODUCTS = st.lists(
+    st.tuples(st.sampled_from(_NAMES), st.integers(1, 3)), min_size=1, max_size=5
+).map(
+    lambda drawn: [
+        Product(f"S{place}", name, tuple(f"{place} {name} {shot}.jpg" for shot in range(count)))
+        for place, (name, count) in enumerate(drawn)
+    ]
+)
+
+
+def shop_export(products: Sequence[Product], system: str) -> str:
+    """Return the products as a shop system exports them: percent-encoded, escaped twice."""
+    rows: list[dict[str, str]] = []
+    for product in products:
+        addresses = [f"https://x/media/{quote(picture)}?v=1" for picture in product.pictures]
+        name = html.escape(html.escape(product.name))
+        if system == "woocommerce":
+            row = {"SKU": product.sku, "Name": name, "Regular price": "9", "Description": "a"}
+            rows.append({**row, "Images": ", ".join(addresses)})
+            continue
+        for place, address in enumerate(addresses, 1):
+            row = {
+                "Handle": product.sku.lower(),
+                "Image Src": address,
+                "Image Position": str(place),
+            }
+            own = {"Title": name, "Variant SKU": product.sku, "Variant Price": "9"}
+            rows.append({**row, **(own if place == 1 else dict.fromkeys(own, ""))})
+    header = tuple(rows[0])
+    return delimited(Known(header, [tuple(row[n] for n in header) for row in rows]), Dialect())

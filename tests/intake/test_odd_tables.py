@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from known import SENTENCES
 
 from beauty_models.intake import tables
 
@@ -151,3 +152,51 @@ def test_damaged_archives_are_refused_in_words(tmp_path: Path) -> None:
             assert str(file) in str(error)
         else:
             assert rows is None or set(rows["text"]) == {"nice"}
+
+
+def test_a_file_without_a_name_in_an_archive_is_none(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.csv", "text\nnice\n")
+        archive.writestr("b", "")
+    # The name's length, in the archive's list.
+    content = stream.getvalue()
+    place = content.rindex(b"PK\1\2") + 28
+    (tmp_path / "a.zip").write_bytes(content[:place] + b"\0\0" + content[place + 2 :])
+    tables.is_table(tmp_path / "a.zip")
+
+
+def test_names_of_columns_that_are_lost_stop(tmp_path: Path) -> None:
+    good = "très bien,5\n".encode() * 30
+    with pytest.raises(ValueError, match=r"a\.csv: characters of the columns' names are lost"):
+        read(tmp_path, "a.csv", b"text,st\xff\n" + good)
+    with pytest.raises(ValueError, match="names are lost"):
+        read(tmp_path, "a.jsonl", '{"te\\ud800xt": "nice"}')
+
+
+@pytest.mark.parametrize(
+    ("language", "encoding"),
+    [
+        *(("ru", "utf_16_le"), ("ru", "utf_16_be"), ("th", "utf_32_le"), ("uk", "koi8_u")),
+        *(("ru", "iso8859_5"), ("tr", "cp857"), ("pl", "mac_latin2"), ("el", "cp737")),
+        *(("he", "cp862"), ("ja", "iso2022_jp"), ("ko", "iso2022_kr"), ("zh", "hz")),
+    ],
+)
+def test_encodings_that_were_read_as_others(tmp_path: Path, language: str, encoding: str) -> None:
+    """Twelve that gave other letters, or ASCII without the letters, and not a word."""
+    lines = [f"{text}\t5" for text in SENTENCES[language] * 3]
+    content = "\n".join(["text\tstars", *lines]).encode(encoding)
+    assert read(tmp_path, "a.tsv", content).rows["text"].tolist() == SENTENCES[language] * 3
+
+
+def test_the_euro_tells_encodings_that_differ_in_it(tmp_path: Path) -> None:
+    texts = ["Für 12 € super, schöne Farbe", "Größe fällt klein aus, 30 € weg", "Süßer Duft, 5 €"]
+    for encoding in ("cp1252", "iso8859_15", "cp858"):
+        content = "\n".join(["text;stars", *(f"{text};5" for text in texts)]).encode(encoding)
+        assert read(tmp_path, "a.csv", content).rows["text"].tolist() == texts, encoding
+
+
+def test_one_word_alone_is_no_evidence(tmp_path: Path) -> None:
+    for word in ("Naïve café", "naïve", "Škoda"):
+        with pytest.raises(ValueError, match="save it as UTF-8"):
+            read(tmp_path, "a.csv", f"text,stars\n{word},5\n".encode("cp1252"))

@@ -14,72 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from known import REVIEWS
 
 from beauty_models.intake import columns, packed, tables
 
-# Reviews as people write them, with the letters that tell their encoding.
-REVIEWS = {
-    "fr": [
-        "Très déçue, la crème est arrivée abîmée",
-        "J'adore, légère et très pigmentée",
-        "Le vernis s'écaille, dommage",
-        "Ça tient toute la journée, même à la plage",
-    ],
-    "de": [
-        "Sehr schöne Farbe, hält den ganzen Tag",
-        "Leider völlig ausgetrocknet, ärgerlich",
-        "Die Größe fällt klein aus",
-        "Süßer Duft, trägt sich angenehm",
-    ],
-    "pl": [
-        "Bardzo ładny kolor, utrzymuje się cały dzień",
-        "Niestety szminka przyszła złamana, żałuję",
-        "Świetny podkład, skóra wygląda naturalnie",
-        "Paczka doszła szybko, wszystko się zgadza, dziękuję",
-    ],
-    "tr": [
-        "Rengi çok güzel, bütün gün kalıyor",
-        "Maalesef kırık geldi, hiç beğenmedim",
-        "Işıltılı ve yumuşak, tavsiye ederim",
-        "Fiyatı uygun ama ambalajı kötüydü, şaşırdım",
-    ],
-    "el": [
-        "Πολύ ωραίο χρώμα, κρατάει όλη μέρα",
-        "Δυστυχώς ήρθε σπασμένο, λυπάμαι",
-        "Η μυρωδιά είναι υπερβολικά έντονη",
-        "Ελαφριά κρέμα, την αγόρασα ξανά",
-    ],
-    "ru": [
-        "Очень красивый цвет, держится весь день",
-        "К сожалению, пришла сломанная",
-        "Слишком сильный запах, больше не куплю",
-        "Отличный крем, кожа мягкая",
-    ],
-    "th": [
-        "สีสวยมาก ติดทนทั้งวัน",
-        "เสียดายที่ของแตกมา",
-        "กลิ่นแรงเกินไป",
-        "เนื้อครีมบางเบา ชอบมาก",
-    ],
-    "zh": [
-        "颜色很美，就是有点干",
-        "包装破损，客服态度不好",
-        "味道太浓了，不推荐",
-        "质地轻薄，很喜欢",
-    ],
-    "ja": [
-        "色がとてもきれいで一日中持ちます",
-        "残念ながら壊れて届きました",
-        "香りが強すぎて合いませんでした",
-        "軽い付け心地で大好きです",
-    ],
-    "ko": [
-        "색이 정말 예쁘고 하루 종일 지속돼요",
-        "아쉽게도 깨져서 왔어요",
-        "향이 너무 강해서 별로예요",
-        "가볍고 촉촉해서 좋아요",
-    ],
-}
 ENCODED = [
     ("fr", "cp1252"),
     ("fr", "mac_roman"),

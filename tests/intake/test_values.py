@@ -53,6 +53,22 @@ def test_the_column_tells_the_order(values: tuple[str, ...]) -> None:
     assert days(*values)[0] == MARCH_1
 
 
+def test_years_of_two_digits_may_come_first(capsys: pytest.CaptureFixture[str]) -> None:
+    first = [f"24-03-{day:02}" for day in range(1, 20)]
+    assert days(*first)[4] == date(2024, 3, 5)
+    last = [f"{day:02}-03-24" for day in range(1, 20)]
+    assert days(*last)[4] == date(2024, 3, 5)
+    # Of one date nobody knows.
+    assert days("24-03-05") == [None]
+    assert "such as '24-03-05'" in capsys.readouterr().out
+    assert days("31/03/99") == [date(1999, 3, 31)]
+
+
+@pytest.mark.parametrize("cell", ["10:30", "today", "now", "March", "05.03", "4 5", "5/3", "Mon"])
+def test_no_year_is_added_to_what_has_none(cell: str) -> None:
+    assert days(cell) == [None]
+
+
 def test_an_order_that_nobody_knows_is_left_out_and_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
