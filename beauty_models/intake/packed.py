@@ -69,7 +69,7 @@ def refuse_bomb(file: Path) -> None:
     Raises:
         ValueError: it does.
     """
-    if not zipfile.is_zipfile(file):
+    if not _is_archive(file):
         return  # the older .xls is no archive
     # zipfile reads no more of a member than it says here.
     size = sum(member.file_size for member in _members(file))
@@ -78,6 +78,13 @@ def refuse_bomb(file: Path) -> None:
             f"{file}: unpacked it has {size:,} bytes, {LARGEST:,} are read at most; deliver "
             "it in parts"
         )
+
+
+def _is_archive(file: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:  # one that says that it is a part of several
+        return True
 
 
 def _members(file: Path) -> list[zipfile.ZipInfo]:
@@ -95,7 +102,7 @@ def _members(file: Path) -> list[zipfile.ZipInfo]:
 
 def only_file(file: Path) -> str:
     """Return the name of the file in an archive that holds no other one, or ""."""
-    if not file.is_file() or not zipfile.is_zipfile(file):
+    if not file.is_file() or not _is_archive(file):
         return ""
     try:
         members = _members(file)

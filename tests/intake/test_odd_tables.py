@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from known import SENTENCES
 
-from beauty_models.intake import tables
+from beauty_models.intake import packed, tables
 
 
 def read(tmp_path: Path, name: str, content: bytes | str) -> tables.Table:
@@ -164,6 +164,20 @@ def test_a_file_without_a_name_in_an_archive_is_none(tmp_path: Path) -> None:
     place = content.rindex(b"PK\1\2") + 28
     (tmp_path / "a.zip").write_bytes(content[:place] + b"\0\0" + content[place + 2 :])
     tables.is_table(tmp_path / "a.zip")
+
+
+def test_a_part_of_an_archive_is_refused_in_words(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.csv", "text\nnice\n")
+    content = stream.getvalue()
+    end = content.rindex(b"PK\5\6")
+    # The note of a large archive that has four parts.
+    note = b"PK\6\7" + (1).to_bytes(4, "little") + bytes(8) + (4).to_bytes(4, "little")
+    (tmp_path / "a.zip").write_bytes(content[:end] + note + content[end:])
+    assert not tables.is_table(tmp_path / "a.zip")
+    with pytest.raises(ValueError, match=r"a\.zip: a damaged archive"):
+        packed.refuse_bomb(tmp_path / "a.zip")
 
 
 def test_names_of_columns_that_are_lost_stop(tmp_path: Path) -> None:
