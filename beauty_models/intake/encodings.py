@@ -195,15 +195,16 @@ def _wide_encoding(head: bytes) -> str:
 
 def _escaped_encoding(stream: BinaryIO, name: str) -> str:
     """Return the encoding of ASCII that says other letters by escapes, as e-mails do, or ""."""
+    found = ""
     for line in stream:
-        if b"\x1b$" not in line and b"~{" not in line:
+        if not line.isascii():
+            return ""  # the escapes are then a text's: a smiley such as ~{o~}
+        if found or b"\x1b$" not in line and b"~{" not in line:
             continue
-        for mark, encoding in _ESCAPES.items():
-            if mark.search(line):
-                evidence = "its escapes"
-                account.guess("encoding", encoding, sure="certain", evidence=evidence, file=name)
-                return encoding
-    return ""
+        found = next((code for mark, code in _ESCAPES.items() if mark.search(line)), "")
+    if found:
+        account.guess("encoding", found, sure="certain", evidence="its escapes", file=name)
+    return found
 
 
 class _Reading(NamedTuple):

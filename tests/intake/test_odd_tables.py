@@ -203,6 +203,11 @@ def test_encodings_that_were_read_as_others(tmp_path: Path, language: str, encod
     assert read(tmp_path, "a.tsv", content).rows["text"].tolist() == SENTENCES[language] * 3
 
 
+def test_what_looks_like_an_escape_among_other_letters_is_text(tmp_path: Path) -> None:
+    rows = read(tmp_path, "a.csv", "text,stars\n很好 ~{QUI+~} 。,5\n").rows
+    assert rows["text"].tolist() == ["很好 ~{QUI+~} 。"]
+
+
 def test_the_euro_tells_encodings_that_differ_in_it(tmp_path: Path) -> None:
     texts = ["Für 12 € super, schöne Farbe", "Größe fällt klein aus, 30 € weg", "Süßer Duft, 5 €"]
     for encoding in ("cp1252", "iso8859_15", "cp858"):
