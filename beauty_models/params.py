@@ -114,6 +114,7 @@ class Reading(Section):
     dates: Literal["auto", "day_first", "month_first"]  # 01/02/2026
     # a quotation mark that makes one cell of several lines, each of which has a row's cells
     quotes: Literal["auto", "cells", "text"]
+    sheets: Literal["auto", "first"]  # of a workbook with several of the same columns
     aside: list[str]  # patterns of files that are not read
 
 

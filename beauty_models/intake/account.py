@@ -190,7 +190,7 @@ class Account:
 
 
 _OPEN: ContextVar[Account | None] = ContextVar("account", default=None)
-AUTO = Reading(encoding="auto", dates="auto", quotes="auto", aside=[])
+AUTO = Reading(encoding="auto", dates="auto", quotes="auto", sheets="auto", aside=[])
 
 
 @contextmanager

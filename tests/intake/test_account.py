@@ -242,7 +242,7 @@ def test_files_set_aside_by_params_are_not_read(tmp_path: Path) -> None:
 
 def test_unknown_encodings_are_refused_in_params() -> None:
     with pytest.raises(ValueError, match="'cp125x' is no encoding that Python knows"):
-        Reading(encoding="cp125x", dates="auto", quotes="auto", aside=[])
+        Reading(encoding="cp125x", dates="auto", quotes="auto", sheets="auto", aside=[])
 
 
 def test_numbers_that_do_not_add_up_are_a_fault_of_ours(tmp_path: Path) -> None:
