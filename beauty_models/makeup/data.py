@@ -18,18 +18,19 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import account, archives, parallel, pictures, shards
+from beauty_models.intake import account, archives, parallel, pictures, public_sets, shards
 from beauty_models.intake.images import Files
 from beauty_models.intake.opening import LOST
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
-from beauty_models.makeup import Ingest, transfers
+from beauty_models.makeup import Ingest, delivered, transfers
 from beauty_models.makeup.aligned import face_or_reason
 from beauty_models.makeup.listing import (
     AlignedFace,
     MaskNumbers,
     Photo,
     list_photos,
+    mark_tested,
     mask_numbers,
 )
 from beauty_models.makeup.parts import UNLABELLED, assign_parts, check_parts
@@ -67,7 +68,12 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
     files = Files(raw)
     known_results = transfers.read(files)
     photos, unused_masks = list_photos(files, known_results.results)
-    masks = mask_numbers(files, photos, params)
+    public_set = public_sets.recognize(raw)
+    unknown_names = []
+    if public_set:
+        public_sets.greet(public_set, "makeup")
+        unknown_names = mark_tested(public_set, files.raw, photos)
+    masks = mask_numbers(files, photos, params, delivered.MT if public_set else "")
     with new_folder(data) as folder:
         _read_all(photos, masks, folder, params)
         reject_repeats(photos)
@@ -77,12 +83,13 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
         rejected = [Rejected(photo.place, 0, photo.reason, "") for photo in rejected_photos]
         share = len(rejected) / max(1, len(photos))
         # Rows of the table that name no photo are told, but are no photos that were rejected.
-        check_rejected(rejected + grouping.rejected, share, params.max_rejected, data)
+        unnamed = grouping.rejected + unknown_names
+        check_rejected(rejected + unnamed, share, params.max_rejected, data)
         check_parts(parts, raw, params)
         _write_parts(folder, parts)
         known_faces = _known_faces(parts)
         pairs, bad_rows = transfers.write(folder, known_results, files, known_faces, params)
-        left_out = rejected + grouping.rejected + bad_rows
+        left_out = rejected + grouping.rejected + bad_rows + unknown_names
         pq.write_table(rejected_table(left_out), folder / "rejected.parquet")
         figures = _figures(photos, parts, unused_masks) | transfers.figures(pairs, bad_rows)
         schema = {
@@ -90,7 +97,9 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
             "decisions": _decisions(photos),
             "people": grouping.told,
             "split": splitting,
-            "rejected": dict(Counter(row.reason for row in rejected + bad_rows).most_common()),
+            "rejected": dict(
+                Counter(row.reason for row in rejected + bad_rows + unknown_names).most_common()
+            ),
             "split_sha256": _fingerprint(parts["test"], pairs),
             **about(raw),
         }
@@ -98,7 +107,7 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
         kept = {part: len(members) for part, members in parts.items()}
         count = sum(kept.values())
         book.settle("photos", read=len(photos), kept=count, rejected=rejected, parts=kept)
-        _tell(schema, grouping.rejected + bad_rows, unused_masks)
+        _tell(schema, unnamed + bad_rows, unused_masks)
         book.write(folder, data)
     return figures
 

@@ -27,6 +27,8 @@ SOCKET_SIDEWAYS = 0.10
 SOCKET_BELOW = 0.07
 SOCKET_ABOVE = 0.22  # where the mask has no brow above the eye
 
+MT = "the MT dataset"
+
 
 def _scheme(**numbers: list[int]) -> dict[int, Region]:
     """Return number → region of region → numbers; 0 is always the background."""
@@ -65,7 +67,7 @@ SCHEMES = {
         NECK=[17],
     ),
     # The Makeup Transfer dataset of BeautyGAN (Li et al. 2018), as PSGAN's parser repeats it.
-    "the MT dataset": _scheme(
+    MT: _scheme(
         BACKGROUND=[11, 12],
         SKIN=[1, 6],
         BROWS=[2, 3],
@@ -225,11 +227,11 @@ def _is_face(labels: NDArray[np.uint8]) -> bool:
     return not hair.any() or _box(hair)[1] < eye_center[1]
 
 
-def recognized(masks: Iterable[NDArray[np.uint8]]) -> dict[int, Region]:
+def recognized(masks: Iterable[NDArray[np.uint8]], likely: str = "") -> dict[int, Region]:
     """Return the one of `SCHEMES` whose numbers make faces of ``masks``.
 
     Numbers alone do not tell: two schemes have 0 to 18. In the right one eyes lie above lips, brows
-    above eyes, hair on top.
+    above eyes, hair on top. Where several fit, and ``likely`` is one of them, it is that.
 
     Raises:
         ValueError: none does for at least half of the masks, or more than one; the message says
@@ -248,6 +250,8 @@ def recognized(masks: Iterable[NDArray[np.uint8]]) -> dict[int, Region]:
     fitting = [name for name, number in fits.items() if number and 2 * number >= count]
     # A few masks may fit two schemes: one that fits twice as many as any other is the one.
     fitting = [name for name in fitting if 2 * fits[name] > max(fits.values())]
+    if likely in fitting:
+        fitting = [likely]
     if len(fitting) == 1:
         name = fitting[0]
         if account.is_open():

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from beauty_models.intake import public_sets
+from beauty_models.intake.delivery import look
 from beauty_models.intake.images import BadImageError, Files, PerceptualHash
+from beauty_models.intake.public_sets import makeup_transfer
+from beauty_models.intake.rejected import Rejected
 from beauty_models.makeup import BARE_FOLDERS, MADE_UP_FOLDERS, Ingest, delivered, folder_word
 from beauty_models.makeup.alignment import Alignment
 from beauty_models.makeup.regions import Region
@@ -46,6 +50,7 @@ class Photo:
     made_up: bool | None
     person: str = ""
     group: str = ""  # of people that stay in one part; "" is the person alone
+    is_tested: bool = False  # a public set lists it in its own test part
     reason: str = ""  # why it is rejected
     face: AlignedFace | None = None
 
@@ -97,7 +102,7 @@ def _says_made_up(folders: Sequence[str]) -> bool | None:
 
 def _holds_masks(folder: str) -> bool:
     name = folder_word(folder)
-    return name in ("mask", "masks") or name.startswith("seg")
+    return name in ("mask", "masks", "parsing") or name.startswith("seg")
 
 
 def _mask_key(place: PurePosixPath) -> MaskKey:
@@ -132,8 +137,33 @@ def _mask_keys(
     return keys
 
 
-def mask_numbers(files: Files, photos: Sequence[Photo], params: Ingest) -> MaskNumbers:
+def mark_tested(
+    public_set: public_sets.Found, raw: Path, photos: Sequence[Photo]
+) -> list[Rejected]:
+    """Mark the photos of the set's own test part; return the lines of its lists that name none."""
+    notes: list[str] = []
+    listed = makeup_transfer.test_lists(raw, look(raw).files, notes)
+    public_sets.tell(public_set, notes)
+    by_name: dict[tuple[bool | None, str], list[Photo]] = {}
+    for photo in photos:
+        by_name.setdefault((photo.made_up, photo.path.name.casefold()), []).append(photo)
+    rejected = []
+    for entry in listed:
+        named = by_name.get((entry.kind == "makeup", entry.name.casefold()), [])
+        for photo in named:
+            photo.is_tested = True
+        if not named:
+            reason = f"names no photo in a folder for {entry.kind}"
+            rejected.append(Rejected(entry.file, entry.row, reason, entry.name))
+    return rejected
+
+
+def mask_numbers(
+    files: Files, photos: Sequence[Photo], params: Ingest, likely: str = ""
+) -> MaskNumbers:
     """Return what the numbers of the masks mean; one answer for all of them.
+
+    Where they could be those of several schemes, they are those of the one that is ``likely``.
 
     Raises:
         ValueError: the masks have numbers that nobody explained.
@@ -157,4 +187,4 @@ def mask_numbers(files: Files, photos: Sequence[Photo], params: Ingest) -> MaskN
             continue  # told when its photo is read
     if not readable:
         return MaskNumbers(fault="none of the masks can be read")
-    return MaskNumbers(delivered.recognized(readable))
+    return MaskNumbers(delivered.recognized(readable, likely))

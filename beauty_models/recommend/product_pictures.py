@@ -21,15 +21,15 @@ def parts_of(rows: list[Row], params: Ingest) -> dict[str, str]:
 
     A public set's own parts count; where it holds out none for validation, that is of train.
     """
-    delivered = {row.product: row.part for row in rows}
+    # Of data that a finished model is evaluated on no part is held out.
+    is_split = params.split.train > 0
+    delivered = {row.product: row.part if is_split else "" for row in rows}
     shares = params.split
     if "test" in delivered.values() and "validation" not in delivered.values():
         shares = splits.without_test(shares)
     parts = {}
     for product, part in delivered.items():
         group = splits.product_group(product)
-        if not params.split.train:  # data that a finished model is evaluated on
-            part = ""
         # by a hash of the name: a product stays in its part when others come and go
         if not part:
             part = splits.part(params.split, group, params.seed)

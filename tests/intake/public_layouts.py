@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
+
+from beauty_models.makeup import starter
+from beauty_models.makeup.regions import Region
 
 Files = Mapping[str, bytes | str]
 Box = tuple[int, int, int, int]
@@ -256,3 +260,56 @@ def imaterialist2018(train: int = 32, validation: int = 12, names: str = "kaggle
             content["annotations"] = annotations
         files[f"{part}.json"] = json.dumps(content)
     return files
+
+
+MT_NUMBERS = {
+    Region.SKIN: 1,
+    Region.BROWS: 2,
+    Region.LEFT_EYE: 4,
+    Region.RIGHT_EYE: 5,
+    Region.LEFT_SHADOW: 1,
+    Region.RIGHT_SHADOW: 1,
+    Region.LIPS: 7,
+    Region.MOUTH: 8,
+    Region.HAIR: 10,
+    Region.NECK: 13,
+    Region.GLASSES: 1,
+}
+
+
+def enlarged(image: Image.Image, method: Image.Resampling) -> Image.Image:
+    """Return ``image`` three times as large: the toy set's faces are of 16 pixels."""
+    return image.resize((3 * image.width, 3 * image.height), method)
+
+
+def makeup_transfer(raw: Path, tested: int = 6) -> Path:
+    """Write the drawn faces of makeup's toy set as the MT set is laid out.
+
+    The bare and the made-up photos of the first ``tested`` people are listed as test part.
+    """
+    starter.toy(raw=raw)
+    for name in ("LICENSE.json", "people.csv", "transfers.csv"):
+        (raw / name).unlink(missing_ok=True)
+    for drawing in [*raw.glob("images/*/012-*"), *raw.glob("masks/*/012-*")]:
+        drawing.unlink()  # as a photo its face is found beside its mask
+    for photo in (raw / "images").rglob("*.png"):
+        enlarged(Image.open(photo), Image.Resampling.BICUBIC).save(photo)
+    for kind in ("makeup", "non-makeup"):
+        (raw / "segs" / kind).mkdir(parents=True)
+        for file in sorted((raw / "masks" / kind).iterdir()):
+            regions = np.asarray(enlarged(Image.open(file), Image.Resampling.NEAREST))
+            numbers = np.zeros_like(regions)
+            for region, number in MT_NUMBERS.items():
+                numbers[regions == region] = number
+            # The nose is a part of its own, and the lips are two.
+            rows, columns = np.nonzero(numbers == 7)
+            middle = rows.mean()
+            numbers[rows[rows > middle], columns[rows > middle]] = 9
+            numbers[int(middle) - 18 : int(middle) - 12, int(columns.mean())] = 6
+            Image.fromarray(numbers).save(raw / "segs" / kind / file.name)
+    shutil.rmtree(raw / "masks")
+    shutil.rmtree(raw / "results", ignore_errors=True)
+    for kind, ending in (("makeup", "1"), ("non-makeup", "0")):
+        names = [f"{kind}/{number:03}-{ending}.png" for number in range(tested)]
+        (raw / f"{kind}_test.txt").write_text("\n".join(names) + "\n")
+    return raw

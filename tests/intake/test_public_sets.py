@@ -26,6 +26,11 @@ from beauty_models.intake.images import Files
 from beauty_models.intake.pictures import decode
 from beauty_models.intake.public_sets.masks import box_of
 from beauty_models.intake.shards import Pictures
+from beauty_models.makeup import starter
+from beauty_models.makeup.data import ingest as ingest_makeup
+from beauty_models.makeup.regions import Region
+from beauty_models.params import Split
+from beauty_models.recommend.data import ingest as ingest_recommend
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.data import ingest as ingest_tryon
 from tasks.sources.manifest import stated_license
@@ -33,6 +38,7 @@ from tasks.sources.manifest import stated_license
 ROOT = Path(__file__).parents[2]
 TRYON: Ingest = params.load("tryon", ROOT / "params.yaml").ingest
 EASY = TRYON.model_copy(update={"min_examples": 1, "max_rejected": 1.0})
+MAKEUP = params.load("makeup", ROOT / "params.yaml").ingest
 PARTS = ("train", "validation", "test")
 
 Tell = pytest.CaptureFixture[str]
@@ -528,3 +534,87 @@ def test_photos_that_are_still_packed_are_told(tmp_path: Path, capsys: Tell) -> 
     files = {name: text for name, text in layouts.inshop().items() if not name.endswith(".jpg")}
     read(layouts.put(tmp_path, {**files, "Img/img.zip": b"PK"}), "recommend", by_group=True)
     assert "16 pictures are not there; are they still in Img/img.zip?" in capsys.readouterr().out
+
+
+def faces(data: Path) -> pd.DataFrame:
+    return examples(data).sort_values("path", ignore_index=True)
+
+
+def test_makeup_transfer_through_the_command(tmp_path: Path) -> None:
+    raw = layouts.makeup_transfer(tmp_path / "raw")
+    said = command("makeup", raw, tmp_path / "data")
+    assert "Makeup Transfer (MT)" in said
+    found = faces(tmp_path / "data")
+    assert len(found) == 38
+    numbers = found["path"].str[-9:-6].astype(int)
+    # Some of the others show a face so like one of these that they count as the same person.
+    assert set(found["part"][numbers < 6]) == {"test"}
+    assert set(found["part"][numbers >= 6]) >= {"train", "validation"}
+    assert found["made_up"].tolist() == ["non-makeup" not in path for path in found["path"]]
+    lips = np.asarray(Image.open(io.BytesIO(found["regions"][0]))) == Region.LIPS
+    assert lips.any()  # both of its numbers, 7 and 9
+    schema = read_json(tmp_path / "data/schema.json")
+    assert schema["split"].startswith("its own test part") and schema["counts"]["masks"] == 38
+    assert "non-commercial" in schema["license"] and schema["commercial_use"] is False
+
+
+def test_makeup_transfers_leaks_and_strange_names_are_told(tmp_path: Path, capsys: Tell) -> None:
+    raw = layouts.makeup_transfer(tmp_path / "raw")
+    people = ["path,person"]
+    for number in sorted(set(range(20)) - {12}):
+        people += [f"images/non-makeup/{number:03}-0.png,p{number}"]
+        people += [f"images/makeup/{number:03}-1.png,p{number}"]
+    layouts.put(raw, {"people.csv": "\n".join(people)})
+    # Of the first person the bare photo is not listed; one name is no photo's.
+    bare = (raw / "non-makeup_test.txt").read_text().replace("000-0.png", "900-0.png")
+    layouts.put(raw, {"non-makeup_test.txt": bare})
+    ingest_makeup(raw=raw, data=tmp_path / "data", params=MAKEUP)
+    assert "a leak in its own split: 1 photos, such as images/non-makeup/000-0" in (
+        capsys.readouterr().out
+    )
+    tested = faces(tmp_path / "data").query("part == 'test'")["path"]
+    assert len(tested) == 12 and "images/non-makeup/000-0.png" in set(tested)
+    bad = layouts.rejected(tmp_path / "data")
+    assert bad[["file", "row", "text"]].to_numpy().tolist() == [
+        ["non-makeup_test.txt", 1, "900-0.png"]
+    ]
+
+
+def test_one_list_alone_is_no_test_part(tmp_path: Path, capsys: Tell) -> None:
+    raw = layouts.makeup_transfer(tmp_path / "raw")
+    (raw / "makeup_test.txt").unlink()
+    ingest_makeup(raw=raw, data=tmp_path / "data", params=MAKEUP)
+    assert "no makeup_test.txt: its own test part is not known" in capsys.readouterr().out
+
+
+def test_makeup_transfer_is_known_by_its_masks_or_lists(tmp_path: Path) -> None:
+    raw = layouts.makeup_transfer(tmp_path / "raw")
+    for kind in ("makeup", "non-makeup"):
+        (raw / f"{kind}_test.txt").unlink()
+    assert public_sets.recognize(raw) is not None
+    # The drawn faces have this project's numbers, in folders of the same names.
+    starter.toy(raw=tmp_path / "drawn")
+    (tmp_path / "drawn/masks").rename(tmp_path / "drawn/segs")
+    assert public_sets.recognize(tmp_path / "drawn") is None
+
+
+def test_a_mask_of_another_shape_is_rejected(tmp_path: Path) -> None:
+    raw = layouts.makeup_transfer(tmp_path / "raw")
+    for name in ("makeup/010-1.png", "makeup/011-1.png"):
+        mask = Image.open(raw / "segs" / name)
+        size = (192, 192) if name.startswith("makeup/010") else (192, 96)
+        mask.resize(size, Image.Resampling.NEAREST).save(raw / "segs" / name)
+    ingest_makeup(raw=raw, data=tmp_path / "data", params=MAKEUP)
+    bad = layouts.rejected(tmp_path / "data")
+    # One that is merely larger is scaled.
+    assert bad["file"].tolist() == ["images/makeup/011-1.png"]
+    assert "it needs the same shape" in bad["reason"][0]
+
+
+def test_what_is_evaluated_on_has_no_parts(tmp_path: Path) -> None:
+    raw = layouts.put(tmp_path / "raw", layouts.inshop(8))
+    all_test = Split(train=0.0, validation=0.0, test=1.0)
+    settings = params.load("recommend", ROOT / "params.yaml").ingest
+    settings = settings.model_copy(update={"split": all_test})
+    ingest_recommend(raw=raw, data=tmp_path / "data", params=settings)
+    assert set(examples(tmp_path / "data")["part"]) == {"test"}

@@ -18,6 +18,7 @@ from beauty_models.intake.public_sets import (
     imaterialist2018,
     imaterialist2019,
     inshop,
+    makeup_transfer,
 )
 from beauty_models.intake.public_sets.garments import Reading, settle_parts
 
@@ -85,6 +86,13 @@ SETS = (
         imaterialist2019.find,
         imaterialist2019.read,
     ),
+    PublicSet(
+        makeup_transfer.NAME,
+        makeup_transfer.LICENSE,
+        ("makeup",),
+        makeup_transfer.find,
+        None,
+    ),
 )
 
 
@@ -116,8 +124,8 @@ def recognize(raw: Path) -> Found | None:
     return found[0] if found else None
 
 
-def serves(found: Found, family: str) -> None:
-    """Refuse a set that says nothing ``family`` could learn.
+def greet(found: Found, family: str) -> None:
+    """Say what was found and its terms; refuse a set that says nothing ``family`` could learn.
 
     Raises:
         ValueError: it is of no use to the family; the message names those that it serves.
@@ -128,6 +136,8 @@ def serves(found: Found, family: str) -> None:
             f"{found.annotations[0]}: {found.public_set.name}; it serves {' and '.join(families)}, "
             f"not {family}"
         )
+    account.guess("layout", found.public_set.name, sure="certain", evidence="its annotations")
+    account.guess("terms", found.public_set.license, sure="likely", evidence="those of the set")
 
 
 def read(found: Found, files: Files, family: str, by_group: bool) -> Reading:
@@ -136,18 +146,20 @@ def read(found: Found, files: Files, family: str, by_group: bool) -> Reading:
     Raises:
         ValueError: the set does not serve the family, or an annotation cannot be understood.
     """
-    serves(found, family)
+    greet(found, family)
     public_set = found.public_set
     assert public_set.read is not None
-    taken = f"{public_set.name}; {public_set.license}"
-    account.guess("layout", taken, sure="certain", evidence="the names of its files")
     reading = settle_parts(public_set.read(files, found.annotations), by_group)
-    archives = _packed_pictures(reading, files.raw)
-    for note in reading.notes + archives:
-        account.guess("public set", note, sure="certain", evidence=public_set.name)
-    for reason, count in reading.aside.items():
-        account.leave_aside("of the set", reason, "", count)
+    tell(found, reading.notes + _packed_pictures(reading, files.raw))
+    for (things, reason, place), count in reading.aside.items():
+        account.leave_aside(things, reason, place, count)
     return reading
+
+
+def tell(found: Found, notes: Sequence[str]) -> None:
+    """Put into the account what a person should know of the set ``found``."""
+    for note in notes:
+        account.guess("public set", note, sure="certain", evidence=found.public_set.name)
 
 
 def _packed_pictures(reading: Reading, raw: Path) -> list[str]:

@@ -36,8 +36,8 @@ class Reading:
 
     garments: list[Garment] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what a person should know of the delivery
-    # What was seen and not taken, and is no fault: reason → how many.
-    aside: Counter[str] = field(default_factory=Counter)
+    # What was seen and not taken, and is no fault: things, reason and file → how many.
+    aside: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # The set's authors split photos, not groups: of one group there are photos in several parts.
     split_by_photo: bool = False
 

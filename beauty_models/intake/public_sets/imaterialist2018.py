@@ -90,7 +90,8 @@ def read(files: Files, lists: Sequence[Path]) -> Reading:
         annotations = content.get("annotations") or []
         if not annotations:
             count = len(content.get("images") or [])
-            reading.aside[f"photos of {file.name}, which has no labels"] += count
+            place = file.relative_to(files.raw).as_posix()
+            reading.aside["photos", "they have no labels", place] += count
             continue
         if not parts[file]:
             reading.notes.append(f"{file.name}: neither train nor validation nor test")

@@ -66,7 +66,7 @@ def read(files: Files, tables: Sequence[Path]) -> Reading:
             garment = Garment(place, number, "")
             kind = _describe(garment, row, names)
             if kind in PARTS_OF_GARMENTS:
-                reading.aside["masks of parts of garments, such as sleeves"] += 1
+                reading.aside["masks", "parts of garments, such as sleeves", place] += 1
                 continue
             _locate(garment, row, photos, files, sizes)
             reading.garments.append(garment)
