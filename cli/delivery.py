@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from beauty_models.intake import archives, columns, images, shops, tables
+from beauty_models.intake import archives, columns, images, public_sets, shops, tables
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.makeup import BARE_FOLDERS, MADE_UP_FOLDERS, folder_word
 from cli import edit
@@ -29,6 +29,7 @@ class Delivery:
     tables: dict[str, tables.Table] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    public_set: public_sets.Found | None = None  # its tables are not read: ingest knows them
 
 
 def read_delivery(source: str, log_line: OnLine) -> Delivery:
@@ -42,6 +43,12 @@ def read_delivery(source: str, log_line: OnLine) -> Delivery:
         raise ValueError(f"{source}: needs no settings; `beauty retrain` runs it")
     delivery = Delivery(source)
     if kind == "local":
+        delivery.public_set = public_sets.recognize(Path(source))
+        if delivery.public_set:
+            for path, _ in local.find_files(source):
+                if _suffix(path) in images.SUFFIXES:
+                    delivery.pictures.append(path)
+            return delivery
         STATE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=STATE, prefix="init-") as temporary:
             for number, (path, file) in enumerate(local.find_files(source)):

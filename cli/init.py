@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from beauty_models import params
-from beauty_models.intake import images, tables
+from beauty_models.intake import images, public_sets, tables
 from beauty_models.intake.columns import label_columns, text_column
 from beauty_models.intake.values import meanings, plain
 from beauty_models.sentiment import POLARITY_WORDS
@@ -94,6 +94,8 @@ def propose(
         UndecidedError: it could be several things, or nothing that is known.
     """
     blocks = params.read()
+    if delivery.public_set:
+        return _public_set(delivery, delivery.public_set, family, blocks)
     reasons = suitable_families(delivery, blocks, maps)
     if family is None and not reasons:
         raise UndecidedError(f"{delivery.source}: {_nothing_known(delivery, blocks)}")
@@ -110,6 +112,26 @@ def propose(
         _fill_reviews(proposal, delivery, blocks[chosen], word)
     else:
         _fill_products(proposal, delivery, blocks[chosen], word)
+    return proposal
+
+
+def _public_set(
+    delivery: Delivery, found: public_sets.Found, family: str | None, blocks: dict[str, Any]
+) -> Proposal:
+    """Return what is proposed for a set that is known by its layout: no columns, no labels."""
+    public_set = found.public_set
+    served = [name for name in public_set.families if name in blocks]
+    chosen = family or next(iter(served), public_set.families[0])
+    public_sets.check_serves(found, chosen)
+    proposal = Proposal(chosen, delivery.source, f"it is laid out as {public_set.name}")
+    for other in served:
+        if other != chosen:
+            proposal.notes.append(f"it serves {other}, too: --family {other}")
+    proposal.notes.append(
+        f"{public_set.license}; the model card and the registry will say so, unless "
+        f"families.{chosen}.license in params.yaml says what you agreed on"
+    )
+    proposal.notes.append(f"{len(delivery.pictures):,} pictures; its own parts are kept")
     return proposal
 
 

@@ -75,7 +75,7 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
     rows = find_pictures(joined, files)
     # in one order: the same files give the same bytes
     named = sorted({row.picture for row in rows if row.picture})
-    # those that a public set says nothing of are mostly a test part without labels
+    # of a public set they are left aside
     unnamed = [] if public_set else unnamed_pictures(files, named, params)
     with new_folder(data) as folder:
         decoded = decode(named + unnamed, folder, params.pictures)

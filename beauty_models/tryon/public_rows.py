@@ -11,23 +11,18 @@ import pandas as pd
 from beauty_models.intake import account, crops, products, public_sets
 from beauty_models.intake.images import Files
 from beauty_models.intake.public_sets.garments import Garment
-from beauty_models.intake.public_sets.photos import Photos
 
 
 def public_rows(found: public_sets.Found, files: Files, fields: Sequence[str]) -> pd.DataFrame:
     """Return a row with the columns ``fields`` for each garment of the set, good and bad.
-
-    Pictures that no annotation names are left aside: most are those of a test part without labels.
 
     Raises:
         ValueError: the set does not serve tryon, or an annotation cannot be understood.
     """
     reading = public_sets.read(found, files, "tryon", by_group=False)
     rows = []
-    named = set()
     undecided = 0
     for garment in reading.garments:
-        named.add(garment.picture)
         if not garment.category and not garment.reason:
             undecided += 1
             continue
@@ -36,9 +31,6 @@ def public_rows(found: public_sets.Found, files: Files, fields: Sequence[str]) -
         rows.append(_row(garment, group))
     if undecided:
         account.leave_aside("photos", "of several categories, or of none", "", undecided)
-    unnamed = Photos(files).unnamed(named)
-    if unnamed:
-        account.leave_aside("pictures", "no annotation names them", "", unnamed)
     return pd.DataFrame(rows, columns=list(fields), dtype=object).fillna("")
 
 

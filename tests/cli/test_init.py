@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import public_layouts as layouts
 import pytest
 from command import beauty
 from PIL import Image
@@ -240,3 +241,26 @@ def test_a_shop_s_export_is_seen_as_ingest_sees_it(project: Path, packed: bool) 
     assert proposal.columns["sku"] == "sku" and proposal.columns["price"] == "price"
     assert any("2 of 2 pictures that it names are there" in note for note in proposal.notes)
     assert not list(Path(".beauty").glob("init-*"))
+
+
+def test_a_public_set_is_known_by_its_layout(project: Path) -> None:
+    layouts.put(project / "stuff", layouts.imaterialist2018(4, 2))
+    done = beauty("init", "stuff", "--yes")
+    assert "stuff: recommend, for it is laid out as iMaterialist Fashion 2018" in done.stdout
+    assert "it serves tryon, too: --family tryon" in done.stdout
+    assert "non-commercial research" in done.stdout
+    assert "families.recommend.license" in done.stdout
+    block = params.load("recommend")
+    assert (block.source, block.license) == ("stuff", "")
+    # What is fetched says whose terms they are.
+    Path("taken").mkdir()
+    fetch.take_snapshot("recommend", "stuff", "", Path("taken"), Path("downloads"), print)
+    manifest = json.loads(Path("taken/manifest.json").read_text())
+    assert "non-commercial" in manifest["license"] and manifest["commercial_use"] is False
+
+
+def test_a_public_set_that_a_family_cannot_use(project: Path) -> None:
+    layouts.put(project / "stuff", layouts.deepfashion2(2))
+    done = beauty("init", "stuff", "--family", "recommend", "--yes", code=1)
+    assert "it serves tryon, not recommend" in done.stderr
+    assert params.load("recommend").source == "starter"

@@ -21,6 +21,7 @@ from beauty_models.intake.public_sets import (
     makeup_transfer,
 )
 from beauty_models.intake.public_sets.garments import Reading, settle_parts
+from beauty_models.intake.public_sets.photos import Photos
 
 ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 
@@ -102,20 +103,11 @@ def recognize(raw: Path) -> Found | None:
     Raises:
         ValueError: there are several.
     """
-    if not raw.is_dir():
-        return None
-    # As `Files` has it: paths are told below the delivered folder.
-    raw = raw.resolve()
-    files = delivery.look(raw).files
-    found = []
-    for public_set in SETS:
-        annotations = public_set.find(files)
-        if annotations:
-            found.append(Found(public_set, annotations))
+    found = _all_in(raw)
     if len(found) > 1:
         places = []
         for one in found:
-            place = one.annotations[0].relative_to(raw).as_posix()
+            place = one.annotations[0].relative_to(raw.resolve()).as_posix()
             places.append(f"{one.public_set.name} (in {place})")
         raise ValueError(
             f"{raw} holds {len(found)} public sets: {', '.join(places)}; their labels and parts "
@@ -124,8 +116,28 @@ def recognize(raw: Path) -> Found | None:
     return found[0] if found else None
 
 
+def _all_in(raw: Path) -> list[Found]:
+    if not raw.is_dir():
+        return []
+    # As `Files` has it: paths are told below the delivered folder.
+    files = delivery.look(raw.resolve()).files
+    found = []
+    for public_set in SETS:
+        annotations = public_set.find(files)
+        if annotations:
+            found.append(Found(public_set, annotations))
+    return found
+
+
 def greet(found: Found, family: str) -> None:
-    """Say what was found and its terms; refuse a set that says nothing ``family`` could learn.
+    """Say what was found and its terms; refuse it as `check_serves` does."""
+    check_serves(found, family)
+    account.guess("layout", found.public_set.name, sure="certain", evidence="its annotations")
+    account.guess("terms", found.public_set.license, sure="likely", evidence="those of the set")
+
+
+def check_serves(found: Found, family: str) -> None:
+    """Refuse a set that says nothing ``family`` could learn.
 
     Raises:
         ValueError: it is of no use to the family; the message names those that it serves.
@@ -136,8 +148,6 @@ def greet(found: Found, family: str) -> None:
             f"{found.annotations[0]}: {found.public_set.name}; it serves {' and '.join(families)}, "
             f"not {family}"
         )
-    account.guess("layout", found.public_set.name, sure="certain", evidence="its annotations")
-    account.guess("terms", found.public_set.license, sure="likely", evidence="those of the set")
 
 
 def read(found: Found, files: Files, family: str, by_group: bool) -> Reading:
@@ -153,6 +163,10 @@ def read(found: Found, files: Files, family: str, by_group: bool) -> Reading:
     tell(found, reading.notes + _packed_pictures(reading, files.raw))
     for (things, reason, place), count in reading.aside.items():
         account.leave_aside(things, reason, place, count)
+    # Most are those of a test part without labels: pretraining must not see them.
+    unnamed = Photos(files).unnamed({garment.picture for garment in reading.garments})
+    if unnamed:
+        account.leave_aside("pictures", "no annotation names them", "", unnamed)
     return reading
 
 
@@ -173,11 +187,11 @@ def _packed_pictures(reading: Reading, raw: Path) -> list[str]:
 
 
 def license_of(raw: Path) -> Terms:
-    """Return the terms of the public set in ``raw``; empty ones where there is none.
+    """Return the terms of the public sets in ``raw``; empty ones where there is none.
 
     What params.yaml or a LICENSE.json says goes before them.
     """
-    found = recognize(raw)
-    if found is None:
+    names = {found.public_set.license for found in _all_in(raw)}
+    if not names:
         return {"license": "", "commercial_use": None}
-    return {"license": found.public_set.license, "commercial_use": False}
+    return {"license": "; ".join(sorted(names)), "commercial_use": False}

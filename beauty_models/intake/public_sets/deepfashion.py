@@ -168,7 +168,7 @@ def place_photo(
     if boxes is not None:
         garment.box = boxes.get(name)
         if garment.box is None:
-            fault = fault or f"no box in {BOXES}"
+            fault = fault or "no box x1 y1 x2 y2 in the list of boxes"
         elif garment.box.is_empty:
             fault = fault or f"the box {tuple(garment.box)} is not x1 y1 x2 y2"
     if parts is not None:

@@ -13,7 +13,12 @@ from typing import Any
 
 from beauty_models.files import read_json
 from beauty_models.intake.images import Files
-from beauty_models.intake.public_sets.deepfashion import place_photo, read_boxes, read_parts
+from beauty_models.intake.public_sets.deepfashion import (
+    PARTITION,
+    place_photo,
+    read_boxes,
+    read_parts,
+)
 from beauty_models.intake.public_sets.garments import Garment, Reading
 from beauty_models.intake.public_sets.lists import entries
 from beauty_models.intake.public_sets.photos import Photos
@@ -23,29 +28,37 @@ LICENSE = "DeepFashion's terms (CUHK): non-commercial research and education onl
 
 DESCRIPTIONS = "list_description_inshop.json"
 BOXES = "list_bbox_inshop.txt"
-ITEMS = "list_item_inshop.txt"
+COLUMNS = ["image_name", "item_id", "evaluation_status"]  # of the list of parts
 STATUSES = {"train": "train", "query": "test", "gallery": "test"}
 
 
 def find(files: Sequence[Path]) -> list[Path]:
-    """Return the folders in which the lists lie."""
-    return sorted({file.parent for file in files if file.name == BOXES})
+    """Return the list of boxes, or where there is none, that of parts by item."""
+    boxes = [file for file in files if file.name == BOXES]
+    return boxes or [file for file in files if file.name == PARTITION and _is_by_item(file)]
 
 
-def read(files: Files, folders: Sequence[Path]) -> Reading:
-    """Return the photos of the list of boxes, each with the words of its item.
+def _is_by_item(file: Path) -> bool:
+    with file.open(encoding="utf-8-sig", errors="replace") as stream:
+        stream.readline()
+        return stream.readline().split() == COLUMNS
+
+
+def read(files: Files, lists: Sequence[Path]) -> Reading:
+    """Return the photos of the first of ``lists``, each with the words of its item.
 
     Raises:
         ValueError: the descriptions are no JSON.
     """
-    folder = folders[0]
+    listed = lists[0]
+    folder = listed.parent
     reading = Reading()
     boxes = read_boxes(folder / BOXES, reading.notes, skip=2)
     parts = read_parts(files.raw, folder, STATUSES, reading.notes)
     described = _descriptions(folder, reading.notes)
     photos = Photos(files)
-    place = (folder / BOXES).relative_to(files.raw).as_posix()
-    for entry in entries(folder / BOXES, []):
+    place = listed.relative_to(files.raw).as_posix()
+    for entry in entries(listed, []):
         name = entry.text.split()[0]
         steps = PurePosixPath(name).parts
         # img/WOMEN/Dresses/id_00000002/02_1_front.jpg
