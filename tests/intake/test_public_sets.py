@@ -189,7 +189,7 @@ def test_a_box_cuts_the_garment_out(tmp_path: Path) -> None:
     garments = public_sets.read(found, Files(raw), "tryon", False).garments
     paths = [Files(raw).raw / crops.named(g.picture, g.box) for g in garments]
     data.mkdir()
-    decoded = decode(Files(raw), paths, data, rules)
+    decoded = decode(paths, data, rules)
     assert not decoded.faults
     shown = np.asarray(Pictures(data, "all").image(decoded.keys[paths[0]]))
     assert shown.shape == (50, 40, 3)
