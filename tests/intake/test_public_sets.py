@@ -446,6 +446,16 @@ def test_imaterialist_2019_faults_are_told(tmp_path: Path) -> None:
     assert garments[7].attributes == {"textile pattern": "plaid", "length": "mini (length)"}
 
 
+def test_a_mask_of_very_many_runs_is_read(tmp_path: Path) -> None:
+    files = dict(layouts.imaterialist2019(1))
+    header, first, *_ = str(files["train.csv"]).splitlines()
+    name, _, rest = first.split(",", 2)
+    files["train.csv"] = f"{header}\n{name},{'95 2 ' * 40_000},{rest}\n"
+    [garment] = read(layouts.put(tmp_path, files)).garments
+    # In 90 rows pixel 95 is the fifth of the second column.
+    assert (garment.reason, garment.box) == ("", (1, 4, 2, 6))
+
+
 def test_numbers_without_names_stop(tmp_path: Path) -> None:
     files = dict(layouts.imaterialist2019(2))
     del files["label_descriptions.json"]

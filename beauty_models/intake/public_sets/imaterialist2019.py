@@ -7,6 +7,7 @@ attributes behind it: ``6_12_55``. In 2020 they stand in ``AttributesIds``.
 from __future__ import annotations
 
 import csv
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,6 @@ from typing import NamedTuple
 from PIL import Image
 
 from beauty_models.files import read_json
-from beauty_models.intake import records  # noqa: F401 - lets csv read cells of any length
 from beauty_models.intake.images import DECODER_ERRORS, FORMATS, Files
 from beauty_models.intake.public_sets.garments import Garment, Reading
 from beauty_models.intake.public_sets.masks import box_of
@@ -24,6 +24,9 @@ from beauty_models.intake.public_sets.photos import Photos
 
 NAME = "iMaterialist Fashion 2019"
 LICENSE = "iMaterialist Fashion's competition rules: non-commercial research and education only"
+
+# A mask of many runs is longer than the 131,072 characters that csv allows a cell.
+csv.field_size_limit(sys.maxsize)
 
 COLUMNS = {"ImageId", "EncodedPixels", "Height", "Width", "ClassId"}
 DESCRIPTIONS = "label_descriptions.json"
