@@ -24,6 +24,7 @@ from beauty_models.params import Reading
 from beauty_models.sentiment import Ingest
 from beauty_models.sentiment.data import ingest
 
+FRENCH = "très déçue ça sent dès le début à éviter même où la qualité paraît"
 SETTINGS: Ingest = params.load("sentiment", Path(__file__).parents[2] / "params.yaml").ingest
 
 
@@ -49,7 +50,13 @@ def table(reviews: list[tuple[str, str]], header: str = "text,stars", mark: str 
 
 def messy(raw: Path) -> Path:
     """Write a delivery in which every file has another oddity; return it."""
-    french = [(f"très déçue {text}", stars) for text, stars in some(30, "french")]
+    french = [
+        (
+            f"{FRENCH} {text}",
+            stars,
+        )
+        for text, stars in some(30, "french")
+    ]
     put(raw, "windows.csv", table(french).encode("cp1252"))
     put(raw, "german.csv", table(some(30, "german"), mark=";"))
     quotes = some(30, "quotes")
@@ -185,7 +192,15 @@ def test_nothing_is_said_twice_on_the_screen(
     put(
         tmp_path / "raw",
         "windows.csv",
-        table([(f"très déçue {t}", s) for t, s in some(60, "x")]).encode("cp1252"),
+        table(
+            [
+                (
+                    f"{FRENCH} {t}",
+                    s,
+                )
+                for t, s in some(60, "x")
+            ]
+        ).encode("cp1252"),
     )
     ingest(raw=tmp_path / "raw", data=tmp_path / "data", params=SETTINGS)
     assert capsys.readouterr().out.count("cp1252") == 1
@@ -194,7 +209,13 @@ def test_nothing_is_said_twice_on_the_screen(
 def test_an_ingest_that_fails_says_what_it_guessed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reviews = [(f"très déçue {text}", "5") for text, _ in some(60, "x")]
+    reviews = [
+        (
+            f"{FRENCH} {text}",
+            "5",
+        )
+        for text, _ in some(60, "x")
+    ]
     put(tmp_path / "raw", "windows.csv", table(reviews).encode("cp1252"))
     with pytest.raises(ValueError, match="needs two classes"):
         ingest(raw=tmp_path / "raw", data=tmp_path / "data", params=SETTINGS)
