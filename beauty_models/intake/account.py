@@ -180,13 +180,17 @@ class Account:
             screen.print(Text(f"All of it: {self.written}"), soft_wrap=True)
 
     def tell(self) -> None:
-        """Print a line for each guess and for each thing left aside: no table comes any more."""
+        """Print the guesses, and what was left aside and why: no table comes any more."""
         for guessed, files in self.guesses.items():
             for file in files:
                 log_line(_guess_line(guessed, file))
         for (things, reason), places in self.aside.items():
-            for place, count in places.items():
+            place, count = next(iter(places.items()))
+            if len(places) == 1:
                 log_line(_aside_line(things, reason, place, count))
+            else:
+                total = sum(places.values())
+                log_line(f"{total:,} {things} left aside, {reason} (first {place})")
 
 
 _OPEN: ContextVar[Account | None] = ContextVar("account", default=None)

@@ -217,9 +217,14 @@ def test_an_ingest_that_fails_says_what_it_guessed(
         for text, _ in some(60, "x")
     ]
     put(tmp_path / "raw", "windows.csv", table(reviews).encode("cp1252"))
+    for number in range(30):
+        put(tmp_path / "raw", f"{number}.jpg", b"a photo")
     with pytest.raises(ValueError, match="needs two classes"):
         ingest(raw=tmp_path / "raw", data=tmp_path / "data", params=SETTINGS)
-    assert "windows.csv: encoding read as cp1252 (fr)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "windows.csv: encoding read as cp1252 (fr)" in said
+    # Thirty lines would push the error off the screen.
+    assert "30 files left aside, no table that is read" in said and said.count(".jpg") == 1
     assert not (tmp_path / "data").exists()
 
 
