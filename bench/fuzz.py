@@ -36,7 +36,12 @@ LARGEST_INPUT = 20_000  # bytes
 UNPACKED = 20_000_000  # bytes that a packed file may have in here
 READERS = (
     "beauty_models.intake.tables",
+    "beauty_models.intake.delimited",
+    "beauty_models.intake.json_shapes",
+    "beauty_models.intake.json_tables",
+    "beauty_models.intake.parquet_tables",
     "beauty_models.intake.records",
+    "beauty_models.intake.workbooks",
     "beauty_models.intake.encodings",
     "beauty_models.intake.packed",
     "beauty_models.intake.images",

@@ -15,7 +15,16 @@ from typing import NamedTuple
 import ftfy
 import pandas as pd
 
-from beauty_models.intake import account, delivery, feeds, packed, records
+from beauty_models.intake import (
+    account,
+    delimited,
+    delivery,
+    feeds,
+    json_tables,
+    packed,
+    parquet_tables,
+    workbooks,
+)
 from beauty_models.intake.encodings import BEGINNING, LOST, decode, marked_encoding
 from beauty_models.intake.lines import lines_on_disk
 from beauty_models.intake.provenance import ABOUT
@@ -26,18 +35,18 @@ LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
 # What databases, R, pandas and Excel write where there is nothing, as they write it. As a word in
 # small letters "none" is a value: a polarity may be it.
 NOTHING = {
-    *("NULL", "null", "Null", "(null)", "[NULL]", "<null>", "<NULL>", records.NO_VALUE),
+    *("NULL", "null", "Null", "(null)", "[NULL]", "<null>", "<NULL>", delimited.NO_VALUE),
     *("NA", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "#NA", "<NA>", "<N/A>"),
     *("NaN", "nan", "NAN", "-nan", "-NaN", "NaT", "None"),
     *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"),
 }
 BATCH = 20_000  # rows that are in memory where a table is read in batches
 TEXT_READERS = {
-    ".csv": records.delimited,
-    ".tsv": records.delimited,
-    ".jsonl": records.json_lines,
-    ".ndjson": records.json_lines,
-    ".json": records.json_lines,
+    ".csv": delimited.records,
+    ".tsv": delimited.records,
+    ".jsonl": json_tables.records,
+    ".ndjson": json_tables.records,
+    ".json": json_tables.records,
 }
 DELIMITED = (".csv", ".tsv", ".txt")
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -136,19 +145,19 @@ def _records(file: Path) -> tuple[Iterator[Record], int]:
     table_format = format_of(file)
     assert table_format, file
     if table_format == ".parquet":
-        return records.parquet(file), records.parquet_rows(file)
+        return parquet_tables.records(file), parquet_tables.row_count(file)
     if table_format in DELIMITED and file.suffix.lower() in DELIMITED:
         # A packed one is unpacked in memory.
         lines = lines_on_disk(file)
         if lines is not None:
-            return records.delimited(lines, str(file)), len(lines)
+            return delimited.records(lines, str(file)), len(lines)
     return _records_in_memory(file, table_format), 0
 
 
 def _records_in_memory(file: Path, table_format: str) -> Iterator[Record]:
     if table_format in WORKBOOKS:
         packed.refuse_bomb(file)
-        return records.workbook(file)
+        return workbooks.records(file)
     if table_format == FEED:
         return feeds.records(packed.content(file), str(file))
     return TEXT_READERS[table_format](decode(packed.content(file), str(file)), str(file))

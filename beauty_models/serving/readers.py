@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beauty_models.intake import encodings, tables
-from beauty_models.intake.records import delimiter_of
+from beauty_models.intake.delimited import delimiter_of
 from beauty_models.serving import json_items
 from beauty_models.serving.rows import (
     BYTE_ORDER_MARK,

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beauty_models.intake.records import DELIMITERS
+from beauty_models.intake.delimited import DELIMITERS
 from beauty_models.serving import rows
 from beauty_models.serving.readers import (
     AnySource,

@@ -219,3 +219,11 @@ def test_one_word_alone_is_no_evidence(tmp_path: Path) -> None:
     for word in ("Naïve café", "naïve", "Škoda"):
         with pytest.raises(ValueError, match="save it as UTF-8"):
             read(tmp_path, "a.csv", f"text,stars\n{word},5\n".encode("cp1252"))
+
+
+def test_parquet_with_a_name_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"stars": [5]}), tmp_path / "a.parquet")
+    content = (tmp_path / "a.parquet").read_bytes().replace(b"stars", b"\x93tars")
+    (tmp_path / "a.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.parquet: not a Parquet file that can be read"):
+        tables.read(tmp_path / "a.parquet")

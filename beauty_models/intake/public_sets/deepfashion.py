@@ -48,7 +48,8 @@ def read(files: Files, folders: Sequence[Path]) -> Reading:
     Raises:
         ValueError: categories or attributes are not numbered as DeepFashion numbers them.
     """
-    folder, *others = sorted(folders, key=lambda f: ((f / LABELS).stat().st_size, f))[::-1]
+    # Anno_coarse has all photos, Anno_fine a tenth of them with other attributes.
+    folder, *others = sorted(folders, key=_size_of_list, reverse=True)
     reading = Reading()
     for other in others:
         reading.notes.append(f"{other} is left aside: {folder.name} lists more photos")
@@ -66,6 +67,7 @@ def read(files: Files, folders: Sequence[Path]) -> Reading:
         garment.category, garment.reason = _category(label, categories)
         garment.attributes, fault = attributes.get(name, ({}, ""))
         garment.reason = garment.reason or fault
+        # Of two lines on one photo nobody can tell which is right; the first one stands.
         if name in seen:
             garment.reason = "listed before"
         seen.add(name)
@@ -76,6 +78,10 @@ def read(files: Files, folders: Sequence[Path]) -> Reading:
         _note_torn_folders(reading)
     _refuse_zero(reading, folder)
     return reading
+
+
+def _size_of_list(folder: Path) -> int:
+    return (folder / LABELS).stat().st_size
 
 
 def _entries(folder: Path, name: str) -> list[Entry]:
@@ -122,6 +128,7 @@ def read_boxes(file: Path, notes: list[str], skip: int = 0) -> dict[str, Box] | 
         return None
     boxes = {}
     for entry in entries(file, notes):
+        # Some copies pad the numbers: 072 is 72.
         name, *cells = entry.text.split()
         numbers = cells[skip:]
         if len(numbers) == 4 and all(number.lstrip("-").isdecimal() for number in numbers):
@@ -151,6 +158,7 @@ def read_parts(
         return None
     parts = {}
     for entry in entries(place, notes):
+        # In-shop has the item between the two.
         name, *_, status = entry.text.split()
         parts[name] = statuses.get(status, "")
     return parts

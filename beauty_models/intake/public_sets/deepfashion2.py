@@ -93,6 +93,7 @@ def _garments(file: Path, raw: Path, photos: Photos) -> Iterator[Garment]:
         garment = Garment(place, number, name, picture)
         garment.group = f"pair {pair}" if pair is not None else place
         garment.is_offered = content.get("source") != "user"
+        # An item that is no object has no category, and is rejected for that.
         described = content[name] if isinstance(content[name], dict) else {}
         garment.category, garment.reason = _category(described)
         box, wrong = _box(described)
@@ -163,11 +164,16 @@ def polygons_box(polygons: Any) -> Box | None:
 
 
 def _are_numbers(values: Any, least: int) -> bool:
-    if not isinstance(values, list) or len(values) < least or len(values) % 2:
+    if not isinstance(values, list):
         return False
+    # x and y come in pairs.
+    if len(values) < least or len(values) % 2:
+        return False
+    # What is beyond a million is no pixel, and JSON allows 1e999.
     return all(isinstance(value, int | float) and abs(value) < 1e6 for value in values)
 
 
 def _meet(first: Box, second: Box) -> bool:
+    # Both ways they have a pixel in common.
     across = min(first.right, second.right) > max(first.left, second.left)
     return across and min(first.bottom, second.bottom) > max(first.top, second.top)

@@ -48,6 +48,7 @@ def find(files: Sequence[Path]) -> list[Path]:
     """Return the JSON files of photos and labels, and those of photos alone beside them."""
     labelled = []
     photos = []
+    # These files have hundreds of megabytes: beginning and end are enough to know them by.
     for file in files:
         # Of these each describes one photo.
         if file.suffix.lower() != ".json" or file.parent.name == "annos":
@@ -96,6 +97,7 @@ def read(files: Files, lists: Sequence[Path]) -> Reading:
         if not parts[file]:
             reading.notes.append(f"{file.name}: neither train nor validation nor test")
         place = file.relative_to(files.raw).as_posix()
+        # Then the photos' folder may be called anything.
         alone = len(set(parts.values()) - {"test"}) == 1
         for number, entry in enumerate(annotations, start=1):
             garment = Garment(place, number, str(_value(entry, "imageid")))
@@ -146,8 +148,10 @@ def _labels(raw: Path, lists: Sequence[Path]) -> dict[str, Label]:
                 known[column] = _NAMES[plain]
         named = rows[list(known)].rename(columns=known)
         if set(named.columns) == set(_NAMES.values()):
-            entries = named.itertuples(index=False)
-            return {str(row.id): Label(str(row.name), str(row.kind).casefold()) for row in entries}
+            labels = {}
+            for row in named.itertuples(index=False):
+                labels[str(row.id)] = Label(str(row.name), str(row.kind).casefold())
+            return labels
     raise ValueError(
         f"{lists[0]} numbers its labels and does not name them: put the table of their names "
         "beside it (columns labelId, labelName, taskName; it is shared as label_map_228)"

@@ -137,6 +137,7 @@ def _locate(
     name = name if Path(name).suffix else f"{name}.jpg"
     garment.id = name
     garment.group = name
+    # A copy in another size may lie beside it, in a folder of another name.
     garment.picture, missing = photos.find(f"train/{name}")
     if missing:
         garment.picture, missing = photos.find(name)
@@ -150,6 +151,7 @@ def _locate(
     if garment.picture:
         if garment.picture not in sizes:
             sizes[garment.picture] = _size(files.raw / garment.picture)
+        # Read once: a photo has several masks.
         size = sizes[garment.picture]
         # A picture that cannot be opened is told when it is decoded.
         if size and size != (width, height):

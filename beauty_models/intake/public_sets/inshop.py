@@ -62,7 +62,8 @@ def read(files: Files, lists: Sequence[Path]) -> Reading:
         name = entry.text.split()[0]
         steps = PurePosixPath(name).parts
         # img/WOMEN/Dresses/id_00000002/02_1_front.jpg
-        item, category = steps[-2], steps[-3] if len(steps) > 2 else ""
+        item = steps[-2] if len(steps) > 1 else ""
+        category = steps[-3] if len(steps) > 2 else ""
         garment = Garment(place, entry.row, name, category=category.replace("_", " "), group=item)
         words = described.get(item, {})
         garment.color = str(words.get("color") or "")

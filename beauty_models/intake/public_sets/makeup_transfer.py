@@ -53,6 +53,7 @@ def find(files: Sequence[Path]) -> list[Path]:
             folders.setdefault((file.parts[-3], file.parts[-2]), []).append(file)
     if not all(("images", kind) in folders for kind in KINDS):
         return []
+    # images/makeup/x.png: what lies above images.
     roots = sorted({file.parents[2] for kind in KINDS for file in folders["images", kind]})
     if any(file.name.casefold() in LISTS for file in files):
         return roots
@@ -65,6 +66,7 @@ def find(files: Sequence[Path]) -> list[Path]:
 
 def _are_numbered_so(masks: Sequence[Path]) -> bool:
     """Return whether ``masks`` have the numbers of this set, and no other scheme's."""
+    # Not every mask has ears and a neck, so several are taken together.
     numbers: set[int] = set()
     for mask in masks[:: max(1, len(masks) // LOOKED_AT)][:LOOKED_AT]:
         try:

@@ -12,6 +12,7 @@ def box_of(runs: str, height: int, width: int) -> tuple[Box | None, str]:
     below it; in a picture of 4 rows 5 is the top of the second column.
     """
     cells = runs.split()
+    # "-1 2", too: a minus is no digit.
     if not cells or len(cells) % 2 or not all(cell.isdecimal() for cell in cells):
         return None, "the mask is not pairs of start and length"
     numbers = list(map(int, cells))
@@ -24,9 +25,11 @@ def box_of(runs: str, height: int, width: int) -> tuple[Box | None, str]:
         last = first + length - 1
         if last >= height * width:
             return None, f"the mask goes beyond the {height} × {width} pixels of its picture"
-        columns += (first // height, last // height)
-        if first // height == last // height:
-            rows += (first % height, last % height)
+        first_column, first_row = divmod(first, height)
+        last_column, last_row = divmod(last, height)
+        columns += (first_column, last_column)
+        if first_column == last_column:
+            rows += (first_row, last_row)
         else:
             # It goes on at the top of the next column.
             rows += (0, height - 1)
