@@ -70,6 +70,26 @@ def test_accents_that_begin_late_among_english_are_heard(tmp_path: Path, languag
     assert [text.removeprefix(begin) for text in rows["text"].iloc[-4:]] == REVIEWS[language]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "mac_roman"])
+@pytest.mark.parametrize(
+    "signs", ["It’s so soft – I love it", "“perfect” fit", "I paid £30 for this", "Spandex™ is it"]
+)
+def test_signs_in_english_tell_the_encoding(tmp_path: Path, encoding: str, signs: str) -> None:
+    """What Word puts into a review: with a letter in its place it is no English."""
+    reviews = [f"the shirt number {number} is very nice and it fits" for number in range(40)]
+    reviews[7] += f". {signs}, and the quality is good"
+    content = "\n".join(["text", *reviews]).encode(encoding)
+    assert tables.read(written(tmp_path, "a.csv", content)).rows["text"].tolist() == reviews
+
+
+def test_a_letter_where_english_has_a_sign_is_not_taken_for_one(tmp_path: Path) -> None:
+    """The í of a Mac is the apostrophe of Windows: pa’s."""
+    reviews = [f"el vestido {number} es de mi país y está aquí" for number in range(20)]
+    content = "\n".join(["text", *reviews]).encode("mac_roman")
+    with pytest.raises(ValueError, match="it may be mac-roman .* as well as cp1252"):
+        tables.read(written(tmp_path, "a.csv", content))
+
+
 def test_two_encodings_that_fit_equally_stop_the_reading(tmp_path: Path) -> None:
     # Two words are no evidence: every encoding makes letters of these bytes.
     content = "text,stars\nNaïve café,5\n".encode("mac_roman")
