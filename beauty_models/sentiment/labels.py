@@ -132,8 +132,9 @@ def _class_of_rating(rating: str, of_rating: dict[str, str]) -> str:
     value = float(rating)
     below = of_rating.get(str(math.floor(value)), "")
     above = of_rating.get(str(math.ceil(value)), "")
-    # 4.5 of [4, 5] is praise; 2.5, with nothing above, is neither. Half a star is less than one.
-    if value < 1:
+    # 4.5 of [4, 5] is praise; 2.5, with nothing above, is neither. Half a star is less than one,
+    # unless 0 is a rating, too.
+    if value < 1 and not below:
         return above
     return below if below == above else ""
 
@@ -186,11 +187,16 @@ def _check_file(file: str, ratings: pd.Series, top: float) -> None:
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from None
     if top > 1 and unread_ratings(given):
+        lowest = float(numbers.min())
+        highest = float(numbers.max())
+        remedy = "take another column with --map rating=COLUMN"
+        # What is between, such as a probability, no list of ratings can say.
+        if lowest.is_integer() and highest.is_integer():
+            ends = {"ratings.negative": [int(lowest)], "ratings.positive": [int(highest)]}
+            remedy = f"say which mean what, such as {_set_options(ends)}; or {remedy}"
         raise ValueError(
-            f"{file}: its {len(numbers):,} ratings go from {numbers.min():g} to {numbers.max():g}: "
-            f"they are no stars of {top:g}; say which mean what, such as "
-            f"{_set_options({'ratings.negative': [0], 'ratings.positive': [1]})}; or take another "
-            "column with --map rating=COLUMN"
+            f"{file}: its {len(numbers):,} ratings go from {lowest:g} to {highest:g}: they are no "
+            f"stars of {top:g}; {remedy}"
         )
 
 

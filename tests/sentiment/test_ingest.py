@@ -374,8 +374,22 @@ def test_flags_in_a_rating_column_are_no_stars(tmp_path: Path, flags: tuple[str,
     rows = [(text, flags[i % len(flags)]) for i, (text, _) in enumerate(some(60))]
     with pytest.raises(
         ValueError, match=r"a\.csv: its 60 ratings go from -?\d to 1: they are no stars of 5"
-    ):
+    ) as stopped:
         run(tmp_path, {"a.csv": table(rows, "text,stars")})
+    assert f"ratings.negative=[{flags[0]}]" in str(stopped.value)
+    meant = {"negative": [float(flags[0])], "positive": [1.0]}
+    _, frames = run(tmp_path, {"a.csv": table(rows, "text,stars")}, ratings=meant)
+    label_of = dict(rows)
+    for part in ("train", "validation", "test"):
+        for review, label in zip(frames[part]["text"], frames[part]["label"], strict=True):
+            assert label == (label_of[review] == "1")
+
+
+def test_a_rating_between_nought_and_one_is_not_rounded(tmp_path: Path) -> None:
+    rows = [(text, ("0", "0.2", "1")[i % 3]) for i, (text, _) in enumerate(some(90))]
+    meant = {"negative": [0.0], "positive": [1.0]}
+    figures, _ = run(tmp_path, {"a.csv": table(rows, "text,stars")}, ratings=meant)
+    assert figures["without_label"] == 30
 
 
 def test_the_scale_is_told_file_by_file(tmp_path: Path) -> None:
