@@ -524,6 +524,9 @@ class Files:
         # A file may really be called "50%25 off.jpg": as it stands first.
         if found is None and "%" in path:
             found = self._find(unquote(path))
+        # An address may end in a fragment. In another name the mark stands for itself: no#1.jpg.
+        if found is None and "://" in path and "#" in path:
+            found = self.find(path.split("#")[0])
         return found
 
     def find_all(self, cell: str) -> tuple[list[Path], list[str]]:

@@ -48,6 +48,7 @@ def find_pictures(rows: list[Row], files: Files) -> list[Row]:
     # a configurable product of Magento is a row of its own and may have no picture
     has_variants = {row.product for row in rows if row.product != row.sku}
     pictured = []
+    replaced: list[str] = []  # main pictures without a file, where a further one is there
     lost: list[str] = []  # further pictures without a file
     for row in rows:
         pictured.append(row)
@@ -59,11 +60,17 @@ def find_pictures(rows: list[Row], files: Files) -> list[Row]:
         if found:
             row.picture = found[0]
             pictured += [replace(row, picture=picture) for picture in found[1:]]
+            # The first name is the main picture; where it is not there, another one stands for it.
+            if missing and images.names_of(reference)[0] == missing[0]:
+                replaced.append(missing.pop(0))
             lost += missing
             continue
         is_parent = row.sku == row.product and row.sku in has_variants
         if not is_parent:
             row.reason = f"no picture file {reference}" if reference else "no picture is named"
+    if replaced:
+        reason = "named, and not there; the next picture of the product stands for it"
+        account.leave_aside("main pictures", reason, replaced[0], len(replaced))
     if lost:
         reason = "named, and not there; their products are taken with the others"
         account.leave_aside("further pictures", reason, lost[0], len(lost))

@@ -9,6 +9,8 @@ import pytest
 
 from beauty_models.intake import products, shops, tables
 from beauty_models.intake.images import Files
+from beauty_models.recommend.product_pictures import find_pictures
+from beauty_models.recommend.rows import Row
 
 SHOPIFY = """\
 Handle,Title,Body (HTML),Type,Option1 Name,Option1 Value,Option2 Name,Option2 Value,\
@@ -81,3 +83,25 @@ def test_the_longest_category_path_says_most() -> None:
     assert products.category("Clothing, Clothing > Tops") == "Tops"
     assert products.category("Default Category/Sale,Default Category/Women/Tops") == "Tops"
     assert products.clean("Caf&amp;eacute; <b>noir</b>") == "Café noir"
+
+
+def test_an_address_may_end_in_a_fragment(tmp_path: Path) -> None:
+    for name in ("a.jpg", "no#1.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    files = Files(tmp_path)
+    assert files.find("https://shop/a.jpg#main") == tmp_path / "a.jpg"
+    assert files.find("https://shop/no#1.jpg") == tmp_path / "no#1.jpg"
+    assert files.find("no#2.jpg") is None
+
+
+def test_a_main_picture_that_is_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "back.jpg").write_bytes(b"")
+    (tmp_path / "front.jpg").write_bytes(b"")
+    whole = Row("shop.csv", 2, {"sku": "A", "image": "front.jpg, back.jpg"}, product="A")
+    find_pictures([whole], Files(tmp_path))
+    assert "stands for it" not in capsys.readouterr().out
+    lost = Row("shop.csv", 3, {"sku": "B", "image": "gone.jpg, back.jpg"}, product="B")
+    assert find_pictures([lost], Files(tmp_path))[0].picture == tmp_path / "back.jpg"
+    assert "the next picture of the product stands for it" in capsys.readouterr().out
