@@ -67,7 +67,9 @@ def find_pictures(rows: list[Row], files: Files) -> list[Row]:
             continue
         is_parent = row.sku == row.product and row.sku in has_variants
         if not is_parent:
-            row.reason = f"no picture file {reference}" if reference else "no picture is named"
+            row.reason = "no picture is named"
+            if reference:
+                row.reason = f"no picture file {reference}, or several that end so"
     if replaced:
         reason = "named, and not there; the next picture of the product stands for it"
         account.leave_aside("main pictures", reason, replaced[0], len(replaced))
