@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from importlib import metadata
@@ -81,6 +82,9 @@ class Engine(Protocol):
     def result(self, future: Any) -> Any:
         """Return the outcomes of a part, when they are there."""
 
+    def give_up(self, futures: Sequence[Any]) -> None:
+        """Have no process go on with these parts: the run ends, or its last result is there."""
+
 
 def outcomes(
     work: Callable[[Task], Outcome],
@@ -121,8 +125,7 @@ def outcomes(
                     done = _one_at_a_time(engine, work, part, lost)
                 yield from done
         finally:
-            for _, future in waiting:
-                future.cancel()
+            engine.give_up([future for _, future in waiting])
 
 
 def _await(engine: Engine, futures: Sequence[Any]) -> None:
@@ -226,6 +229,13 @@ class LocalPool:
     def result(self, future: Any) -> Any:
         """Return the outcomes of a part, when they are there."""
         return future.result()
+
+    def give_up(self, futures: Sequence[Any]) -> None:
+        """Cancel what has not begun, and wait for the few parts that have.
+
+        A pool that is still at work when the next call wants another size warns of it.
+        """
+        wait([future for future in futures if not future.cancel()])
 
 
 def _end_with(parent: int) -> None:
@@ -336,6 +346,11 @@ class Cluster:
                     f"a worker of the Dask cluster at {self.address}: {error}; all of them must "
                     "see the raw folder under its path here"
                 ) from None
+
+    def give_up(self, futures: Sequence[Any]) -> None:
+        """Cancel the parts; nobody waits for a cluster that may be gone."""
+        for future in futures:
+            future.cancel()
 
 
 def _terms(work: Callable[[Any], Any], files: Iterable[Path]) -> Terms:

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -146,6 +147,9 @@ class Counting:
     def result(self, future: list[str]) -> list[str]:
         self.under_way -= 1
         return future
+
+    def give_up(self, futures: Sequence[Any]) -> None:
+        assert not futures, "all have been taken"
 
 
 def test_what_is_under_way_does_not_grow_with_the_pictures(
