@@ -14,6 +14,7 @@ from typing import Literal
 
 from beauty_models.tutorial import rules
 from beauty_models.tutorial.grammar import MIN_STEPS
+from beauty_models.tutorial.negation import contradicts, first_said, uses
 from beauty_models.tutorial.structure import Request, Tutorial
 
 LONGEST_REQUEST = 2000  # characters, all fields together
@@ -25,7 +26,6 @@ Kind = Literal[
     "medical", "unsafe", "allergen", "empty", "repeated", "contradictory", "length", "language"
 ]
 
-_NEVER = re.compile(rules.NEVER, re.IGNORECASE)
 _I = re.IGNORECASE
 _WORD = re.compile(r"[a-z0-9]+(?:['-][a-z]+)*|[\u3400-\u9fff]", _I)
 
@@ -135,9 +135,9 @@ def contains_allergen(text: str, allergen: str) -> str:
 def _of_text(text: str, excluded: Iterable[str]) -> tuple[Kind, str] | None:
     """Return what is wrong with one text by itself."""
     plain = _plain(text)
-    if found := _first(_MEDICAL, plain):
+    if found := first_said(_MEDICAL, plain):
         return "medical", f"a medical claim: {found!r}"
-    if found := _first(_UNSAFE, plain):
+    if found := first_said(_UNSAFE, plain):
         return "unsafe", f"an unsafe instruction: {found!r}"
     for allergen in excluded:
         if word := contains_allergen(text, allergen):
@@ -149,27 +149,20 @@ def _similar(a: set[str], b: set[str]) -> bool:
     return len(a & b) >= SAME_STEP * len(a | b)
 
 
-def _forbidden(steps: Iterable[str]) -> list[tuple[int, str]]:
-    """Return what steps say must not be used, with the step's number."""
-    found = []
-    for number, step in enumerate(steps, start=1):
-        for match in _NEVER.finditer(_plain(step)):
-            thing = (match.group(1) or match.group(2) or "").strip()
-            if thing:
-                # of "powder on the lids" the thing is the first word
-                found.append((number, thing.split()[0] if thing.isascii() else thing))
-    return found
-
-
 def _contradictions(steps: tuple[str, ...]) -> list[Finding]:
     """Return the steps that do what another step forbids."""
+    said = [uses(_plain(step)) for step in steps]
     findings = []
-    for forbidding, thing in _forbidden(steps):
-        does = re.compile(rules.DO.format(re.escape(thing)), _I)
-        for number, step in enumerate(steps, start=1):
-            if number != forbidding and does.search(_plain(step)):
-                reason = f"step {forbidding} says not to use {thing!r}, step {number} does"
-                findings.append(Finding("contradictory", number, reason))
+    for forbidding, of_step in enumerate(said, start=1):
+        for forbidden in of_step:
+            if not forbidden.forbidden:
+                continue
+            thing = " ".join(part for part in (forbidden.thing, forbidden.place) if part)
+            for number, others in enumerate(said, start=1):
+                does = any(contradicts(forbidden, other) for other in others)
+                if number != forbidding and does:
+                    reason = f"step {forbidding} says not to use {thing!r}, step {number} does"
+                    findings.append(Finding("contradictory", number, reason))
     return findings
 
 

@@ -40,7 +40,7 @@ UNSAFE = [
     ),
     (
         r"\b(?:lemon juice|bleach|ammonia|toothpaste|baking soda|hydrogen peroxide"
-        r"|superglue|super glue|nail glue|craft glitter|acetone)\b[^.。;!?]{0,50}\b(?:on"
+        r"|superglue|super glue|nail glue|craft glitter|acetone)\b[^.。;!?]{0,50}\b(?:on|to"
         r"|onto|over|into|around|near)\b[^.。;!?]{0,25}\b(?:skin|face|eyes?"
         r"|eyelids?|lids?|lips?|lashes|cheeks?|pimples?|waterline)\b"
     ),
@@ -205,18 +205,3 @@ ALLERGEN_NAMES = {
 }
 """Other names of allergens → their keys in `ALLERGENS`."""
 # fmt: on
-
-NEVER = (
-    r"(?:\b(?:never|do not|don't|avoid|skip|no need (?:to|for))\s+(?:use\s+"
-    r"|apply\s+|add\s+|any\s+|the\s+|using\s+|applying\s+|to\s+)*([a-z][a-z ]{2,20}))"
-    r"|(?:(?:不要|别|切勿|禁止|避免|不用|无需)(?:再)?(?:使用|用|涂|上"
-    r"|擦)([\u4e00-\u9fff]{2,5}))"
-)
-"""A step that forbids something; one group holds what."""
-
-DO = (
-    r"(?:\b(?:apply|use|add|put on|dust|sweep|pat|blend|dab|press|brush)\b(?:\s+\w+)"
-    r"{{0,4}}?\s+(?:the\s+)?{0}\b)|(?:(?:^|[^不别勿免])(?:涂|使用|用"
-    r"|上|扫|拍|刷|擦)(?:上|一层|点|些|适量)?{0})"
-)
-"""A step that uses ``{0}``; to be formatted."""

@@ -106,6 +106,61 @@ def test_contradicting_steps_are_told() -> None:
     assert "step 4 says not to use 'powder'" in finding.reason
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        "Never put nail glue on the lids.",
+        "Do not apply lemon juice near the eyes.",
+        "Avoid toothpaste on the face.",
+        "This cream does not cure acne, it only covers it.",
+        "Do not skip the patch test.",
+        "切勿用牙膏涂脸。",
+        "这支精华不能治愈痘痘。",
+    ],
+)
+def test_a_warning_is_no_fault(step: str) -> None:
+    checked = check(_tutorial(*GOOD, step), ASKED)
+    assert checked.tutorial.steps == (*GOOD, step)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "Do not rinse, and put lemon juice on the face.",
+        "Don't use bleach but put ammonia on the skin.",
+        "Do not forget to rub toothpaste on the face.",
+        "Never wait: apply acetone to the lids.",
+        "It not only cures acne, it smells nice.",
+        "Do not avoid lemon juice on the face.",
+        "不要忘记用牙膏涂脸。",
+        "别担心,用牙膏涂脸就行。",
+    ],
+)
+def test_a_negation_of_something_else_hides_no_fault(step: str) -> None:
+    checked = check(_tutorial(*GOOD, step), ASKED)
+    assert checked.tutorial.steps == GOOD
+
+
+@pytest.mark.parametrize(
+    ("forbids", "does", "contradictory"),
+    [
+        ("Do not apply powder near the eyes.", "Apply powder near the eyes.", True),
+        ("Do not apply near the eyes.", "Apply near the eyes.", True),
+        ("Do not apply powder near the eyes.", "Apply powder to the nose.", False),
+        ("Do not apply powder near the eyes.", "Again: do not apply powder near the eyes.", False),
+        ("Do not use too much powder.", "Dust powder over the nose.", False),
+        ("Do not forget to apply powder to the nose.", "Apply powder to the nose.", False),
+        ("Skip the bronzer today.", "Sweep a little bronzer across the cheeks.", True),
+        ("不要在眼周涂散粉。", "在眼周涂散粉定妆。", True),
+        ("不要在眼周涂散粉。", "在鼻翼涂散粉。", False),
+    ],
+)
+def test_a_ban_holds_where_it_is_said(forbids: str, does: str, contradictory: bool) -> None:
+    found = findings(_tutorial(*GOOD, forbids, does), ASKED)
+    kinds = [finding.kind for finding in found if finding.kind != "repeated"]
+    assert kinds == (["contradictory"] if contradictory else [])
+
+
 def test_a_good_tutorial_is_left_alone() -> None:
     checked = check(_tutorial(*GOOD), ASKED)
     assert checked.tutorial.steps == GOOD and checked.repairs == ()
