@@ -24,6 +24,13 @@ from beauty_models.params import (
     Split,
 )
 
+ARTICLE_SUFFIXES = (
+    *(".md", ".markdown", ".mdown", ".mdx"),
+    *(".html", ".htm", ".xhtml"),
+    *(".txt", ".text"),
+)
+"""Files of one article each; tables hold many."""
+
 
 class Columns(Section):
     """For each field the names that it may have in front matter or in a JSON line.

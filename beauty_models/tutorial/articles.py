@@ -15,13 +15,12 @@ import yaml
 from beauty_models.intake import columns, tables
 from beauty_models.intake.rejected import Rejected
 from beauty_models.progress import bar, log_line
-from beauty_models.tutorial import Columns
+from beauty_models.tutorial import ARTICLE_SUFFIXES, Columns
 from beauty_models.tutorial.blocks import LONGEST_SOURCE, looks_like_html
 
-MARKDOWN = (".md", ".markdown", ".mdown", ".mdx")
 HTML = (".html", ".htm", ".xhtml")
 PLAIN = (".txt", ".text")
-SUFFIXES = (*MARKDOWN, *HTML, *PLAIN, *tables.SUFFIXES)
+SUFFIXES = (*ARTICLE_SUFFIXES, *tables.SUFFIXES)
 LONGEST_FRONT_MATTER = 20_000  # characters
 BINARY_SHARE = 0.01  # of control bytes, from which a file is no text
 FEW_CONTROL_BYTES = 8  # that a short text may have all the same

@@ -15,7 +15,11 @@ _ENGLISH_NEGATION = (
     r"\b(?:never|(?:do|does|did|will|would|should|must|can|is|are|may)(?: not|n't)|cannot|won't"
     r"|avoid|refrain from|stay away from)\b"
 )
-_CHINESE_NEGATION = r"(?:不要|切勿|切忌|千万别|别|禁止|严禁|避免|不能|不可以?|不得|不应该?|不宜|无法|并不|不会|请勿)"
+_CHINESE_NEGATION = (
+    # 特别, 分别 and the like hold the character and deny nothing
+    r"(?:不要|切勿|切忌|(?<![特分区个类级差告])别|禁止|严禁|避免|不能|不可以?|不得|不应该?|不宜"
+    r"|不用|无需|无法|并不|不会|请勿)"
+)
 _NEGATION = re.compile(f"{_ENGLISH_NEGATION}|{_CHINESE_NEGATION}", _I)
 # "do not forget to apply" says to apply, "not only cures" says that it cures
 _TURNS_ROUND = re.compile(
@@ -73,7 +77,10 @@ class Use:
     forbidden: bool
 
 
-_VERBS = r"(?:apply|applying|use|using|add|adding|put|putting|dust|dusting|sweep|pat|blend|dab|press|brush)"
+_VERBS = (
+    r"(?:apply|applying|use|using|add|adding|put|putting|dust|dusting|sweep|pat|blend|dab|press"
+    r"|brush)"
+)
 _PLACES = (
     r"eyes?|eye area|eyelids?|lids?|lips?|lash(?:es)?|waterline|cheeks?|cheekbones?|nose|forehead"
     r"|chin|t-?zone|brows?|face|skin|neck|hair|roots|nails?|cuticles?"
@@ -81,7 +88,8 @@ _PLACES = (
 _USE = re.compile(
     rf"\b{_VERBS}\s+(?P<thing>(?:[a-z'-]+\s+){{0,5}}?)"
     rf"(?:(?:near|on|onto|around|over|to|into|across|along|under|below|above|close to)\s+"
-    rf"(?:your |the |this |that |both |upper |lower |inner |outer )*(?P<place>{_PLACES})\b|(?=$|[.,;!?]))",
+    rf"(?:your |the |this |that |both |upper |lower |inner |outer )*(?P<place>{_PLACES})\b"
+    r"|(?=$|[.,;!?]))",
     _I,
 )
 _SKIPPED = re.compile(

@@ -134,6 +134,7 @@ def test_a_warning_is_no_fault(step: str) -> None:
         "Do not avoid lemon juice on the face.",
         "不要忘记用牙膏涂脸。",
         "别担心,用牙膏涂脸就行。",
+        "特别用牙膏涂脸。",
     ],
 )
 def test_a_negation_of_something_else_hides_no_fault(step: str) -> None:
