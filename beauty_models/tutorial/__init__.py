@@ -84,6 +84,7 @@ class Finetune(OptimizerParams):
     """Request → tutorial; the loss is on the tutorial only."""
 
     lora: Annotated[int, Field(ge=0)]  # as for pretraining
+    languages: Names  # of the requests; what the base has hardly read it does not learn to write
     # of a request with its tutorial; longer ones are left out, and counted
     max_tokens: Annotated[int, Field(ge=16, le=4096)]
     how_tos: Annotated[int, Field(ge=0)]  # of which requests are made, at most; 0 takes all
@@ -138,6 +139,6 @@ WORDING = Wording(
         "valid_share": "tutorials with ordered steps that do not repeat",
         "honoured_share": "wishes of the requests that were honoured",
     },
-    example=("如何打造自然妆容",),
+    example=("soft smoky eye", "--format", "markdown"),
     smaller_is_better=True,
 )

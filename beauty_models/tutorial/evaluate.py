@@ -153,12 +153,12 @@ def _askable(language_model: LanguageModel, requests: Sequence[Request]) -> list
     return kept
 
 
-def _example(draft: Draft, training: TrainingTexts) -> Example:
+def _example(draft: Draft, training: TrainingTexts, known: frozenset[str]) -> Example:
     """Return one draft with all that is said of it."""
     honoured = wishes(draft.request, draft.tutorial)
     findings = checker.findings(draft.tutorial, draft.request)
     try:
-        checker.check(draft.tutorial, draft.request)
+        checker.check(draft.tutorial, draft.request, known)
         refused = ""
     except RefusedError as refusal:
         refused = str(refusal)
@@ -211,12 +211,14 @@ def evaluate_model(
     bits, described = method_bits(language_model, texts, params.precision)
     metrics = _compare(bits, sizes, params)
     log_line("evaluate: writing tutorials")
-    asked = _askable(language_model, test_requests(test, params.generated))
+    written = language_model.languages
+    answered = test[test["language"].isin(written)] if written else test
+    asked = _askable(language_model, test_requests(answered, params.generated))
     began = time.monotonic()
     drafts = generate(language_model, asked, Sampling(seed=params.seed), wanted=params.precision)
     seconds = time.monotonic() - began
     training = TrainingTexts(frames["train"]["id"].tolist(), texts["train"])
-    examples = [_example(draft, training) for draft in drafts]
+    examples = [_example(draft, training, language_model.known) for draft in drafts]
     if examples:
         metrics["model"] |= _written(examples)
     tokens = sum(draft.tokens for draft in drafts)

@@ -36,6 +36,11 @@ def tutorials(frame: pd.DataFrame) -> list[Tutorial]:
     return [from_row(row) for row in rows]
 
 
+def in_languages(found: Iterable[Tutorial], languages: Sequence[str]) -> list[Tutorial]:
+    """Return those of ``found`` that are in one of ``languages``."""
+    return [tutorial for tutorial in found if tutorial.language in languages]
+
+
 def full_request(tutorial: Tutorial) -> Request:
     """Return the request that names all that the tutorial says of itself."""
     return Request(

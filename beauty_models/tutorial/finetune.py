@@ -15,7 +15,7 @@ from beauty_models.training.loop import EarlyStopping, Validation, finetuning_lo
 from beauty_models.training.optimization import Optimization
 from beauty_models.training.splits import hold_out, read_split
 from beauty_models.tutorial import Finetune
-from beauty_models.tutorial.examples import documents, requests, tutorials
+from beauty_models.tutorial.examples import documents, in_languages, requests, tutorials
 from beauty_models.tutorial.model import LanguageModel, load, save
 from beauty_models.tutorial.packing import (
     Document,
@@ -26,6 +26,7 @@ from beauty_models.tutorial.packing import (
     pack,
 )
 from beauty_models.tutorial.pretrain import groups, mean_loss, set_training, shuffled_batches
+from beauty_models.tutorial.readable import known_units
 
 
 def _with_replay(
@@ -115,11 +116,12 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     """
     frame = read_split(data, "train", "articles")
     held_out = read_split(data, "validation", "articles")
-    found = tutorials(frame)
+    found = in_languages(tutorials(frame), params.languages)
     if not found:
         raise ValueError(
-            f"{data / 'train.parquet'}: no article was recognised as a how-to; fine-tuning needs "
-            "some with ordered steps (ingest.min_steps says how many)"
+            f"{data / 'train.parquet'}: no article in {', '.join(params.languages)} was recognised "
+            "as a how-to; fine-tuning needs some with ordered steps (ingest.min_steps says how "
+            "many), in a language of finetune.languages"
         )
     language_model = load(pretrained)
     longest = min(language_model.context, params.max_tokens)
@@ -135,7 +137,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         )
     articles = article_documents(language_model, frame["text"].tolist())
     train = pack(_with_replay(answers, articles, params.replay, params.seed), longest)
-    asked = requests(tutorials(held_out), 0, params.seed)
+    asked = requests(in_languages(tutorials(held_out), params.languages), 0, params.seed)
     validation = {
         "answer": pack(documents(language_model, asked, longest), longest),
         "article": pack(article_documents(language_model, held_out["text"].tolist()), longest),
@@ -150,6 +152,8 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         f"finetune: {len(answers):,} requests of {len(found):,} how-tos in {len(train.ids):,} "
         f"rows of {longest} tokens; {len(pairs) - len(answers):,} too long"
     )
+    language_model.known = known_units(frame["text"].tolist())
+    language_model.card["languages"] = list(params.languages)
     language_model.network.to(device())
     language_model.adapt(params.lora)
     identity = fingerprint(__name__, params, data / "train.parquet", pretrained)

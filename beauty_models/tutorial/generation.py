@@ -23,6 +23,9 @@ from beauty_models.tutorial.model import LanguageModel
 from beauty_models.tutorial.structure import Request, Tutorial, parse, prompt
 
 BATCH = 16  # tutorials at once
+# Tokens that the repetition penalty looks back on. Over a whole tutorial every "the" and every
+# full stop is penalized, and what is left to choose is odd.
+PENALTY_WINDOW = 64
 OnText = Callable[[int, str], None]
 """(number of the request, characters that were just written)."""
 
@@ -31,10 +34,10 @@ OnText = Callable[[int, str], None]
 class Sampling:
     """How tokens are drawn; ``temperature`` 0 takes the likeliest, whatever the rest says."""
 
-    temperature: float = 0.8
+    temperature: float = 0.7
     top_k: int = 50  # 0 takes all
-    top_p: float = 0.95  # Holtzman et al. 2020
-    repetition_penalty: float = 1.1  # Keskar et al. 2019; 1 is off
+    top_p: float = 0.9  # Holtzman et al. 2020
+    repetition_penalty: float = 1.05  # Keskar et al. 2019; 1 is off
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -187,7 +190,8 @@ class _Row:
         """Draw a token; return it and those that are forced behind it."""
         allowed = self.writer.allowed()
         mask = _allowed_mask(table, allowed)
-        token = _draw(logits, mask, self.sampled, sampling, self.generator)
+        recent = self.sampled[-PENALTY_WINDOW:]
+        token = _draw(logits, mask, recent, sampling, self.generator)
         self.writer.take(token)
         # the structure must repeat its own tokens: they are not penalized
         if not allowed.choices and token != table.line_break:

@@ -8,6 +8,7 @@ proposes candidates; one counts as steps when most of its units tell to do somet
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -365,6 +366,8 @@ def _headed(blocks: Sequence[Block], title: str) -> list[Procedure]:
             for place, block in enumerate(blocks)
             if block.kind == "heading" and block.level == level
         ]
+        if _alternatives(blocks, places, title):
+            continue
         numbered = [place for place in places if _NUMBER.match(blocks[place].text)]
         if len(numbered) > 1:
             units = [_section(blocks, place, title, least=2) for place in numbered]
@@ -372,6 +375,34 @@ def _headed(blocks: Sequence[Block], title: str) -> list[Procedure]:
         units = [_section(blocks, place, title, least=1) for place in places]
         proposals.append(Procedure("headings", _instructing_run(units, gap=0)))
     return proposals
+
+
+def _alternatives(blocks: Sequence[Block], places: Sequence[int], title: str) -> bool:
+    """Return whether the sections at ``places`` are things to choose from: recipes, remedies.
+
+    Each then has parts of the same names, such as "How to use", or what stands over them says so.
+    A routine says of each of its steps how to use what it takes, too.
+    """
+    if lexicon.ROUTINE.search(title):
+        return False
+    seen: Counter[str] = Counter()
+    for place in places:
+        parts = set()
+        for block in blocks[place + 1 :]:
+            if block.kind == "heading" and block.level <= blocks[place].level:
+                break
+            part = block.text.strip(" :：*").casefold()  # noqa: RUF001
+            if part in lexicon.ALTERNATIVE_PARTS:
+                parts.add(part)
+        seen.update(parts)
+    if seen and max(seen.values()) > 1:
+        return True
+    numbered = [place for place in places if _NUMBER.match(blocks[place].text)]
+    if len(numbered) < 2:
+        return False
+    above = [line for line in _context(blocks, numbered[0]) if line != title]
+    stepwise = bool(above) and lexicon.STEPS_HEADING.search(above[0])
+    return bool(above) and not stepwise and bool(lexicon.ALTERNATIVES_HEADING.search(above[0]))
 
 
 def _section(blocks: Sequence[Block], place: int, title: str, least: int) -> Unit:

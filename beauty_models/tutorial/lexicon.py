@@ -139,6 +139,20 @@ TITLE_CATALOGUE = re.compile(
     re.IGNORECASE,
 )
 TITLE_QUESTION = re.compile(r"^(?:why|what|is|are|do|does|did|can|should|which)\b", re.IGNORECASE)
+# What stands under each of several things to choose from: masks, scrubs, remedies.
+ALTERNATIVE_PARTS = frozenset(
+    (
+        *("how to use", "how to do it", "how to use it", "how to apply", "directions"),
+        *("ingredients", "key ingredients", "recommended products", "benefits", "pros", "cons"),
+        *("why we love it", "best for", "用法", "使用方法", "配料", "材料", "功效", "优点", "缺点"),
+    )
+)
+# Headings over things of which one does one, and not over steps of which one does all in order.
+ALTERNATIVES_HEADING = re.compile(
+    r"\b(?:secrets|strategies|ways|remedies|methods|options|habits|alternatives|ideas)\b"
+    r"|秘诀|方法|妙招|偏方|选择",
+    re.IGNORECASE,
+)
 # Names of items that are occasions to use a thing, one as good as the other, and no steps.
 USE_NAME = re.compile(
     r"(?:as (?:a|an|your)|on|for|throughout|post|in|added|during|when|if)\b[\w "

@@ -24,6 +24,7 @@ from transformers import (
 from beauty_models.backbones.loading import from_pretrained, network
 from beauty_models.device import device
 from beauty_models.files import read_json, write_json
+from beauty_models.tutorial import readable
 
 LORA_SCALE = 2  # alpha = 2 · rank, as is usual
 
@@ -39,6 +40,7 @@ class LanguageModel:
     tokenizer: PreTrainedTokenizerFast
     card: dict[str, Any]
     adapted: Any = None  # peft's wrapper around ``network``, while adapters learn
+    known: frozenset[str] = frozenset()  # what its articles consist of, see `readable`
 
     def __post_init__(self) -> None:
         backend: Any = self.tokenizer.backend_tokenizer
@@ -46,6 +48,11 @@ class LanguageModel:
         backend.no_truncation()
         # a user's "<|endoftext|>" is text: it ends no document
         backend.encode_special_tokens = True
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages in which it learned to answer requests; [] is not known."""
+        return list(self.card.get("languages", []))
 
     @property
     def boundary(self) -> int:
@@ -156,6 +163,8 @@ def save(language_model: LanguageModel, folder: Path) -> None:
     network.save_pretrained(folder)
     language_model.tokenizer.save_pretrained(folder)
     write_json(folder / "backbone.json", language_model.card)
+    if language_model.known:
+        readable.save(language_model.known, folder)
 
 
 def load(folder: Path) -> LanguageModel:
@@ -168,6 +177,7 @@ def load(folder: Path) -> LanguageModel:
         network(AutoModelForCausalLM, folder),
         from_pretrained(AutoTokenizer, folder, use_fast=True),
         read_json(folder / "backbone.json"),
+        known=readable.load(folder),
     )
     language_model.network.to(device())
     return language_model

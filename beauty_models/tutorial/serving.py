@@ -31,10 +31,10 @@ COLUMNS = {
 ANSWERS = ("title", "language", "products", "tools", "steps", "markdown", "unmet")
 # what `predict` takes besides the frame, with its value when not given
 PARAMS: dict[str, int | float] = {
-    "temperature": 0.8,
+    "temperature": 0.7,
     "top_k": 50,
-    "top_p": 0.95,
-    "repetition_penalty": 1.1,
+    "top_p": 0.9,
+    "repetition_penalty": 1.05,
     "seed": 7,
 }
 FORMATS = ("json", "markdown", "html")

@@ -99,6 +99,7 @@ def write(
         told = with_language(request)
         try:
             checker.check_request(request)
+            _check_language(language_model, told)
             prompt_ids(language_model, told)
         except ValueError as refusal:
             answers[number] = Answer(request, None, str(refusal), (), ())
@@ -117,7 +118,7 @@ def write(
         )
         failed = []
         for (number, request), draft in zip(waiting, drafts, strict=True):
-            answer = _checked(request, draft.tutorial)
+            answer = _checked(request, draft.tutorial, language_model.known)
             answers[number] = answer
             if answer.tutorial is None:
                 failed.append((number, request))
@@ -127,9 +128,24 @@ def write(
     return [answer for answer in answers if answer is not None]
 
 
-def _checked(request: Request, tutorial: Tutorial) -> Answer:
+def _check_language(language_model: LanguageModel, request: Request) -> None:
+    """Refuse what the model never learned to write.
+
+    Raises:
+        RefusedError: it learned requests of other languages only.
+    """
+    learned = language_model.languages
+    if learned and request.language not in learned:
+        raise RefusedError(
+            f"this model learned to write {', '.join(learned)}, not {request.language!r}: its base "
+            f"({language_model.card['base']}) has to know a language before it can write in it; "
+            "say --language, or train another base with finetune.languages"
+        )
+
+
+def _checked(request: Request, tutorial: Tutorial, known: frozenset[str]) -> Answer:
     try:
-        checked = checker.check(tutorial, request)
+        checked = checker.check(tutorial, request, known)
     except RefusedError as refusal:
         return Answer(request, None, f"no draft could be shown: {refusal}", (), ())
     honoured = wishes(request, checked.tutorial)
