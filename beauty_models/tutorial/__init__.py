@@ -136,6 +136,7 @@ WORDING = Wording(
         "ngram": "word sequences counted (Witten–Bell)",  # noqa: RUF001
         "unigram": "words counted",
         "untuned": "the base before it read an article",
+        "nearest": "the nearest training how-to, as it stands",
         "valid_share": "tutorials with ordered steps that do not repeat",
         "honoured_share": "wishes of the requests that were honoured",
     },

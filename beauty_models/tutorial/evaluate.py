@@ -35,9 +35,10 @@ from beauty_models.tutorial.model import LanguageModel, load
 from beauty_models.tutorial.report.ngrams import ngram_bits, unigram_bits
 from beauty_models.tutorial.report.originality import TrainingTexts, distinct, self_bleu
 from beauty_models.tutorial.report.page import report_page
+from beauty_models.tutorial.report.retrieval import nearest
 from beauty_models.tutorial.report.scores import Example, Scores
 from beauty_models.tutorial.scoring import text_bits
-from beauty_models.tutorial.structure import Request
+from beauty_models.tutorial.structure import Request, Tutorial
 from beauty_models.tutorial.writing import wishes, with_language
 
 Floats = NDArray[np.float64]
@@ -153,6 +154,39 @@ def _askable(language_model: LanguageModel, requests: Sequence[Request]) -> list
     return kept
 
 
+def retrieved(
+    requests: Sequence[Request], found: Sequence[Tutorial], known: frozenset[str]
+) -> Metrics:
+    """Return what the nearest training how-to of each request reaches, by the same measures.
+
+    What it shows was written by people, and is copied from end to end: ``copied_run`` says so.
+    """
+    accepted = valid = 0
+    wished: list[bool] = []
+    runs = []
+    for request in requests:
+        tutorial = nearest(request, found)
+        if tutorial is None:
+            continue
+        kinds = {finding.kind for finding in checker.findings(tutorial, request)}
+        valid += not kinds & set(STRUCTURAL)
+        try:
+            checker.check(tutorial, request, known)
+            accepted += 1
+        except RefusedError:
+            pass
+        wished += wishes(request, tutorial).values()
+        runs.append(len(checker.words(" ".join(tutorial.steps))))
+    if not runs:
+        return {}
+    return {
+        "valid_share": valid / len(requests),
+        "accepted_share": accepted / len(requests),
+        "honoured_share": float(np.mean(wished)),
+        "copied_run": float(max(runs)),
+    }
+
+
 def _example(draft: Draft, training: TrainingTexts, known: frozenset[str]) -> Example:
     """Return one draft with all that is said of it."""
     honoured = wishes(draft.request, draft.tutorial)
@@ -221,6 +255,9 @@ def evaluate_model(
     examples = [_example(draft, training, language_model.known) for draft in drafts]
     if examples:
         metrics["model"] |= _written(examples)
+        opponent = retrieved(asked, tutorials(frames["train"]), language_model.known)
+        if opponent:
+            metrics["nearest"] = opponent
     tokens = sum(draft.tokens for draft in drafts)
     # told and not kept: it would make two reports of the same model differ
     log_line(f"evaluate: {tokens / max(seconds, 1e-9):,.0f} tokens per second")

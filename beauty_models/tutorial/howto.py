@@ -361,11 +361,7 @@ def _headed(blocks: Sequence[Block], title: str) -> list[Procedure]:
     """Propose the sections of one level: numbered ones, and runs of those that instruct."""
     proposals = []
     for level in range(1, 7):
-        places = [
-            place
-            for place, block in enumerate(blocks)
-            if block.kind == "heading" and block.level == level
-        ]
+        places = _places_of_level(blocks, level)
         if _alternatives(blocks, places, title):
             continue
         numbered = [place for place in places if _NUMBER.match(blocks[place].text)]
@@ -403,6 +399,29 @@ def _alternatives(blocks: Sequence[Block], places: Sequence[int], title: str) ->
     above = [line for line in _context(blocks, numbered[0]) if line != title]
     stepwise = bool(above) and lexicon.STEPS_HEADING.search(above[0])
     return bool(above) and not stepwise and bool(lexicon.ALTERNATIVES_HEADING.search(above[0]))
+
+
+def _places_of_level(blocks: Sequence[Block], level: int) -> list[int]:
+    return [
+        place
+        for place, block in enumerate(blocks)
+        if block.kind == "heading" and block.level == level
+    ]
+
+
+def _choices(blocks: Sequence[Block], title: str) -> set[int]:
+    """Return the places of the blocks that stand in sections of things to choose from."""
+    inside: set[int] = set()
+    for level in range(1, 7):
+        places = _places_of_level(blocks, level)
+        if not _alternatives(blocks, places, title):
+            continue
+        for place in places:
+            for number in range(place + 1, len(blocks)):
+                if blocks[number].kind == "heading" and blocks[number].level <= level:
+                    break
+                inside.add(number)
+    return inside
 
 
 def _section(blocks: Sequence[Block], place: int, title: str, least: int) -> Unit:
@@ -467,10 +486,13 @@ def _paragraphs(blocks: Sequence[Block], title: str) -> list[Procedure]:
     units = []
     leads = 0
     excluded = False
+    choices = _choices(blocks, title)
     for place, block in enumerate(blocks):
         if block.kind == "heading":
             stepwise = bool(lexicon.STEPS_HEADING.search(block.text))
             excluded = bool(lexicon.NO_STEPS_HEADING.search(block.text)) and not stepwise
+            continue
+        if place in choices:
             continue
         if block.kind != "paragraph":
             # lists are proposed by `_lists`; here one ends a run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from beauty_models.tutorial.checker import (
@@ -11,6 +13,7 @@ from beauty_models.tutorial.checker import (
     contains_allergen,
     findings,
 )
+from beauty_models.tutorial.readable import known_units
 from beauty_models.tutorial.structure import Request, Tutorial
 
 GOOD = ("Press primer over the cheeks.", "Blend foundation outwards.", "Curl the lashes slowly.")
@@ -165,6 +168,19 @@ def test_a_ban_holds_where_it_is_said(forbids: str, does: str, contradictory: bo
 def test_a_good_tutorial_is_left_alone() -> None:
     checked = check(_tutorial(*GOOD), ASKED)
     assert checked.tutorial.steps == GOOD and checked.repairs == ()
+
+
+def test_characters_that_form_no_words_are_refused() -> None:
+    known = known_units(["先把脸洗干净，再涂一层薄薄的粉底液。", "口红从唇中间涂开。", *GOOD])
+    sound = ("先把脸洗干净。", "再涂一层粉底液。", "口红从唇中间涂开。")
+    junk = ("脸先净把洗干。", "层粉薄再液底一。", "红唇开中口涂间。")
+    asked = Request(look="自然妆", language="zh")
+    text = Tutorial(title="自然妆", language="zh", steps=sound)
+    assert check(text, asked, known).tutorial.steps == sound
+    with pytest.raises(RefusedError, match=r"makes no sense: \d+% of its words"):
+        check(replace(text, steps=junk), asked, known)
+    assert check(replace(text, steps=junk), asked).tutorial.steps == junk, "nothing is known"
+    assert check(_tutorial(*GOOD), ASKED, known).tutorial.steps == GOOD
 
 
 def test_what_cannot_be_repaired_is_refused() -> None:

@@ -206,6 +206,35 @@ def test_other_lists_are_no_steps(title: str, text: str) -> None:
     assert how_to(text, title).steps == ()
 
 
+REMEDIES = """# How to soothe skin
+
+## Remedies
+
+### 1. Aloe
+
+Apply the gel to clean skin. Rinse it off after ten minutes.
+
+### 2. Oats
+
+Stir oats into a bath. Soak for ten minutes and pat the skin dry.
+
+### 3. Milk
+
+Dip a cloth into cool milk. Press it onto the skin and rinse.
+"""
+
+
+def test_things_to_choose_from_are_no_steps() -> None:
+    assert how_to(REMEDIES, "How to soothe skin").steps == ()
+    stepwise = REMEDIES.replace("## Remedies", "## Steps")
+    assert len(how_to(stepwise, "How to soothe skin").steps) == 3
+    parts = stepwise.replace("\n\nApply", "\n\n#### How to use\n\nApply")
+    parts = parts.replace("\n\nStir", "\n\n#### How to use\n\nStir")
+    assert how_to(parts, "How to soothe skin").steps == ()
+    # a routine says of each of its steps how to use what it takes, too
+    assert len(how_to(parts, "An evening routine").steps) == 3
+
+
 def test_broken_html_is_read() -> None:
     blocks, title = read_html("<title>T</title><h2>Hi<p>one<ul><li>two<li>three <b>x</ul>four")
     assert title == "T"

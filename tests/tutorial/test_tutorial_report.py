@@ -6,8 +6,11 @@ import itertools
 
 import pytest
 
+from beauty_models.tutorial.evaluate import retrieved
 from beauty_models.tutorial.report.ngrams import END, WittenBell
 from beauty_models.tutorial.report.originality import TrainingTexts, distinct, self_bleu
+from beauty_models.tutorial.report.retrieval import nearest
+from beauty_models.tutorial.structure import Request, Tutorial
 
 
 def test_witten_bell_is_a_distribution() -> None:
@@ -49,3 +52,29 @@ def test_distinct_and_self_bleu_tell_one_text_from_several() -> None:
     assert self_bleu(same) == pytest.approx(1)
     assert self_bleu(others) < 0.2
     assert self_bleu(same[:1]) == 0
+
+
+def test_the_nearest_how_to_answers_in_the_language_with_the_steps_that_were_asked() -> None:
+    found = [
+        Tutorial(title="Smoky eye", language="zh", steps=("一", "二")),
+        Tutorial(title="Soft smoky eye", language="en", look="smoky", steps=("a", "b", "c", "d")),
+        Tutorial(title="Bare nails", language="en", products=("top coat",), steps=("a", "b")),
+    ]
+    asked = Request(look="soft smoky eye", language="en", steps=3)
+    chosen = nearest(asked, found)
+    assert chosen is not None
+    assert (chosen.title, chosen.steps) == ("Soft smoky eye", ("a", "b", "c"))
+    chosen = nearest(Request(look="hands", language="en", products=("top coat",)), found)
+    assert chosen is not None and chosen.title == "Bare nails"
+    assert nearest(Request(look="smoky eye", language="fr"), found) is None
+
+
+def test_what_is_retrieved_is_measured_as_copied() -> None:
+    steps = ("Press primer over the cheeks.", "Blend foundation outwards.", "Curl the lashes.")
+    found = [Tutorial(title="Natural face", language="en", steps=steps)]
+    asked = [Request(look="natural face", language="en", products=("primer", "blush"), steps=3)]
+    figures = retrieved(asked, found, frozenset())
+    assert figures["accepted_share"] == figures["valid_share"] == 1
+    assert figures["honoured_share"] == pytest.approx(3 / 4), "no step has the blush"
+    assert figures["copied_run"] == 11
+    assert retrieved([Request(look="x", language="zh")], found, frozenset()) == {}

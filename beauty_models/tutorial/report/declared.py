@@ -18,6 +18,7 @@ CAPTIONS = {
     "ngram": "word-piece counts (Witten–Bell)",
     "unigram": "frequencies alone",
     "untuned": "the base, untrained on these articles",
+    "nearest": "the nearest training how-to, as it stands",
     "model": "this model",
 }
 """Method → what people call it."""

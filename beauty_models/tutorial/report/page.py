@@ -39,6 +39,8 @@ def _comparison(scores: Scores) -> Html:
     metrics = scores["metrics"]
     rows: list[list[object]] = []
     for method, values in metrics.items():
+        if BITS.name not in values:  # of the nearest how-to, which writes nothing
+            continue
         rows.append(
             [
                 declared.CAPTIONS.get(method, method),
@@ -53,11 +55,15 @@ def _comparison(scores: Scores) -> Html:
 
 def _writing(scores: Scores) -> Html:
     model = scores["metrics"]["model"]
+    nearest = scores["metrics"].get("nearest", {})
     rows = []
     for metric in displayed_metrics(declared.METRICS, model):
-        if metric.name != BITS.name:
-            rows.append([metric.caption, format_value(metric, model)])
-    return table(["of the tutorials written", ""], rows, {1})
+        if metric.name == BITS.name:
+            continue
+        other = format_value(metric, nearest) if metric.name in nearest else ""
+        rows.append([metric.caption, format_value(metric, model), other])
+    head = ["of the tutorials written", "model", declared.CAPTIONS["nearest"]]
+    return table(head, rows, {1, 2})
 
 
 def _quality(example: Example) -> tuple[bool, int, int]:
@@ -105,7 +111,7 @@ def report_page(scores: Scores, examples: int) -> str:
     """Return the page; ``examples`` tutorials are shown, half of them the worst."""
     metrics = scores["metrics"]
     model = metrics["model"]
-    baselines = [method for method in metrics if method != "model"]
+    baselines = [m for m, values in metrics.items() if m != "model" and BITS.name in values]
     cards = [
         verdict_card(BITS, metrics, baselines, declared.CAPTIONS),
         metric_card(BITS, model),
