@@ -360,8 +360,9 @@ def _judged_list(units: list[Unit], context: list[str], ordered: bool) -> Proced
 def _headed(blocks: Sequence[Block], title: str) -> list[Procedure]:
     """Propose the sections of one level: numbered ones, and runs of those that instruct."""
     proposals = []
+    choices = _choices(blocks, title)
     for level in range(1, 7):
-        places = _places_of_level(blocks, level)
+        places = [place for place in _places_of_level(blocks, level) if place not in choices]
         if _alternatives(blocks, places, title):
             continue
         numbered = [place for place in places if _NUMBER.match(blocks[place].text)]
@@ -396,9 +397,12 @@ def _alternatives(blocks: Sequence[Block], places: Sequence[int], title: str) ->
     numbered = [place for place in places if _NUMBER.match(blocks[place].text)]
     if len(numbered) < 2:
         return False
-    above = [line for line in _context(blocks, numbered[0]) if line != title]
-    stepwise = bool(above) and lexicon.STEPS_HEADING.search(above[0])
-    return bool(above) and not stepwise and bool(lexicon.ALTERNATIVES_HEADING.search(above[0]))
+    # the heading, and the line that leads in, if there is one
+    above = [line for line in _context(blocks, numbered[0])[:2] if line != title]
+    said = " ".join(above)
+    if lexicon.STEPS_HEADING.search(said):
+        return False
+    return bool(lexicon.ALTERNATIVES_HEADING.search(said))
 
 
 def _places_of_level(blocks: Sequence[Block], level: int) -> list[int]:
