@@ -140,6 +140,6 @@ WORDING = Wording(
         "valid_share": "tutorials with ordered steps that do not repeat",
         "honoured_share": "wishes of the requests that were honoured",
     },
-    example=("soft smoky eye", "--format", "markdown"),
+    example=("--format", "markdown", "soft smoky eye"),
     smaller_is_better=True,
 )

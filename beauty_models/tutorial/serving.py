@@ -60,7 +60,9 @@ def parser() -> argparse.ArgumentParser:
         "--exclude", nargs="+", action="extend", default=[], help="allergens that must not occur"
     )
     arguments.add_argument("-n", type=int, default=1, help="how many tutorials (1)")
-    arguments.add_argument("--format", choices=FORMATS, default="json")
+    arguments.add_argument(
+        "--format", choices=FORMATS, default="json", help="of the answer: json, markdown or html"
+    )
     arguments.add_argument(
         "--stream", action="store_true", help="show the text on standard error as it is written"
     )
