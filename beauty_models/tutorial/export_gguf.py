@@ -165,7 +165,11 @@ def check_gguf(language_model: LanguageModel, file: Path) -> int:
     network: Any = language_model.network.float().eval()
     # with its own configuration: of a GPT-2's file transformers leaves the context at 1,024
     read: Any = AutoModelForCausalLM.from_pretrained(
-        file.parent, gguf_file=file.name, dtype=torch.float32, config=network.config
+        file.parent,
+        gguf_file=file.name,
+        dtype=torch.float32,
+        config=network.config,
+        trust_remote_code=False,
     ).eval()
     checked = 0
     for request in PROMPTS:
