@@ -13,6 +13,7 @@ from typing import NamedTuple
 import yaml
 
 from beauty_models.intake import columns, tables
+from beauty_models.intake.encodings import decode
 from beauty_models.intake.rejected import Rejected
 from beauty_models.progress import bar, log_line
 from beauty_models.tutorial import ARTICLE_SUFFIXES, Columns
@@ -125,7 +126,7 @@ def read_text(file: Path) -> str:
         raise ValueError("the file is empty; was the download cut off?")
     if content.startswith(MAGIC) or is_binary(content):
         raise ValueError(f"binary data, no text, although it is named {file.suffix}")
-    text = tables.decode(content, str(file))
+    text = decode(content, str(file))
     if len(text) > LONGEST_SOURCE:
         raise ValueError(f"{len(text)} characters, an article's file has {LONGEST_SOURCE} at most")
     lost = sum("\ud800" <= character <= "\udfff" for character in text)
