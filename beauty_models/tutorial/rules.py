@@ -51,6 +51,14 @@ UNSAFE = [
     ),
     r"\b(?:inject\w*|micro-?needl\w*|derma ?roller|scalpel|razor blade)\b",
     (
+        r"\b(?:put|place|use|apply|insert|spray|push)\b[^.。;!?]{0,50}\b(?:in|into|inside|up)"
+        r" (?:your |the |each |a )*(?:mouth|nostrils?|nose|ears?|eyes)\b"
+    ),
+    (
+        r"\b(?:razor|scissors|blade|knife)\b[^.。;!?]{0,40}\b(?:cheeks?|eyes?|eyelids?|lids?|lips?"
+        r"|mouth)\b|\b(?:cheeks?|eyelids?|lids?|lips?|mouth)\b[^.。;!?]{0,20}\bscissors\b"
+    ),
+    (
         r"\b(?:share|lend|borrow)\b[^.。;!?]{0,30}\b(?:mascara|eyeliner"
         r"|lipstick|lip brush)\b"
     ),

@@ -66,6 +66,10 @@ def test_an_ordinary_request_passes(look: str) -> None:
         ("这支精华能治愈痘痘，放心用。", "medical"),
         ("Rub lemon juice on the face and wait.", "unsafe"),
         ("用牙膏点在脸上过一夜。", "unsafe"),
+        # a model wrote these
+        ("Use a small amount of the product in each nostril.", "unsafe"),
+        ("Untangle the hair with a comb, and then put it in your mouth.", "unsafe"),
+        ("Take a razor out from under its cheek with scissors.", "unsafe"),
         ("Share your mascara with a friend.", "unsafe"),
         ("...", "empty"),
         ("press Primer over the cheeks", "repeated"),
