@@ -5,6 +5,7 @@ Every value comes from the file, an unknown or missing key is an error.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from functools import cache, lru_cache
@@ -97,6 +98,26 @@ class Split(Section):
         if abs((total := self.train + self.validation + self.test) - 1) > 1e-6:
             raise ValueError(f"the shares add up to {total:g}; they must add up to 1")
         return self
+
+
+def _encoding(name: str) -> str:
+    if name == "auto":
+        return name
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(f"{name!r} is no encoding that Python knows, such as cp1250") from None
+
+
+class Reading(Section):
+    """How files are read that may be read in several ways; ``auto`` goes by their own evidence."""
+
+    encoding: Annotated[str, AfterValidator(_encoding)]  # of texts that are not UTF-8
+    dates: Literal["auto", "day_first", "month_first"]  # 01/02/2026
+    # a quotation mark that makes one cell of several lines, each of which has a row's cells
+    quotes: Literal["auto", "cells", "text"]
+    sheets: Literal["auto", "first"]  # of a workbook with several of the same columns
+    aside: list[str]  # patterns of files that are not read
 
 
 class Pictures(Section):

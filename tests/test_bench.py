@@ -19,6 +19,7 @@ from tasks.registry import gate
 # Small enough for a test where a benchmark makes its own data; the others need a family's data.
 SMALL = {
     "index": ["--products", "300", "--width", "16"],
+    "ingest": ["--reviews", "200", "--templates"],
     "loader": ["--pictures", "200", "--size", "32"],
 }
 NEEDS = {"throughput": "sentiment", "clip_throughput": "recommend"}

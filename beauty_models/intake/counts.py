@@ -1,15 +1,12 @@
-"""How much there was, was kept and was left out: told in one line, returned as metrics."""
+"""How much there was, was kept and was left out, as metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from beauty_models.families import Metrics
-from beauty_models.progress import log_line
 
 
-def report_counts(counts: Mapping[str, int]) -> Metrics:
-    """Tell what ingest counted, in the order of ``counts``, and return it as metrics."""
-    listed = [f"{count:,} {name}" for name, count in counts.items()]
-    log_line(f"ingest: {', '.join(listed)}")
+def as_metrics(counts: Mapping[str, int]) -> Metrics:
+    """Return what ingest counted as metrics; people are told by `account`."""
     return {name: float(count) for name, count in counts.items()}

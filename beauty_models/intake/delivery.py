@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from beauty_models.progress import log_line
+from beauty_models.intake import account
 
 # What systems and archivers put beside people's files, in small letters.
 LITTER = {
@@ -36,6 +36,10 @@ LITTER = {
 }
 
 PARTITION = re.compile(r"([^=/]+)=(.*)")
+NOT_FOLLOWED = (
+    "a link out of the delivery, in a circle or to nothing: not followed; put the files "
+    "themselves there"
+)
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark write for a null
 
 
@@ -44,6 +48,7 @@ class Delivery(NamedTuple):
 
     files: list[Path]  # those that count, in one order on every machine
     links: list[Path]  # that lead out of the folder, in a circle or nowhere: not followed
+    litter: list[Path]  # files and folders of the system's own
 
 
 def is_litter(name: str) -> bool:
@@ -52,41 +57,43 @@ def is_litter(name: str) -> bool:
 
 
 def look(raw: Path) -> Delivery:
-    """Return what lies below ``raw``; links are followed inside it, and never out of it."""
-    delivery = Delivery([], [])
-    for path in _walk(raw, raw.resolve(), frozenset(), delivery.links):
-        delivery.files.append(path)
-    delivery.files.sort()
-    delivery.links.sort()
+    """Return what lies below ``raw``; links are followed inside it, and never out of it.
+
+    What is left aside is told: a class of photos may hang on a link.
+    """
+    delivery = Delivery([], [], [])
+    for path in _walk(raw, raw.resolve(), frozenset(), delivery):
+        if not account.is_aside(path):
+            delivery.files.append(path)
+    for paths in delivery:
+        paths.sort()
+    for link in delivery.links:
+        account.leave_aside("links", NOT_FOLLOWED, link)
+    # Nobody needs a line for each of these; in a table they are one.
+    if account.is_open():
+        for path in delivery.litter:
+            account.leave_aside("files and folders", "hidden, or a system's own", path)
     return delivery
 
 
-def _walk(folder: Path, root: Path, above: frozenset[Path], links: list[Path]) -> Iterator[Path]:
+def _walk(folder: Path, root: Path, above: frozenset[Path], delivery: Delivery) -> Iterator[Path]:
     """Yield the files of ``folder``; ``above`` are the folders that it lies in, for circles."""
     real = folder.resolve()
     inside = above | {real}
     for entry in os.scandir(folder):
         if is_litter(entry.name):
+            delivery.litter.append(folder / entry.name)
             continue
         path = folder / entry.name
         if entry.is_symlink():
             target = path.resolve()
             if target in inside or not target.exists() or not target.is_relative_to(root):
-                links.append(path)
+                delivery.links.append(path)
                 continue
         if entry.is_dir():
-            yield from _walk(path, root, inside, links)
+            yield from _walk(path, root, inside, delivery)
         elif entry.is_file():
             yield path
-
-
-def tell_links(links: list[Path]) -> None:
-    """Say which links were not followed: a class of photos may hang on one."""
-    for link in links:
-        log_line(
-            f"{link}: a link out of the delivery, in a circle or to nothing: not followed; put the "
-            "files themselves there"
-        )
 
 
 def partition_values(file: Path, raw: Path) -> dict[str, str]:

@@ -8,8 +8,9 @@ import json
 import re
 import unicodedata
 import warnings
-from collections import defaultdict
-from collections.abc import Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,8 @@ import pi_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from beauty_models.intake import delivery
+from beauty_models.intake import crops, delivery
+from beauty_models.intake.crops import Box
 from beauty_models.params import Pictures
 
 READ = (
@@ -43,6 +45,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 LARGEST_FILE = 100_000_000  # bytes; a larger file is not read at all
 LONGEST_SIDE = 65_500  # pixels, of a JPEG (libjpeg's JPEG_MAX_DIMENSION)
 THUMBNAIL = 8  # pixels a side of the color thumbnail
+THUMBNAIL_SHAPE = (THUMBNAIL, THUMBNAIL, 3)
+THUMBNAIL_BYTES = THUMBNAIL * THUMBNAIL * 3
 HASH_BITS = 64
 
 # More than 8 bits a pixel: Pillow's conversion to RGB clips these values instead of scaling them.
@@ -202,13 +206,29 @@ def open_image(content: bytes, max_pixels: int, min_side: int, in_srgb: bool = T
         raise BadImageError(f"the picture is broken or cut off: {str(error)[:100]}") from None
 
 
+def _size_told(image: Image.Image) -> str:
+    return f"{image.width} × {image.height} pixels"
+
+
 def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:
     width, height = image.size
-    size = f"the picture has {width} × {height} pixels"
+    size = f"the picture has {_size_told(image)}"
     if width * height > max_pixels:
         raise ImageSizeError(f"{size}, more than {max_pixels:,} are not read", "max_pixels")
     if min(width, height) < min_side:
         raise ImageSizeError(f"{size}, its shorter side needs {min_side}", "min_side")
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a picture's file.
+
+    Raises:
+        BadImageError: it is larger than `LARGEST_FILE`.
+    """
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise BadImageError(f"the file has {size:,} bytes, a picture has {LARGEST_FILE:,} at most")
+    return path.read_bytes()
 
 
 def shrink(image: Image.Image, side: int) -> Image.Image:
@@ -257,19 +277,74 @@ def perceptual_hash(image: Image.Image) -> PerceptualHash:
     return PerceptualHash(int(digits, 2), np.asarray(thumbnail, np.int16))
 
 
-def normalized(content: bytes, rules: Pictures) -> tuple[bytes, PerceptualHash]:
+def normalized(
+    content: bytes, rules: Pictures, box: Box | None = None
+) -> tuple[bytes, PerceptualHash]:
     """Return the picture in ``content`` as ``rules`` want it kept, a JPEG, and its hash.
+
+    Of a picture with a ``box`` only that part is kept.
 
     Raises:
         BadImageError: it cannot be used.
         ImageSizeError: its size is outside the limits of ``rules``.
     """
     image = open_image(content, rules.max_pixels, rules.min_side)
+    if box is not None:
+        image = _part(image, content, box, rules.min_side)
     kept = shrink(image, rules.side)
     return encode(kept), perceptual_hash(kept)
 
 
-def near_duplicates(hashes: Sequence[PerceptualHash], rules: Pictures) -> list[int]:
+def _part(image: Image.Image, content: bytes, box: Box, min_side: int) -> Image.Image:
+    """Return what ``box`` cuts out of ``image``, which was opened from ``content``."""
+    # Whoever drew the box saw the picture upright, or as its pixels are stored: nobody says which.
+    stored = Image.open(io.BytesIO(content), formats=FORMATS)
+    if upright(stored) is not stored:
+        raise BadImageError(
+            "its EXIF turns the picture, and the box may mean it before or after that; save it "
+            "without EXIF"
+        )
+    part = crops.cut(image, box)
+    if part is None:
+        raise BadImageError(f"the box {tuple(box)} lies outside of its {_size_told(image)}")
+    if min(part.size) < min_side:
+        message = f"the box shows {_size_told(part)}, its shorter side needs {min_side}"
+        raise ImageSizeError(message, "min_side")
+    return part
+
+
+class PerceptualHashes(Mapping[str, PerceptualHash]):
+    """Perceptual hashes by key: 200 bytes for each, where objects of their own would have 700."""
+
+    def __init__(self) -> None:
+        self._position: dict[str, int] = {}
+        self._bits = array("Q")
+        self._colors = bytearray()
+
+    def add(self, key: str, perceptual_hash: PerceptualHash) -> None:
+        """Keep a picture's hash; one that is there stays."""
+        if key not in self._position:
+            self._position[key] = len(self._bits)
+            self._bits.append(perceptual_hash.bits)
+            self._colors += perceptual_hash.colors.astype(np.uint8).tobytes()
+
+    def __getitem__(self, key: str) -> PerceptualHash:
+        position = self._position[key]
+        start = position * THUMBNAIL_BYTES
+        colors = np.frombuffer(self._colors, np.uint8, THUMBNAIL_BYTES, start)
+        # Copied: the bytes could not grow while an array looks at them.
+        return PerceptualHash(
+            self._bits[position], colors.reshape(THUMBNAIL_SHAPE).astype(np.int16)
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._position)
+
+    def __len__(self) -> int:
+        return len(self._position)
+
+
+def near_duplicates(hashes: Iterable[PerceptualHash], rules: Pictures) -> list[int]:
     """Return for each picture the index of the earlier one that it repeats, or -1.
 
     Two pictures repeat each other when at most ``duplicate_hash_distance`` of the bits of their
@@ -277,27 +352,75 @@ def near_duplicates(hashes: Sequence[PerceptualHash], rules: Pictures) -> list[i
     difference, 0 to 255): a recolored photo is another picture, a copy in another size or quality
     is not. A picture that is kept repeats no other kept one.
     """
-    bands = _bands(rules.duplicate_hash_distance)
-    kept_in_band: dict[tuple[int, int], list[int]] = defaultdict(list)
+    bits, colors = _columns(hashes)
+    bands = []
+    for low, mask in _bands(rules.duplicate_hash_distance):
+        bands.append(_Buckets(bits >> np.uint64(low) & np.uint64(mask)))
     originals = []
-    for index, candidate in enumerate(hashes):
-        keys = [(low, candidate.bits >> low & mask) for low, mask in bands]
-        neighbors: set[int] = set()
-        for key in keys:
-            neighbors.update(kept_in_band.get(key, ()))
+    for index in range(len(bits)):
+        neighbors = [bucket for band in bands if len(bucket := band.kept_beside(index))]
         original = -1
-        # The earliest one, so that the answer does not depend on the bands.
-        for neighbor in sorted(neighbors):
-            if _repeats(candidate, hashes[neighbor], rules):
-                original = neighbor
-                break
+        if neighbors:
+            near = np.concatenate(neighbors)
+            differing = np.bitwise_count(bits[near] ^ bits[index])
+            near = near[differing <= rules.duplicate_hash_distance]
+            # The earliest one, so that the answer does not depend on the bands.
+            for neighbor in np.unique(near).tolist():
+                if _color_distance(colors, index, neighbor) <= rules.duplicate_color_distance:
+                    original = neighbor
+                    break
         originals.append(original)
         # Only kept pictures are compared with. Otherwise a chain of small differences would end
         # in a picture that its first link does not resemble.
         if original < 0:
-            for key in keys:
-                kept_in_band[key].append(index)
+            for band in bands:
+                band.keep(index)
     return originals
+
+
+def _columns(
+    hashes: Iterable[PerceptualHash],
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Return the bits of hashes, uint64 [n], and their colors, uint8 [n, 8, 8, 3]."""
+    bits = array("Q")
+    colors = bytearray()
+    for one in hashes:
+        bits.append(one.bits)
+        colors += one.colors.astype(np.uint8).tobytes()
+    return (
+        np.frombuffer(bits, np.uint64),
+        np.frombuffer(colors, np.uint8).reshape(-1, *THUMBNAIL_SHAPE),
+    )
+
+
+def _color_distance(colors: NDArray[np.uint8], one: int, other: int) -> float:
+    difference = colors[one].astype(np.int16) - colors[other].astype(np.int16)
+    return float(np.abs(difference).mean())
+
+
+class _Buckets:
+    """Pictures that are kept, by one band of their hashes; 12 bytes a picture.
+
+    Each bucket is a stretch of one array, as long as it could get.
+    """
+
+    def __init__(self, values: NDArray[np.uint64]) -> None:
+        _, bucket, sizes = np.unique(values, return_inverse=True, return_counts=True)
+        starts = np.cumsum(sizes) - sizes
+        self._start = array("i", starts[bucket].astype(np.int32).tobytes())
+        self._kept = np.zeros(len(values), np.int32)
+        self._count = array("i", bytes(4 * len(values)))  # kept so far, by the bucket's start
+
+    def kept_beside(self, index: int) -> NDArray[np.int32]:
+        """Return the kept pictures in the bucket of ``index``."""
+        start = self._start[index]
+        return self._kept[start : start + self._count[start]]
+
+    def keep(self, index: int) -> None:
+        """Put a picture into its bucket."""
+        start = self._start[index]
+        self._kept[start + self._count[start]] = index
+        self._count[start] += 1
 
 
 def _bands(distance: int) -> list[tuple[int, int]]:
@@ -316,17 +439,14 @@ def _bands(distance: int) -> list[tuple[int, int]]:
     return bands
 
 
-def _repeats(a: PerceptualHash, b: PerceptualHash, rules: Pictures) -> bool:
-    differing = a.bits ^ b.bits
-    if differing.bit_count() > rules.duplicate_hash_distance:
-        return False
-    distance = np.abs(a.colors - b.colors).mean()
-    return float(distance) <= rules.duplicate_color_distance
-
-
 def _comparable(path: str) -> str:
     """Return ``path`` so that capitals, and how a Mac writes accents (NFD), do not count."""
     return unicodedata.normalize("NFC", path).casefold()
+
+
+def _backwards(steps: list[str]) -> str:
+    """Return a path from its end: ``x.jpg/h/w/`` of ``w/h/x.jpg``."""
+    return "/".join(reversed(steps)) + "/"
 
 
 def _names_of(cell: str) -> list[str]:
@@ -366,23 +486,30 @@ class Files:
         self.raw = raw.resolve()
 
     @cached_property
-    def _by_suffix(self) -> dict[str, list[Path]]:
-        """The end of a path (``w/h/x.jpg``, ``h/x.jpg``, ``x.jpg``) → the files that have it."""
-        by_suffix: dict[str, list[Path]] = defaultdict(list)
-        for path in self.all():
+    def _all(self) -> list[Path]:
+        files = delivery.look(self.raw).files
+        return [path for path in files if path.suffix.lower() in SUFFIXES]
+
+    @cached_property
+    def _backwards(self) -> tuple[list[str], list[int]]:
+        """Each file's path from its end (``x.jpg/h/w/``), sorted, and the file's place in `all`.
+
+        Files with a common end stand side by side then. An index of every end would need several
+        times as much: 1.1 kB a picture.
+        """
+        ends = []
+        for number, path in enumerate(self._all):
             steps = self._below(path).split("/")
-            for start in range(len(steps)):
-                suffix = "/".join(steps[start:])
-                by_suffix[suffix].append(path)
-        return by_suffix
+            ends.append((_backwards(steps), number))
+        ends.sort()
+        return [end for end, _ in ends], [number for _, number in ends]
 
     def _below(self, path: Path) -> str:
         return _comparable(path.relative_to(self.raw).as_posix())
 
     def all(self) -> list[Path]:
         """Return every visible picture file, sorted, those of formats that are not read, too."""
-        files = delivery.look(self.raw).files
-        return [path for path in files if path.suffix.lower() in SUFFIXES]
+        return list(self._all)
 
     def find(self, reference: str) -> Path | None:
         """Return the file that a table's cell names, None where there is none or several fit.
@@ -423,15 +550,18 @@ class Files:
             # "..", too: nothing outside the folder is ever opened.
             if step not in ("", ".", ".."):
                 steps.append(step)
+        ends, numbers = self._backwards
         # The longest end that any file has decides; a shorter one would fit more files, not better.
         for start in range(len(steps)):
-            suffix = "/".join(steps[start:])
-            files = self._by_suffix.get(suffix, [])
-            exact = [file for file in files if self._below(file) == suffix]
-            if exact:
-                return exact[0]
-            if files:
-                return files[0] if len(files) == 1 else None
+            end = _backwards(steps[start:])
+            first = bisect_left(ends, end)
+            # Of several whose whole path this is (X.jpg beside x.jpg) it is the first of all.
+            if first < len(ends) and ends[first] == end:
+                return self._all[numbers[first]]
+            # "0" comes after "/": between them lie those that end so, and no others.
+            last = bisect_left(ends, f"{end[:-1]}0")
+            if last > first:
+                return self._all[numbers[first]] if last - first == 1 else None
         return None
 
     def read(self, path: Path) -> bytes:
@@ -440,9 +570,4 @@ class Files:
         Raises:
             BadImageError: it is larger than `LARGEST_FILE`.
         """
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise BadImageError(
-                f"the file has {size:,} bytes, a picture has {LARGEST_FILE:,} at most"
-            )
-        return path.read_bytes()
+        return read_file(path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +13,19 @@ import pyarrow as pa
 from beauty_models.intake import delivery
 
 COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}  # suffix → pyarrow's name
+# What zipfile and its decoders raise of archives that are damaged. A password is a RuntimeError, an
+# odd method of packing NotImplementedError, a name that is no UTF-8 a ValueError.
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+    struct.error,
+)
 LARGEST = 4_000_000_000  # bytes of a table once it is unpacked
 
 
@@ -43,8 +59,7 @@ def _from_archive(file: Path) -> bytes:
     try:
         with zipfile.ZipFile(file) as archive:
             return archive.read(only_file(file))
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
-        # A password is a RuntimeError of zipfile's, an odd method of packing NotImplementedError.
+    except DAMAGED as error:
         raise ValueError(f"{file}: cannot be unpacked ({error!s:.100}); unpack it first") from None
 
 
@@ -56,9 +71,8 @@ def refuse_bomb(file: Path) -> None:
     """
     if not zipfile.is_zipfile(file):
         return  # the older .xls is no archive
-    with zipfile.ZipFile(file) as archive:
-        # zipfile reads no more of a member than it says here.
-        size = sum(member.file_size for member in archive.infolist())
+    # zipfile reads no more of a member than it says here.
+    size = sum(member.file_size for member in _members(file))
     if size > LARGEST:
         raise ValueError(
             f"{file}: unpacked it has {size:,} bytes, {LARGEST:,} are read at most; deliver "
@@ -66,11 +80,26 @@ def refuse_bomb(file: Path) -> None:
         )
 
 
+def _members(file: Path) -> list[zipfile.ZipInfo]:
+    """Return what an archive says that it holds.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.infolist()
+    except DAMAGED as error:
+        raise ValueError(f"{file}: a damaged archive ({error!s:.100}); pack it again") from None
+
+
 def only_file(file: Path) -> str:
     """Return the name of the file in an archive that holds no other one, or ""."""
     if not file.is_file() or not zipfile.is_zipfile(file):
         return ""
-    with zipfile.ZipFile(file) as archive:
-        names = [member.filename for member in archive.infolist() if not member.is_dir()]
+    try:
+        names = [member.filename for member in _members(file) if not member.is_dir()]
+    except ValueError:
+        return ""
     wanted = [name for name in names if not any(map(delivery.is_litter, name.split("/")))]
     return wanted[0] if len(wanted) == 1 else ""

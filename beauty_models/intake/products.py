@@ -1,4 +1,4 @@
-"""What shop exports say of a product, in one form: categories, attributes, variations, prices."""
+"""What shop exports say of a product, in one form: categories, attributes, variations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ _PAIR = re.compile(r",(?=\s*[^,=|]+=)")  # a comma that another key=value follow
 _PATH = re.compile(r"\s*(?:/|>|›|»)\s*")
 _NEXT_PATH = re.compile(r"[,;|](?=[^,;|]*[/>])")  # between two paths: another path follows
 MARKS = re.compile("[™®©℠]")
-_NUMBER = re.compile(r"[.,]?\d[\d.,'  ]*")
 
 Texts = dict[str, list[str]]
 """Field (name, description, category, color, material) → what its columns say, in their order."""
@@ -66,10 +65,17 @@ def _key_value_pairs(cell: str) -> dict[str, str]:
     """Return key → value of ``key=value,key=value``; what has no "=" says nothing."""
     pairs = {}
     for pair in _PAIR.split(cell):
-        key, equals, value = pair.partition("=")
+        # Magento encloses a pair whose value has a comma, or the value, and doubles quotes in it.
+        key, equals, value = _unquoted(pair.strip()).partition("=")
         if equals:
-            pairs[key] = value
+            pairs[key] = _unquoted(value)
     return pairs
+
+
+def _unquoted(text: str) -> str:
+    if len(text) > 1 and text.startswith('"') and text.endswith('"'):
+        return text[1:-1].replace('""', '"')
+    return text
 
 
 def variations(cell: str) -> list[dict[str, str]]:
@@ -100,23 +106,3 @@ def _json(cell: str, kind: type) -> Any:
     except ValueError:
         return None
     return value if isinstance(value, kind) else None
-
-
-def price(cell: str) -> float | None:
-    """Return the number in a price such as ``$1,299.00``, ``12,50 €`` or ``¥99``, or None."""
-    match = _NUMBER.search(cell)
-    if not match:
-        return None
-    digits = re.sub(r"['\s]", "", match.group())
-    digits = digits.rstrip(".,")
-    # The mark that comes last divides the cents, unless three digits follow it.
-    decimal_mark = "," if digits.rfind(",") > digits.rfind(".") else "."
-    whole, mark, cents = digits.rpartition(decimal_mark)
-    if not mark:
-        return float(digits)
-    # "1,299" and "1.299.000" are thousands; a single "1.299" stays a number with three decimals.
-    if len(cents) == 3 and (mark == "," or "." in whole):
-        whole += cents
-        cents = "0"
-    whole = re.sub("[.,]", "", whole) or "0"
-    return float(f"{whole}.{cents}")

@@ -13,9 +13,17 @@ ABOUT = ("manifest.json", "LICENSE.json")
 
 
 def about(raw: Path) -> dict[str, Any]:
-    """Return license, commercial_use and source of ``raw``, by the first of `ABOUT` that it has."""
+    """Return license, commercial_use and source of ``raw``, by the first of `ABOUT` that it has.
+
+    Where none says anything, the terms of a public set count.
+    """
+    # Here, because its readers import the tables, and these import `ABOUT`.
+    from beauty_models.intake.public_sets import license_of
+
     files = [raw / name for name in ABOUT if (raw / name).exists()]
     stated: dict[str, Any] = read_json(files[0]) if files else {}
+    if not stated.get("license"):
+        stated = {**stated, **license_of(raw)}
     return {
         "license": stated.get("license", ""),
         "commercial_use": stated.get("commercial_use"),

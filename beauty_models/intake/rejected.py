@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beauty_models.files import new_file
-from beauty_models.intake import tables
 
+EXCERPT = 200  # characters of a rejected row that are kept
 LISTED_REASONS = 5  # in the message
 
 _SCHEMA = pa.schema(
@@ -65,7 +65,7 @@ def rejected_table(rejected: Sequence[Rejected]) -> pa.Table:
     """Return the content of rejected.parquet."""
     shortened = []
     for row in rejected:
-        excerpt = row.text[: tables.EXCERPT]
+        excerpt = row.text[:EXCERPT]
         shortened.append(row._replace(text=excerpt))
     rows = [row._asdict() for row in sorted(shortened)]
     return pa.Table.from_pylist(rows, schema=_SCHEMA)

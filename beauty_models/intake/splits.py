@@ -16,6 +16,16 @@ PARTS = ("test", "validation", "train")
 """In this order: of two equal examples the one in the earlier part stays, so that the test part,
 on which models are compared, changes least."""
 
+DELIVERED = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""Name of a folder or file → the part that what is in it was delivered for."""
+
 
 def part(shares: Split, group: str, seed: int) -> str:
     """Return train, validation or test for ``group``.
@@ -36,6 +46,12 @@ def part(shares: Split, group: str, seed: int) -> str:
     if position < shares.test + shares.validation or not shares.train:
         return "validation"
     return "train"
+
+
+def without_test(shares: Split) -> Split:
+    """Return the ``shares`` of examples of which none is tested on."""
+    rest = 1 - shares.test
+    return Split(train=shares.train / rest, validation=shares.validation / rest, test=0)
 
 
 def product_group(product: str) -> str:

@@ -1,7 +1,7 @@
 """Tables as they are delivered, in any encoding and with any dirt, as frames of strings.
 
-CSV, TSV, JSON Lines, Parquet and workbooks, packed or not. A row that cannot be read is kept with
-its reason.
+CSV, TSV, JSON Lines, Parquet, workbooks and product feeds in XML, packed or not. A row that cannot
+be read is kept with its reason.
 """
 
 from __future__ import annotations
@@ -14,13 +14,21 @@ from typing import NamedTuple
 import ftfy
 import pandas as pd
 
-from beauty_models.intake import delivery, packed, records
+from beauty_models.intake import account, delivery, feeds, packed, records
 from beauty_models.intake.encodings import BEGINNING, LOST, decode, marked_encoding
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.intake.records import Record
+from beauty_models.intake.rejected import EXCERPT
 
 LONGEST_ROW = 1_000_000  # characters; a longer row is a broken file, not data
-EXCERPT = 200  # characters of a rejected row that are kept
+# What databases, R, pandas and Excel write where there is nothing, as they write it. As a word in
+# small letters "none" is a value: a polarity may be it.
+NOTHING = {
+    *("NULL", "null", "Null", "(null)", "[NULL]", "<null>", "<NULL>", records.NO_VALUE),
+    *("NA", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "#NA", "<NA>", "<N/A>"),
+    *("NaN", "nan", "NAN", "-nan", "-NaN", "NaT", "None"),
+    *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"),
+}
 TEXT_READERS = {
     ".csv": records.delimited,
     ".tsv": records.delimited,
@@ -29,7 +37,9 @@ TEXT_READERS = {
     ".json": records.json_lines,
 }
 WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-SUFFIXES = (*TEXT_READERS, ".parquet", *WORKBOOKS)
+FEED = ".xml"
+PACKABLE = (*TEXT_READERS, FEED)  # what may be compressed, or alone in a .zip
+SUFFIXES = (*TEXT_READERS, ".parquet", *WORKBOOKS, FEED)
 
 
 class EmptyTableError(ValueError):
@@ -49,11 +59,9 @@ def delivered_files(raw: Path) -> list[Path]:
     """Return the files below ``raw`` in one order on every machine.
 
     Without those that say something of the data (`ABOUT`), and without what systems put beside
-    them (`delivery`); links that were not followed are told.
+    them (`delivery`).
     """
-    found = delivery.look(raw)
-    delivery.tell_links(found.links)
-    return [path for path in found.files if path.name not in ABOUT]
+    return [path for path in delivery.look(raw).files if path.name not in ABOUT]
 
 
 def is_table(file: Path) -> bool:
@@ -64,7 +72,7 @@ def is_table(file: Path) -> bool:
 def may_be_table(name: str) -> bool:
     """Return whether a file called ``name`` can be a table; of a .txt only its content tells."""
     path = Path(name)
-    return path.suffix.lower() in (".txt", ".zip") or bool(format_of(path))
+    return path.suffix.lower() in (".txt", ".zip", FEED) or bool(format_of(path))
 
 
 def example_id(file: str, row: int, given: str) -> str:
@@ -80,27 +88,30 @@ def format_of(file: Path) -> str:
     """Return which of `SUFFIXES` says the format of ``file``, or "" where none does.
 
     ``reviews.csv.gz`` is a .csv, and so is a .zip with reviews.csv alone in it; a .txt with a tab
-    in its first line is a .tsv: so Excel saves what it calls Unicode Text.
+    in its first line is a .tsv: so Excel saves what it calls Unicode Text. XML that is no feed of
+    products is no table.
     """
     suffix = file.suffix.lower()
     if suffix in packed.COMPRESSED:
         inner = file.with_suffix("").suffix.lower()
-        return inner if inner in TEXT_READERS else ""
+        return inner if inner in PACKABLE else ""
     if suffix == ".zip":
         inner = Path(packed.only_file(file)).suffix.lower()
-        return inner if inner in TEXT_READERS else ""
-    if suffix == ".txt" and _begins_with_tabs(file):
+        return inner if inner in PACKABLE else ""
+    if suffix == ".txt" and "\t" in _beginning(file).partition("\n")[0]:
         return ".tsv"
+    if suffix == FEED and not feeds.is_feed(_beginning(file)):
+        return ""
     return suffix if suffix in SUFFIXES else ""
 
 
-def _begins_with_tabs(file: Path) -> bool:
+def _beginning(file: Path) -> str:
+    """Return the first characters of ``file``, "" where it is not there: an object of S3's yet."""
     if not file.is_file():
-        return False
+        return ""
     with file.open("rb") as stream:
         head = stream.read(BEGINNING)
-    text = head.decode(marked_encoding(head) or "latin-1", "replace")
-    return "\t" in text.partition("\n")[0]
+    return head.decode(marked_encoding(head) or "latin-1", "replace")
 
 
 def _records(file: Path) -> Iterator[Record]:
@@ -111,6 +122,8 @@ def _records(file: Path) -> Iterator[Record]:
     if table_format in WORKBOOKS:
         packed.refuse_bomb(file)
         return records.workbook(file)
+    if table_format == FEED:
+        return feeds.records(packed.content(file), str(file))
     return TEXT_READERS[table_format](decode(packed.content(file), str(file)), str(file))
 
 
@@ -165,6 +178,7 @@ def read(file: Path, raw: Path | None = None) -> Table:
         raise EmptyTableError(f"{file}: no rows below the header; was the download cut off?")
     index = pd.Index(numbers, name="row")
     frame = pd.DataFrame(rows, columns=header, index=index, dtype=object)
+    _empty_nothings(frame, file)
     for column, value in (delivery.partition_values(file, raw) if raw else {}).items():
         # What stands in the file itself goes first.
         if column not in frame:
@@ -173,6 +187,25 @@ def read(file: Path, raw: Path | None = None) -> Table:
         rows=frame,
         rejected=pd.DataFrame(rejected, columns=["row", "reason", "text"]),
     )
+
+
+def _empty_nothings(frame: pd.DataFrame, file: Path) -> None:
+    """Put "" where a cell is a program's word for nothing, and tell which.
+
+    Left as they are all products without a brand would be of one that is called NULL.
+    """
+    for column in frame.columns:
+        cells = frame[column]
+        nothing = cells.isin(NOTHING)
+        if nothing.any():
+            account.guess(
+                "empty",
+                f"{cells[nothing].iloc[0]} says that nothing is there",
+                sure="likely",
+                evidence=f"{nothing.sum():,} of {len(cells):,} cells of {column}",
+                file=str(file),
+            )
+            frame[column] = cells.mask(nothing, "")
 
 
 def _header(file: Path, cells: list[str]) -> list[str]:

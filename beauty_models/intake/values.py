@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from beauty_models.progress import log_line
+from beauty_models.intake import account
 
 # Seconds since 1970 have 9 or 10 digits from 1973 on, milliseconds 13 from 2001 on.
 UNIX_TIME = r"\d{9,10}|\d{13}"
@@ -20,11 +20,16 @@ FIRST_MILLISECONDS = 1e11  # as seconds it would be the year 5138
 FULL_STARS = ("★", "⭐", "🌟")
 EMPTY_STARS = ("☆", "✩")
 STARS = re.compile("[★⭐🌟☆✩½\ufe0f\\s]*[★⭐🌟☆✩½][\ufe0f\\s]*")
-STAR_WORD = re.compile(r"(?:stars?|sterne?|étoiles?|estrellas?|stelle|stella|颗?星|つ星|점)$")
+STAR_WORD = re.compile(
+    r"(?:stars?|sternen?|étoiles?|estrellas?|estrelas?|stelle|stella|gwiazd\w*|yıldız|зв[её]зд\w*|"
+    r"points?|punkte?n?|颗?星|つ星|分|点|점)$"
+)
 RATED = re.compile(
     r"(?P<number>\d+(?:[.,]\d+)?)\s*"
-    r"(?:(?P<percent>%)|(?:/|out of|of|von|sur|de|su)\s*(?P<scale>\d+))?"
+    r"(?:(?P<percent>%)|(?:/|out of|of|von|sur|de|su|z|из)\s*(?P<scale>\d+))?"
 )
+RATED_OF = re.compile(r"(?P<scale>\d+)\s*つ星のうち\s*(?P<number>\d+(?:[.,]\d+)?)")  # Japan's
+HALF = re.compile(r"(\d)(?:\s*½|\s+1/2)$")
 NUMBER_WORDS = {
     word: number
     for number, words in enumerate(
@@ -71,7 +76,7 @@ def parse_rating(cell: str) -> Rating | None:
     """Return what a cell says of a rating, None where it says none.
 
     ``4``, ``4,5``, ``4 stars``, ``8/10``, ``4 out of 5``, ``80 %``, ``★★★★☆``, ``four stars``,
-    ``五星``.
+    ``五星``, ``4½``, ``5つ星のうち4.0``.
     """
     text = cell.strip().casefold()
     if STARS.fullmatch(text):
@@ -81,6 +86,9 @@ def parse_rating(cell: str) -> Rating | None:
         # Without hollow ones five stars may be all of five, or five of ten: nobody says.
         return Rating(full + half, full + math.ceil(half) + empty if empty else None)
     text = STAR_WORD.sub("", text).strip()
+    text = HALF.sub(r"\1.5", text)
+    if match := RATED_OF.fullmatch(text):
+        return Rating(float(match["number"].replace(",", ".")), float(match["scale"]))
     if match := RATED.fullmatch(text):
         number, scale, percent = match["number"], match["scale"], match["percent"]
         value = float(number.replace(",", "."))
@@ -154,35 +162,60 @@ def _dates_of_file(cells: pd.Series[str], file: str) -> list[datetime | None]:
     numbers = pd.to_numeric(digits, errors="coerce")
     order = date_order(cells)
     written = cells.where(numbers.isna())
-    if order.is_day_first is None and order.either + order.day_first + order.month_first:
+    day_first = _is_day_first(order, file)
+    if day_first is None:
         ambiguous = written.map(_is_ambiguous)
         written = written.where(~ambiguous)
         if ambiguous.any():
-            log_line(
-                f"{file or 'the dates'}: {ambiguous.sum():,} of {len(cells):,} dates such as "
-                f"{cells[ambiguous].iloc[0]!r} may begin with the day or with the month, and the "
-                "others do not say which: they are left out; write the year first, 2026-02-01"
-            )
+            _leave_dates(cells[ambiguous], file)
     ordered = written.str.match(DAY_AND_MONTH).fillna(False).astype(bool)
     # Only those: pandas would read 2024-03-05 with `dayfirst` as the third of May.
-    stamps = _parsed(written.where(ordered), day_first=order.day_first > 0)
+    stamps = _parsed(written.where(ordered), day_first=bool(day_first))
     stamps = stamps.fillna(_parsed(written.where(~ordered), day_first=False))
     seconds = numbers.where(numbers < FIRST_MILLISECONDS, numbers / 1000)
     stamps = stamps.fillna(pd.to_datetime(seconds, unit="s", utc=True))
     unread = stamps.isna() & written.fillna("").str.strip().ne("")
     if unread.any():
-        log_line(
-            f"{file or 'the dates'}: {unread.sum():,} of {len(cells):,} dates are not understood, "
-            f"such as {cells[unread].iloc[0]!r:.60}: they are left out; write 2026-02-01"
-        )
+        reason = f"not understood, such as {cells[unread].iloc[0]!r:.60}; write 2026-02-01"
+        account.leave_aside("dates", reason, file or "the dates", int(unread.sum()))
     times: list[datetime | None] = []
     for stamp in stamps:
         if pd.isna(stamp):
             times.append(None)
         else:
             # All are UTC by now; a mark that says so in every row would only be in the way.
-            times.append(stamp.tz_localize(None).to_pydatetime())
+            times.append(stamp.tz_localize(None).floor("us").to_pydatetime())
     return times
+
+
+def _is_day_first(order: DateOrder, file: str) -> bool | None:
+    """Return whether the day comes first: by params.yaml, else by the column; None if neither."""
+    told = account.reading().dates
+    numbered = order.day_first + order.month_first + order.either
+    if told == "auto" and order.is_day_first is None or not numbered:
+        return None
+    if told != "auto":
+        is_day_first = told == "day_first"
+        sure: account.Sure = "certain"
+        evidence = "ingest.reading.dates"
+    else:
+        is_day_first = bool(order.is_day_first)
+        agree = order.day_first if is_day_first else order.month_first
+        sure = account.sureness(agree)
+        evidence = f"{agree:,} can only be read so, {order.either:,} either way"
+    taken = "the day first" if is_day_first else "the month first"
+    account.guess("dates", taken, sure=sure, evidence=evidence, file=file)
+    return is_day_first
+
+
+def _leave_dates(ambiguous: pd.Series[str], file: str) -> None:
+    """Tell of dates that may begin with the day or with the month."""
+    option = account.remedy("reading.dates", "day_first")
+    reason = (
+        f"may begin with the day or with the month, such as {ambiguous.iloc[0]!r}, and the others "
+        f"do not say which; write 2026-02-01{' or give ' + option if option else ''}"
+    )
+    account.leave_aside("dates", reason, file or "the dates", len(ambiguous))
 
 
 def _parsed(cells: pd.Series[str], day_first: bool) -> pd.Series[pd.Timestamp]:

@@ -10,7 +10,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from beauty_models.families import Wording
-from beauty_models.params import Gate, OptimizerParams, Positive, Rate, Section, Seed, Share, Split
+from beauty_models.params import (
+    Gate,
+    OptimizerParams,
+    Positive,
+    Rate,
+    Reading,
+    Section,
+    Seed,
+    Share,
+    Split,
+)
 
 # A folder of one of these names, as `folder_word` returns them, says how its faces are. Of several
 # in a path the deepest one counts.
@@ -38,6 +48,7 @@ class Ingest(Section):
     """From photos of faces to aligned faces with their regions."""
 
     seed: Seed
+    reading: Reading
     photos: Photos
     # number in a delivered mask → name of a region in lower case; `auto` finds CelebAMask-HQ's
     # and this project's own by their numbers

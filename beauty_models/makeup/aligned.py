@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from beauty_models.intake import images
+from beauty_models.intake.images import BadImageError, ImageSizeError
 from beauty_models.makeup import Ingest, alignment, delivered, parsing
-from beauty_models.makeup.dataset import label_map_png
 from beauty_models.makeup.landmarks import Face, find_faces
 from beauty_models.makeup.listing import AlignedFace, MaskNumbers, Photo
 from beauty_models.makeup.monochrome import is_monochrome
-from beauty_models.makeup.regions import Region
+from beauty_models.makeup.regions import Region, label_map_png
 from beauty_models.makeup.tones import typology_angle
 
 JPEG_QUALITY = 95
@@ -34,16 +34,25 @@ class RejectedPhotoError(ValueError):
     """A photo without a usable face; the message is the reason, in words for rejected.parquet."""
 
 
-def align_photo(
-    files: images.Files, photo: Photo, masks: MaskNumbers, params: Ingest
-) -> AlignedFace:
+def face_or_reason(masks: MaskNumbers, params: Ingest, photo: Photo) -> AlignedFace | str:
+    """Return the face of a photo, or why there is none: what a process of `parallel` runs."""
+    try:
+        return align_photo(photo, masks, params)
+    except ImageSizeError as error:
+        limit = error.limit.replace("min_side", "min_face")
+        return f"{error} (ingest.photos.{limit})"
+    except (BadImageError, RejectedPhotoError) as error:
+        return str(error)
+
+
+def align_photo(photo: Photo, masks: MaskNumbers, params: Ingest) -> AlignedFace:
     """Return the face of a photo.
 
     Raises:
         BadImageError: it cannot be opened.
         RejectedPhotoError: it has no usable face.
     """
-    content = files.read(photo.path)
+    content = images.read_file(photo.path)
     image = images.open_image(content, params.photos.max_pixels, params.photos.min_face)
     pixels = np.asarray(image, np.uint8)
     remarks = []
@@ -51,7 +60,7 @@ def align_photo(
         remarks.append("an animation: its first picture is taken")
     labels = None
     if photo.mask is not None:
-        labels = _delivered_regions(files, photo.mask, image.size, masks, params, remarks)
+        labels = _delivered_regions(photo.mask, image.size, masks, params, remarks)
     faces = find_faces(pixels)
     face = _choose_face(faces, labels, remarks)
     if face is not None:
@@ -77,7 +86,6 @@ def _is_animated(content: bytes) -> bool:
 
 
 def _delivered_regions(
-    files: images.Files,
     mask: Path,
     size: tuple[int, int],
     masks: MaskNumbers,
@@ -87,7 +95,7 @@ def _delivered_regions(
     """Return the label map of the file ``mask`` for a photo of ``size``, width and height."""
     if masks.fault:
         raise RejectedPhotoError(masks.fault)
-    content = files.read(mask)
+    content = images.read_file(mask)
     numbers = delivered.read_mask(content, size, params.photos.max_pixels)
     if delivered.mask_size(content) != size:
         remarks.append("its mask has another size: scaled to the photo's")

@@ -6,10 +6,10 @@ The test part is frozen.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import pictures, shards
-from beauty_models.intake.images import BadImageError, Files, ImageSizeError
+from beauty_models.intake import account, parallel, pictures, shards
+from beauty_models.intake.images import Files
+from beauty_models.intake.opening import LOST
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import Rejected, check_rejected, rejected_table
 from beauty_models.makeup import Ingest, transfers
-from beauty_models.makeup.aligned import RejectedPhotoError, align_photo
+from beauty_models.makeup.aligned import face_or_reason
 from beauty_models.makeup.listing import (
     AlignedFace,
     MaskNumbers,
@@ -34,7 +35,7 @@ from beauty_models.makeup.listing import (
 from beauty_models.makeup.parts import UNLABELLED, assign_parts, check_parts
 from beauty_models.makeup.people import name_people, reject_repeats
 from beauty_models.makeup.tones import groups, tone_group
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import bar
 
 
 def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
@@ -54,12 +55,18 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         ValueError: no face is usable, a part would be empty, too many photos are rejected, or masks
             have numbers that nobody explained.
     """
+    with account.opened("makeup", raw, params.reading) as book:
+        return _ingest(raw, data, params, book)
+
+
+def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:
+    """As `ingest`, which opens the account ``book`` for it."""
     files = Files(raw)
     known_results = transfers.read(files)
     photos, unused_masks = list_photos(files, known_results.results)
     masks = mask_numbers(files, photos, params)
     with new_folder(data) as folder:
-        _read_all(files, photos, masks, folder, params)
+        _read_all(photos, masks, folder, params)
         reject_repeats(photos)
         grouping = name_people(files.raw, photos)
         parts, splitting = assign_parts(photos, params)
@@ -85,31 +92,23 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
             **about(raw),
         }
         write_json(folder / "schema.json", schema)
-    _log_counts(schema)
+        kept = {part: len(members) for part, members in parts.items()}
+        count = sum(kept.values())
+        book.settle("photos", read=len(photos), kept=count, rejected=rejected, parts=kept)
+        _tell(schema, grouping.rejected + bad_rows, unused_masks)
+        book.write(folder)
     return figures
 
 
-def _read_all(
-    files: Files, photos: list[Photo], masks: MaskNumbers, folder: Path, params: Ingest
-) -> None:
+def _read_all(photos: list[Photo], masks: MaskNumbers, folder: Path, params: Ingest) -> None:
     """Fill in the face, or the reason for which there is none; write the crops to ``folder``."""
 
-    def face_or_reason(photo: Photo) -> AlignedFace | str:
-        try:
-            return align_photo(files, photo, masks, params)
-        except ImageSizeError as error:
-            limit = error.limit.replace("min_side", "min_face")
-            return f"{error} (ingest.photos.{limit})"
-        except (BadImageError, RejectedPhotoError) as error:
-            return str(error)
+    outcomes: Iterator[AlignedFace | str] = parallel.outcomes(
+        partial(face_or_reason, masks, params), photos, attrgetter("path"), LOST
+    )
 
     def crops() -> Iterator[tuple[str, bytes]]:
-        # Threads are enough: LiteRT, OpenCV and Pillow let go of the interpreter lock.
-        with (
-            ThreadPoolExecutor(os.cpu_count()) as pool,
-            bar("ingest: faces", len(photos)) as progress,
-        ):
-            outcomes = pool.map(face_or_reason, photos)
+        with bar("ingest: faces", len(photos)) as progress:
             for photo, outcome in zip(photos, outcomes, strict=True):
                 progress.advance(note=photo.path.name)
                 if isinstance(outcome, str):
@@ -214,12 +213,13 @@ def _figures(
     return {name: float(count) for name, count in figures.items()}
 
 
-def _log_counts(schema: Mapping[str, Any]) -> None:
-    """Print what was counted and decided."""
-    counts = [f"{count:,.0f} {name}" for name, count in schema["counts"].items() if count]
-    log_line(f"ingest: {', '.join(counts)}")
-    log_line(f"ingest: {schema['people']}; {schema['split']}")
+def _tell(schema: Mapping[str, Any], bad_rows: Sequence[Rejected], unused_masks: int) -> None:
+    """Say in the account what was decided and what of the delivery was of no use."""
+    account.guess("people", schema["people"], sure="likely", evidence="no face is recognized")
+    account.guess("split", schema["split"], sure="certain", evidence="ingest.split")
     for decision, count in schema["decisions"].items():
-        log_line(f"ingest: {count} times {decision}")
-    for reason, count in schema["rejected"].items():
-        log_line(f"ingest: {count} rejected: {reason}")
+        account.guess("photos", decision, sure="certain", evidence=f"{count:,} times")
+    for row in bad_rows:
+        account.leave_aside("rows", row.reason, f"{row.file}:{row.row}")
+    if unused_masks:
+        account.leave_aside("masks", "no photo has their name", "", unused_masks)

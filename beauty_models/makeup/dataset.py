@@ -69,19 +69,6 @@ class Results:
         return len(self.bare)
 
 
-def label_map_png(regions: np.ndarray) -> bytes:
-    """Return a label map, uint8 [side, side], as PNG: lossless, about 1 kB."""
-    stream = io.BytesIO()
-    Image.fromarray(regions, "L").save(stream, "PNG")
-    return stream.getvalue()
-
-
-def label_map(png: bytes) -> NDArray[np.uint8]:
-    """Return the label map that `label_map_png` was given."""
-    image = Image.open(io.BytesIO(png), formats=("PNG",))
-    return np.asarray(image, np.uint8)
-
-
 def _resized_label_map(png: bytes, size: int) -> NDArray[np.uint8]:
     image = Image.open(io.BytesIO(png), formats=("PNG",))
     # Numbers of regions have no mean.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from beauty_models.intake import account
 from beauty_models.intake.images import DECODER_ERRORS, BadImageError
 from beauty_models.makeup.regions import Region
 
@@ -248,7 +249,12 @@ def recognized(masks: Iterable[NDArray[np.uint8]]) -> dict[int, Region]:
     # A few masks may fit two schemes: one that fits twice as many as any other is the one.
     fitting = [name for name in fitting if 2 * fits[name] > max(fits.values())]
     if len(fitting) == 1:
-        return SCHEMES[fitting[0]]
+        name = fitting[0]
+        if account.is_open():
+            evidence = f"{fits[name]:,} of {count:,} masks are faces by them"
+            sure = account.sureness(fits[name], count - fits[name])
+            account.guess("mask numbers", name, sure=sure, evidence=evidence)
+        return SCHEMES[name]
     numbers_told = ", ".join(map(str, sorted(found)))
     reason = f"they could be those of {' or '.join(fitting)}" if fitting else _expected()
     raise ValueError(

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+if TYPE_CHECKING:
+    # At run time where it is used only: the processes that align faces need no torch, and it would
+    # be 470 MB in each of them.
+    import torch
 
 
 class Region(IntEnum):
@@ -39,6 +48,8 @@ MIRROR_PAIRS = (
 
 def mask(label_map: torch.Tensor, part: str) -> torch.Tensor:
     """Return where ``part`` of a look goes: bool [..., side, side] of ``label_map``, same shape."""
+    import torch
+
     chosen = torch.zeros_like(label_map, dtype=torch.bool)
     for region in MADE_UP[part]:
         chosen |= label_map == int(region)
@@ -50,6 +61,8 @@ def masks(label_map: torch.Tensor) -> torch.Tensor:
 
     The order is that of `MADE_UP`.
     """
+    import torch
+
     return torch.stack([mask(label_map, part) for part in MADE_UP], 1)
 
 
@@ -58,7 +71,22 @@ def mirrored(label_map: torch.Tensor) -> torch.Tensor:
 
     Left and right change sides in name, too.
     """
+    import torch
+
     numbers = torch.arange(len(Region), dtype=label_map.dtype, device=label_map.device)
     for left, right in MIRROR_PAIRS:
         numbers[[int(left), int(right)]] = numbers[[int(right), int(left)]]
     return numbers[label_map.long()].flip(-1)
+
+
+def label_map_png(regions: np.ndarray) -> bytes:
+    """Return a label map, uint8 [side, side], as PNG: lossless, about 1 kB."""
+    stream = io.BytesIO()
+    Image.fromarray(regions, "L").save(stream, "PNG")
+    return stream.getvalue()
+
+
+def label_map(png: bytes) -> NDArray[np.uint8]:
+    """Return the label map that `label_map_png` was given."""
+    image = Image.open(io.BytesIO(png), formats=("PNG",))
+    return np.asarray(image, np.uint8)

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from beauty_models.files import new_file, write_json
-from beauty_models.makeup.dataset import label_map_png
 from beauty_models.makeup.drawing.canvas import Lab
 from beauty_models.makeup.drawing.people import BARE, Hair, Look, Person, Scene
 from beauty_models.makeup.drawing.portrait import draw
+from beauty_models.makeup.regions import label_map_png
 from beauty_models.makeup.transfers import COLUMNS, TABLE
 
 Generator = np.random.Generator

@@ -26,8 +26,8 @@ from beauty_models.intake.images import BadImageError, Files
 from beauty_models.intake.rejected import Rejected
 from beauty_models.makeup import Ingest, rendered
 from beauty_models.makeup.alignment import Alignment
-from beauty_models.makeup.dataset import RESULTS, TRANSFERS, label_map
-from beauty_models.makeup.regions import MADE_UP, Region
+from beauty_models.makeup.dataset import RESULTS, TRANSFERS
+from beauty_models.makeup.regions import MADE_UP, Region, label_map
 from beauty_models.progress import bar, log_line
 
 TABLE = "transfers.csv"

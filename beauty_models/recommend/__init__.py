@@ -19,6 +19,7 @@ from beauty_models.params import (
     Pictures,
     Positive,
     Rate,
+    Reading,
     Scratch,
     Section,
     Seed,
@@ -59,6 +60,7 @@ class Ingest(Section):
     """From product tables and picture files to items with captions, split by product."""
 
     seed: Seed
+    reading: Reading
     columns: Columns
     pictures: Pictures
     sentences: Count  # of a description, each becomes a caption; the rest is left out

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import splits
-from beauty_models.intake.counts import report_counts
+from beauty_models.intake import account, public_sets, splits
+from beauty_models.intake.counts import as_metrics
 from beauty_models.intake.images import Files
 from beauty_models.intake.pictures import decode, write_parts
 from beauty_models.intake.provenance import about
@@ -26,12 +26,13 @@ from beauty_models.recommend.evaluation_tables import evaluation_tables
 from beauty_models.recommend.items import SCHEMA, Items, items_by_part
 from beauty_models.recommend.product_pictures import (
     find_pictures,
-    part_of,
+    parts_of,
     reject_pictures,
     unlabelled_pictures,
     unnamed_pictures,
     unreadable_pictures,
 )
+from beauty_models.recommend.public_products import public_tables
 from beauty_models.recommend.rows import REQUIRED_FIELDS, Row, Tables, join_variants, read_tables
 
 
@@ -49,23 +50,32 @@ def ingest(
     one picture of one product with the columns of `SCHEMA`; sizes that share the picture share the
     item. Its key is its picture's. The pictures are in ``<part>.images-*.arrow``, those that no row
     names in ``unlabelled``. ``test.relations``, ``test.histories`` and ``test.queries.parquet``
-    serve evaluation, ``rejected.parquet`` has file, row, reason and text. Items are in the order of
-    their keys; the same files give the same bytes.
+    serve evaluation, ``rejected.parquet`` has file, row, reason and text, ``account.json`` what was
+    counted and guessed. Items are in the order of their keys; the same files give the same bytes.
+    Of a public set (`public_sets`) each photo is an item, in the part that it was delivered for.
 
     Raises:
         ValueError: a file cannot be read or is of no kind, too many rows are rejected, or a part
             would be empty.
     """
-    shop = read_tables(raw, params.columns)
+    with account.opened("recommend", raw, params.reading) as book:
+        return _ingest(raw, data, params, book)
+
+
+def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:
+    """As `ingest`, which opens the account ``book`` for it."""
     files = Files(raw)
+    public_set = public_sets.recognize(raw)
+    shop = public_tables(public_set, files) if public_set else read_tables(raw, params.columns)
     joined = join_variants(shop["products"])
     # every row that is left out keeps its reason; the steps below add to `Row.reason`
     rows = find_pictures(joined, files)
     # in one order: the same files give the same bytes
     named = sorted({row.picture for row in rows if row.picture})
-    unnamed = unnamed_pictures(files, named, params)
+    # those that a public set says nothing of are mostly a test part without labels
+    unnamed = [] if public_set else unnamed_pictures(files, named, params)
     with new_folder(data) as folder:
-        decoded = decode(files, named + unnamed, folder, params.pictures)
+        decoded = decode(named + unnamed, folder, params.pictures)
         reject_pictures(rows, decoded, params)
         parts = _assign_parts(rows, params)
         items = items_by_part(rows, parts, decoded, params)
@@ -79,16 +89,54 @@ def ingest(
         unlabelled = unlabelled_pictures(unnamed, items, decoded, params)
         _write(folder, items, unlabelled, evaluation, rejected)
         write_json(folder / "schema.json", _schema(raw, items))
+        repeated = len(shop["products"]) - len(joined)
+        _settle_rows(book, shop, rows, repeated, parts)
+        _settle_pictures(book, len(unnamed), len(unlabelled), unreadable)
+        book.write(folder)
     counts = {
         "rows": len(joined),
         "rejected": len(rejected),
-        "repeated_rows": len(shop["products"]) - len(joined),
+        "repeated_rows": repeated,
         "products": len(parts),
         **_item_counts(items),
         "unlabelled": len(unlabelled),
         **_table_counts(evaluation),
     }
-    return report_counts(counts)
+    return as_metrics(counts)
+
+
+def _settle_rows(
+    book: account.Account, shop: Tables, rows: list[Row], repeated: int, parts: dict[str, str]
+) -> None:
+    """Say in the account what became of the rows of each kind of table."""
+    beyond = 0
+    for row in rows:
+        # Where its product has no item at all, the row only describes its variants.
+        chosen = row.product in parts or row.picture is None
+        beyond += not row.reason and not chosen
+    dropped = {"word for word as another row": repeated, "beyond ingest.limit": beyond}
+    sizes = {"products": len(parts)}
+    kinds = {"product rows and further pictures": rows}
+    kinds |= {f"rows of {kind}": shop[kind] for kind in REQUIRED_FIELDS if shop[kind]}
+    for things, kind_rows in kinds.items():
+        is_product = kind_rows is rows
+        bad = [_as_rejected(row) for row in kind_rows if row.reason]
+        read = len(kind_rows) + repeated * is_product
+        out = dropped if is_product else {}
+        kept = read - len(bad) - sum(out.values())
+        parts_told = sizes if is_product else {}
+        book.settle(things, read=read, kept=kept, dropped=out, rejected=bad, parts=parts_told)
+
+
+def _settle_pictures(
+    book: account.Account, unnamed: int, unlabelled: int, unreadable: list[Rejected]
+) -> None:
+    """Say in the account what became of the pictures that no row names."""
+    if unnamed:
+        copies = unnamed - unlabelled - len(unreadable)
+        dropped = {"copies of others": copies}
+        things = "pictures that no row names"
+        book.settle(things, read=unnamed, kept=unlabelled, dropped=dropped, rejected=unreadable)
 
 
 def _item_counts(items: Items) -> dict[str, int]:
@@ -117,7 +165,8 @@ def _assign_parts(rows: list[Row], params: Ingest) -> dict[str, str]:
     # chosen by a hash of the name: a new delivery keeps the products of the one before
     order = sorted(with_items, key=by_hash)
     chosen = order[: params.limit or len(order)]
-    return {product: part_of(product, params) for product in chosen}
+    parts = parts_of(rows, params)
+    return {product: parts[product] for product in chosen}
 
 
 def _rows_by_kind(rows: list[Row], shop: Tables) -> Iterator[list[Row]]:
@@ -132,8 +181,12 @@ def _rejected(rows: list[Row], shop: Tables) -> list[Rejected]:
     for kind_rows in _rows_by_kind(rows, shop):
         for row in kind_rows:
             if row.reason:
-                rejected.append(Rejected(row.file, row.row, row.reason, row.excerpt))
+                rejected.append(_as_rejected(row))
     return rejected
+
+
+def _as_rejected(row: Row) -> Rejected:
+    return Rejected(row.file, row.row, row.reason, row.excerpt)
 
 
 def _largest_rejected_share(

@@ -12,6 +12,7 @@ from beauty_models.intake.pictures import Decoded
 from beauty_models.intake.products import Texts
 from beauty_models.recommend import Ingest
 from beauty_models.recommend.captions import Caption, captions, sentences
+from beauty_models.recommend.prices import Price
 from beauty_models.recommend.rows import Row
 
 CAPTION = pa.struct(
@@ -31,6 +32,7 @@ SCHEMA = pa.schema(
         ("color", pa.string()),
         ("material", pa.string()),
         ("price", pa.float64()),
+        ("currency", pa.string()),
         ("attributes", pa.map_(pa.string(), pa.string())),
         ("captions", pa.list_(CAPTION)),
         ("image", pa.string()),
@@ -49,6 +51,7 @@ class Item(TypedDict):
     color: str | None
     material: str | None
     price: float | None
+    currency: str | None
     attributes: list[tuple[str, str]]
     captions: list[Caption]
     image: str
@@ -103,6 +106,7 @@ def _item(
     variants = [row for row in rows if row.sku != row.product] or rows
     attributes = _shared_attributes(variants)
     texts = _clean_texts(first.texts, _shared_color(variants))
+    price = _lowest_price(variants)
     item_captions = captions(texts, attributes, colors, params.sentences, params.max_characters)
     return {
         "key": key,
@@ -112,7 +116,8 @@ def _item(
         "category": next(iter(texts["category"]), None),
         "color": next(iter(texts["color"]), None),
         "material": next(iter(texts["material"]), None),
-        "price": _lowest_price(variants),
+        "price": price.amount if price else None,
+        "currency": (price.currency or None) if price else None,
         "attributes": sorted(attributes.items()),
         "captions": item_captions,
         "image": key,
@@ -162,11 +167,12 @@ def _clean_texts(texts: Texts, color: list[str]) -> Texts:
     }
 
 
-def _lowest_price(variants: list[Row]) -> float | None:
-    """Return the lowest price, as shops write "from 10 €"; None where none is known."""
-    prices = []
-    for row in variants:
-        price = products.price(row.cells["price"])
-        if price is not None:
-            prices.append(price)
-    return min(prices, default=None)
+def _lowest_price(variants: list[Row]) -> Price | None:
+    """Return the lowest price, as shops write "from 10 €"; None where none is known.
+
+    None, too, where some have another currency: 900 yen are not less than 10 euros.
+    """
+    known = [row.price for row in variants if row.price]
+    if len({price.currency for price in known}) > 1:
+        return None
+    return min(known, default=None)

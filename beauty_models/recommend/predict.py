@@ -97,7 +97,8 @@ class Gallery:
         if column == "skus":
             return [" ".join(skus) for skus in values]
         if column == "price":
-            return ["" if pd.isna(price) else f"{price:g}" for price in values]
+            # Twelve digits: with the usual six 1299999 would be 1.3e+06.
+            return ["" if pd.isna(price) else f"{price:.12g}" for price in values]
         return ["" if value is None else str(value) for value in values]
 
     def values(self, key: str) -> list[list[str]]:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from beauty_models.intake import images, splits
+from beauty_models.intake import account, images, splits
 from beauty_models.intake.images import Files, PerceptualHash
 from beauty_models.intake.pictures import Decoded
 from beauty_models.intake.rejected import Rejected
 from beauty_models.params import Pictures
-from beauty_models.progress import log_line
 from beauty_models.recommend import Ingest
 from beauty_models.recommend.items import Items
 from beauty_models.recommend.rows import Row
 
 
-def part_of(product: str, params: Ingest) -> str:
-    """Return the part that ``product`` is in, with all its pictures."""
-    # by a hash of the name: a product stays in its part when others come and go
-    return splits.part(params.split, splits.product_group(product), params.seed)
+def parts_of(rows: list[Row], params: Ingest) -> dict[str, str]:
+    """Return product → the part that it is in, with all its pictures, of the products of ``rows``.
+
+    A public set's own parts count; where it holds out none for validation, that is of train.
+    """
+    delivered = {row.product: row.part for row in rows}
+    shares = params.split
+    if "test" in delivered.values() and "validation" not in delivered.values():
+        shares = splits.without_test(shares)
+    parts = {}
+    for product, part in delivered.items():
+        group = splits.product_group(product)
+        if not params.split.train:  # data that a finished model is evaluated on
+            part = ""
+        # by a hash of the name: a product stays in its part when others come and go
+        if not part:
+            part = splits.part(params.split, group, params.seed)
+        elif part == "train" and shares is not params.split:
+            part = splits.part(shares, group, params.seed)
+        parts[product] = part
+    return parts
 
 
 def find_pictures(rows: list[Row], files: Files) -> list[Row]:
@@ -34,7 +51,8 @@ def find_pictures(rows: list[Row], files: Files) -> list[Row]:
     lost: list[str] = []  # further pictures without a file
     for row in rows:
         pictured.append(row)
-        if row.reason:
+        # Those of a public set have their picture.
+        if row.reason or row.picture:
             continue
         reference = row.cells["image"]
         found, missing = files.find_all(reference) if reference else ([], [])
@@ -47,10 +65,8 @@ def find_pictures(rows: list[Row], files: Files) -> list[Row]:
         if not is_parent:
             row.reason = f"no picture file {reference}" if reference else "no picture is named"
     if lost:
-        log_line(
-            f"{len(lost):,} further pictures have no file, such as {lost[0]}; their products are "
-            "taken with the others"
-        )
+        reason = "named, and not there; their products are taken with the others"
+        account.leave_aside("further pictures", reason, lost[0], len(lost))
     return pictured
 
 
@@ -100,10 +116,8 @@ def reject_pictures(
 def _first_rows(rows: list[tuple[Row, str]], params: Ingest) -> dict[str, Row]:
     """Return picture → the row that keeps it, of ``rows`` and their pictures."""
     # by part first: when a training product shows a test product's picture, the test one keeps it
-    rank = {}
-    for row, _ in rows:
-        part = part_of(row.product, params)
-        rank[row.product] = splits.PARTS.index(part)
+    parts = parts_of([row for row, _ in rows], params)
+    rank = {product: splits.PARTS.index(part) for product, part in parts.items()}
 
     def precedence(candidate: tuple[Row, str]) -> tuple[int, str, str]:
         row, _ = candidate
@@ -117,11 +131,11 @@ def _first_rows(rows: list[tuple[Row, str]], params: Ingest) -> dict[str, Row]:
 
 def _originals(
     keys: list[str],
-    hashes: dict[str, PerceptualHash],
+    hashes: Mapping[str, PerceptualHash],
     rules: Pictures,
 ) -> dict[str, str]:
     """Return, for each of the pictures ``keys``, the first one that it is a copy of, or itself."""
-    repeats = images.near_duplicates([hashes[key] for key in keys], rules)
+    repeats = images.near_duplicates((hashes[key] for key in keys), rules)
     original = {}
     for key, match in zip(keys, repeats, strict=True):
         original[key] = keys[match] if match >= 0 else key

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from beauty_models.intake import products, shops, tables
+from beauty_models.intake import account, products, shops, tables
 from beauty_models.intake.columns import all_named, pick
 from beauty_models.intake.products import Texts
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import bar
 from beauty_models.recommend import Columns
 from beauty_models.recommend.captions import sentences
+from beauty_models.recommend.prices import Price, prices
 
 # Fields of which all columns are taken, one per language
 MULTIPLE = ("name", "description", "category", "color", "material")
@@ -35,10 +36,12 @@ class Row:
     cells: dict[str, str]  # field → value, of fields that have one column
     texts: Texts = field(default_factory=dict)  # of those in `MULTIPLE`
     attributes: dict[str, str] = field(default_factory=dict)
+    price: Price | None = None
     product: str = ""
     picture: Path | None = None
     reason: str = ""  # why it is rejected
     excerpt: str = ""  # what shows people which row it is
+    part: str = ""  # train, validation or test as a public set delivers it; "" is none
 
     @property
     def sku(self) -> str:
@@ -84,7 +87,7 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
                 table = tables.read(file, raw)
             except tables.EmptyTableError:
                 # a shop without cross-sells exports the header all the same
-                log_line(f"{file}: left aside, no rows below the header")
+                account.leave_aside("files", "no rows below the header", file)
                 continue
             table = table._replace(rows=shops.unified(table.rows))
             header = list(table.rows.columns)
@@ -115,8 +118,12 @@ def _rows(
     multiple = {}
     for name in MULTIPLE:
         multiple[name] = all_named(header, getattr(columns, name))
+    # All at once: what one cell leaves open the others say.
+    price_cells = list(table.rows[single["price"]]) if "price" in single else []
+    column_prices = prices(price_cells, file) or [None] * len(table.rows)
     records = table.rows.to_dict("records")
-    for number, record in zip(table.rows.index.tolist(), records, strict=True):
+    numbers = table.rows.index.tolist()
+    for number, record, price in zip(numbers, records, column_prices, strict=True):
         cells = {name: record[column] for name, column in single.items()}
         texts: Texts = {}
         for name, known in multiple.items():
@@ -124,7 +131,8 @@ def _rows(
             # "®" or "<p></p>" is a cell that says nothing.
             texts[name] = [value for value in values if products.clean(value)]
         attributes = products.attributes(cells.get("attributes", ""))
-        yield Row(file, number, cells, texts, attributes, excerpt=_excerpt(cells, texts))
+        excerpt = _excerpt(cells, texts)
+        yield Row(file, number, cells, texts, attributes, price, excerpt=excerpt)
     for number, reason, excerpt in table.rejected.to_numpy().tolist():
         empty: Texts = {name: [] for name in MULTIPLE}
         yield Row(file, number, {}, empty, reason=reason, excerpt=excerpt)
@@ -147,12 +155,11 @@ def join_variants(rows: list[Row]) -> list[Row]:
             if "sku" in variant:
                 parent_of[variant["sku"]] = row.sku
     # what the shop says of a product itself, before its variants change anything
-    own = {sku: (row.texts, row.attributes, row.cells) for sku, row in by_sku.items()}
+    own = {sku: replace(row) for sku, row in by_sku.items()}
     for row in kept:
         # a column of parents, or a list of variations in the parent's row, or a product by itself
         row.product = row.cells.get("parent", "") or parent_of.get(row.sku, "") or row.sku
-        inherited = own.get(row.product, (row.texts, row.attributes, row.cells))
-        _inherit(row, *inherited)
+        _inherit(row, own.get(row.product, row))
         said = row.texts["name"] or any(map(sentences, row.texts["description"]))
         if not said:
             row.reason = row.reason or "neither a name nor a description of a sentence"
@@ -179,21 +186,19 @@ def _without_repeats(rows: list[Row]) -> tuple[list[Row], dict[str, Row]]:
     return kept, by_sku
 
 
-def _inherit(
-    row: Row,
-    texts: Texts,
-    attributes: dict[str, str],
-    cells: dict[str, str],
-) -> None:
+def _inherit(row: Row, product: Row) -> None:
     """Give ``row`` what its product says where the row itself says nothing."""
+    texts = product.texts
     inherited: Texts = {name: row.texts[name] or texts[name] for name in MULTIPLE}
     # a variant's own name is often the product's with size and color: "Mona Hoodie-S-Green"
     inherited["name"] = texts["name"] or row.texts["name"]
-    row.attributes = attributes | row.attributes
+    row.attributes = product.attributes | row.attributes
     for name, keys in FROM_ATTRIBUTES.items():
         if not inherited[name]:
             inherited[name] = [row.attributes[key] for key in keys if key in row.attributes]
     row.texts = inherited
-    row.cells = dict(row.cells)
-    for name in ("image", "price"):
-        row.cells[name] = row.cells.get(name) or cells.get(name, "")
+    # A price of its own that nobody understands is not its product's.
+    if not row.cells.get("price"):
+        row.price = product.price
+    image = row.cells.get("image") or product.cells.get("image", "")
+    row.cells = row.cells | {"image": image}

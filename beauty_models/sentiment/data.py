@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import splits
-from beauty_models.intake.counts import report_counts
+from beauty_models.intake import account, splits
+from beauty_models.intake.counts import as_metrics
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import (
     Rejected,
@@ -23,6 +24,7 @@ from beauty_models.intake.rejected import (
     rejected_table,
 )
 from beauty_models.intake.text import fingerprint, normalize
+from beauty_models.intake.values import dates
 from beauty_models.sentiment import Ingest
 from beauty_models.sentiment.annotations import join_annotations
 from beauty_models.sentiment.deliveries import read_deliveries
@@ -45,17 +47,26 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     an index into the classes of ``schema.json``, aspects null where nobody annotated.
     ``unlabelled.parquet`` has the texts to pretrain on: those of the train part and those without a
     label, unless their product is in another part. ``rejected.parquet`` has the rows that are not
-    taken. Texts are in the order of their fingerprints, which says nothing about them; the same
-    files give the same bytes.
+    taken, ``account.json`` what was counted and guessed. Texts are in the order of their
+    fingerprints, which says nothing about them; the same files give the same bytes.
 
     Raises:
         ValueError: a file cannot be read or has no text, no row has a label, too many rows are
             rejected, or a part or a class would be empty.
     """
+    with account.opened("sentiment", raw, params.reading) as book:
+        return _ingest(raw, data, params, book)
+
+
+def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:
+    """As `ingest`, which opens the account ``book`` for it."""
     deliveries = read_deliveries(raw, params.columns)
     reviews = deliveries.reviews
     annotations = deliveries.annotations
     reviews["text"] = reviews["text"].map(normalize)
+    # by whole files: what a part of one says of day and month may be too little
+    read = dates(reviews["date"].tolist(), reviews["file"].tolist())
+    reviews["date"] = pd.Series(read, index=reviews.index, dtype=object)
     join_annotations(reviews, annotations, params.polarities)
     reject(reviews, [_length_fault(text, params) for text in reviews["text"]])
     label_values = assign_labels(reviews, params)
@@ -74,10 +85,14 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     _check_parts(parts, deliveries.columns, params)
     # a text of another part, or of a product in it, must not be learned from either
     unlabelled = kept[kept["part"] == "train"]
+    sizes = _sizes(parts)
+    told = sizes | {"without label": len(kept) - len(labelled)}
+    _settle(book, reviews, annotations, dropped, told)
     with new_folder(data) as folder:
         _write_texts(folder, parts, unlabelled, params)
         pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
         write_json(folder / "schema.json", _schema(raw, parts, params))
+        book.write(folder)
     counts = {
         "rows": len(reviews),
         "annotations": len(annotations),
@@ -86,11 +101,39 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         "kept": len(kept),
         "without_label": len(kept) - len(labelled),
         "to_pretrain_on": len(unlabelled),
-        **_sizes(parts),
+        **sizes,
         # without a label, and of a product whose other texts are tested or validated on
         "held_back": len(kept) - len(labelled) - int(unlabelled["unlabelled"].sum()),
     }
-    return dropped | report_counts(counts) | _class_shares(labelled["label"], params)
+    return dropped | as_metrics(counts) | _class_shares(labelled["label"], params)
+
+
+def _settle(
+    book: account.Account,
+    reviews: pd.DataFrame,
+    annotations: pd.DataFrame,
+    dropped: Metrics,
+    parts: Mapping[str, int],
+) -> None:
+    """Say in the account what became of every review and annotation."""
+    reasons = {
+        "duplicates": "the text is there already",
+        "near_duplicates": "nearly the text of another one",
+        "beyond_limit": "beyond ingest.limit",
+    }
+    counts = {reason: int(dropped[name]) for name, reason in reasons.items()}
+    for things, rows, out in (("reviews", reviews, counts), ("annotations", annotations, {})):
+        if rows.empty:
+            continue
+        bad = rejected_rows(rows)
+        book.settle(
+            things,
+            read=len(rows),
+            kept=len(rows) - len(bad) - sum(out.values()),
+            dropped=out,
+            rejected=bad,
+            parts=parts if things == "reviews" else {},
+        )
 
 
 def _length_fault(text: str, params: Ingest) -> str:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from beauty_models.intake import columns, tables
+from beauty_models.intake import account, columns, tables
 from beauty_models.intake.rejected import Rejected
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import bar
 from beauty_models.sentiment import POLARITY_WORDS, Columns
 from beauty_models.sentiment.fields import ANNOTATION, REVIEW, Fields
 
@@ -69,7 +69,7 @@ def _readable_files(raw: Path) -> list[Path]:
         if tables.is_table(file):
             readable.append(file)
         else:
-            log_line(f"{file}: left aside, not one of {formats}")
+            account.leave_aside("files", "no table that is read", file)
     if not readable:
         raise ValueError(f"{raw}: no {formats} file in it")
     return readable

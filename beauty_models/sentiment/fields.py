@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from beauty_models.intake.tables import example_id
 from beauty_models.intake.text import language
-from beauty_models.intake.values import dates
 
 Fields = tuple[str, ...]
 
@@ -56,7 +55,7 @@ SCHEMA = pa.schema(
 
 
 def review_table(reviews: pd.DataFrame, classes: list[str]) -> pa.Table:
-    """Return ``reviews`` with the columns of `SCHEMA`."""
+    """Return ``reviews``, whose dates are times or None, with the columns of `SCHEMA`."""
     # null where nothing is known: "" would be a product and a category like any other
     columns = {
         "id": list(map(example_id, reviews["file"], reviews["row"], reviews["id"])),
@@ -65,7 +64,7 @@ def review_table(reviews: pd.DataFrame, classes: list[str]) -> pa.Table:
         "language": list(map(language, reviews["text"])),
         "product": [product or None for product in reviews["product"]],
         "category": [category or None for category in reviews["category"]],
-        "date": dates(reviews["date"].tolist(), reviews["file"].tolist()),
+        "date": reviews["date"].tolist(),
         "aspects": reviews["aspects"].tolist(),
     }
     return pa.table(columns, schema=SCHEMA)

@@ -15,10 +15,16 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from beauty_models.intake import account
 from beauty_models.intake.rejected import good_rows, reject, reject_where
 from beauty_models.intake.values import meanings, parse_rating, plain
-from beauty_models.progress import log_line
 from beauty_models.sentiment import POLARITY_WORDS, Ingest
+from beauty_models.sentiment.contradictions import (
+    FEW,
+    check_labels,
+    count_values,
+    unread_ratings,
+)
 
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 UNKNOWN_VALUES = 6  # of the label column, that a message proposes a class for
@@ -51,11 +57,14 @@ def assign_labels(reviews: pd.DataFrame, params: Ingest) -> Counter[str]:
     # where a label stands beside the rating, the rating is not read
     read = reviews[reviews["label"] == ""]
     _check_scale(read["rating"], top)
+    for file, ratings in read.groupby("file")["rating"]:
+        _check_file(str(file), ratings, top)
     known = Meanings(
         of_label=meanings(params.labels, "ingest.labels"),
         of_rating=_rating_meanings(params),
         top_rating=top,
     )
+    check_labels(count_values(reviews), known.of_label, known.of_rating, params)
     label_values: Counter[str] = Counter()
     classes = []
     reasons = []
@@ -89,7 +98,9 @@ def _as_stars(ratings: pd.Series[str], top: float) -> list[str]:
             value = value * top / read.scale
         stars.append(f"{value:g}")
     for scale, count in sorted(rescaled.items()):
-        log_line(f"ingest: {count:,} ratings of {scale:g} are read as stars of {top:g}")
+        taken = f"{scale:g} is {top:g} stars"
+        evidence = f"{count:,} ratings say so"
+        account.guess("scale", taken, sure="certain", evidence=evidence)
     return stars
 
 
@@ -161,6 +172,28 @@ def _check_scale(ratings: pd.Series, top: float) -> None:
     )
 
 
+def _check_file(file: str, ratings: pd.Series, top: float) -> None:
+    """Stop where a file has a scale of its own, which among many others would be a stray one.
+
+    Raises:
+        ValueError: its ratings go beyond the stars, or from 0 to 1.
+    """
+    given = ratings[ratings != ""]
+    numbers = pd.to_numeric(given, errors="coerce").dropna()
+    if (numbers > top).sum() >= FEW:
+        try:
+            _check_scale(given, top)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+    if top > 1 and unread_ratings(given):
+        raise ValueError(
+            f"{file}: its {len(numbers):,} ratings go from {numbers.min():g} to {numbers.max():g}: "
+            f"they are no stars of {top:g}; say which mean what, such as "
+            f"{_set_options({'ratings.negative': [0], 'ratings.positive': [1]})}; or take another "
+            "column with --map rating=COLUMN"
+        )
+
+
 def _scale_options(highest: float) -> str:
     """Return the options that give the ratings of a scale up to ``highest`` their classes."""
     low = []
@@ -177,7 +210,7 @@ def _rating_fault(rating: str, top: float) -> str:
     """Return why a rating that means no class is not taken, or "": it leaves a text unlabelled."""
     value = plain(rating)
     if not NUMBER.fullmatch(value):
-        return f"rating {rating!r:.40} is not a number"
+        return f"rating {rating!r:.40} is not a number (words are read with --map label=COLUMN)"
     if float(value) > top:
         return f"rating {rating!r:.40} is above the stars of ingest.ratings"
     return ""
@@ -207,7 +240,8 @@ def labels_remedy(label_values: Counter[str], labels: dict[str, list[str]]) -> s
     for name, values in values_of.items():
         if values:
             settings[f"labels.{name}"] = values
-    return f"say what the values mean{doubt}: {_set_options(settings)}"
+    leave = "or leave their rows out with --set sentiment.ingest.max_rejected=1"
+    return f"say what the values mean{doubt}: {_set_options(settings)}; {leave}"
 
 
 def _set_options(settings: dict[str, list[Any]]) -> str:

@@ -22,6 +22,7 @@ from beauty_models.params import (
     Pictures,
     Positive,
     Rate,
+    Reading,
     Scratch,
     Section,
     Seed,
@@ -37,6 +38,7 @@ class Ingest(Section):
     """From tables and folders of pictures to labelled examples of a text, a picture or both."""
 
     seed: Seed
+    reading: Reading
     # Field or head → the column names it may have; of `text` every one counts, of the others the
     # first that is there.
     columns: dict[str, Names]

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import splits
-from beauty_models.intake.counts import report_counts
+from beauty_models.intake import account, splits
+from beauty_models.intake.counts import as_metrics
 from beauty_models.intake.images import Files
 from beauty_models.intake.pictures import Decoded, write_parts
 from beauty_models.intake.provenance import about
@@ -56,12 +56,19 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     ``train``, ``validation`` and ``test.parquet`` have key, id, product, name, text, language,
     image (the key in the shards, or null), offered (is a garment on sale) and ``label.<head>``,
     null where it is not known; ``unlabelled.parquet`` has what serves pretraining only,
-    ``rejected.parquet`` the rejected rows with their reasons.
+    ``rejected.parquet`` the rejected rows with their reasons, ``account.json`` what was counted and
+    guessed.
 
     Raises:
         ValueError: a file cannot be read, nothing is labelled, too many rows are rejected, or a
             part would be empty.
     """
+    with account.opened("tryon", raw, params.reading) as book:
+        return _ingest(raw, data, params, book)
+
+
+def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:
+    """As `ingest`, which opens the account ``book`` for it."""
     files = Files(raw)
     # One frame from the first step to the last. A bad row stays in it, with its reason, so that it
     # can be named with file and line in the end.
@@ -83,6 +90,17 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         _write_examples(folder, parts, params)
         pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
         write_json(folder / "schema.json", _schema(raw, parts, params))
+        beyond = int(metrics["beyond_limit"])
+        copies = len(good_rows(rows)) - len(kept) - beyond
+        book.settle(
+            "rows and loose pictures",
+            read=len(rows),
+            kept=len(kept),
+            dropped={"the same picture and text again": copies, "beyond ingest.limit": beyond},
+            rejected=rejected,
+            parts=_sizes(parts),
+        )
+        book.write(folder)
     counts = {
         "rows": len(rows),
         "rejected": len(rejected),
@@ -91,7 +109,7 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         "pictures": len(set(kept["picture"]) - {""}),
         "texts": int((kept["text"] != "").sum()),
     }
-    return metrics | report_counts(counts)
+    return metrics | as_metrics(counts)
 
 
 def _sizes(parts: Parts) -> dict[str, int]:

@@ -54,7 +54,7 @@ def _repeated_pictures(
     # The order of ``once`` says who is earlier: the picture in the test part, before all.
     shown = once[once["picture"] != ""]
     shown = shown.drop_duplicates(["group", "picture"])
-    hashes = [decoded.hashes[picture] for picture in shown["picture"]]
+    hashes = (decoded.hashes[picture] for picture in shown["picture"])
     earlier = images.near_duplicates(hashes, rules)
     groups = shown["group"].tolist()
     pictures = shown["picture"].tolist()

@@ -25,7 +25,7 @@ def decode_named(rows: pd.DataFrame, files: Files, folder: Path, rules: Pictures
     for cell in good_rows(rows)["image"]:
         if cell and not cell.startswith(MISSING):
             paths.add(files.raw / cell)
-    return decode(files, sorted(paths), folder, rules)
+    return decode(sorted(paths), folder, rules)
 
 
 def identify(rows: pd.DataFrame, decoded: Decoded, raw: Path) -> None:

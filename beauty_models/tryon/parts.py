@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from beauty_models.intake import splits
-from beauty_models.params import Split
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.labels import label_columns
 
@@ -27,7 +26,7 @@ def assign_parts(rows: pd.DataFrame, params: Ingest) -> list[str]:
     if not params.split.train:  # data that a finished model is evaluated on
         return ["test" if labelled else UNLABELLED for labelled in is_labelled]
     held_out = set(rows["delivered"]) - {"", "train"}
-    delivered_shares = _without_test(params.split) if held_out else params.split
+    delivered_shares = splits.without_test(params.split) if held_out else params.split
     is_alone = rows["product"] == ""
     assigned = []
     for group, delivered, labelled, alone in zip(
@@ -51,13 +50,3 @@ def _delivered_part(delivered: str, held_out: set[str]) -> str:
     if len(held_out) == 2:
         return delivered
     return "test" if delivered in held_out else ""
-
-
-def _without_test(split: Split) -> Split:
-    """Return the shares of ``split`` for rows of which none is tested on."""
-    rest = 1 - split.test
-    return Split(
-        train=split.train / rest,
-        validation=split.validation / rest,
-        test=0,
-    )

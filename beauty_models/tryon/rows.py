@@ -9,22 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from beauty_models.intake import columns, products, shops, tables
+from beauty_models.intake import account, columns, products, public_sets, shops, splits, tables
 from beauty_models.intake.images import Files
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import bar
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.heads import label_column
 from beauty_models.tryon.labels import label_columns
-
-DELIVERED = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
-"""Name of a folder → the part that the pictures below it were delivered for."""
+from beauty_models.tryon.public_rows import public_rows
 
 COLUMNS = (
     "file",
@@ -46,8 +37,14 @@ MISSING = "?"  # begins the path of a picture that a table names and that is not
 
 
 def read_rows(raw: Path, files: Files, params: Ingest) -> pd.DataFrame:
-    """Return the rows of all tables, good and bad, and a row for each picture that none names."""
+    """Return the rows of all tables, good and bad, and a row for each picture that none names.
+
+    Of a public set (`public_sets`) the rows are its garments.
+    """
     fields = [*COLUMNS, *label_columns(params)]
+    public_set = public_sets.recognize(raw)
+    if public_set:
+        return public_rows(public_set, files, fields)
     # First, so that there is a frame where there is no table at all.
     empty = pd.DataFrame(columns=fields, dtype=object)
     frames = _table_frames(raw, params)
@@ -82,17 +79,18 @@ def _table_rows(file: Path, raw: Path, params: Ingest) -> pd.DataFrame | None:
     """
     try:
         table = tables.read(file, raw)
-    except tables.EmptyTableError as error:
-        log_line(f"{error} It is left aside")
+    except tables.EmptyTableError:
+        account.leave_aside("files", "no rows below the header", file)
         return None
     table = table._replace(rows=shops.unified(table.rows))
     header = list(table.rows.columns)
     column_of = columns.pick(header, params.columns)
     if "text" not in column_of and "image" not in column_of:
-        log_line(
-            f"{file}: left aside; of its columns {', '.join(header)} none is known as a text or "
-            "a picture (ingest.columns, --map text=COLUMN)"
+        reason = (
+            f"of its columns {', '.join(header)} none is known as a text or a picture "
+            "(ingest.columns, --map text=COLUMN)"
         )
+        account.leave_aside("files", reason, file)
         return None
     fields = []
     for name in column_of:
@@ -154,7 +152,7 @@ def _folder_rows(
         folders = [name.casefold() for name in path.parts[:-1]]
         delivered = _part_of_folders(folders[:-1])
         # Beside tables a folder is merely where the pictures lie, unless it has a part above it.
-        is_class = folders and folders[-1] not in DELIVERED and (delivered or not has_tables)
+        is_class = folders and folders[-1] not in splits.DELIVERED and (delivered or not has_tables)
         row = {
             "file": path.as_posix(),
             "row": 0,  # of no table
@@ -171,8 +169,8 @@ def _folder_rows(
 def _part_of_folders(folders: list[str]) -> str:
     """Return the part that the deepest of ``folders`` which names one stands for, else ""."""
     for name in reversed(folders):
-        if name in DELIVERED:
-            return DELIVERED[name]
+        if name in splits.DELIVERED:
+            return splits.DELIVERED[name]
     return ""
 
 

@@ -51,13 +51,20 @@ def is_data_file(path: str) -> bool:
 def stated_license(from_params: str, folder: Path) -> License:
     """Return the licence of the data in ``folder``.
 
-    What params.yaml says goes before LICENSE.json; where neither says anything it is empty.
+    What params.yaml says goes before LICENSE.json, and that before what is known of a public set's
+    terms; where nothing says anything it is empty.
 
     Raises:
         ValueError: LICENSE.json is not a JSON object.
     """
-    if from_params or not (folder / LICENSE).exists():
+    if from_params:
         return {"license": from_params, "commercial_use": None}
+    if not (folder / LICENSE).exists():
+        # Here, because it loads the libraries for pictures, which `beauty` does without.
+        from beauty_models.intake.public_sets import license_of
+
+        terms = license_of(folder)
+        return {"license": terms["license"], "commercial_use": terms["commercial_use"]}
     content = read_json(folder / LICENSE)
     if not isinstance(content, dict):
         raise ValueError(

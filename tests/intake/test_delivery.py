@@ -51,7 +51,7 @@ def test_links_are_followed_inside_and_told_where_they_lead_out(
     assert [path.name for path in tables.delivered_files(raw)] == ["a.jpg", "reviews.csv", "a.jpg"]
     told = capsys.readouterr().out
     for link in ("Hats", "all.csv", "gone.jpg", "circle"):
-        assert f"{link}: a link out of the delivery" in told
+        assert f"{link}: left aside, a link out of the delivery" in told
 
 
 def test_names_are_found_as_shops_write_them(tmp_path: Path) -> None:

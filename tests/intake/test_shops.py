@@ -35,10 +35,10 @@ def test_shopify_s_further_rows_are_variants_or_pictures(tmp_path: Path) -> None
     assert set(rows["body (html)"].iloc[:3]) == {"<p>Soft.</p>"}
     assert rows["price"].tolist() == ["19.90", "21.90", "21.90", "9.00"]
     assert rows["category"].tolist() == ["Hoodies"] * 3 + ["Belts"]
-    # In the order of their positions; a variant with a picture of its own shows that.
+    # In the order of their positions; a variant shows its own first.
     pictures = ["https://x/a.jpg?v=1", "https://x/b.jpg?v=1", "https://x/c.jpg?v=1"]
     assert rows["image"].iloc[0].split("\n") == pictures
-    assert rows["image"].iloc[2] == "https://x/blue.jpg"
+    assert rows["image"].iloc[2].split("\n") == ["https://x/blue.jpg", *pictures]
     options = [products.attributes(cell) for cell in rows["attributes"]]
     assert options[2] == {"size": "M", "color": "blue"} and options[3] == {}
     # A reader finds each row in the file.

@@ -43,6 +43,12 @@ REVIEWS = {
         "Işıltılı ve yumuşak, tavsiye ederim",
         "Fiyatı uygun ama ambalajı kötüydü, şaşırdım",
     ],
+    "el": [
+        "Πολύ ωραίο χρώμα, κρατάει όλη μέρα",
+        "Δυστυχώς ήρθε σπασμένο, λυπάμαι",
+        "Η μυρωδιά είναι υπερβολικά έντονη",
+        "Ελαφριά κρέμα, την αγόρασα ξανά",
+    ],
     "ru": [
         "Очень красивый цвет, держится весь день",
         "К сожалению, пришла сломанная",
@@ -80,9 +86,17 @@ ENCODED = [
     ("de", "cp1252"),
     ("de", "cp850"),
     ("pl", "cp1250"),
+    ("pl", "cp852"),
+    ("pl", "mac_latin2"),
     ("tr", "cp1254"),
+    ("tr", "cp857"),
+    ("tr", "mac_turkish"),
+    ("el", "cp1253"),
+    ("el", "cp737"),
+    ("el", "mac_greek"),
     ("ru", "cp1251"),
     ("ru", "koi8_r"),
+    ("ru", "iso8859_5"),
     ("th", "cp874"),
     ("zh", "gb18030"),
     ("zh", "utf_16_le"),
@@ -133,7 +147,7 @@ def test_a_stray_quote_swallows_no_rows(tmp_path: Path, capsys: pytest.CaptureFi
     assert len(table.rows) == 40 and table.rejected.empty
     assert table.rows["text"].iloc[3] == '"best buy of the year'
     assert table.rows["text"].iloc[12] == 'a screen of 7"'
-    assert "a.tsv: a quotation mark" in capsys.readouterr().out
+    assert "a.tsv: quotes read as a quotation mark" in capsys.readouterr().out
 
 
 def test_a_stray_quote_between_commas_is_told_by_a_file_without_quotes(tmp_path: Path) -> None:
@@ -250,9 +264,42 @@ def test_workbooks_are_read_as_people_fill_them(
         "stars": ["5", "1.5", "4"],
     }
     assert rows.index.tolist() == [4, 6, 7]  # as Excel numbers them
-    assert "only the sheet March is read, not Notes" in capsys.readouterr().out
+    assert (
+        "reviews.xlsx: Notes: left aside, other columns than the sheet March"
+        in capsys.readouterr().out
+    )
     with pytest.raises(ValueError, match=r"b\.xlsx: not a workbook that can be read"):
         tables.read(written(tmp_path, "b.xlsx", b"PK\3\4 but no archive"))
+
+
+def test_sheets_of_the_same_columns_are_one_table(tmp_path: Path) -> None:
+    file = workbook(
+        tmp_path / "reviews.xlsx",
+        Info=[["Read me"], ["made by Ana"]],
+        March=[["text", "stars"], ["nice", 5], ["soft", 4]],
+        April=[["Reviews of April"], [], ["text", "stars"], ["broken", 1]],
+    )
+    rows = tables.read(file).rows
+    assert rows["text"].tolist() == ["nice", "soft", "broken"]
+    assert rows["stars"].tolist() == ["5", "4", "1"]
+    assert rows.index.is_unique  # by which people know a row without an id
+
+
+def test_a_title_above_the_header_is_left_out(tmp_path: Path) -> None:
+    reviews = [f"text {number},{number % 5 + 1}" for number in range(8)]
+    for title in (["Reviews of May", ""], ["Shop: Ana", "Made: today", ",,"]):
+        lines = [*title, "text,stars", *reviews]
+        rows = tables.read(written(tmp_path, "a.csv", "\n".join(lines))).rows
+        assert list(rows) == ["text", "stars"] and len(rows) == 8
+    # Texts with a comma in each are a column, not a table of two.
+    texts = [f"nice {number}, really" for number in range(8)]
+    rows = tables.read(written(tmp_path, "b.csv", "\n".join(["text", *texts]))).rows
+    assert rows["text"].tolist() == texts
+
+
+def test_tables_of_hive_are_cut_at_its_delimiter(tmp_path: Path) -> None:
+    rows = tables.read(written(tmp_path, "a.csv", "text\x01stars\nnice, soft\x015\n")).rows
+    assert rows.to_dict("list") == {"text": ["nice, soft"], "stars": ["5"]}
 
 
 def test_an_archive_with_one_table_is_that_table(tmp_path: Path) -> None:
@@ -316,7 +363,7 @@ def test_json_that_wraps_its_rows_or_is_indented_is_read(
             "text": ["lovely", "broken"],
             "stars": ["5", "1"],
         }
-    assert "a.json: the rows are those of 'reviews'" in capsys.readouterr().out
+    assert "a.json: rows read as those of 'reviews'" in capsys.readouterr().out
     one = written(tmp_path, "b.json", json.dumps(reviews[0], indent=indent))
     assert tables.read(one).rows["text"].tolist() == ["lovely"]
     two = written(tmp_path, "c.json", json.dumps({"a": reviews, "b": reviews}, indent=indent))

@@ -11,8 +11,8 @@ import pandas as pd
 from PIL import Image
 
 from beauty_models.intake import shards
-from beauty_models.makeup.dataset import COLUMNS, RESULTS, TRANSFERS, label_map_png
-from beauty_models.makeup.regions import Region
+from beauty_models.makeup.dataset import COLUMNS, RESULTS, TRANSFERS
+from beauty_models.makeup.regions import Region, label_map_png
 
 
 class Face(NamedTuple):

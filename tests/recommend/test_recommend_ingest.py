@@ -414,21 +414,6 @@ def test_the_same_files_give_the_same_bytes_and_the_split_stays(tmp_path: Path) 
     ).count("test")
 
 
-@pytest.mark.parametrize(
-    ("cell", "value"),
-    [
-        ("$1,299.00", 1299.0),
-        ("12,50 €", 12.5),
-        ("1.299,00", 1299.0),
-        ("¥99", 99.0),
-        (".5", 0.5),
-        ("free", None),
-    ],
-)
-def test_prices(cell: str, value: float | None) -> None:
-    assert products.price(cell) == value
-
-
 def test_attribute_lists() -> None:
     assert products.attributes("climate=Hot,Cold|Mild,pattern=Solid") == {
         "climate": "Hot,Cold, Mild",

@@ -24,6 +24,7 @@ from beauty_models.params import Split
 from beauty_models.sentiment import Columns, Ingest
 from beauty_models.sentiment.data import ingest
 from beauty_models.sentiment.fields import ANNOTATION, REVIEW
+from beauty_models.sentiment.near_duplicates import near_duplicates, shingles
 
 PARAMS: Ingest = params.load("sentiment", Path(__file__).parents[2] / "params.yaml").ingest
 Reviews = list[tuple[str, str]]
@@ -68,6 +69,11 @@ def run(
     return figures, {file.stem: pd.read_parquet(file) for file in data.glob("*.parquet")}
 
 
+def account_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "data/account.json").read_text())
+    return content
+
+
 def everything(frames: dict[str, pd.DataFrame]) -> set[str]:
     return {review for part in ("train", "validation", "test") for review in frames[part]["text"]}
 
@@ -92,9 +98,7 @@ def test_every_review_is_in_one_part_with_its_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-8-sig", "utf-16", "utf-16-le", "big5"])
-def test_other_encodings_are_read_and_told(
-    tmp_path: Path, encoding: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_encodings_are_read_and_told(tmp_path: Path, encoding: str) -> None:
     line = (
         "這個產品非常好用，質量很不錯"
         if encoding == "big5"
@@ -116,7 +120,8 @@ def test_other_encodings_are_read_and_told(
         everything(frames) <= {text.normalize(t) for t, _ in reviews}
         and len(everything(frames)) > 20
     )
-    assert (": read as " in capsys.readouterr().out) == (encoding != "utf-8-sig")
+    subjects = [guess["subject"] for guess in account_of(tmp_path)["guessed"]]
+    assert subjects == ([] if encoding == "utf-8-sig" else ["encoding"])
 
 
 def test_mojibake_and_stray_bytes(tmp_path: Path) -> None:
@@ -266,7 +271,7 @@ def test_no_text_of_one_part_nearly_repeats_one_of_another(tmp_path: Path) -> No
     )
     assert figures["near_duplicates"] == 80
     texts = [*frames["validation"]["text"], *frames["test"]["text"], *frames["unlabelled"]["text"]]
-    assert set(text.near_duplicates(texts, 0.8)) == {-1}
+    assert set(near_duplicates(texts, 0.8)) == {-1}
 
 
 def test_the_split_stays_when_data_is_added(tmp_path: Path) -> None:
@@ -305,7 +310,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
                 for p in (tmp_path / name / "data").iterdir()
             }
         )
-    assert hashes[0] == hashes[1] and len(hashes[0]) == 6
+    assert hashes[0] == hashes[1] and len(hashes[0]) == 7
 
 
 def test_limit_keeps_the_same_texts(tmp_path: Path) -> None:
@@ -342,11 +347,11 @@ def test_ratings_dates_and_unlabelled_texts(tmp_path: Path) -> None:
     ] * 3 + [None]
 
 
-def test_ratings_in_words_stars_and_halves_have_their_class(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ratings_in_words_stars_and_halves_have_their_class(tmp_path: Path) -> None:
     praise = ["5 stars", "4,5", "4.5", "★★★★☆", "9/10", "90 %", "five stars"]
+    praise += ["4½", "5分", "5つ星のうち4.0", "4,0 von 5 Sternen"]
     blame = ["1 star", "1,5", "★☆☆☆☆", "2/10", "0.5", "one star", "2 out of 5"]
+    blame += ["1 1/2", "5つ星のうち1.0"]
     between = ["3", "2.5", "3,5", "★★★☆☆", "5/10", "three stars"]
     cells = [*praise, *blame, *between] * 4
     rows = [(text, cells[i]) for i, (text, _) in enumerate(some(len(cells)))]
@@ -358,9 +363,28 @@ def test_ratings_in_words_stars_and_halves_have_their_class(
     for review, cell in rows:
         expected = 1 if cell in praise else 0 if cell in blame else None
         assert label_of.get(review) == expected, cell
-    told = capsys.readouterr().out
-    assert "12 ratings of 10 are read as stars of 5" in told
-    assert "4 ratings of 100 are read as stars of 5" in told
+    told = {row["taken"]: row["evidence"] for row in account_of(tmp_path)["guessed"]}
+    assert told["10 is 5 stars"] == "12 ratings say so"
+    assert told["100 is 5 stars"] == "4 ratings say so"
+
+
+@pytest.mark.parametrize("flags", [("0", "1"), ("-1", "1"), ("-1", "0", "1")])
+def test_flags_in_a_rating_column_are_no_stars(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """1 of 0 and 1 is praise, and would be one star of five."""
+    rows = [(text, flags[i % len(flags)]) for i, (text, _) in enumerate(some(60))]
+    with pytest.raises(
+        ValueError, match=r"a\.csv: its 60 ratings go from -?\d to 1: they are no stars of 5"
+    ):
+        run(tmp_path, {"a.csv": table(rows, "text,stars")})
+
+
+def test_the_scale_is_told_file_by_file(tmp_path: Path) -> None:
+    """Few ratings of ten among many stars of five: 4 of 10 would be praise."""
+    stars = [(text, str(i % 5 + 1)) for i, (text, _) in enumerate(some(600))]
+    tens = [(text, str(i % 10 + 1)) for i, (text, _) in enumerate(some(10, "other"))]
+    files = {"a.csv": table(stars, "text,stars"), "b.csv": table(tens, "text,stars")}
+    with pytest.raises(ValueError, match=r"b\.csv: 5 of 10 ratings are above 5, up to 10"):
+        run(tmp_path, files)
 
 
 def test_aspects_are_joined_by_id(tmp_path: Path) -> None:
@@ -399,9 +423,9 @@ def test_empty_list_of_aspects_for_a_review_that_has_none(tmp_path: Path) -> Non
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("abc ", max_size=12), max_size=14), st.floats(0.2, 1))
 def test_near_duplicates_are_exact(texts: list[str], threshold: float) -> None:
-    sets = [set(text.shingles(t).tolist()) for t in texts]
+    sets = [set(shingles(t).tolist()) for t in texts]
     kept: list[int] = []
-    for index, answer in enumerate(text.near_duplicates(texts, threshold)):
+    for index, answer in enumerate(near_duplicates(texts, threshold)):
         alike = [
             k
             for k in kept

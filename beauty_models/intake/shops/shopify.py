@@ -1,67 +1,68 @@
-"""Exports of shop systems, brought to one row per variant with columns that params.yaml knows.
+"""Shopify's product export: a row per variant and per further picture of a product.
 
-Shopify writes a row per variant and per further picture, and a product's name in its first row
-alone; WooCommerce writes line ends as a backslash and an n. What is no such export stays as it is.
+A product's name and text stand in its first row alone.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import pandas as pd
 
-SHOPIFY = {"handle", "title", "image src"}  # columns that no other system has together
+from beauty_models.intake.shops.variants import (
+    Lines,
+    attributes,
+    frame,
+    in_small_letters,
+    pictures,
+)
+
+COLUMNS = (
+    {"handle", "title", "image src"},
+    {"url handle", "title", "product image url"},  # since 2025
+)
+RENAMED = {
+    "url handle": "handle",
+    "description": "body (html)",
+    "sku": "variant sku",
+    "price": "variant price",
+    "product image url": "image src",
+    "variant image url": "variant image",
+}
 # Said of a product in its first row only; the other columns are a variant's.
 OF_PRODUCT = ("title", "body (html)", "vendor", "type", "tags", "product category")
 OPTIONS = (1, 2, 3)
 ONLY_VARIANT = "Default Title"  # Shopify's option value of a product that has no variants
-WOOCOMMERCE = {"sku", "images", "regular price"}
 
 
 def unified(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ``rows``, strings under the names of the file, as one row per variant.
-
-    The index, a row's line in the file, stays that of the row that is kept.
-    """
-    names = {str(column).strip().casefold() for column in rows.columns}
-    if names >= SHOPIFY:
-        return _from_shopify(rows)
-    if names >= WOOCOMMERCE:
-        return _from_woocommerce(rows)
-    return rows
-
-
-def _from_woocommerce(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ``rows`` with line ends where the export has a backslash and an n."""
-    return rows.map(lambda cell: cell.replace("\\n", "\n"))
-
-
-def _from_shopify(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a row per variant, with its product's texts and pictures.
 
     Columns are added: sku, parent, image (one address a line), price, category, attributes (JSON
     of the options).
     """
-    rows = rows.set_axis([str(column).strip().casefold() for column in rows.columns], axis=1)
-    kept: list[tuple[int, dict[str, str]]] = []
+    rows = in_small_letters(rows)
+    if "url handle" in rows:
+        rows = rows.rename(columns=RENAMED)
+    kept: Lines = []
     for handle, product in rows.groupby("handle", sort=False):
         if handle:
             kept += _variants(str(handle), product)
         else:
             # Without a handle nobody knows whose it is; ingest says so of the row.
             kept += [(int(str(line)), dict(row)) for line, row in product.iterrows()]
-    lines = [line for line, _ in kept]
-    frame = pd.DataFrame([row for _, row in kept], index=pd.Index(lines, name=rows.index.name))
-    # The names have been read; as columns of their own they would be taken for the product's SKU.
-    return frame.drop(columns=["handle"]).fillna("").astype(object)
+    # As a column of its own the handle would be taken for the product's SKU.
+    return frame(kept, rows.index.name).drop(columns=["handle"])
 
 
-def _variants(handle: str, product: pd.DataFrame) -> list[tuple[int, dict[str, str]]]:
+def _variants(handle: str, product: pd.DataFrame) -> Lines:
     """Return the rows of ``product`` that are variants, by their lines."""
     first = product.iloc[0]
     option_names = [str(first.get(f"option{number} name", "")) for number in OPTIONS]
-    pictures = _pictures(product)
+    gallery = _pictures(product)
+    of_variants = set(product.get("variant image", []))
+    # A variant's own picture shows its color, and so no other variant.
+    shared = [name for name in gallery if name not in of_variants]
     variants = []
     for place, (line, row) in enumerate(product.iterrows()):
         values = [str(row.get(f"option{number} value", "")) for number in OPTIONS]
@@ -77,10 +78,10 @@ def _variants(handle: str, product: pd.DataFrame) -> list[tuple[int, dict[str, s
         own_picture = str(row.get("variant image", ""))
         own["sku"] = sku or "/".join([handle, *options.values()])
         own["parent"] = handle
-        own["image"] = own_picture or "\n".join(pictures)
+        own["image"] = pictures([own_picture, *shared] if own_picture else gallery)
         own["price"] = str(row.get("variant price", ""))
         own["category"] = own.get("type") or own.get("product category", "")
-        own["attributes"] = json.dumps(options, ensure_ascii=False)
+        own["attributes"] = attributes(options)
         variants.append((int(str(line)), own))
     return variants
 
