@@ -7,8 +7,8 @@ import pandas as pd
 
 from beauty_models.families import Metrics
 from beauty_models.intake import splits
+from beauty_models.intake.near_duplicates import near_duplicates
 from beauty_models.sentiment import Ingest
-from beauty_models.sentiment.near_duplicates import near_duplicates
 
 
 def deduplicate(reviews: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, Metrics]:

@@ -17,6 +17,7 @@ from beauty_models.params import (
     Positive,
     Precision,
     Rate,
+    Reading,
     Scratch,
     Section,
     Seed,
@@ -53,6 +54,7 @@ class Ingest(Section):
     """From articles to clean, split Parquet files."""
 
     seed: Seed
+    reading: Reading
     columns: Columns
     languages: Names  # ISO 639-1; articles in others are rejected, and told
     min_characters: Positive

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import yaml
 
-from beauty_models.intake import columns, tables
+from beauty_models.intake import account, columns, tables
 from beauty_models.intake.encodings import decode
 from beauty_models.intake.rejected import Rejected
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import bar
 from beauty_models.tutorial import ARTICLE_SUFFIXES, Columns
 from beauty_models.tutorial.blocks import LONGEST_SOURCE, looks_like_html
 
@@ -81,7 +81,7 @@ def read_articles(raw: Path, known: Columns) -> Delivery:
         if file.suffix.lower() in SUFFIXES:
             files.append(file)
         else:
-            log_line(f"{file}: left aside, not one of {', '.join(SUFFIXES)}")
+            account.leave_aside("files", f"not one of {', '.join(SUFFIXES)}", file)
     if not files:
         raise ValueError(f"{raw}: no {', '.join(SUFFIXES)} file in it")
     with bar("ingest: read", len(files)) as progress:

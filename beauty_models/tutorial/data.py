@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_file, new_folder, write_json
-from beauty_models.intake import splits
-from beauty_models.intake.counts import report_counts
+from beauty_models.intake import account, splits
+from beauty_models.intake.counts import as_metrics
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import (
     Rejected,
@@ -93,6 +93,12 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         ValueError: no file can be read, too much is rejected, no article is a how-to, or a part
             would be empty.
     """
+    with account.opened("tutorial", raw, params.reading) as book:
+        return _ingest(raw, data, params, book)
+
+
+def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Metrics:
+    """As `ingest`, which opens the account ``book`` for it."""
     delivery = read_articles(raw, params.columns)
     quality = Quality(broken_front_matter=delivery.broken_front_matter)
     pages = _cleaned(delivery.articles, params, quality)
@@ -110,6 +116,18 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     parts = {part: kept[kept["part"] == part] for part in splits.PARTS}
     _check_parts(parts, params)
     counts = _counts(rows, rejected, kept, parts, quality)
+    book.settle(
+        "articles",
+        read=len(rows) + len(delivery.rejected),
+        kept=len(kept),
+        dropped={
+            "the text is there already": int(dropped["duplicates"]),
+            "nearly the text of another one": int(dropped["near_duplicates"]),
+            "long passages are another part's": int(dropped["passages_of_another_part"]),
+        },
+        rejected=rejected,
+        parts={part: len(articles) for part, articles in parts.items()},
+    )
     with new_folder(data) as folder:
         for part, articles in parts.items():
             pq.write_table(_table(articles), folder / f"{part}.parquet")
@@ -117,8 +135,9 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
         write_json(folder / "schema.json", _schema(raw, parts, quality, params))
         with new_file(folder / "quality.md") as file:
             file.write_text(_quality_page(quality, counts, rejected, parts), encoding="utf-8")
+        book.write(folder)
     _tell(quality)
-    return dropped | report_counts(counts)
+    return dropped | as_metrics(counts)
 
 
 def _cleaned(articles: Sequence[Article], params: Ingest, quality: Quality) -> list[_Page]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from beauty_models.families import Metrics
 from beauty_models.intake import splits
-from beauty_models.intake.text import near_duplicates
+from beauty_models.intake.near_duplicates import near_duplicates
 from beauty_models.tutorial import Ingest
 
 RUN = 8  # words, or Chinese characters, that two articles hardly have in common by chance

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from beauty_models import params
 from beauty_models.intake import tables, text, values
+from beauty_models.intake.near_duplicates import near_duplicates, shingles
 from beauty_models.params import Split
 from beauty_models.sentiment import Columns, Ingest
 from beauty_models.sentiment.data import ingest
 from beauty_models.sentiment.fields import ANNOTATION, REVIEW
-from beauty_models.sentiment.near_duplicates import near_duplicates, shingles
 
 PARAMS: Ingest = params.load("sentiment", Path(__file__).parents[2] / "params.yaml").ingest
 Reviews = list[tuple[str, str]]

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from beauty_models.sentiment import near_duplicates as near
+from beauty_models.intake import near_duplicates as near
 from bench.ingest import templated
 
 
