@@ -31,13 +31,13 @@ csv.field_size_limit(sys.maxsize)
 
 def delimiter_of(header: str) -> str:
     """Return the delimiter that cuts ``header`` into most cells; `NO_DELIMITER` when none does."""
-
-    def cell_count(delimiter: str) -> int:
-        # By csv, so that a comma within quotes does not count.
-        return len(next(csv.reader([header], delimiter=delimiter)))
-
-    best = max(DELIMITERS, key=cell_count)
+    best = max(DELIMITERS, key=lambda delimiter: len(_cells(header, delimiter)))
     return best if best in header else NO_DELIMITER
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """Return the cells of ``line`` by csv, so that a delimiter within quotes does not count."""
+    return next(csv.reader([line], delimiter=delimiter))
 
 
 class _Syntax(NamedTuple):
@@ -128,8 +128,8 @@ def _header_line(lines: Sequence[str], start: int, name: str) -> int:
         separate = not lines[place - 1].strip(f"\r\n {delimiter}") or _are_names(lines[place], 3)
         if not separate or len(below) < LEAST_BELOW or not _are_names(lines[place], 2):
             continue
-        width = len(next(csv.reader([lines[place]], delimiter=delimiter)))
-        if all(len(next(csv.reader([line], delimiter=delimiter))) == width for line in below):
+        width = len(_cells(lines[place], delimiter))
+        if all(len(_cells(line, delimiter)) == width for line in below):
             account.guess(
                 "header",
                 f"line {place + 1}",
@@ -143,14 +143,14 @@ def _header_line(lines: Sequence[str], start: int, name: str) -> int:
 
 def _filled(line: str, delimiter: str) -> int:
     """Return how many cells of ``line`` say something."""
-    return sum(bool(cell.strip()) for cell in next(csv.reader([line], delimiter=delimiter)))
+    return sum(bool(cell.strip()) for cell in _cells(line, delimiter))
 
 
 def _are_names(line: str, least: int) -> bool:
     """Return whether the cells of ``line``, ``least`` or more, can be the names of columns."""
     if not line.strip():
         return False
-    cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter_of(line)))]
+    cells = [cell.strip() for cell in _cells(line, delimiter_of(line))]
     if len(cells) < least or len(set(cells)) < len(cells):
         return False
     return all(0 < len(cell) <= LONGEST_NAME and not cell[0].isdigit() for cell in cells)
@@ -197,32 +197,34 @@ class _OddQuotes(NamedTuple):
     def tell(self, name: str) -> None:
         """Say what was made of them."""
         rule = account.reading().quotes
-        if self.swallowing:
-            account.guess(
-                "quotes",
+        for lines, taken, told_by, evidence in (
+            (
+                self.swallowing,
                 "a quotation mark that begins a cell is a part of its text",
-                sure="certain" if rule == "text" else "likely",
-                evidence=f"{len(self.swallowing)} would make several rows one, first in line "
-                f"{self.swallowing[0]}",
-                file=name,
-            )
-        if self.whole:
-            account.guess(
-                "quotes",
+                "text",
+                "{} would make several rows one",
+            ),
+            (
+                self.whole,
                 "a cell of several lines that look like rows stays one",
-                sure="certain" if rule == "cells" else "likely",
-                evidence=f"other cells are quoted, too; {len(self.whole)}, first in line "
-                f"{self.whole[0]}",
-                file=name,
-            )
-        if self.literal:
-            account.guess(
-                "quotes",
+                "cells",
+                "other cells are quoted, too; {}",
+            ),
+            (
+                self.literal,
                 "quotation marks that do not go around a whole cell are a part of its text",
-                sure="likely",
-                evidence=f"{len(self.literal)} rows, first in line {self.literal[0]}",
-                file=name,
-            )
+                "",
+                "{} rows",
+            ),
+        ):
+            if lines:
+                account.guess(
+                    "quotes",
+                    taken,
+                    sure="certain" if rule == told_by else "likely",
+                    evidence=f"{evidence.format(len(lines))}, first in line {lines[0]}",
+                    file=name,
+                )
 
 
 def _tell_separator(name: str, delimiter: str, told_by: str, fitting: int, others: int) -> None:
@@ -335,6 +337,7 @@ class _RowShapes:
     def __init__(self, lines: Sequence[str], delimiter: str) -> None:
         self.lines = lines
         self.delimiter = delimiter
+        self._columns: list[int] | None = None  # that hold numbers; looked for when asked
 
     def look_like_rows(self, start: int, used: int, width: int) -> bool:
         """Return whether each of these lines, which quotes make one record, has a row's cells.
@@ -384,8 +387,6 @@ class _RowShapes:
                 if numbers >= self.MOST * len(cells):
                     self._columns.append(place)
         return self._columns
-
-    _columns: list[int] | None = None
 
 
 def _next_record(lines: Sequence[str], start: int, syntax: _Syntax, width: int) -> _Cut:

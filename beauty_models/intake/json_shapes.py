@@ -44,10 +44,12 @@ def rows_of(text: str, name: str) -> list[Any] | None:
 
 def _rows_of_several(text: str, name: str) -> list[Any] | None:
     """Return the rows of a file that is not one JSON value; None where it is JSON Lines."""
-    text = text.strip()
-    first_line = text.partition("\n")[0]
-    if _is_whole(first_line):
+    # By places: JSON Lines may be large, and are not copied to see what they are.
+    begin = len(text) - len(text.lstrip())
+    end = text.find("\n", begin)
+    if _is_whole(text[begin:end] if end >= 0 else text[begin:]):
         return None
+    text = text.strip()
     if (printed := _printed_by_python(text)) is not None:
         account.guess(
             "rows",

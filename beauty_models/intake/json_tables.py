@@ -15,8 +15,12 @@ class _Item(NamedTuple):
 
     number: int  # its line; in an array its place; from 1
     value: Any  # None where it is damaged
-    written: str  # its characters, to be shown where it is rejected
+    line: str  # its characters, "" in an array
     reason: str = ""
+
+    def written(self) -> str:
+        """Return what is shown of an item that is rejected."""
+        return self.line or json.dumps(self.value, ensure_ascii=False)
 
 
 def records(text: str, name: str) -> Iterator[Record]:
@@ -47,7 +51,7 @@ def records(text: str, name: str) -> Iterator[Record]:
     yield Record(0, list(header))
     for item, flat in rows:
         if item.reason:
-            yield Record(item.number, [item.written], item.reason)
+            yield Record(item.number, [item.written()], item.reason)
         else:
             yield Record(item.number, [cell_text(flat.get(key)) for key in header])
 
@@ -64,7 +68,7 @@ def _json_items(text: str, name: str) -> Iterator[_Item]:
         return
     for number, value in enumerate(values, start=1):
         if value is not None:
-            yield _checked(_Item(number, value, json.dumps(value, ensure_ascii=False)))
+            yield _checked(_Item(number, value, line=""))
 
 
 def _checked(item: _Item) -> _Item:

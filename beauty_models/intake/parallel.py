@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import platform
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ import loky
 from PIL import features
 
 from beauty_models import code
+from beauty_models.intake import parent
 from beauty_models.progress import log_line
 
 WORKERS = "BEAUTY_WORKERS"
@@ -218,7 +218,7 @@ class LocalPool:
                 max_workers=self.workers,
                 timeout=IDLE_S,
                 env=ENVIRONMENT,
-                initializer=_end_with,
+                initializer=parent.end_with,
                 initargs=(os.getpid(),),
             )
             try:
@@ -236,17 +236,6 @@ class LocalPool:
         A pool that is still at work when the next call wants another size warns of it.
         """
         wait([future for future in futures if not future.cancel()])
-
-
-def _end_with(parent: int) -> None:
-    """Have this process end when its parent is gone, which may have been killed."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

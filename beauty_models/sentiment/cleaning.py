@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import connection
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from beauty_models.intake import parent
 from beauty_models.intake.rejected import EXCERPT
 from beauty_models.intake.text import fingerprint, language, normalize
 from beauty_models.sentiment.near_duplicates import Signatures, banding, signatures
@@ -157,17 +156,7 @@ def cleaner(rules: Rules, parallel: bool) -> Iterator[Cleaner]:
         return
     # Not forked: Arrow's threads would not be there in the copy.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(PROCESSES, context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(
+        PROCESSES, context, initializer=parent.end_with, initargs=(os.getpid(),)
+    ) as pool:
         yield Cleaner(rules, pool)
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent ends, were it by `kill -9`: it would wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent
-
-    def wait() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
-from beauty_models.intake import account, archives, splits
+from beauty_models.intake import account, archives, folders, splits
 from beauty_models.intake.counts import as_metrics
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import (
@@ -86,7 +86,7 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
 
 def _size(raw: Path) -> int:
     """Return how many bytes the files below ``raw`` have."""
-    return sum(file.stat().st_size for file in raw.rglob("*") if file.is_file())
+    return sum(file.stat().st_size for file in folders.walk(raw).files)
 
 
 def _write(

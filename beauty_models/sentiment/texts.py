@@ -24,6 +24,7 @@ class TextStore:
         folder.mkdir()
         self._folder = folder
         self._file = folder / "texts.arrow"
+        self._schema = schema
         self._writer = pa.ipc.new_file(self._file, schema)
         self._batches: list[pa.RecordBatch] = []
         self._starts = np.zeros(1, np.int64)  # number of each batch's first row, and of all rows
@@ -55,15 +56,11 @@ class TextStore:
                 places = pa.array(inside - self._starts[number])
                 pieces.append(batch.select(columns).take(places))
         if not pieces:
-            empty = [self._writer_schema().field(name) for name in columns]
-            return pa.schema(empty).empty_table()
+            return pa.schema([self._schema.field(name) for name in columns]).empty_table()
         back = np.empty(len(rows), np.int64)
         back[order] = np.arange(len(rows))
         table: pa.Table = pa.Table.from_batches(pieces).combine_chunks()
         return table.take(pa.array(back))
-
-    def _writer_schema(self) -> pa.Schema:
-        return pa.ipc.open_file(pa.memory_map(str(self._file))).schema
 
     def text(self, row: int) -> str:
         """Return the text of one row."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from known import REVIEWS
+from known import REVIEWS, workbook
 
 from beauty_models.intake import columns, packed, tables
 
@@ -156,66 +156,20 @@ def test_packed_tables_are_read_and_bombs_are_not(
         tables.read(written(tmp_path, "bomb.csv.gz", gzip.compress(b"0" * 10_000)))
 
 
-def workbook(file: Path, **sheets: list[list[object]]) -> Path:
-    """Write a workbook as Excel would, with the values as inline texts and numbers."""
-    names = list(sheets)
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    package = "http://schemas.openxmlformats.org/package/2006"
-    listed = ""
-    targets = ""
-    with zipfile.ZipFile(file, "w") as archive:
-        for number, name in enumerate(names, 1):
-            listed += f'<sheet name="{name}" sheetId="{number}" r:id="r{number}"/>'
-            targets += (
-                f'<Relationship Id="r{number}" Type="{relations}/worksheet" '
-                f'Target="worksheets/sheet{number}.xml"/>'
-            )
-            rows = ""
-            for line, row in enumerate(sheets[name], 1):
-                cells = ""
-                for column, value in zip("ABCDEF", row, strict=False):
-                    if isinstance(value, str):
-                        cells += f'<c r="{column}{line}" t="inlineStr"><is><t>{value}</t></is></c>'
-                    elif value is not None:
-                        cells += f'<c r="{column}{line}"><v>{value}</v></c>'
-                rows += f'<row r="{line}">{cells}</row>'
-            content = f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'
-            archive.writestr(f"xl/worksheets/sheet{number}.xml", content)
-        archive.writestr(
-            "xl/workbook.xml",
-            f'<workbook xmlns="{main}" xmlns:r="{relations}"><sheets>{listed}</sheets></workbook>',
-        )
-        archive.writestr(
-            "xl/_rels/workbook.xml.rels",
-            f'<Relationships xmlns="{package}/relationships">{targets}</Relationships>',
-        )
-        archive.writestr(
-            "_rels/.rels",
-            f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
-            f'Type="{relations}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        )
-        archive.writestr("[Content_Types].xml", f'<Types xmlns="{package}/content-types"/>')
-    return file
-
-
 def test_workbooks_are_read_as_people_fill_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = workbook(
-        tmp_path / "reviews.xlsx",
-        March=[
-            ["Reviews of March"],
-            [],
-            ["sku", "text", "stars"],
-            ["001", "nice, really", 5],
-            [],
-            ["002", "broken", 1.5],
-            ["003", None, 4],
-        ],
-        Notes=[["call Ana"]],
-    )
-    rows = tables.read(file).rows
+    march: list[list[object]] = [
+        ["Reviews of March"],
+        [],
+        ["sku", "text", "stars"],
+        ["001", "nice, really", 5],
+        [],
+        ["002", "broken", 1.5],
+        ["003", None, 4],
+    ]
+    sheets = {"March": march, "Notes": [["call Ana"]]}
+    rows = tables.read(workbook(tmp_path / "reviews.xlsx", sheets)).rows
     assert rows.to_dict("list") == {
         "sku": ["001", "002", "003"],
         "text": ["nice, really", "broken", ""],
@@ -231,13 +185,12 @@ def test_workbooks_are_read_as_people_fill_them(
 
 
 def test_sheets_of_the_same_columns_are_one_table(tmp_path: Path) -> None:
-    file = workbook(
-        tmp_path / "reviews.xlsx",
-        Info=[["Read me"], ["made by Ana"]],
-        March=[["text", "stars"], ["nice", 5], ["soft", 4]],
-        April=[["Reviews of April"], [], ["text", "stars"], ["broken", 1]],
-    )
-    rows = tables.read(file).rows
+    sheets: dict[str, list[list[object]]] = {
+        "Info": [["Read me"], ["made by Ana"]],
+        "March": [["text", "stars"], ["nice", 5], ["soft", 4]],
+        "April": [["Reviews of April"], [], ["text", "stars"], ["broken", 1]],
+    }
+    rows = tables.read(workbook(tmp_path / "reviews.xlsx", sheets)).rows
     assert rows["text"].tolist() == ["nice", "soft", "broken"]
     assert rows["stars"].tolist() == ["5", "4", "1"]
     assert rows.index.is_unique  # by which people know a row without an id
