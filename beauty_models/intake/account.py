@@ -107,13 +107,12 @@ class Account:
 
     def place(self, file: Path | str) -> str:
         """Return the name of ``file`` below the raw folder: absolute paths are a machine's own."""
-        if not str(file):
-            return ""  # of the whole delivery
-        path = Path(file)
+        # Not by `Path`, to which "https://cdn/a.jpg" is a path with one slash too many.
+        name = str(file)
         for root in (self.raw, self.raw.resolve()):
-            if path.is_relative_to(root):
-                return path.relative_to(root).as_posix()
-        return path.name if path.is_absolute() else path.as_posix()
+            if name.startswith(f"{root}/"):
+                return name.removeprefix(f"{root}/")
+        return Path(name).name if name.startswith("/") else name
 
     def settle(
         self,

@@ -71,17 +71,23 @@ def as_folders(raw: Path, data: Path) -> Iterator[Path]:
     """Yield ``raw``, or a folder beside ``data`` with its files and what its archives hold.
 
     ``photos.zip`` becomes a folder ``photos``; one whose files lie beside it already is left aside.
-    The folder is gone when the block ends.
+    Where ``raw`` is a file it is the only one of its folder. The folder is gone when the block
+    ends.
 
     Raises:
-        ValueError: an archive is broken, needs a password, or is larger than the limits.
+        ValueError: ``raw`` is not there, or an archive is broken, needs a password, or is larger
+            than the limits.
     """
-    found = delivery.look(raw)
+    if not raw.exists():
+        raise ValueError(f"{raw}: no such file or folder; give what was delivered")
+    alone = raw.is_file()
+    found = folders.Delivery([raw], [], []) if alone else delivery.look(raw)
+    above = raw.parent if alone else raw
     archives = [file for file in found.files if is_archive(file)]
     for file in found.files:
         if file.name.casefold().endswith(UNREADABLE):
             account.leave_aside("archives", "cannot be unpacked here; deliver .zip", file)
-    if not archives:
+    if not archives and not alone:
         yield raw
         return
     folder = data.with_name(f".{data.name}.unpacked")
@@ -90,10 +96,14 @@ def as_folders(raw: Path, data: Path) -> Iterator[Path]:
     try:
         for file in found.files:
             if file not in archives:
-                _put(file, folder / file.relative_to(raw))
+                _put(file, folder / file.relative_to(above))
         for file in archives:
-            _unpack_beside(file, folder / file.relative_to(raw))
+            _unpack_beside(file, folder / file.relative_to(above))
         yield folder
+    except ValueError as error:
+        # The folder is gone when somebody reads the message.
+        told = str(error).replace(f"{folder}/", f"{above}/").replace(str(folder), str(raw))
+        raise (ValueError(told) if type(error) is ValueError else error) from error.__cause__
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -56,11 +56,18 @@ class Columns(Section):
     query: Names
 
 
+class ReadingOfShops(Reading):
+    """As `Reading`, and how prices are read."""
+
+    # What 1,299 and 1.299 mean: decimal_point says 1299 and 1.299, decimal_comma 1.299 and 1299
+    prices: Literal["auto", "decimal_point", "decimal_comma"]
+
+
 class Ingest(Section):
     """From product tables and picture files to items with captions, split by product."""
 
     seed: Seed
-    reading: Reading
+    reading: ReadingOfShops
     columns: Columns
     pictures: Pictures
     sentences: Count  # of a description, each becomes a caption; the rest is left out

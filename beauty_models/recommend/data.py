@@ -69,7 +69,10 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
     """As `ingest`, which opens the account ``book`` for it."""
     files = Files(raw)
     public_set = public_sets.recognize(raw)
-    shop = public_tables(public_set, files) if public_set else read_tables(raw, params.columns)
+    if public_set:
+        shop = public_tables(public_set, files)
+    else:
+        shop = read_tables(raw, params.columns, params.reading.prices)
     joined = join_variants(shop["products"])
     # every row that is left out keeps its reason; the steps below add to `Row.reason`
     rows = find_pictures(joined, files)

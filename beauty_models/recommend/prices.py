@@ -49,6 +49,8 @@ CODES = {
 # No other currency has three decimals: "1.299 €" is over a thousand.
 THREE_DECIMALS = {"KWD", "BHD", "OMR", "JOD", "TND", "IQD", "LYD"}
 AMBIGUOUS = "may have thousands or decimals behind the mark, and the others do not say"
+SETTING = "reading.prices"
+MARKS = {"decimal_point": ".", "decimal_comma": ","}
 NOTHING = {"", "-", "–", "—", "n/a", "na", "nan", "null", "none"}
 
 _MARKS = str.maketrans("’‘´`′٬٫", "''''''.")
@@ -69,7 +71,7 @@ class Price(NamedTuple):
     currency: str  # an ISO 4217 code, or the sign where it is of several currencies; "" for none
 
 
-def prices(cells: Sequence[str], name: str) -> list[Price | None]:
+def prices(cells: Sequence[str], name: str, written_with: str = "auto") -> list[Price | None]:
     """Return what each cell of a column says, None where it says no price, or could say two.
 
     ``1.299,00 €``, ``¥1,299``, ``Rs. 1,299/-``, ``CHF 1'299.–``. Of a range and of "from 10 €" it
@@ -78,19 +80,20 @@ def prices(cells: Sequence[str], name: str) -> list[Price | None]:
     Args:
         cells: one column of one file.
         name: of the file, for the messages.
+        written_with: ``decimal_point`` or ``decimal_comma``, where a cell leaves it open; ``auto``
+            goes by the other cells.
     """
     written = [_plain(cell) for cell in cells]
     marks = decimal_marks(written)
     said = [mark for mark in ".," if marks[mark]]
-    decimal = said[0] if len(said) == 1 else ""
+    decimal = MARKS.get(written_with) or (said[0] if len(said) == 1 else "")
     if decimal and marks["?"]:
-        account.guess(
-            "prices",
-            f"decimals behind {decimal!r}",
-            sure=account.sureness(marks[decimal]),
-            evidence=f"{marks[decimal]:,} can only be read so, {marks['?']:,} either way",
-            file=name,
-        )
+        evidence = f"{marks[decimal]:,} can only be read so, {marks['?']:,} either way"
+        sure = account.sureness(marks[decimal])
+        if written_with in MARKS:
+            evidence, sure = f"ingest.{SETTING}", "certain"
+        taken = f"decimals behind {decimal!r}"
+        account.guess("prices", taken, sure=sure, evidence=evidence, file=name)
     found: list[Price | None] = []
     unread: list[str] = []
     ambiguous: list[str] = []
@@ -104,10 +107,19 @@ def prices(cells: Sequence[str], name: str) -> list[Price | None]:
             else:
                 unread += [] if price else [cell]
         found.append(price)
-    for few, problem in ((ambiguous, AMBIGUOUS), (unread, "not understood")):
-        if few:
-            reason = f"{problem}, such as {few[0]!r:.40}; write 1299.00"
-            account.leave_aside("prices", reason, name, len(few))
+    if ambiguous:
+        # Few prices have three decimals: thousands are the likelier reading.
+        mark = "," if "," in _plain(ambiguous[0]) else "."
+        thousands, decimals = MARKS if mark == "," else reversed(MARKS)
+        reason = (
+            f"{AMBIGUOUS}, such as {ambiguous[0]!r:.40}, which is over a thousand with {thousands} "
+            f"and has three decimals with {decimals}"
+        )
+        option = account.remedy(SETTING, thousands)
+        account.leave_aside("prices", reason, name, len(ambiguous), option)
+    if unread:
+        reason = f"not understood, such as {unread[0]!r:.40}; write 1299.00"
+        account.leave_aside("prices", reason, name, len(unread))
     return found
 
 

@@ -72,8 +72,8 @@ def _kind(fields: set[str], description: str) -> str:
     )
 
 
-def read_tables(raw: Path, columns: Columns) -> Tables:
-    """Return the rows of all tables in ``raw``.
+def read_tables(raw: Path, columns: Columns, written_with: str = "auto") -> Tables:
+    """Return the rows of all tables in ``raw``; of prices `prices` says ``written_with``.
 
     Raises:
         ValueError: a table cannot be read or is of no kind, or there is none of products.
@@ -102,7 +102,7 @@ def read_tables(raw: Path, columns: Columns) -> Tables:
             # by its columns: the names of files are the shop's own
             kind = _kind(set(fields), description)
             place = file.relative_to(raw).as_posix()
-            rows[kind] += _rows(table, place, fields, columns)
+            rows[kind] += _rows(table, place, fields, columns, written_with)
     if not rows["products"]:
         raise ValueError(
             f"{raw}: no table of products in it, one with sku and name, description or image; "
@@ -116,6 +116,7 @@ def _rows(
     file: str,
     fields: dict[str, str],
     columns: Columns,
+    written_with: str,
 ) -> Iterator[Row]:
     """Yield the good rows, then those that could not be read."""
     single = {name: column for name, column in fields.items() if name not in MULTIPLE}
@@ -125,7 +126,7 @@ def _rows(
         multiple[name] = all_named(header, getattr(columns, name))
     # All at once: what one cell leaves open the others say.
     price_cells = list(table.rows[single["price"]]) if "price" in single else []
-    column_prices = prices(price_cells, file) or [None] * len(table.rows)
+    column_prices = prices(price_cells, file, written_with) or [None] * len(table.rows)
     records = table.rows.to_dict("records")
     numbers = table.rows.index.tolist()
     for number, record, price in zip(numbers, records, column_prices, strict=True):

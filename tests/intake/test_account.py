@@ -271,6 +271,14 @@ def test_unknown_encodings_are_refused_in_params() -> None:
         Reading(encoding="cp125x", dates="auto", quotes="auto", sheets="auto", aside=[])
 
 
+@pytest.mark.parametrize("name", ["https://cdn/a.jpg", "a.csv", "shop/a.csv: price//eur"])
+def test_names_are_printed_as_they_were_delivered(tmp_path: Path, name: str) -> None:
+    book = account.Account("recommend", tmp_path, account.AUTO)
+    assert book.place(name) == name
+    assert book.place(f"{tmp_path}/{name}") == name
+    assert book.place("/elsewhere/a.csv") == "a.csv"
+
+
 def test_numbers_that_do_not_add_up_are_a_fault_of_ours(tmp_path: Path) -> None:
     with pytest.raises(AssertionError), account.opened("x", tmp_path, account.AUTO) as book:
         book.settle("rows", read=3, kept=1, rejected=[Rejected("a", 1, "r", "")])

@@ -42,6 +42,35 @@ def read(raw: Path, tmp_path: Path) -> list[str]:
         return paths(folder)
 
 
+@pytest.mark.parametrize("name", ["reviews.csv", "x.zip"])
+def test_a_file_alone_is_a_delivery(tmp_path: Path, name: str) -> None:
+    if name.endswith(".zip"):
+        zipped(tmp_path / name, FILES)
+    else:
+        (tmp_path / name).write_bytes(b"text,label\nfine,1\n")
+    (tmp_path / "other.csv").write_bytes(b"x")  # beside it, and not delivered
+    wanted = ["x/2024/a.csv", "x/2024/b.csv"] if name.endswith(".zip") else [name]
+    assert read(tmp_path / name, tmp_path) == wanted
+    assert not (tmp_path / ".data.unpacked").exists() and (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_message_names_what_was_delivered(tmp_path: Path, alone: bool) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    zipped(raw / "x.zip", FILES)
+    delivered = raw / "x.zip" if alone else raw
+    with pytest.raises(ValueError) as error:
+        with archives.as_folders(delivered, tmp_path / "data") as folder:
+            raise ValueError(f"{folder}/x/2024/a.csv: odd; nothing in {folder}")
+    assert str(error.value) == f"{raw}/x/2024/a.csv: odd; nothing in {delivered}"
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such file or folder"):
+        read(tmp_path / "reviews.csv", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz", "x.tgz", "x.tar.bz2", "x.tar.xz"])
 def test_an_archive_is_read_as_a_folder(tmp_path: Path, name: str) -> None:
     raw = tmp_path / "raw"

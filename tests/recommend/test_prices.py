@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from beauty_models.intake import account
 from beauty_models.recommend.prices import Price, prices
 
 
@@ -55,6 +58,29 @@ def test_a_price_is_read_as_it_was_written(cell: str, amount: float, currency: s
 )
 def test_the_column_says_what_a_mark_divides(others: list[str], amount: float) -> None:
     assert prices([*others, "19.900"], "x")[-1] == Price(amount, "")
+
+
+@pytest.mark.parametrize(
+    ("written_with", "amounts"),
+    [("decimal_point", [1299, 1.299, 9.9]), ("decimal_comma", [1.299, 1299, 9.9])],
+)
+def test_params_say_what_a_mark_divides(written_with: str, amounts: list[float]) -> None:
+    # A cell that can be read in one way only stays as it is.
+    read = prices(["1,299", "1.299", "9,90"], "x", written_with)
+    assert read == [Price(amount, "") for amount in amounts]
+
+
+@pytest.mark.parametrize(
+    ("cell", "setting"), [("1,299", "decimal_point"), ("1.299", "decimal_comma")]
+)
+def test_a_price_that_may_be_two_has_a_remedy_to_paste(
+    tmp_path: Path, cell: str, setting: str
+) -> None:
+    with account.opened("recommend", tmp_path, account.AUTO) as book:
+        assert prices([cell, "5"], "shop.csv") == [None, Price(5.0, "")]
+    [row] = book.content()["aside"]
+    assert row["option"] == f"--set recommend.ingest.reading.prices={setting}"
+    assert prices([cell], "shop.csv", setting) == [Price(1299.0, "")]
 
 
 @pytest.mark.parametrize("others", [[], ["12"], ["12.50", "9,90"], ["2.500"]])
