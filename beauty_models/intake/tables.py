@@ -23,6 +23,7 @@ from beauty_models.intake import (
     json_tables,
     packed,
     parquet_tables,
+    template_rows,
     workbooks,
 )
 from beauty_models.intake.encodings import BEGINNING, LOST, decode, marked_encoding
@@ -146,7 +147,8 @@ def _records(file: Path) -> tuple[Iterator[Record], int]:
     assert table_format, file
     if table_format == ".parquet":
         return parquet_tables.records(file), parquet_tables.row_count(file)
-    if table_format in DELIMITED and file.suffix.lower() in DELIMITED:
+    is_template = _beginning(file).lstrip('\ufeff"').startswith(template_rows.BEGINNINGS)
+    if table_format in DELIMITED and file.suffix.lower() in DELIMITED and not is_template:
         # A packed one is unpacked in memory.
         lines = lines_on_disk(file)
         if lines is not None:
@@ -160,7 +162,13 @@ def _records_in_memory(file: Path, table_format: str) -> Iterator[Record]:
         return workbooks.records(file)
     if table_format == FEED:
         return feeds.records(packed.content(file), str(file))
-    return TEXT_READERS[table_format](decode(packed.content(file), str(file)), str(file))
+    text = decode(packed.content(file), str(file))
+    moved = 0
+    if table_format in DELIMITED:
+        text, moved = template_rows.without(text, str(file))
+    read = TEXT_READERS[table_format](text, str(file))
+    # A row is told by its line in the file.
+    return (record._replace(number=record.number + moved) for record in read) if moved else read
 
 
 def _repair(cell: str) -> str:

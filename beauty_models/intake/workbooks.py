@@ -8,7 +8,7 @@ from typing import Any
 
 import python_calamine
 
-from beauty_models.intake import account
+from beauty_models.intake import account, template_rows
 from beauty_models.intake.records import Record, cell_text
 
 Rows = list[list[Any]]  # of a sheet
@@ -38,6 +38,11 @@ def records(file: Path) -> Iterator[Record]:
     number = 0
     for place, rows in enumerate(_sheets_to_read(file, sheets)):
         head = _header_row(rows)
+        template = template_rows.find(rows)
+        if template is not None:
+            template_rows.tell(template, str(file))
+            # What stands between its header and its data is an example.
+            rows = rows[: template.header + 1] + rows[template.data :]
         if place:
             head += 1  # the columns are known
         else:
@@ -55,7 +60,9 @@ def _sheets_to_read(file: Path, sheets: dict[str, Rows]) -> list[Rows]:
 
     The others are left aside and told.
     """
-    main = max(sheets, key=lambda name: len(sheets[name]))
+    templates = [name for name in sheets if template_rows.find(sheets[name])]
+    # Beside it lie Amazon's own sheets, such as that of all valid values, which is longer.
+    main = max(templates or sheets, key=lambda name: len(sheets[name]))
     if account.reading().sheets == "first":
         main = next(iter(sheets))
     header = sheets[main][_header_row(sheets[main])]
@@ -80,5 +87,7 @@ def _header_row(rows: Rows) -> int:
 
     Above it people write a title.
     """
+    if template := template_rows.find(rows):
+        return template.header
     filled = [sum(cell not in ("", None) for cell in row) for row in rows]
     return next(place for place, count in enumerate(filled) if count > max(filled) / 2)

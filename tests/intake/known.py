@@ -312,7 +312,7 @@ def excel_text(text: str) -> str:
 
 def _sheet_row(line: int, row: Sequence[object], shared: list[str]) -> str:
     cells = ""
-    for column, value in zip("ABCDEFGH", row, strict=False):
+    for column, value in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", row, strict=False):
         place = f'r="{column}{line}"'
         if isinstance(value, bool):
             cells += f'<c {place} t="b"><v>{int(value)}</v></c>'

@@ -60,9 +60,9 @@ def test_a_message_names_what_was_delivered(tmp_path: Path, alone: bool) -> None
     raw.mkdir()
     zipped(raw / "x.zip", FILES)
     delivered = raw / "x.zip" if alone else raw
-    with pytest.raises(ValueError) as error:
-        with archives.as_folders(delivered, tmp_path / "data") as folder:
-            raise ValueError(f"{folder}/x/2024/a.csv: odd; nothing in {folder}")
+    unpacked = archives.as_folders(delivered, tmp_path / "data")
+    with pytest.raises(ValueError) as error, unpacked as folder:
+        raise ValueError(f"{folder}/x/2024/a.csv: odd; nothing in {folder}")
     assert str(error.value) == f"{raw}/x/2024/a.csv: odd; nothing in {delivered}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from known import workbook
 
 from beauty_models.intake import products, shops, tables
 from beauty_models.intake.images import Files
@@ -105,3 +106,23 @@ def test_a_main_picture_that_is_not_there_is_told(
     lost = Row("shop.csv", 3, {"sku": "B", "image": "gone.jpg, back.jpg"}, product="B")
     assert find_pictures([lost], Files(tmp_path))[0].picture == tmp_path / "back.jpg"
     assert "the next picture of the product stands for it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [["TemplateType=fptcustom", "Version=2021"], ["Seller SKU", "Product Name", "Image"]],
+        [["settings=attributeRow=3&dataRow=5"], ["Seller SKU", "Product Name", "Image"]],
+    ],
+)
+def test_the_template_of_a_workbook_is_read(tmp_path: Path, head: list[list[str]]) -> None:
+    names = ["item_sku", "item_name", "main_image_url"]
+    rows = [*head, names, ["A", "Belt", "a.png"], ["B", "Shirt", "b.png"]]
+    if "dataRow=5" in head[0][0]:
+        rows.insert(3, ["ABC123", "Example", ""])
+    # Amazon's own sheets are longer than many a shop's.
+    valid = [["Field", "Value"], *[["Color", str(number)] for number in range(40)]]
+    sheets = {"Instructions": [["Read this."]], "Valid Values": valid, "Template": rows}
+    table = tables.read(workbook(tmp_path / "template.xlsx", sheets))
+    assert list(shops.unified(table.rows)["sku"]) == ["A", "B"]
+    assert list(shops.unified(table.rows)["image"]) == ["a.png", "b.png"]

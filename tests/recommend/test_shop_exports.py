@@ -123,7 +123,108 @@ for before, after in {
 }.items():
     ATOM = ATOM.replace(before, after)
 
+_TEMPLATE = [
+    *("item_sku", "item_name", "product_description", "bullet_point1", "item_type_name"),
+    *("main_image_url", "other_image_url1", "other_image_url10", "other_image_url2"),
+    *("parent_child", "parent_sku", "relationship_type", "variation_theme", "color_name"),
+    *("standard_price", "currency", "list_price", "update_delete"),
+]
+_TEMPLATE_ROWS: list[dict[str, str]] = [
+    {
+        "item_sku": "shirt",
+        "item_name": "Gaia Shirt",
+        "product_description": "<p>Soft &amp;amp; warm cotton.</p>",
+        "bullet_point1": "Très légère, élégante et déjà lavée à l'eau",
+        "item_type_name": "Shirts",
+        "main_image_url": "https://x/shirt.png",
+        "other_image_url1": "https://x/back.png",
+        "parent_child": "Parent",
+        "variation_theme": "Color",
+    },
+    {
+        "item_sku": "S-R",
+        "item_name": "Gaia Shirt (Red)",
+        "item_type_name": "Shirts",
+        "main_image_url": "https://x/red.png",
+        "parent_child": "Child",
+        "parent_sku": "shirt",
+        "relationship_type": "Variation",
+        "color_name": "Red",
+        "standard_price": "19.90",
+        "currency": "EUR",
+        "list_price": "99.00",
+    },
+    {
+        "item_sku": "S-B",
+        "item_name": "Gaia Shirt (Blue)",
+        "item_type_name": "Shirts",
+        "main_image_url": "https://x/blue.png",
+        "parent_child": "Child",
+        "parent_sku": "shirt",
+        "relationship_type": "Variation",
+        "color_name": "Blue",
+        "standard_price": "24.90",
+        "currency": "EUR",
+    },
+    {"item_sku": "OLD", "item_name": "Gaia Shirt", "update_delete": "Delete"},
+    {
+        "item_sku": "BELT",
+        "item_name": "Dune Belt",
+        "product_description": "Of brown leather.",
+        "bullet_point1": "Fabriquée à la main près de Sète, très résistante",
+        "item_type_name": "Belts",
+        "main_image_url": "https://x/belt.png",
+        "standard_price": "1299.00",
+        "currency": "EUR",
+    },
+]
+_SINCE_2024 = {
+    "item_sku": "contribution_sku#1.value",
+    "item_name": "item_name[marketplace_id=A1PA][language_tag=de_DE]#1.value",
+    "product_description": "product_description[marketplace_id=A1PA]#1.value",
+    "bullet_point1": "bullet_point[marketplace_id=A1PA][language_tag=de_DE]#1.value",
+    "item_type_name": "item_type_name[marketplace_id=A1PA][language_tag=de_DE]#1.value",
+    "main_image_url": "main_product_image_locator[marketplace_id=A1PA]#1.media_location",
+    "parent_child": "parentage_level[marketplace_id=A1PA]#1.value",
+    "parent_sku": "child_parent_sku_relationship[marketplace_id=A1PA]#1.parent_sku",
+    "color_name": "color[marketplace_id=A1PA][language_tag=de_DE]#1.value",
+    "standard_price": "purchasable_offer[marketplace_id=A1PA][audience=ALL]#1.our_price#1."
+    "schedule#1.value_with_tax",
+    "currency": "purchasable_offer[marketplace_id=A1PA][audience=ALL]#1.currency",
+    "update_delete": "::record_action",
+}
+for _number in (1, 2, 10):
+    _SINCE_2024[f"other_image_url{_number}"] = (
+        f"other_product_image_locator_{_number}[marketplace_id=A1PA]#1.media_location"
+    )
+
+
+def amazon_rows(head: list[list[str]], names: list[str]) -> list[list[str]]:
+    """Return the rows of a template whose last row of ``head`` is the columns' names."""
+    body = [[row.get(name, "") for name in _TEMPLATE] for row in _TEMPLATE_ROWS]
+    width = len(names)
+    return [row + [""] * (width - len(row)) for row in [*head, names]] + body
+
+
+_LABELS = [name.replace("_", " ").title() for name in _TEMPLATE]
+_OLD_HEAD = [["TemplateType=fptcustom", "Version=2021.1014", "The top 3 rows are for Amazon"]]
+AMAZON_ROWS = amazon_rows([*_OLD_HEAD, _LABELS], _TEMPLATE)
+AMAZON_NEW_ROWS = amazon_rows(
+    [
+        ["settings=attributeRow=4&dataRow=6&feedType=113&labelRow=3"],
+        ["Listing Identity"],
+        _LABELS,
+    ],
+    [_SINCE_2024.get(name, name) for name in _TEMPLATE],
+)
+# An example of Amazon's own, which is no product of the shop.
+AMAZON_NEW_ROWS.insert(4, ["ABC123", "Example", *[""] * (len(_TEMPLATE) - 2)])
+AMAZON = "\n".join("\t".join(row) for row in AMAZON_ROWS)
+AMAZON_NEW = "\r\n".join("\t".join(row) for row in AMAZON_NEW_ROWS)
+
 EXPORTS = {
+    "amazon": ("flat file.txt", AMAZON),
+    "amazon since 2024": ("flat file.tsv", AMAZON_NEW),
     "shopify": ("products_export.csv", SHOPIFY),
     "shopify 2025": ("products_export.csv", SHOPIFY_2025),
     "woocommerce": ("wc-product-export.csv", WOOCOMMERCE),
@@ -235,3 +336,56 @@ def test_other_xml_is_no_table_and_a_feed_cut_off_stops(tmp_path: Path) -> None:
     file.write_text(RSS[:900])
     with pytest.raises(ValueError, match="broken XML"):
         tables.read(file)
+
+
+REPORT = """\
+item-name\titem-description\tlisting-id\tseller-sku\tprice\tquantity\topen-date\timage-url\t\
+item-is-marketplace\tproduct-id-type\titem-condition\tzshop-category1\tasin1\tproduct-id\tstatus
+Gaia Shirt\tSoft &amp; warm cotton.\t0101A\tS-R\t19.90\t3\t2024-03-01 10:00:00 PST\t\
+https://x/red.png\ty\t1\t11\t\tB01\tB01\tActive
+15" Dune Belt\tOf "brown" leather.\t0101B\tBELT\t1299.00\t0\t2024-03-02 10:00:00 PST\t\
+https://x/belt.png\ty\t1\t11\t\tB02\tB02\tInactive
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("text", [AMAZON, AMAZON_NEW], ids=["before 2024", "since"])
+def test_an_inventory_file_in_any_encoding(tmp_path: Path, text: str, encoding: str) -> None:
+    file = tmp_path / "flat file.txt"
+    file.write_bytes(text.encode(encoding))
+    table = tables.read(file)
+    assert table.rejected.empty
+    lines = text.replace("\r\n", "\n").split("\n")
+    # Rows are told by their lines in the file.
+    [belt] = [number for number, line in enumerate(lines, 1) if line.startswith("BELT")]
+    rows = shops.unified(table.rows)
+    assert list(rows["sku"]) == ["shirt", "S-R", "S-B", "BELT"] and rows.index[-1] == belt
+    shirt, red, *_ = rows.to_dict("records")
+    assert "Très légère" in shirt["description"]
+    assert (red["parent"], red["price"], red["attributes"]) == (
+        "shirt",
+        "19.90 EUR",
+        '{"color": "Red"}',
+    )
+
+
+def test_amazons_pictures_go_by_their_numbers(tmp_path: Path) -> None:
+    names = ["item_sku", "item_name", "other_image_url10", "other_image_url2", "main_image_url"]
+    row = pd.DataFrame([["A", "Belt", "c.png", "b.png", "a.png"]], columns=names)
+    [said] = shops.unified(row).to_dict("records")
+    assert said["image"].split("\n") == ["a.png", "b.png", "c.png"]
+
+
+def test_rows_that_delete_a_listing_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "flat file.txt"
+    file.write_text(AMAZON)
+    assert "OLD" not in set(shops.unified(tables.read(file).rows)["sku"])
+    assert "update_delete says that they delete a listing" in capsys.readouterr().out
+
+
+def test_a_report_of_listings_is_read(tmp_path: Path) -> None:
+    items = ingested(tmp_path, "Active Listings Report.txt", REPORT).set_index("product")
+    assert dict(items["price"]) == {"S-R": 19.9, "BELT": 1299.0}
+    assert items.loc["BELT", "name"] == '15" Dune Belt'

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from beauty_models.intake import account
-from beauty_models.intake.shops import bigcommerce, magento, merchant, shopify, woocommerce
+from beauty_models.intake.shops import amazon, bigcommerce, magento, merchant, shopify, woocommerce
 
 
 class System(NamedTuple):
@@ -29,6 +29,7 @@ SYSTEMS = (
     System("WooCommerce", woocommerce.COLUMNS, woocommerce.unified),
     System("Magento", magento.COLUMNS, magento.unified),
     System("BigCommerce", bigcommerce.COLUMNS, bigcommerce.unified),
+    System("Amazon", amazon.COLUMNS, amazon.unified),
     System("Google Merchant", merchant.COLUMNS, merchant.unified),
 )
 
@@ -38,6 +39,7 @@ def system_of(columns: pd.Index[str]) -> System | None:
     names = {str(column).strip().casefold() for column in columns}
     # Google's own names have spaces or low lines between the words, and "g:" before them in XML.
     names |= {merchant.plain_name(name) for name in names}
+    names |= {amazon.plain_name(name) for name in names}
     for system in SYSTEMS:
         if any(names >= layout for layout in system.columns):
             return system
