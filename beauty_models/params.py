@@ -67,6 +67,8 @@ class Gate(Section):
     baselines: Names  # each must be beaten in `metric`; names as in evaluate.json before the slash
     floor: float  # the worst value of `metric` that may serve
     tolerance: Annotated[float, Field(ge=0)]  # how much worse than the champion is "not worse"
+    # other figures of which more is better → the least that may serve; most families have none
+    floors: dict[str, float] = {}
 
     @model_validator(mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from typing import Any
 from beauty_models.intake import archives, columns, images, public_sets, shops, tables
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.makeup import BARE_FOLDERS, MADE_UP_FOLDERS, folder_word
+from beauty_models.tutorial import ARTICLE_SUFFIXES
 from cli import edit
 from tasks.sources import fetch, local, s3
 from tasks.sources.manifest import is_data_file
@@ -19,15 +20,18 @@ from tasks.state import STATE, OnLine
 
 # Folders of pictures that are parts of the data, not classes.
 PARTS = {"train", "training", "validation", "valid", "val", "test"}
+FEWEST_ARTICLES = 3  # a README or two beside a table are no delivery of articles
+ARTICLE_LENGTH = 800  # characters; the median of reviews is a fifth of that
 
 
 @dataclass
 class Delivery:
-    """What lies at a source: its tables, read, and the paths of its pictures and other files."""
+    """What lies at a source: its tables, read, and the paths of its other files."""
 
     source: str
     tables: dict[str, tables.Table] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
+    articles: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     public_set: public_sets.Found | None = None  # its tables are not read: ingest knows them
 
@@ -91,7 +95,8 @@ def _add(delivery: Delivery, path: str, file: Path) -> None:
     if _suffix(path) in images.SUFFIXES:
         delivery.pictures.append(path)
     elif not tables.is_table(file):
-        delivery.others.append(path)
+        kind = delivery.articles if _suffix(path) in ARTICLE_SUFFIXES else delivery.others
+        kind.append(path)
     else:
         # A shop without cross-sells exports the header of that table all the same.
         try:
@@ -132,6 +137,9 @@ def suitable_families(
     for path, known in fields.get("recommend", {}).items():
         if {"sku", "image"} <= known and known & {"name", "description"} and delivery.pictures:
             reasons["recommend"] = f"{path} has SKUs, texts and the names of pictures"
+    if "tutorial" in blocks and (shown := _as_articles(delivery, fields["tutorial"])):
+        # a table of articles has a column of texts, too, and is no table of reviews for that
+        return reasons | {"tutorial": shown}
     # A catalogue has texts, too, and often a rating: it is no table of reviews for that.
     if "recommend" not in reasons:
         reasons |= _as_reviews(delivery, fields.get("sentiment", {}))
@@ -158,6 +166,19 @@ def _as_reviews(delivery: Delivery, fields: dict[str, set[str]]) -> dict[str, st
         if columns.text_column(table.rows):
             reasons["sentiment"] = f"{path} has a column of texts and no pictures lie beside it"
     return reasons
+
+
+def _as_articles(delivery: Delivery, fields: dict[str, set[str]]) -> str:
+    """Return why ``delivery`` suits tutorial: files of text, or a table of long texts."""
+    if len(delivery.articles) >= FEWEST_ARTICLES and not delivery.tables:
+        return f"it has {len(delivery.articles):,} files of text, such as {delivery.articles[0]}"
+    for path, known in fields.items():
+        rows = delivery.tables[path].rows
+        # reviews have titles, too; nobody writes them as long as an article
+        column = columns.text_column(rows) if {"text", "title"} <= known else ""
+        if column and rows[column].str.len().median() >= ARTICLE_LENGTH:
+            return f"{path} has long texts with their titles"
+    return ""
 
 
 def _as_faces(folders: Counter[str]) -> str:

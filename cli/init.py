@@ -110,6 +110,8 @@ def propose(
     word = UserWord(maps, labels)
     if chosen == "sentiment":
         _fill_reviews(proposal, delivery, blocks[chosen], word)
+    elif chosen == "tutorial":
+        _fill_articles(proposal, delivery, blocks[chosen], word)
     else:
         _fill_products(proposal, delivery, blocks[chosen], word)
     return proposal
@@ -174,6 +176,26 @@ def _fill_reviews(
         _classify(proposal, values, block["ingest"]["labels"], word.labels)
     if ratings:
         _read_scale(proposal, ratings, block["ingest"]["ratings"])
+
+
+def _fill_articles(
+    proposal: Proposal, delivery: Delivery, block: dict[str, Any], word: UserWord
+) -> None:
+    """Fill in the columns of tables of articles, and count the files."""
+    for path, table in delivery.tables.items():
+        columns = pick(table, block, word.maps)
+        if "text" not in columns:
+            column = text_column(table.rows, set(columns.values()))
+            if not column:
+                header = ", ".join(table.rows.columns)
+                raise UndecidedError(f"{path}: which of {header} is the text? --map text=COLUMN")
+            proposal.maps["text"] = columns["text"] = column
+            proposal.guessed.append("text")
+        proposal.columns |= columns
+        shown = ", ".join(f"{name} = {column}" for name, column in columns.items())
+        proposal.notes.append(f"{path}: {len(table.rows):,} rows; {shown}")
+    if delivery.articles:
+        proposal.notes.append(f"{len(delivery.articles):,} files of text")
 
 
 def _complete_columns(

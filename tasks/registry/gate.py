@@ -50,7 +50,8 @@ def judge(
 ) -> Verdict:
     """Hold ``metrics`` against floor, baselines and champion.
 
-    A candidate passes when its metric reaches the floor, its lead over every baseline that the gate
+    A candidate passes when its metric reaches the floor, each figure of ``gate.floors`` its own,
+    its lead over every baseline that the gate
     lists stays above 0 at the lower end of the paired bootstrap interval, and its metric is not
     worse than the champion's on the same split by more than the tolerance. NaN passes nothing.
     Of the champion only this metric is asked: a version that was registered before the gate said
@@ -71,6 +72,10 @@ def judge(
     # Comparisons with NaN are false, so a candidate whose metric is NaN meets no criterion.
     no_worse = ">=" if gate.larger_is_better else "<="
     criteria = [_criterion(f"{metric} reaches the floor", FLOOR, value, no_worse, gate.floor)]
+    for name, least in gate.floors.items():
+        if name not in metrics:
+            raise ValueError(f"params.yaml: gate.floors.{name} is none of evaluate's figures")
+        criteria.append(_criterion(f"{name} reaches its floor", None, metrics[name], ">=", least))
     for baseline, lead in leads.items():
         criteria.append(_criterion(f"lead over {baseline}, lower bound", baseline, lead, ">", 0.0))
     for baseline in _not_applicable(gate, metrics):
@@ -151,7 +156,7 @@ MARKS = {True: "✓", False: "✗", None: ""}
 COMPARED = {">=": operator.ge, "<=": operator.le, ">": operator.gt}
 
 
-def _criterion(name: str, against: str, value: float, sign: str, bound: float) -> Criterion:
+def _criterion(name: str, against: str | None, value: float, sign: str, bound: float) -> Criterion:
     return {
         "name": name,
         "against": against,

@@ -148,6 +148,41 @@ def test_folders_of_faces_with_and_without_make_up(project: Path) -> None:
     assert params.load("makeup").pretrain.size == 128, "profiles/own.yaml"
 
 
+def test_files_of_text_are_articles(project: Path) -> None:
+    folder = Path("articles/en")
+    folder.mkdir(parents=True)
+    for name in ("a.md", "b.html", "c.txt"):
+        (folder / name).write_text("# A soft look\n\n1. Press primer.\n2. Blend.\n")
+    (folder / "LICENSE").write_text("ours")
+    proposal = init.propose(read_delivery("articles", print), None, {}, {})
+    assert proposal.family == "tutorial" and "3 files of text" in proposal.notes
+    beauty("init", "articles", "--yes")
+    block = params.load("tutorial")
+    assert block.source == "articles" and block.finetune.how_tos == 0, "profiles/own.yaml"
+
+
+def test_a_table_of_long_texts_is_articles_and_one_of_reviews_is_not(project: Path) -> None:
+    long = [f"{n} " + "press the primer into the skin. " * 40 for n in range(20)]
+    rows = {"headline": [f"look {n}" for n in range(20)], "body": long}
+    pd.DataFrame(rows).to_csv("posts.csv", index=False)
+    proposal = init.propose(read_delivery("posts.csv", print), None, {}, {})
+    assert proposal.family == "tutorial"
+    assert proposal.columns == {"title": "headline", "text": "body"}
+    short = {"title": ["fine"] * 120, "text": PRAISE + BLAME, "label": [1] * 60 + [0] * 60}
+    pd.DataFrame(short).to_csv("reviews.csv", index=False)
+    proposal = init.propose(read_delivery("reviews.csv", print), None, {}, {})
+    assert proposal.family == "sentiment"
+
+
+def test_a_readme_beside_reviews_makes_no_articles_of_them(project: Path) -> None:
+    folder = Path("delivery")
+    folder.mkdir()
+    shutil.move(own(), folder)
+    for name in ("a.md", "b.txt", "c.html"):
+        (folder / name).write_text("# about\n\nwhat lies here\n")
+    assert init.propose(read_delivery("delivery", print), None, {}, {}).family == "sentiment"
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared development data are not here")
 @pytest.mark.parametrize(
     ("source", "family"),
@@ -157,6 +192,7 @@ def test_folders_of_faces_with_and_without_make_up(project: Path) -> None:
         ("data/catalogue", "recommend"),
         ("data/garments", "tryon"),
         ("data/faces", "makeup"),
+        ("data/tutorials", "tutorial"),
         ("cases/09-ten-point-ratings/raw", "sentiment"),
     ],
 )

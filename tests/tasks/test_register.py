@@ -56,6 +56,18 @@ GOOD = {
 }
 
 
+@pytest.mark.parametrize(("share", "passed"), [(0.5, True), (0.49, False), (float("nan"), False)])
+def test_other_figures_have_floors_of_their_own(share: float, passed: bool) -> None:
+    strict = GATE.model_copy(update={"floors": {"accepted_share": 0.5}})
+    verdict = gate.judge(strict, GOOD | {"accepted_share": share}, None, None)
+    assert verdict["passed"] == passed
+    failed = [c["name"] for c in verdict["criteria"] if not c["passed"]]
+    assert failed == ([] if passed else ["accepted_share reaches its floor"])
+    assert gate.counted(verdict) == ["majority"]
+    with pytest.raises(ValueError, match=r"gate\.floors\.accepted_share is none of"):
+        gate.judge(strict, GOOD, None, None)
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the tables of MLflow once; the tests copy the file."""

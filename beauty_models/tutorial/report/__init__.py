@@ -1,0 +1,1 @@
+"""How good the writer is: baselines, originality, and the page."""
