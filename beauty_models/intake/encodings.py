@@ -60,7 +60,9 @@ FEW_WORDS = 3  # distinct ones with other letters: up to so many they say little
 CLEAR = 0.6  # of the best guess's score is what a second one may have at most
 FEWEST_ZEROS = 0.02  # of the bytes, in UTF-16; a few zeros are dirt
 ALMOST_ALL = 0.95
-ONE_SIDE = 10  # times as many zeros in the one half of the letters as in the other
+# Times as many zeros in the one half of the letters as in the other: 一, frequent in Chinese, is
+# U+4E00 and has one in the wrong half.
+ONE_SIDE = 3
 # What no text has: C1 control characters, pieces of boxes, letters of private use, the currency
 # sign, a price in dotless i; where these two stand another encoding has the euro.
 _CONTROLS = re.compile("[\x80-\x9f\u2500-\u259f\ue000-\uf8ff\xa4]|\\d ?ı(?!\\w)")

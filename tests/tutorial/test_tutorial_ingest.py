@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from beauty_models.tutorial import Ingest
 from beauty_models.tutorial.articles import is_binary, read_front_matter, split_front_matter
 from beauty_models.tutorial.data import ingest
 from beauty_models.tutorial.duplicates import shared_across_parts
+from beauty_models.tutorial.near_articles import near_duplicates, shingles
 from beauty_models.tutorial.starter import starter, toy
 from beauty_models.tutorial.structure import from_row
 
@@ -311,3 +313,40 @@ def test_starter_and_toy_are_read_whole(tmp_path: Path) -> None:
 
 def _stated_looks(raw: Path) -> int:
     return sum("\nlook:" in file.read_text(encoding="utf-8") for file in raw.rglob("*.md"))
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.8, 1.0])
+def test_near_articles_are_those_that_comparing_all_pairs_finds(threshold: float) -> None:
+    texts = []
+    for number in range(60):
+        words = essay(number // 6).split()
+        # one word in 30, 15, 10 ... is another one: pairs on both sides of every threshold
+        texts.append(
+            " ".join(w if at % 30 >= number % 6 else f"x{number}" for at, w in enumerate(words))
+        )
+    expected: list[int] = []
+    for index, text in enumerate(texts):
+        alike = [
+            earlier
+            for earlier in range(index)
+            if expected[earlier] < 0
+            and len(shingles(text) & shingles(texts[earlier]))
+            >= threshold * len(shingles(text) | shingles(texts[earlier])) - 1e-9
+        ]
+        expected.append(alike[0] if alike else -1)
+    assert near_duplicates(texts, threshold) == expected
+    assert threshold == 1.0 or {-1} < set(expected)
+
+
+def test_an_archive_of_articles_is_read_as_its_folder(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    with zipfile.ZipFile(raw / "blog.zip", "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.md", how_to(number))
+    small = PARAMS.model_copy(update={"split": Split.model_validate(ALL_TRAIN)})
+    figures = ingest(raw=raw, data=tmp_path / "data", params=small)
+    assert figures["kept"] == 3
+    assert set(pd.read_parquet(tmp_path / "data/train.parquet")["id"]) == {
+        f"blog/{number}" for number in range(3)
+    }
