@@ -245,6 +245,8 @@ def _verdict(model: Registration) -> None:
             _signed(row.lead),
         )
     _show(table)
+    for missed in gate.missed_floors(verdict):
+        _show(f"✗ {missed}")
     if verdict["champion"] and verdict["tolerance"]:
         tolerance = words.format_number(verdict["tolerance"])
         _show(f"It may be {tolerance} worse than the champion (gate.tolerance).")

@@ -293,10 +293,10 @@ def _model(model: Registration) -> list[str]:
 
 def _failed_criteria(model: Registration) -> list[str]:
     """Return the criteria that the model did not meet, in words."""
-    lines = []
+    lines = gate.missed_floors(model["verdict"])
     for criterion in model["verdict"]["criteria"]:
         against = criterion["against"]
-        # One that is against nothing does not apply to the data, and passes.
+        # One that is against nothing is a floor of another figure, or does not apply and passes.
         if criterion["passed"] or against is None:
             continue
         name = criterion["name"].replace(against, families.in_words(model["family"], against))

@@ -51,9 +51,9 @@ def judge(
     """Hold ``metrics`` against floor, baselines and champion.
 
     A candidate passes when its metric reaches the floor, each figure of ``gate.floors`` its own,
-    its lead over every baseline that the gate
-    lists stays above 0 at the lower end of the paired bootstrap interval, and its metric is not
-    worse than the champion's on the same split by more than the tolerance. NaN passes nothing.
+    its lead over every baseline that the gate lists stays above 0 at the lower end of the paired
+    bootstrap interval, and its metric is not worse than the champion's on the same split by more
+    than the tolerance. NaN passes nothing.
     Of the champion only this metric is asked: a version that was registered before the gate said
     which baselines count stays comparable.
 
@@ -166,6 +166,19 @@ def _criterion(name: str, against: str | None, value: float, sign: str, bound: f
     }
 
 
+def missed_floors(verdict: Verdict) -> list[str]:
+    """Return in words which figures of ``gate.floors`` are below theirs; `rows` has none of them.
+
+    They are against nothing, as what does not apply, which passes.
+    """
+    lines = []
+    for criterion in verdict["criteria"]:
+        if criterion["against"] is None and not criterion["passed"]:
+            value = _format(criterion["value"])
+            lines.append(f"{criterion['name']}: {value}, needed {criterion['bound']}")
+    return lines
+
+
 def counted(verdict: Verdict) -> list[str]:
     """Return the baselines that a verdict counted."""
     baselines = []
@@ -261,6 +274,7 @@ def summary(family: str, verdict: Verdict, metrics: Metrics, warnings: list[str]
         mark = MARKS[row.passed]
         name = families.in_words(family, row.name)
         lines.append(f"| {name} | {_format(row.value)} | {interval} | {lead} | {mark} |")
+    lines += [f"\n✗ {missed}" for missed in missed_floors(verdict)]
     lines += [f"\n⚠ {warning}" for warning in warnings]
     return "\n".join(lines) + "\n"
 

@@ -151,6 +151,14 @@ def test_the_sentence_tells_a_figure_that_the_family_measures(family: str) -> No
     assert re.search(r"of 1000?\b", words.worth(registered(family, figures(family))))
 
 
+def test_a_figure_below_its_own_floor_is_named(screen: Callable[..., str]) -> None:
+    metrics = figures("tutorial") | {"accepted_share": 0.9, "honoured_share": 0.5}
+    model = registered("tutorial", metrics, champion=False)
+    text = screen(80, show.outcome, {"stages": [], "registered": [model]}, ["tutorial"])
+    assert "✗ honoured_share reaches its floor: 0.5000, needed >= 0.7000" in text
+    assert "accepted_share" not in text
+
+
 def test_a_challenger_is_asked_by_its_version(screen: Callable[..., str]) -> None:
     model = registered("sentiment", figures("sentiment"))
     model["aliases"] = ["challenger"]
