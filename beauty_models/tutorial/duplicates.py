@@ -11,7 +11,7 @@ import pandas as pd
 from beauty_models.families import Metrics
 from beauty_models.intake import splits
 from beauty_models.tutorial import Ingest
-from beauty_models.tutorial.near_articles import near_duplicates
+from beauty_models.tutorial.near_articles import earlier_copies
 
 RUN = 8  # words, or Chinese characters, that two articles hardly have in common by chance
 SHARED_RUNS = 0.3  # of the shorter article, from which two may not stand in two parts
@@ -33,7 +33,7 @@ def deduplicate(articles: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, M
     distinct = ranked.drop_duplicates("key")
     kept = distinct
     if params.near_duplicate_similarity < 1:
-        earlier = near_duplicates(distinct["text"].tolist(), params.near_duplicate_similarity)
+        earlier = earlier_copies(distinct["text"].tolist(), params.near_duplicate_similarity)
         kept = distinct[np.array(earlier, dtype=int) < 0]
     alone = kept
     if params.near_duplicate_similarity < 1:

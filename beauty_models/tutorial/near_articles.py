@@ -21,7 +21,7 @@ def shingles(text: str) -> frozenset[str]:
     return frozenset(letters[start : start + SHINGLE] for start in range(count))
 
 
-def near_duplicates(texts: Sequence[str], threshold: float) -> list[int]:
+def earlier_copies(texts: Sequence[str], threshold: float) -> list[int]:
     """Return for each text the index of the earlier text that it nearly repeats, or -1.
 
     A text is kept when no kept text before it has a Jaccard similarity of `shingles` of at least

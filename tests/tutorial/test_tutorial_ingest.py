@@ -17,7 +17,7 @@ from beauty_models.tutorial import Ingest
 from beauty_models.tutorial.articles import is_binary, read_front_matter, split_front_matter
 from beauty_models.tutorial.data import ingest
 from beauty_models.tutorial.duplicates import shared_across_parts
-from beauty_models.tutorial.near_articles import near_duplicates, shingles
+from beauty_models.tutorial.near_articles import earlier_copies, shingles
 from beauty_models.tutorial.starter import starter, toy
 from beauty_models.tutorial.structure import from_row
 
@@ -334,7 +334,7 @@ def test_near_articles_are_those_that_comparing_all_pairs_finds(threshold: float
             >= threshold * len(shingles(text) | shingles(texts[earlier])) - 1e-9
         ]
         expected.append(alike[0] if alike else -1)
-    assert near_duplicates(texts, threshold) == expected
+    assert earlier_copies(texts, threshold) == expected
     assert threshold == 1.0 or {-1} < set(expected)
 
 
