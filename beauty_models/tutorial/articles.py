@@ -166,6 +166,7 @@ def _read_table(file: Path, name: str, known: Columns, delivery: Delivery) -> No
             f"the columns are {', '.join(header)}; none of them is known as the text: add its name "
             "to ingest.columns.text, or --map text=COLUMN"
         )
+    account.tell_columns(file, header, column_of, known.model_dump())
     for number, cells in table.rows.iterrows():
         given: Given = {}
         for field, column in column_of.items():

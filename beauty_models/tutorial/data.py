@@ -26,7 +26,7 @@ from beauty_models.intake.rejected import (
 )
 from beauty_models.intake.tables import example_id
 from beauty_models.intake.text import fingerprint
-from beauty_models.progress import bar, log_line
+from beauty_models.progress import bar
 from beauty_models.tutorial import Ingest
 from beauty_models.tutorial.articles import Article, read_articles
 from beauty_models.tutorial.blocks import Block, read_html, read_markdown, write
@@ -139,8 +139,8 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
         write_json(folder / "schema.json", _schema(raw, parts, quality, params))
         with new_file(folder / "quality.md") as file:
             file.write_text(_quality_page(quality, counts, rejected, parts), encoding="utf-8")
+        _tell(quality, book, len(rows))
         book.write(folder, data)
-    _tell(quality)
     return dropped | as_metrics(counts)
 
 
@@ -368,13 +368,18 @@ def _schema(
     }
 
 
-def _tell(quality: Quality) -> None:
+def _tell(quality: Quality, book: account.Account, articles: int) -> None:
+    """Put what was taken for granted into the account ``book`` of so many ``articles``."""
     for name, count in quality.promoted.items():
-        log_line(f"ingest: {count} articles link to and name {name}: what praises it is left out")
-    for place in quality.broken_front_matter[:5]:
-        log_line(f"ingest: {place}: front matter is not YAML, read line by line")
-    for line in quality.other_language[:5]:
-        log_line(f"ingest: {line}; the text decides")
+        evidence = f"{count} articles link to it and name it"
+        taken = f"{name}: what praises it is left out"
+        account.guess("promotion", taken, sure="likely", evidence=evidence)
+    for place in quality.broken_front_matter:
+        account.guess("front matter", "lines", sure="unsure", evidence="it is not YAML", file=place)
+    differing = len(quality.other_language)
+    example = next(iter(quality.other_language), "")
+    told = "the language stated is not that of the text, which decides"
+    book.contradict(told, differing, articles, example)
 
 
 def _quality_page(

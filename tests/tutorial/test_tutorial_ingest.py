@@ -73,6 +73,12 @@ def run(
     return figures, {file.stem: pd.read_parquet(file) for file in data.glob("*.parquet")}
 
 
+def told(folder: Path) -> dict[str, Any]:
+    """Return the account of what `run` ingested."""
+    content: dict[str, Any] = json.loads((folder / "data/account.json").read_text(encoding="utf-8"))
+    return content
+
+
 def row(frames: dict[str, pd.DataFrame], name: str) -> Any:
     rows = frames["train"]
     found = rows[rows["id"] == name]
@@ -133,12 +139,12 @@ def test_an_article_in_two_languages_and_one_in_another(tmp_path: Path) -> None:
     assert reasons["de.md"] == "in the language de, ingest.languages has zh, en"
 
 
-def test_a_language_that_is_stated_wrongly_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_language_that_is_stated_wrongly_is_told(tmp_path: Path) -> None:
     figures, frames = run(tmp_path, {"a.md": f"---\nlanguage: zh\n---\n{essay(4)}"})
     assert row(frames, "a")["language"] == "en" and figures["language_differs"] == 1
-    assert "a.md says zh, its text is en" in capsys.readouterr().out
+    [contradicted] = told(tmp_path)["contradicted"]
+    assert contradicted["disagree"] == 1 and contradicted["of"] == 2
+    assert contradicted["example"] == "a.md says zh, its text is en"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030", "utf-16", "utf-16-le"])
@@ -188,12 +194,11 @@ def test_scripts_menus_and_markup_are_no_text(tmp_path: Path) -> None:
         "title: &a [x, x]\nb: [*a, *a, *a]\n: :",
     ],
 )
-def test_front_matter_that_is_no_yaml_is_told_and_kept_out(
-    tmp_path: Path, front: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_front_matter_that_is_no_yaml_is_told_and_kept_out(tmp_path: Path, front: str) -> None:
     figures, frames = run(tmp_path, {"a.md": f"---\n{front}\n---\n{essay(6)}"})
     assert figures["broken_front_matter"] == 1
-    assert "a.md: front matter is not YAML" in capsys.readouterr().out
+    [guessed] = told(tmp_path)["guessed"]
+    assert guessed["subject"] == "front matter" and guessed["files"] == ["a.md"]
     assert essay(6) in row(frames, "a")["text"] and "unclosed" not in row(frames, "a")["text"]
 
 
@@ -350,3 +355,15 @@ def test_an_archive_of_articles_is_read_as_its_folder(tmp_path: Path) -> None:
     assert set(pd.read_parquet(tmp_path / "data/train.parquet")["id"]) == {
         f"blog/{number}" for number in range(3)
     }
+
+
+def test_the_account_says_which_columns_of_a_table_are_not_read(tmp_path: Path) -> None:
+    rows = [{"headline": "x", "body": how_to(n), "stars": "5"} for n in range(3)]
+    lines = "\n".join(json.dumps(row) for row in rows)
+    figures, _ = run(tmp_path, {"posts.jsonl": lines, "cover.png": b"\x89PNG"})
+    aside = {item["what"]: item["places"] for item in told(tmp_path)["aside"]}
+    assert aside == {"columns": {"posts.jsonl: stars": 1}, "files": {"cover.png": 1}}
+    [counts] = told(tmp_path)["counts"]
+    assert (
+        counts["read"] == 4 and counts["kept"] == figures["kept"] == 4 - figures["near_duplicates"]
+    )
