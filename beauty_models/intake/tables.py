@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import ftfy
 import pandas as pd
+from ftfy.badness import is_bad
 
 from beauty_models.intake import (
     account,
@@ -176,7 +177,8 @@ def _repair(cell: str) -> str:
 
     ``å¾ˆå¥½`` becomes 很好.
     """
-    if cell.isascii():
+    # ftfy looks at the same, at three times the cost.
+    if cell.isascii() or not is_bad(cell):
         return cell.strip()
     return ftfy.fix_encoding(cell).strip()
 
@@ -186,7 +188,7 @@ def _fault(cells: list[str]) -> str:
     length = sum(map(len, cells))
     if length > LONGEST_ROW:
         return f"{length} characters, a row has {LONGEST_ROW} at most"
-    if any(LOST.search(cell) for cell in cells):
+    if any(not cell.isascii() and LOST.search(cell) for cell in cells):
         return "characters that are lost: bytes that do not fit the file's encoding"
     return ""
 

@@ -68,6 +68,16 @@ def language(text: str) -> str:
     The script decides or, for Latin letters, common English words. No other language in Latin
     letters is told from the rest.
     """
+    if not text.isascii() and (code := _script_language(text)):
+        return code
+    straight = text.casefold().replace("’", "'")
+    english = len(_ENGLISH.findall(straight))
+    enough = english > 0 and english >= 0.1 * len(text.split())
+    return "en" if enough else "und"
+
+
+def _script_language(text: str) -> str:
+    """Return the language whose own letters are the most in ``text``, "" where Latin ones are."""
     counts = {}
     for code, script in _SCRIPTS.items():
         counts[code] = len(script.findall(text))
@@ -78,10 +88,7 @@ def language(text: str) -> str:
     # Such a character says as much as two Latin letters; brand names are Latin everywhere.
     if counts[most_frequent] * 2 > len(_LATIN.findall(text)):
         return most_frequent
-    straight = text.casefold().replace("’", "'")
-    english = len(_ENGLISH.findall(straight))
-    enough = english > 0 and english >= 0.1 * len(text.split())
-    return "en" if enough else "und"
+    return ""
 
 
 @functools.cache

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from beauty_models.intake import account, month_words
 
@@ -121,32 +121,36 @@ class DateOrder(NamedTuple):
         return None
 
 
-def date_order(values: Iterable[str]) -> DateOrder:
+def date_order(values: Sequence[str], counts: Sequence[int]) -> DateOrder:
     """Return what ``values``, one column of one file, say of the order of day and month.
 
     Dates that begin with the year need none. Between full stops the day comes first, as in all of
     Europe that writes them so.
+
+    Args:
+        values: distinct cells.
+        counts: how often each of them is there.
     """
     day_first = month_first = either = 0
-    for value in values:
+    for value, count in zip(values, counts, strict=True):
         match = DAY_AND_MONTH.match(value.strip())
         if not match:
             continue
         first, mark, second = int(match[1]), match[2], int(match[3])
         if first > 12 >= second or mark == "." and max(first, second) <= 12:
-            day_first += 1
+            day_first += count
         elif second > 12 >= first:
-            month_first += 1
+            month_first += count
         elif first != second:
-            either += 1
+            either += count
     return DateOrder(day_first, month_first, either)
 
 
-def dates(values: Sequence[str], files: Sequence[str] = ()) -> list[datetime | None]:
-    """Return UTC times without a zone, None where a value is no date, or could be two.
+def dates(values: Sequence[str], files: Sequence[str] = ()) -> NDArray[np.datetime64]:
+    """Return UTC times without a zone, NaT where a value is no date, or could be two, [n].
 
     9, 10 or 13 digits are seconds or milliseconds since 1970. Whether 01/02 is in January or in
-    February the other dates of the same file say; where they do not, such a date is None, and that
+    February the other dates of the same file say; where they do not, such a date is NaT, and that
     is told.
 
     Args:
@@ -154,29 +158,33 @@ def dates(values: Sequence[str], files: Sequence[str] = ()) -> list[datetime | N
         files: the file of each, for several exports may write dates in several ways; without them
             all are of one.
     """
-    cells = pd.Series(values, dtype=object)
+    cells = np.array(values, dtype=object)
     names = pd.Series(list(files) or [""] * len(cells), dtype=object)
-    times: list[datetime | None] = [None] * len(cells)
-    for name in names.unique():
-        places = np.flatnonzero(names == name)
-        found = _dates_of_file(cells.iloc[places], str(name))
-        for place, time in zip(places.tolist(), found, strict=True):
-            times[place] = time
+    times = np.full(len(cells), np.datetime64("NaT", "us"))
+    for name, places in names.groupby(names, sort=False).indices.items():
+        # A day stands in many rows: each is read once.
+        codes, distinct = pd.factorize(cells[places])
+        counts = pd.Series(np.bincount(codes, minlength=len(distinct)))
+        found = _dates_of_file(pd.Series(distinct, dtype=object), counts, str(name))
+        times[places] = found[codes]
     return times
 
 
-def _dates_of_file(cells: pd.Series[str], file: str) -> list[datetime | None]:
+def _dates_of_file(
+    cells: pd.Series[str], counts: pd.Series[int], file: str
+) -> NDArray[np.datetime64]:
+    """As `dates`, for the distinct ``cells`` of one file, and how often each is there."""
     digits = cells.where(cells.str.fullmatch(UNIX_TIME))
     numbers = pd.to_numeric(digits, errors="coerce")
     written = cells.where(numbers.isna())
-    written = _with_long_years(written, file)
-    order = date_order(written.fillna(""))
+    written = _with_long_years(written, counts, file)
+    order = date_order(written.fillna("").tolist(), counts.tolist())
     day_first = _is_day_first(order, file)
     if day_first is None:
-        ambiguous = written.map(_is_ambiguous)
+        ambiguous = written.map(_is_ambiguous).astype(bool)
         written = written.where(~ambiguous)
         if ambiguous.any():
-            _leave_dates(cells[ambiguous], file)
+            _leave_dates(cells[ambiguous], counts, file)
     ordered = written.str.match(DAY_AND_MONTH).fillna(False).astype(bool)
     # Only those: pandas would read 2024-03-05 with `dayfirst` as the third of May.
     stamps = _parsed(written.where(ordered), day_first=bool(day_first))
@@ -190,18 +198,13 @@ def _dates_of_file(cells: pd.Series[str], file: str) -> list[datetime | None]:
         unread &= stamps.isna()
     if unread.any():
         reason = f"not understood, such as {cells[unread].iloc[0]!r:.60}; write 2026-02-01"
-        account.leave_aside("dates", reason, file or "the dates", int(unread.sum()))
-    times: list[datetime | None] = []
-    for stamp in stamps:
-        if pd.isna(stamp):
-            times.append(None)
-        else:
-            # All are UTC by now; a mark that says so in every row would only be in the way.
-            times.append(stamp.tz_localize(None).floor("us").to_pydatetime())
+        account.leave_aside("dates", reason, file or "the dates", int(counts[unread].sum()))
+    # All are UTC by now; a mark that says so in every row would only be in the way.
+    times: NDArray[np.datetime64] = stamps.dt.tz_localize(None).to_numpy("datetime64[us]")
     return times
 
 
-def _with_long_years(cells: pd.Series[str], file: str) -> pd.Series[str]:
+def _with_long_years(cells: pd.Series[str], counts: pd.Series[int], file: str) -> pd.Series[str]:
     """Return ``cells`` with 24-03-05 as 2024-03-05 where the year comes first, NaN if it may.
 
     The years of a file are few, its days many.
@@ -222,7 +225,7 @@ def _with_long_years(cells: pd.Series[str], file: str) -> pd.Series[str]:
         evidence = f"{firsts.nunique()} numbers stand first, {lasts.nunique()} last"
         account.guess("dates", "the year first", sure="likely", evidence=evidence, file=file)
         return cells.where(~short, "20" + cells.str.strip())
-    _leave_dates(cells[short], file)
+    _leave_dates(cells[short], counts, file)
     return cells.where(~short)
 
 
@@ -246,14 +249,15 @@ def _is_day_first(order: DateOrder, file: str) -> bool | None:
     return is_day_first
 
 
-def _leave_dates(ambiguous: pd.Series[str], file: str) -> None:
-    """Tell of dates that may begin with the day or with the month."""
+def _leave_dates(ambiguous: pd.Series[str], counts: pd.Series[int], file: str) -> None:
+    """Tell of distinct dates that may begin with the day or with the month."""
     reason = (
         f"may begin with the day or with the month, such as {ambiguous.iloc[0]!r}, and the others "
         "do not say which; write 2026-02-01"
     )
     option = account.remedy("reading.dates", "day_first")
-    account.leave_aside("dates", reason, file or "the dates", len(ambiguous), option)
+    rows = int(counts[ambiguous.index].sum())
+    account.leave_aside("dates", reason, file or "the dates", rows, option)
 
 
 def _parsed(cells: pd.Series[str], day_first: bool) -> pd.Series[pd.Timestamp]:

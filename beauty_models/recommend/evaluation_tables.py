@@ -102,7 +102,8 @@ def _histories(rows: list[Row], catalogue: Catalogue) -> pa.Table:
     """Return each shopper's products in the order of their dates, undated ones first."""
     purchases: dict[str, list[tuple[Any, int, str]]] = defaultdict(list)
     dates = values.dates([row.cells.get("date", "") for row in rows], [row.file for row in rows])
-    for number, (row, date) in enumerate(zip(rows, dates, strict=True)):
+    days = dates.tolist()  # None where nothing is known
+    for number, (row, date) in enumerate(zip(rows, days, strict=True)):
         product = catalogue.product_of[row.sku]
         # the row number breaks ties: of one day's purchases the file's order is kept
         purchase = (date or pd.Timestamp.min, number, product)

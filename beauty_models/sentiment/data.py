@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,6 @@ from beauty_models.intake.rejected import (
     EXCERPT,
     Rejected,
     check_rejected,
-    good_rows,
     reject,
     rejected_rows,
     rejected_table,
@@ -40,7 +41,10 @@ from beauty_models.sentiment.labels import assign_labels, labels_remedy, reject_
 from beauty_models.sentiment.parts import assign_parts
 from beauty_models.sentiment.texts import TextStore
 
-Parts = dict[str, pd.DataFrame]
+Numbers = NDArray[np.int64]
+"""Of reviews, in the frame of all of them and in the `TextStore`."""
+
+Parts = dict[str, Numbers]
 """Each of `splits.PARTS` → its labelled reviews."""
 
 PARALLEL_FROM = 50_000_000  # bytes, from which two processes are sooner ready than one
@@ -98,44 +102,38 @@ def _write(
     params: Ingest,
     book: account.Account,
 ) -> Metrics:
-    """Write what is taken of ``deliveries`` into ``folder``, which becomes ``data``."""
+    """Write what is taken of ``deliveries`` into ``folder``, which becomes ``data``.
+
+    There is one frame of all reviews, and what is chosen of them are their numbers: a copy of ten
+    million rows takes a gigabyte.
+    """
     reviews = deliveries.reviews
     annotations = deliveries.annotations
-    # by whole files: what a part of one says of day and month may be too little
-    read = dates(reviews["date"].tolist(), reviews["file"].tolist())
-    reviews["date"] = np.array(read, dtype="datetime64[us]")
-    if not annotations.empty:
-        reviews["id"] = store.cells("id")
-        reviews["text_hash"] = store.text_hashes()
-    join_annotations(reviews, annotations, params.polarities)
-    reject(reviews, reviews.pop("length_fault").tolist())
-    label_values = assign_labels(reviews, params)
-    # equal texts have one key; capitals, spaces and punctuation do not count
     fingerprints = store.keys()
-    reviews["key"] = _ranks(fingerprints)
-    contradictions = reject_contradictions(reviews)
+    label_values, contradictions = _judge(reviews, annotations, store, fingerprints, params)
     bad_reviews = _rejected_reviews(reviews, store)
     rejected = _rejected(bad_reviews, annotations)
     share = _share_rejected(reviews, annotations)
     remedy = labels_remedy(label_values, params.labels)
     check_rejected(rejected, share, params.max_rejected, data, remedy)
-    good = good_rows(reviews)
-    part_of = assign_parts(good, _hexadecimal(fingerprints, good), params)
-    kept, dropped = deduplicate(good.assign(part=part_of), store, params)
-    labelled = kept[kept["label"] != ""]
-    parts = {part: labelled[labelled["part"] == part] for part in splits.PARTS}
-    _check_parts(parts, deliveries.columns, params)
+    reviews["part"] = assign_parts(reviews, functools.partial(_hexadecimal, fingerprints), params)
+    kept, dropped = deduplicate(reviews, store, params)
+    labels = reviews["label"].to_numpy()[kept]
+    part_of = reviews["part"].to_numpy()[kept]
+    labelled = labels != ""
+    parts = {part: kept[labelled & (part_of == part)] for part in splits.PARTS}
+    _check_parts(reviews, parts, deliveries.columns, params)
     # a text of another part, or of a product in it, must not be learned from either
-    unlabelled = kept[kept["part"] == "train"]
+    to_pretrain_on = kept[part_of == "train"]
     sizes = _sizes(parts)
-    told = sizes | {"without label": len(kept) - len(labelled)}
+    without_label = int((~labelled).sum())
+    told = sizes | {"without label": without_label}
     _settle(book, "reviews", len(reviews), rejected_rows(bad_reviews), dropped, told)
     _settle(book, "annotations", len(annotations), rejected_rows(annotations), {}, {})
-    _write_texts(folder, parts, unlabelled, store, params)
+    _write_texts(folder, reviews, parts, to_pretrain_on, store, params)
     pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
-    test = parts["test"]
-    answers = zip(_hexadecimal(fingerprints, test), test["label"], strict=True)
-    content = _schema(raw, parts, params) | {"split_sha256": splits.digest(answers)}
+    answers = _answers(reviews, parts["test"], fingerprints)
+    content = _schema(raw, reviews, parts, params) | {"split_sha256": splits.digest(answers)}
     write_json(folder / "schema.json", content)
     book.write(folder, data)
     counts = {
@@ -144,13 +142,38 @@ def _write(
         "rejected": len(rejected),
         "contradictions": contradictions,
         "kept": len(kept),
-        "without_label": len(kept) - len(labelled),
-        "to_pretrain_on": len(unlabelled),
+        "without_label": without_label,
+        "to_pretrain_on": len(to_pretrain_on),
         **sizes,
         # without a label, and of a product whose other texts are tested or validated on
-        "held_back": len(kept) - len(labelled) - int(unlabelled["unlabelled"].sum()),
+        "held_back": int((~labelled & (part_of != "train")).sum()),
     }
-    return dropped | as_metrics(counts) | _class_shares(labelled["label"], params)
+    return dropped | as_metrics(counts) | _class_shares(labels[labelled], params)
+
+
+def _judge(
+    reviews: pd.DataFrame,
+    annotations: pd.DataFrame,
+    store: TextStore,
+    fingerprints: NDArray[np.uint64],
+    params: Ingest,
+) -> tuple[Counter[str], int]:
+    """Give ``reviews`` their class, day, aspects and key, and reject what cannot be taken.
+
+    Returns how often each value of the label column is there, and how many rows were rejected
+    because their text has another label elsewhere.
+    """
+    # by whole files: what a part of one says of day and month may be too little
+    reviews["date"] = dates(reviews["date"].tolist(), reviews["file"].tolist())
+    if not annotations.empty:
+        reviews["id"] = store.cells("id")
+        reviews["text_hash"] = store.text_hashes()
+    join_annotations(reviews, annotations, params.polarities)
+    reject(reviews, reviews.pop("length_fault").tolist())
+    label_values = assign_labels(reviews, params)
+    # equal texts have one key; capitals, spaces and punctuation do not count
+    reviews["key"] = _ranks(fingerprints)
+    return label_values, reject_contradictions(reviews)
 
 
 def _ranks(fingerprints: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -164,11 +187,19 @@ def _ranks(fingerprints: NDArray[np.uint64]) -> NDArray[np.int64]:
     return ranks
 
 
-def _hexadecimal(fingerprints: NDArray[np.uint64], reviews: pd.DataFrame) -> list[str]:
-    """Return the fingerprints of ``reviews`` as `text.fingerprint` writes them."""
-    rows = fingerprints[reviews.index.to_numpy(np.int64)]
-    digits = rows.astype(">u8").tobytes().hex()
-    return [digits[place : place + 32] for place in range(0, len(digits), 32)]
+def _hexadecimal(fingerprints: NDArray[np.uint64], number: int) -> str:
+    """Return the fingerprint of a review as `text.fingerprint` writes it."""
+    high, low = fingerprints[number].tolist()
+    return f"{high:016x}{low:016x}"
+
+
+def _answers(
+    reviews: pd.DataFrame, numbers: Numbers, fingerprints: NDArray[np.uint64]
+) -> Iterator[tuple[str, str]]:
+    """Yield the fingerprint and the class of each of these reviews, for `splits.digest`."""
+    labels = reviews["label"].to_numpy()
+    for number in numbers.tolist():
+        yield _hexadecimal(fingerprints, number), labels[number]
 
 
 def _settle(
@@ -226,7 +257,7 @@ def _share_rejected(reviews: pd.DataFrame, annotations: pd.DataFrame) -> float:
     return max(shares)
 
 
-def _class_shares(labels: pd.Series[str], params: Ingest) -> Metrics:
+def _class_shares(labels: NDArray[np.object_], params: Ingest) -> Metrics:
     """Return which share of the ``labels`` each class has: an imbalance is to be seen early."""
     shares = {}
     for name in params.labels:
@@ -235,10 +266,10 @@ def _class_shares(labels: pd.Series[str], params: Ingest) -> Metrics:
 
 
 def _sizes(parts: Parts) -> dict[str, int]:
-    return {part: len(reviews) for part, reviews in parts.items()}
+    return {part: len(numbers) for part, numbers in parts.items()}
 
 
-def _check_parts(parts: Parts, columns: str, params: Ingest) -> None:
+def _check_parts(reviews: pd.DataFrame, parts: Parts, columns: str, params: Ingest) -> None:
     """Raise a ValueError when there is nothing to learn from, or a part is empty."""
     sizes = _sizes(parts)
     if not sum(sizes.values()):
@@ -248,7 +279,7 @@ def _check_parts(parts: Parts, columns: str, params: Ingest) -> None:
             "or set label_from_aspects"
         )
     splits.check_filled(sizes, params.split, "labelled reviews")
-    labels = parts["train"]["label"]
+    labels = reviews["label"].iloc[parts["train"]]
     if params.split.train and labels.nunique() < 2:
         raise ValueError(
             f"all reviews to train on are {labels.iloc[0]}; a classifier needs two classes at least"
@@ -256,48 +287,54 @@ def _check_parts(parts: Parts, columns: str, params: Ingest) -> None:
 
 
 def _write_texts(
-    folder: Path, parts: Parts, unlabelled: pd.DataFrame, store: TextStore, params: Ingest
+    folder: Path,
+    reviews: pd.DataFrame,
+    parts: Parts,
+    to_pretrain_on: Numbers,
+    store: TextStore,
+    params: Ingest,
 ) -> None:
     """Write the labelled texts of each part and those to pretrain on into ``folder``."""
     classes = list(params.labels)
-    total = sum(_sizes(parts).values()) + len(unlabelled)
+    total = sum(_sizes(parts).values()) + len(to_pretrain_on)
     with bar("ingest: write", total) as progress:
-        for part, reviews in parts.items():
+        for part, numbers in parts.items():
             with pq.ParquetWriter(folder / f"{part}.parquet", SCHEMA) as writer:
-                for rows in _row_groups(reviews):
-                    texts = store.take(rows.index.to_numpy(np.int64), ["id", "text", "language"])
-                    writer.write_table(review_table(rows, texts, classes), ROW_GROUP)
-                    progress.advance(len(rows), note=part)
-        to_pretrain_on = pa.schema([("text", pa.string())])
-        with pq.ParquetWriter(folder / "unlabelled.parquet", to_pretrain_on) as writer:
-            for rows in _row_groups(unlabelled):
-                texts = store.take(rows.index.to_numpy(np.int64), ["text"])
-                writer.write_table(texts.cast(to_pretrain_on), ROW_GROUP)
-                progress.advance(len(rows), note="to pretrain on")
+                for group in _row_groups(numbers):
+                    texts = store.take(group, ["id", "text", "language"])
+                    table = review_table(reviews.iloc[group], texts, classes)
+                    writer.write_table(table, ROW_GROUP)
+                    progress.advance(len(group), note=part)
+        schema_of_texts = pa.schema([("text", pa.string())])
+        with pq.ParquetWriter(folder / "unlabelled.parquet", schema_of_texts) as writer:
+            for group in _row_groups(to_pretrain_on):
+                texts = store.take(group, ["text"])
+                writer.write_table(texts.cast(schema_of_texts), ROW_GROUP)
+                progress.advance(len(group), note="to pretrain on")
 
 
-def _row_groups(reviews: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield ``reviews`` in pieces, each of which is one row group of a Parquet file."""
+def _row_groups(numbers: Numbers) -> Iterator[Numbers]:
+    """Yield ``numbers`` in pieces, each of which is one row group of a Parquet file."""
     # an empty file has one row group, too, as pq.write_table writes it
-    for start in range(0, max(1, len(reviews)), ROW_GROUP):
-        yield reviews.iloc[start : start + ROW_GROUP]
+    for start in range(0, max(1, len(numbers)), ROW_GROUP):
+        yield numbers[start : start + ROW_GROUP]
 
 
-def _schema(raw: Path, parts: Parts, params: Ingest) -> dict[str, Any]:
+def _schema(raw: Path, reviews: pd.DataFrame, parts: Parts, params: Ingest) -> dict[str, Any]:
     """Return the content of schema.json: what the data can teach, and where they come from."""
     return {
         "classes": list(params.labels),
-        "aspects": _aspects(parts),
+        "aspects": _aspects(reviews, parts),
         "polarities": list(params.polarities),
         "rows": _sizes(parts),
         **about(raw),
     }
 
 
-def _aspects(parts: Parts) -> list[str]:
+def _aspects(reviews: pd.DataFrame, parts: Parts) -> list[str]:
     """Return every aspect that any text of any part was annotated with."""
     categories = set()
-    for reviews in parts.values():
-        for aspects in reviews["aspects"].dropna():
+    for numbers in parts.values():
+        for aspects in reviews["aspects"].iloc[numbers].dropna():
             categories |= {aspect["category"] for aspect in aspects}
     return sorted(categories)

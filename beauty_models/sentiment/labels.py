@@ -13,12 +13,15 @@ from collections import Counter
 from itertools import chain
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from beauty_models.intake import account
 from beauty_models.intake.rejected import good_rows, reject, reject_where
 from beauty_models.intake.values import meanings, parse_rating, plain
 from beauty_models.sentiment import POLARITY_WORDS, Ingest
+from beauty_models.sentiment.annotations import Aspect
 from beauty_models.sentiment.contradictions import (
     FEW,
     check_labels,
@@ -65,64 +68,79 @@ def assign_labels(reviews: pd.DataFrame, params: Ingest) -> Counter[str]:
         top_rating=top,
     )
     check_labels(count_values(reviews), known.of_label, known.of_rating, params)
+    labels, distinct_labels = pd.factorize(reviews["label"])
+    stars, distinct_ratings = pd.factorize(reviews["rating"])
+    # A label and a rating stand in many rows together: each pair is read once.
+    pairs, distinct = pd.factorize(labels * len(distinct_ratings) + stars)
+    read_as = []
+    for pair in distinct.tolist():
+        label, rating = divmod(pair, len(distinct_ratings))
+        read_as.append(_class_of(distinct_labels[label], distinct_ratings[rating], known))
+    classes = np.array([name for name, _ in read_as], dtype=object)[pairs]
+    reasons = np.array([reason for _, reason in read_as], dtype=object)[pairs]
+    if params.label_from_aspects:
+        bare = ((reviews["label"] == "") & (reviews["rating"] == "")).to_numpy(bool)
+        classes[bare] = list(map(_class_of_aspects, reviews["aspects"][bare]))
     label_values: Counter[str] = Counter()
-    classes = []
-    reasons = []
-    review: Any
-    for review in reviews.itertuples(index=False):
-        if review.label:
-            label_values[plain(review.label)] += 1
-        name, reason = _class_of(review, known, params.label_from_aspects)
-        classes.append(name)
-        reasons.append(reason)
+    for value, count in zip(distinct_labels, np.bincount(labels).tolist(), strict=True):
+        if value:
+            label_values[plain(value)] += count
     reviews["label"] = classes
-    reject(reviews, reasons)
+    reject(reviews, reasons.tolist())
     return label_values
 
 
-def _as_stars(ratings: pd.Series[str], top: float) -> list[str]:
+def _as_stars(ratings: pd.Series[str], top: float) -> NDArray[np.object_]:
     """Return ``ratings`` as numbers of stars, ``top`` at most; what is none stays as it is.
 
     A cell that says its own scale, 8/10 or 80 %, is brought to the stars'.
     """
+    cells, distinct = pd.factorize(ratings)
+    counts = np.bincount(cells, minlength=len(distinct)).tolist()
     stars = []
     rescaled = Counter[float]()
-    for cell in ratings:
+    for cell, count in zip(distinct, counts, strict=True):
         read = parse_rating(cell)
         if read is None:
             stars.append(cell)
             continue
         value = read.value
         if read.scale and top and read.scale != top:
-            rescaled[read.scale] += 1
+            rescaled[read.scale] += count
             value = value * top / read.scale
         stars.append(f"{value:g}")
-    for scale, count in sorted(rescaled.items()):
+    for scale, rows in sorted(rescaled.items()):
         taken = f"{scale:g} is {top:g} stars"
-        evidence = f"{count:,} ratings say so"
+        evidence = f"{rows:,} ratings say so"
         account.guess("scale", taken, sure="certain", evidence=evidence)
-    return stars
+    found: NDArray[np.object_] = np.array(stars, dtype=object)[cells]
+    return found
 
 
-def _class_of(review: Any, known: Meanings, from_aspects: bool) -> tuple[str, str]:
-    """Return the class of ``review``, or "" for none, and why it cannot be read, or ""."""
-    if review.label:
-        name = known.of_label.get(plain(review.label), "")
+def _class_of(label: str, rating: str, known: Meanings) -> tuple[str, str]:
+    """Return the class of a review, or "" for none, and why it cannot be read, or ""."""
+    if label:
+        name = known.of_label.get(plain(label), "")
         if name:
             return name, ""
         listed = ", ".join(known.of_label)
-        return "", f"label {review.label!r:.40} is none of {listed}"
-    if review.rating:
+        return "", f"label {label!r:.40} is none of {listed}"
+    if rating:
         # three stars of five mean neither class: the text then serves pretraining
-        name = _class_of_rating(plain(review.rating), known.of_rating)
+        name = _class_of_rating(plain(rating), known.of_rating)
         if name:
             return name, ""
-        return "", _rating_fault(review.rating, known.top_rating)
-    if from_aspects and review.aspects:
-        # a complaint is what a shop must not miss
-        blamed = any(aspect["polarity"] == "negative" for aspect in review.aspects)
-        return "negative" if blamed else "positive", ""
+        return "", _rating_fault(rating, known.top_rating)
     return "", ""
+
+
+def _class_of_aspects(aspects: list[Aspect] | None) -> str:
+    """Return the class of a review that speaks of ``aspects``, "" where it speaks of none."""
+    if not aspects:
+        return ""
+    # a complaint is what a shop must not miss
+    blamed = any(aspect["polarity"] == "negative" for aspect in aspects)
+    return "negative" if blamed else "positive"
 
 
 def _class_of_rating(rating: str, of_rating: dict[str, str]) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +26,17 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # the golden ratio in 64 bits: neighbou
 ROUNDING = 1e-9  # how much a product of floats may be off where it is compared with a count
 
 FIRST_BLOCK = 1_000  # texts that are searched together; what they have in common is known early
-LARGEST_BLOCK = 1_000_000
+GROWTH = 4  # the next block is so many times larger: what was kept is sorted anew for each
 # Pairs within a block, from which a smaller one is taken: of a thousand copies of one text a block
 # would compare each with each, where later ones are compared with the one that was kept.
 MOST_PAIRS = 50_000_000
+BANDS_APART = 7  # of every so many bands one tells how many pairs there are
 SMALLEST_SHARE = 8  # a block has at least one text for so many kept ones, which cost a sort
 PAIRS_AT_ONCE = 4_000_000
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
+Found = TypeVar("Found")
 Places = NDArray[np.int64]
 
 
@@ -152,7 +157,7 @@ def originals(
     size = FIRST_BLOCK
     with bar("ingest: near duplicates", count) as progress:
         while start < count:
-            size = min(size, LARGEST_BLOCK, count - start)
+            size = min(size, count - start)
             block = np.arange(start, start + size)
             # What was kept before comes first: it takes copies away that the block would compare
             # with each other. Only kept texts are compared with, or a chain of small changes would
@@ -166,7 +171,7 @@ def originals(
             search.within(left)
             kept = np.concatenate([kept, left[found[left] < 0]])
             start += len(block)
-            size = 2 * len(block)
+            size = GROWTH * len(block)
             progress.advance(len(block))
     return found
 
@@ -189,32 +194,42 @@ class _Search:
 
     def against(self, kept: Places, block: Places) -> None:
         """Find the originals of ``block`` among ``kept`` texts, all of them earlier."""
-        likely = []
-        for band in self.signatures.bands:
+
+        def likely(band: NDArray[np.uint32]) -> list[NDArray[np.uint64]]:
             keys = _keys(band, kept)
-            hashes = band[block].astype(np.uint64)
-            first = np.searchsorted(keys, hashes << _HALF)
-            end = np.searchsorted(keys, (hashes + np.uint64(1)) << _HALF)
-            likely += list(self._likely(keys, block, first, end))
-        self._decide(likely)
+            later = _keys(band, block)
+            # In their order: a search that jumps about in a long array takes ten times as long.
+            hashes = later & ~_LOW
+            first = np.searchsorted(keys, hashes)
+            end = np.searchsorted(keys, hashes | _LOW)
+            return list(self._likely(keys, (later & _LOW).astype(np.int64), first, end))
+
+        self._decide(self._of_bands(likely))
 
     def within(self, block: Places) -> None:
         """Find the originals of the texts of ``block`` among those before them in it."""
-        likely = []
-        for band in self.signatures.bands:
+
+        def likely(band: NDArray[np.uint32]) -> list[NDArray[np.uint64]]:
             keys = _keys(band, block)
             first, end = _groups(keys)
             places = (keys & _LOW).astype(np.int64)
-            likely += list(self._likely(keys, places, first, end))
-        self._decide(likely)
+            return list(self._likely(keys, places, first, end))
+
+        self._decide(self._of_bands(likely))
 
     def pair_count(self, block: Places) -> int:
-        """Return how many pairs `within` would look at in the fullest band, times the bands."""
+        """Return how many pairs `within` would look at, were all bands as the fullest looked at."""
         most = 0
-        for band in self.signatures.bands:
+        # Texts that nearly repeat each other share two bands in five.
+        for band in self.signatures.bands[::BANDS_APART]:
             first, end = _groups(_keys(band, block))
             most = max(most, int((end - first).sum()))
         return most * len(self.signatures.bands)
+
+    def _of_bands(self, find: Callable[[NDArray[np.uint32]], Found]) -> list[Found]:
+        """Return what ``find`` finds in each band; threads do, for sorting needs no interpreter."""
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            return list(pool.map(find, self.signatures.bands))
 
     def _likely(
         self, keys: NDArray[np.uint64], later: Places, first: Places, end: Places
@@ -260,11 +275,12 @@ class _Search:
         pairs |= earlier[close].astype(np.uint64)
         return pairs
 
-    def _decide(self, likely: list[NDArray[np.uint64]]) -> None:
+    def _decide(self, likely: list[list[NDArray[np.uint64]]]) -> None:
         """Note for each later text the first earlier one that it repeats and that is kept."""
-        if not likely:
+        found = list(itertools.chain.from_iterable(likely))
+        if not found:
             return
-        pairs = np.unique(np.concatenate(likely))
+        pairs = np.unique(np.concatenate(found))
         later = (pairs >> _HALF).tolist()
         earlier = (pairs & _LOW).tolist()
         for text, candidate in zip(later, earlier, strict=True):

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from beauty_models.intake import splits
 from beauty_models.sentiment import Ingest
 
 
-def assign_parts(reviews: pd.DataFrame, fingerprints: Sequence[str], params: Ingest) -> list[str]:
-    """Return the part of each review, whose texts have these ``fingerprints``.
+def assign_parts(
+    reviews: pd.DataFrame, fingerprint: Callable[[int], str], params: Ingest
+) -> NDArray[np.object_]:
+    """Return the part of each review; ``fingerprint`` gives that of a text by its place, [n].
 
     A text without a product is a group of its own, and serves training when it has no label.
     """
-    assigned = []
-    for product, key, label in zip(reviews["product"], fingerprints, reviews["label"], strict=True):
-        group = splits.product_group(product) if product else f"text {key}"
-        part = splits.part(params.split, group, params.seed)
+    products, distinct = pd.factorize(reviews["product"])
+    part_of = []
+    for product in distinct:
+        part_of.append(splits.part(params.split, splits.product_group(product), params.seed))
+    parts = np.array(part_of, dtype=object)[products]
+    alone = (reviews["product"] == "").to_numpy(bool)
+    for place in np.flatnonzero(alone).tolist():
+        parts[place] = splits.part(params.split, f"text {fingerprint(place)}", params.seed)
+    if params.split.train > 0:
         # nobody can be tested on it
-        if not product and not label and params.split.train > 0:
-            part = "train"
-        assigned.append(part)
-    return assigned
+        parts[alone & (reviews["label"] == "").to_numpy(bool)] = "train"
+    return parts

@@ -36,6 +36,11 @@ class TextStore:
     def seal(self) -> None:
         """End writing; from now on rows can be read."""
         self._writer.close()
+        self._map()
+
+    def _map(self) -> None:
+        """Map the file; the pages of an earlier map leave this process's memory."""
+        self._batches = []
         reader = pa.ipc.open_file(pa.memory_map(str(self._file)))
         self._batches = [reader.get_batch(place) for place in range(reader.num_record_batches)]
         sizes = [batch.num_rows for batch in self._batches]
@@ -106,6 +111,8 @@ class TextStore:
             sizes[goal] = batch["size"].to_numpy()[wanted]
             sketches[goal] = _bytes(batch["sketch"]).view(np.uint64)[wanted]
             bands[:, goal] = _bytes(batch["bands"]).view(np.uint32)[wanted].T
+        del batch  # the last one
+        self._map()
         return Signatures(sizes, sketches, bands)
 
     def _mapped(self, name: str, dtype: np.dtype[Any], shape: tuple[int, int]) -> NDArray[Any]:

@@ -160,7 +160,7 @@ def test_older_encodings(data: st.DataObject, language: str, tmp_path: Path) -> 
 )
 def test_dates(days: list[datetime], form: str) -> None:
     given_days = [day.replace(hour=0, minute=0, second=0, microsecond=0) for day in days]
-    read = values.dates([day.strftime(form) for day in given_days])
+    read = values.dates([day.strftime(form) for day in given_days]).tolist()
     for day, answer in zip(given_days, read, strict=True):
         assert answer in (day, None), day.strftime(form)
     if form in k.PLAIN_DATE_FORMS:

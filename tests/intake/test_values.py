@@ -31,7 +31,7 @@ MARCH_1 = date(2024, 3, 1)
 
 
 def days(*values: str, files: tuple[str, ...] = ()) -> list[date | None]:
-    return [time.date() if time else None for time in dates(values, files)]
+    return [time.date() if time else None for time in dates(values, files).tolist()]
 
 
 @pytest.mark.parametrize(

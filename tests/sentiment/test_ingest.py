@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -342,9 +343,8 @@ def test_ratings_dates_and_unlabelled_texts(tmp_path: Path) -> None:
         set(frames["train"]["date"].dropna()) == {pd.Timestamp("2024-03-05")}
         and frames["train"]["date"].isna().any()
     )
-    assert values.dates(["1709596800", "1709596800000", "2024-03-05T00:00:00Z", "x"]) == [
-        pd.Timestamp("2024-03-05")
-    ] * 3 + [None]
+    cells = ["1709596800", "1709596800000", "2024-03-05T00:00:00Z", "x"]
+    assert values.dates(cells).tolist() == [datetime(2024, 3, 5)] * 3 + [None]
 
 
 def test_ratings_in_words_stars_and_halves_have_their_class(tmp_path: Path) -> None:
