@@ -87,8 +87,8 @@ def records(text: str | Lines, name: str) -> Iterator[Record]:
         start = _header_line(lines, start, name)
         delimiter = delimiter_of(lines[start]) if start < len(lines) else ","
     syntax = _Syntax(delimiter)
-    escaped = _escaped_lines(lines, start, syntax)
-    if escaped:
+    backslashes = _read_backslashes(lines, start, syntax)
+    if backslashes.escaped:
         account.guess(
             "quotes",
             'a backslash stands before what is text: \\" is a quotation mark',
@@ -97,14 +97,11 @@ def records(text: str | Lines, name: str) -> Iterator[Record]:
             file=name,
         )
         syntax = syntax._replace(backslash=True)
-        lines = escaped
-    doubtful: set[int] = set()
-    if not escaped and any('\\"' in line for line in lines):
-        doubtful = _doubtful_lines(lines, start, syntax)
+        lines = backslashes.escaped
     others = 0
     fitting = 0
     for record in _records_of_lines(lines, start, syntax, name):
-        if record.number - 1 in doubtful:
+        if record.number - 1 in backslashes.doubtful:
             reason = "a backslash before a quotation mark, which may be a part of the text or not"
             record = record._replace(reason=record.reason or reason)
         others += OTHER_WIDTH in record.reason
@@ -266,65 +263,116 @@ def _with_escapes(line: str, letters: dict[str, str]) -> str:
     return _BACKSLASH.sub(escaped, line)
 
 
-def _escaped_lines(lines: Sequence[str], start: int, syntax: _Syntax) -> Sequence[str]:
-    """Return the lines as csv reads backslashes, [] where the file escapes nothing by them.
+class _Backslashes(NamedTuple):
+    """What the backslashes of a file are."""
 
-    It does where more rows are whole so, or as many and a cell is a database's word for null.
+    escaped: Sequence[str]  # the lines as csv reads backslashes; [] where they escape nothing
+    doubtful: set[int]  # lines of records of which nobody knows whether they do
+
+
+def _read_backslashes(lines: Sequence[str], start: int, syntax: _Syntax) -> _Backslashes:
+    """Return what the backslashes of a file are, by all of its records.
+
+    They escape where more rows are whole so, or as many and a cell is a database's word for null.
+    Both readings are gone through together, for most records have no backslash and are the same in
+    both.
     """
     if not any("\\" in line for line in lines):
-        return []
+        return _Backslashes([], set())
     mark = re.escape(syntax.delimiter)
-    null = re.compile(rf"(?:^|{mark})\\N(?:{mark}|$)")
-    has_null = any(null.search(line.rstrip("\n")) for line in lines)
-    # PostgreSQL's COPY and MySQL's own dumps: tabs, no quotes, and line ends as a letter.
-    quoted = any('"' in line for line in lines)
-    letters = _LETTERS if has_null and syntax.delimiter == "\t" and not quoted else {}
-    escaped: Sequence[str]
+    null = re.compile(rf"(?:^|{mark})\\N(?:{mark}|$)", re.MULTILINE)
+    escaped = _with_all_escapes(lines, syntax, null)
+    plain = _Walk(lines, start, syntax)
+    other = _Walk(escaped, start, syntax._replace(backslash=True))
+    has_escaped_quote = any('\\"' in line for line in lines)
+    quotes = _QuotesWithin(syntax.delimiter)
+    has_null = False
+    while min(plain.line, other.line) < len(lines):
+        if other.line < plain.line:
+            other.step()
+            continue
+        place = plain.line
+        in_step = place == other.line and plain.width == other.width
+        cut = plain.step()
+        record = "".join(lines[place : place + cut.used])
+        if NO_VALUE in record:
+            has_null = has_null or bool(null.search(record))
+        if has_escaped_quote:
+            quotes.look(place, record)
+        if in_step and "\\" not in record and not cut.reason and not cut.is_literal:
+            other.take(cut)
+    if other.faults < plain.faults or has_null and other.faults == plain.faults:
+        return _Backslashes(escaped, set())
+    return _Backslashes([], quotes.doubtful)
+
+
+def _with_all_escapes(
+    lines: Sequence[str], syntax: _Syntax, null: re.Pattern[str]
+) -> Sequence[str]:
+    """Return ``lines``, each `_with_escapes`."""
+    letters: dict[str, str] = {}
+    if syntax.delimiter == "\t" and not any('"' in line for line in lines):
+        # PostgreSQL's COPY and MySQL's own dumps: tabs, no quotes, and line ends as a letter.
+        has_null = any(NO_VALUE in line and null.search(line.rstrip("\n")) for line in lines)
+        letters = _LETTERS if has_null else {}
     if isinstance(lines, Lines):
-        escaped = lines.mapped(lambda line: _with_escapes(line, letters))
-    else:
-        escaped = [_with_escapes(line, letters) for line in lines]
-    plain_faults = _fault_count(lines, start, syntax)
-    faults = _fault_count(escaped, start, syntax._replace(backslash=True))
-    if faults < plain_faults or has_null and faults == plain_faults:
-        return escaped
-    return []
+        return lines.mapped(lambda line: _with_escapes(line, letters))
+    return [_with_escapes(line, letters) for line in lines]
 
 
-def _doubtful_lines(lines: Sequence[str], start: int, syntax: _Syntax) -> set[int]:
-    r"""Return the lines of records of which nobody knows whether ``\\"`` is one character or two.
+class _Walk:
+    """Goes through the records of a file by one syntax, and counts those that are no rows."""
 
-    They are rows either way. Who puts a cell with a quote within quotes writes no such thing; if a
-    quote stands there without a backslash, too, then backslashes mean nothing.
+    def __init__(self, lines: Sequence[str], start: int, syntax: _Syntax) -> None:
+        self.line = start  # at which the next record begins
+        self.width = 0
+        self.faults = 0
+        self._lines = lines
+        self._syntax = syntax
+
+    def step(self) -> _Cut:
+        """Go over the next record and return it."""
+        cut = _next_record(self._lines, self.line, self._syntax, self.width)
+        self.take(cut)
+        return cut
+
+    def take(self, cut: _Cut) -> None:
+        """Go over the next record, which is ``cut``."""
+        self.width = self.width or len(cut.cells)
+        no_row = cut.reason or cut.is_literal or len(cut.cells) != self.width
+        if no_row and self._lines[self.line].strip():
+            self.faults += 1
+        self.line += cut.used
+
+
+class _QuotesWithin:
+    r"""Tells whether ``\\"`` in a cell without quotes around it is one character or two.
+
+    Who puts a cell with a quote within quotes writes no such thing; if a quote stands there without
+    a backslash, too, then backslashes mean nothing.
     """
-    mark = re.escape(syntax.delimiter)
-    cell_without_quotes = re.compile(f'(?:^|{mark})(?:"(?:[^"]|"")*"|([^"{mark}][^{mark}]*))')
-    doubtful = set()
-    while start < len(lines):
-        used = _next_record(lines, start, syntax, 0).used
-        record = "".join(lines[start : start + used])
-        for match in cell_without_quotes.finditer(record) if '"' in record else ():
+
+    def __init__(self, delimiter: str) -> None:
+        mark = re.escape(delimiter)
+        self._cell = re.compile(f'(?:^|{mark})(?:"(?:[^"]|"")*"|([^"{mark}][^{mark}]*))')
+        self._mean_nothing = False
+        self._doubtful: set[int] = set()
+
+    def look(self, line: int, record: str) -> None:
+        """Look at a ``record`` that begins at ``line``."""
+        if self._mean_nothing or '"' not in record:
+            return
+        for match in self._cell.finditer(record):
             cell = match[1] or ""
             bare = cell.replace('\\"', "")
-            if '"' in bare:
-                return set()
+            self._mean_nothing = self._mean_nothing or '"' in bare
             if bare != cell:
-                doubtful.add(start)
-        start += used
-    return doubtful
+                self._doubtful.add(line)
 
-
-def _fault_count(lines: Sequence[str], start: int, syntax: _Syntax) -> int:
-    """Return how many records are no rows when the lines are read by ``syntax``."""
-    width = 0
-    faults = 0
-    while start < len(lines):
-        cut = _next_record(lines, start, syntax, width)
-        width = width or len(cut.cells)
-        if lines[start].strip() and (cut.reason or cut.is_literal or len(cut.cells) != width):
-            faults += 1
-        start += cut.used
-    return faults
+    @property
+    def doubtful(self) -> set[int]:
+        """The lines of records of which nobody knows; they are rows either way."""
+        return set() if self._mean_nothing else self._doubtful
 
 
 class _RowShapes:

@@ -15,6 +15,7 @@ from beauty_models.intake.encodings import clean, encoding_of
 
 BLOCK = 1_000_000  # bytes that are decoded at once
 LARGE = 32_000_000  # bytes of a file, from which its lines stay on the disk
+END = b"\n\n\n"  # a character has four bytes at most, and no later one of them is a line end
 # In these a byte 10 may be half of another letter, so that a file cannot be cut at it.
 WIDE = ("utf-16", "utf-32")
 
@@ -75,7 +76,9 @@ class Lines(Sequence[str]):
         with self._file.open("rb") as stream:
             stream.seek(begin)
             content = stream.read(end - begin)
-        text = clean(content.decode(self._encoding, "lost"))
+        # Else a broken character before the block's end would take the line end with it.
+        padded = content + END
+        text = clean(padded.decode(self._encoding, "lost")[: -len(END)])
         lines = io.StringIO(text, newline=None).readlines()
         # A last line of nothing but NULs is none any more; it was counted.
         count = self._starts[number + 1] - self._starts[number]
