@@ -33,7 +33,7 @@ from beauty_models.intake import columns, tables
 from beauty_models.sentiment import starter
 
 PRODUCTS = 20_000
-POLLED = 0.2  # seconds between two looks at the child's memory
+POLLED = 1.0  # seconds between two looks at the child's memory, which cost it some
 SUBJECTS = ["shampoo", "lipstick", "mascara", "dress", "blouse", "sweater", "face cream", "toner"]
 COLORS = ["red", "rose", "coral", "plum", "nude", "ivory", "black", "navy", "teal", "sand"]
 PEOPLE = ["my mother", "my sister", "a friend", "my daughter", "myself", "a colleague"]

@@ -32,7 +32,7 @@ GROWTH = 4  # the next block is so many times larger: what was kept is sorted an
 MOST_PAIRS = 50_000_000
 BANDS_APART = 7  # of every so many bands one tells how many pairs there are
 SMALLEST_SHARE = 8  # a block has at least one text for so many kept ones, which cost a sort
-PAIRS_AT_ONCE = 4_000_000
+PAIRS_AT_ONCE = 500_000  # each has two sketches in memory, in each thread
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 

@@ -51,6 +51,7 @@ class TextStore:
 
     def take(self, rows: Rows, columns: list[str]) -> pa.Table:
         """Return these ``columns`` of ``rows``, in their order."""
+        self._map()  # what an earlier call read would stay
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         cuts = np.searchsorted(ascending, self._starts)
