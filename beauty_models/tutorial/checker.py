@@ -33,6 +33,8 @@ has 0.24 at most.
 Kind = Literal["medical", "unsafe", "allergen", "empty", "repeated", "contradictory", "unreadable"]
 
 _I = re.IGNORECASE
+_NUMBER = re.compile(r"^\s*\d{1,2}\s*[.)、:]\s+")  # a step's own, which stands there already
+_TOOL = re.compile(r"\b(?:with|using|use|take|grab) (?:an?|the|your) ([a-z]{3,})", _I)
 _WORD = re.compile(r"[a-z0-9]+(?:['-][a-z]+)*|[\u3400-\u9fff]", _I)
 
 
@@ -192,6 +194,20 @@ def findings(tutorial: Tutorial, request: Request) -> list[Finding]:
     return found + _contradictions(tutorial.steps)
 
 
+def _unknown_tools(steps: Iterable[str], request: Request, known: frozenset[str]) -> list[Finding]:
+    """Return the steps that are done with a thing of which no article and no request speaks."""
+    if not known:
+        return []
+    wished = set(words(" ".join([request.look, *request.products])))
+    found = []
+    for number, step in enumerate(steps, start=1):
+        for tool in map(str.casefold, _TOOL.findall(_plain(step))):
+            if tool not in known and tool not in wished:
+                reason = f"step {number} uses {tool!r}, of which no article speaks"
+                found.append(Finding("unreadable", number, reason))
+    return found
+
+
 def unreadable(steps: Iterable[str], language: str, known: frozenset[str]) -> str:
     """Return why ``steps`` are no text of ``language``, or ""."""
     if not known:
@@ -218,7 +234,10 @@ def check(tutorial: Tutorial, request: Request, known: frozenset[str] = frozense
         RefusedError: the title itself is at fault, too few steps are left, or they consist of what
             nobody writes.
     """
+    unnumbered = tuple(_NUMBER.sub("", step) for step in tutorial.steps)
+    tutorial = replace(tutorial, steps=unnumbered)
     found = findings(tutorial, request)
+    found += _unknown_tools(tutorial.steps, request, known)
     of_title = _of_text(tutorial.title, request.excluded)
     if of_title:
         raise RefusedError(f"the title has {of_title[1]}")

@@ -19,7 +19,7 @@ MEDICAL = [
     ),
     (
         r"\b(?:diagnos\w+|steroids?|hydrocortisone|tretinoin|isotretinoin"
-        r"|lidocaine)\b"
+        r"|lidocaine|chlorhexidine|antiseptics?|antifungals?|ibuprofen|aspirin)\b"
     ),
     (
         r"(?:治愈|治疗|根治|医治|疗效|药效|祛除|消除|根除)[^。；！？]{0,15}(?:痘"
@@ -58,6 +58,8 @@ UNSAFE = [
         r"\b(?:razor|scissors|blade|knife)\b[^.。;!?]{0,40}\b(?:cheeks?|eyes?|eyelids?|lids?|lips?"
         r"|mouth)\b|\b(?:cheeks?|eyelids?|lids?|lips?|mouth)\b[^.。;!?]{0,20}\bscissors\b"
     ),
+    r"\b(?:machetes?|swords?|axes?|hammers?|drills?|chainsaws?|guns?)\b",
+    r"\b(?:blot|wipe|wash|clean|remove|dab)\w*\b[^.。;!?]{0,20}\bblood\b|\bblood (?:from|off)\b",
     (
         r"\b(?:share|lend|borrow)\b[^.。;!?]{0,30}\b(?:mascara|eyeliner"
         r"|lipstick|lip brush)\b"

@@ -70,6 +70,8 @@ def test_an_ordinary_request_passes(look: str) -> None:
         ("Use a small amount of the product in each nostril.", "unsafe"),
         ("Untangle the hair with a comb, and then put it in your mouth.", "unsafe"),
         ("Take a razor out from under its cheek with scissors.", "unsafe"),
+        ("Using a machete, remove the hair from your forehead.", "unsafe"),
+        ("Then blot the blood with a clean cloth.", "unsafe"),
         ("Share your mascara with a friend.", "unsafe"),
         ("...", "empty"),
         ("press Primer over the cheeks", "repeated"),
@@ -80,6 +82,23 @@ def test_a_faulty_step_is_taken_out_and_told(step: str, kind: str) -> None:
     assert checked.tutorial.steps == GOOD
     assert [finding.kind for finding in checked.repairs] == [kind]
     assert checked.repairs[0].step == 4
+
+
+def test_a_tool_of_which_no_article_speaks_is_none() -> None:
+    known = known_units([" ".join(GOOD), "Set it with a brush. Lift it off with the sickles of"])
+    strange = "Lift it off with a sickle."
+    checked = check(_tutorial(*GOOD, "Set it with a brush.", strange), ASKED, known)
+    assert checked.tutorial.steps == (*GOOD, "Set it with a brush.")
+    [told] = checked.repairs
+    assert told.step == 5 and "'sickle', of which no article speaks" in told.reason
+    # What is asked for may be new to the articles.
+    wished = replace(ASKED, products=("sickle",))
+    assert not check(_tutorial(*GOOD, strange), wished, known).repairs
+
+
+def test_a_step_has_no_second_number() -> None:
+    checked = check(_tutorial("1. Press primer over the cheeks.", *GOOD[1:]), ASKED)
+    assert checked.tutorial.steps == GOOD
 
 
 def test_excluded_allergens_leave_steps_and_lists() -> None:
