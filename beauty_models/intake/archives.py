@@ -16,7 +16,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -137,11 +137,13 @@ def _is_same(one: Path, other: Path) -> bool:
     return other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
-def unpack(file: Path, folder: Path) -> list[str]:
+def unpack(
+    file: Path, folder: Path, is_needed: Callable[[str], bool] = lambda name: True
+) -> list[str]:
     """Unpack an archive into ``folder`` and return the paths of its files below that.
 
     Litter (`folders`), links, and names that lead out are left out; archives in it stay packed and
-    are left out, too. All but litter is told.
+    are left out, too. All but litter is told. Files that are not ``is_needed`` are empty.
 
     Raises:
         ValueError: it is broken, needs a password, or holds more than the limits allow.
@@ -161,7 +163,8 @@ def unpack(file: Path, folder: Path) -> list[str]:
                 refused.setdefault("archives within", []).append(member.name)
             else:
                 name = "/".join(steps)
-                allowance -= _write(member.stream, folder / name, file, allowance)
+                content = member.stream if is_needed(name) else io.BytesIO()
+                allowance -= _write(content, folder / name, file, allowance)
                 written[name] = None
             if len(written) > MOST_FILES:
                 raise ValueError(f"{file}: more than {MOST_FILES:,} files; deliver it in parts")

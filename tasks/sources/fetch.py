@@ -145,7 +145,7 @@ def _same_settings(former: Manifest, source: str, license: str, raw: Path) -> bo
     """Return whether a snapshot was taken of this source, under this licence."""
     if former["source"] != source:
         return False
-    now = stated_license(license, raw)
+    now = stated_license(license, raw, former)
     return (former.get("license"), former.get("commercial_use")) == (
         now["license"],
         now["commercial_use"],

@@ -49,11 +49,12 @@ def is_data_file(path: str) -> bool:
     return path != MANIFEST and not any(map(folders.is_litter, path.split("/")))
 
 
-def stated_license(from_params: str, folder: Path) -> License:
+def stated_license(from_params: str, folder: Path, former: License | None = None) -> License:
     """Return the licence of the data in ``folder``.
 
     What params.yaml says goes before LICENSE.json, and that before what is known of a public set's
-    terms; where nothing says anything it is empty.
+    terms; where nothing says anything it is empty. ``former`` was stated of the same files before:
+    archives are not looked into again then.
 
     Raises:
         ValueError: LICENSE.json is not a JSON object.
@@ -62,9 +63,14 @@ def stated_license(from_params: str, folder: Path) -> License:
         return {"license": from_params, "commercial_use": None}
     if not (folder / LICENSE).exists():
         # Here, because it loads the libraries for pictures, which `beauty` does without.
-        from beauty_models.intake.public_sets import license_of
+        from beauty_models.intake.public_sets import SETS, license_of
 
-        terms = license_of(folder)
+        terms = license_of(folder, packed=former is None)
+        if former and not terms["license"]:
+            # Of several sets the terms stand one behind the other.
+            known = {public_set.license for public_set in SETS}
+            if former["license"] and known.issuperset(former["license"].split("; ")):
+                terms = former
         return {"license": terms["license"], "commercial_use": terms["commercial_use"]}
     content = read_json(folder / LICENSE)
     if not isinstance(content, dict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,6 +267,34 @@ def test_terms_are_known_and_the_users_word_goes_before_them(tmp_path: Path) -> 
     assert agreed == {"license": "by our agreement of May", "commercial_use": None}
     layouts.put(tmp_path, {"LICENSE.json": '{"license": "ours", "commercial_use": true}'})
     assert stated_license("", tmp_path) == {"license": "ours", "commercial_use": True}
+
+
+@pytest.mark.parametrize("ending", ["zip", "gztar"])
+@pytest.mark.parametrize(
+    "name", ["deepfashion", "inshop", "deepfashion2", "imaterialist2018", "imaterialist2019", "MT"]
+)
+def test_terms_of_a_set_in_an_archive_are_known(tmp_path: Path, name: str, ending: str) -> None:
+    unpacked = tmp_path / "unpacked"
+    if name == "MT":
+        layouts.makeup_transfer(unpacked)
+        # Known by its masks alone.
+        for file in unpacked.rglob("*_test.txt"):
+            file.unlink()
+    else:
+        layouts.put(unpacked, getattr(layouts, name)())
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    shutil.make_archive(str(raw / "set"), ending, unpacked)
+    stated = stated_license("", raw)
+    assert stated == stated_license("", unpacked) and stated["license"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    # The next look at the same files does not read the archive again, and says the same.
+    (raw / "set.zip").write_bytes(b"")
+    assert stated_license("", raw, stated) == stated
+    assert stated_license("", raw, {"license": "of before", "commercial_use": None}) == {
+        "license": "",
+        "commercial_use": None,
+    }
 
 
 def test_other_folders_are_no_public_set(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ set comes with this project, and none is downloaded.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypedDict
 
-from beauty_models.intake import account, delivery
-from beauty_models.intake.images import Files
+from beauty_models.intake import account, archives, delivery
+from beauty_models.intake.images import SUFFIXES, Files
 from beauty_models.intake.public_sets import (
     deepfashion,
     deepfashion2,
@@ -186,12 +187,39 @@ def _packed_pictures(reading: Reading, raw: Path) -> list[str]:
     return [f"{missing:,} pictures are not there; are they still in {names}? Unpack them there"]
 
 
-def license_of(raw: Path) -> Terms:
+def license_of(raw: Path, packed: bool = False) -> Terms:
     """Return the terms of the public sets in ``raw``; empty ones where there is none.
 
-    What params.yaml or a LICENSE.json says goes before them.
+    What params.yaml or a LICENSE.json says goes before them. With ``packed`` archives are looked
+    into, which takes as long as reading them; their annotations are unpacked beside ``raw`` for a
+    moment.
     """
     names = {found.public_set.license for found in _all_in(raw)}
+    if packed and not names:
+        names = _terms_in_archives(raw)
     if not names:
         return {"license": "", "commercial_use": None}
     return {"license": "; ".join(sorted(names)), "commercial_use": False}
+
+
+def _terms_in_archives(raw: Path) -> set[str]:
+    """Return the terms of the public sets that are packed in ``raw``."""
+    packed = [file for file in delivery.look(raw).files if archives.is_archive(file)]
+    if not packed:
+        return set()
+    with tempfile.TemporaryDirectory(dir=raw.parent, prefix=".terms-") as temporary:
+        # All in one folder: photos and annotations may come in archives of their own.
+        folder = Path(temporary).resolve()
+        for number, file in enumerate(packed):
+            try:
+                archives.unpack(file, folder / str(number), _tells_a_set)
+            except ValueError:
+                continue  # ingest says what is wrong with it
+        return {found.public_set.license for found in _all_in(folder)}
+
+
+def _tells_a_set(name: str) -> bool:
+    """Return whether a set may be known by the content of the file ``name``, not by its name."""
+    path = PurePosixPath(name)
+    is_mask = path.parent.parent.name in makeup_transfer.MASKS
+    return is_mask or path.suffix.lower() not in SUFFIXES
