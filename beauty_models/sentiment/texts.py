@@ -13,6 +13,8 @@ from beauty_models.sentiment.near_duplicates import Signatures
 
 Rows = NDArray[np.int64]
 
+MOST_SINGLE = 10_000  # texts read by one map: with each some 64 KB around it are in memory
+
 
 class TextStore:
     """Rows of `cleaning.schema` by their number, in the order in which they were added.
@@ -27,6 +29,7 @@ class TextStore:
         self._schema = schema
         self._writer = pa.ipc.new_file(self._file, schema)
         self._batches: list[pa.RecordBatch] = []
+        self._read_singly = 0
         self._starts = np.zeros(1, np.int64)  # number of each batch's first row, and of all rows
 
     def append(self, batch: pa.RecordBatch) -> None:
@@ -70,6 +73,9 @@ class TextStore:
 
     def text(self, row: int) -> str:
         """Return the text of one row."""
+        self._read_singly += 1
+        if self._read_singly % MOST_SINGLE == 0:
+            self._map()
         number = int(np.searchsorted(self._starts, row, "right")) - 1
         value: str = self._batches[number]["text"][row - int(self._starts[number])].as_py()
         return value
