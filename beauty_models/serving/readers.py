@@ -40,6 +40,8 @@ from beauty_models.serving.rows import (
 )
 
 INT64 = range(-(2**63), 2**63)
+OPEN = "a quote that is not closed"
+ODD = "a quote that does not go around a whole cell"
 LINE_ENDS = ("\r\n", "\n", "\r")  # the longest first
 
 CutRecord = tuple[list[str], str, str]
@@ -59,19 +61,19 @@ def _chunked(source: Source, records: Iterable[Record], size: int) -> Iterator[C
         yield Chunk(chunk)
 
 
-def _quote_is_open(lines: list[str], delimiter: str) -> bool:
-    """Return whether ``lines``, taken for one record, end in a quote or go on behind one."""
+def _quote_fault(lines: list[str], delimiter: str) -> str:
+    """Return what is wrong with the quotes of ``lines``, which csv took for one record, or ""."""
     # Most rows have no quote, and need no second parse.
     if '"' not in lines[0]:
-        return False
-    # csv says so only in strict mode, by an error that other faults share. On one line only the
-    # error of the end counts: text behind a closed quote (`"a" b`) is odd there, not cut off.
+        return ""
+    # csv says so only in strict mode, by an error that both faults share. On one line only the
+    # error of the end means that a quote is open: text behind a closed one (`"a" b`) is odd there.
     try:
         for _ in csv.reader(lines, delimiter=delimiter, strict=True):
             pass
     except csv.Error as error:
-        return len(lines) > 1 or "end of data" in str(error)
-    return False
+        return OPEN if len(lines) > 1 or "end of data" in str(error) else ODD
+    return ""
 
 
 def _cut(lines: Iterator[str], delimiter: str) -> Iterator[CutRecord]:
@@ -80,6 +82,7 @@ def _cut(lines: Iterator[str], delimiter: str) -> Iterator[CutRecord]:
     A quote that is never closed costs its own line only: what was read behind it is read again.
     """
     unread: deque[str] = deque()
+    width = 0  # cells of the header
 
     def feed(used: list[str]) -> Iterator[str]:
         """Yield the lines of one record to csv, and note them in ``used``."""
@@ -98,14 +101,20 @@ def _cut(lines: Iterator[str], delimiter: str) -> Iterator[CutRecord]:
         cells = next(csv.reader(feed(used), delimiter=delimiter), None)
         if cells is None:
             return
-        reason = ""
-        if _quote_is_open(used, delimiter):
+        reason = _quote_fault(used, delimiter)
+        if reason == OPEN:
             # extendleft turns the order around.
             unread.extendleft(reversed(used[1:]))
             used = used[:1]
             cells = next(csv.reader(used, delimiter=delimiter, quoting=csv.QUOTE_NONE))
             cells[-1] = cells[-1].rstrip("\r\n")
-            reason = "a quote that is not closed"
+        elif reason == ODD:
+            # As in training: quotes of `"Great" they said` are a part of the text.
+            literal = used[0].rstrip("\r\n").split(delimiter)
+            if len(literal) == (width or len(literal)):
+                cells = literal
+                reason = ""
+        width = width or len(cells)
         yield cells, "".join(used), reason
 
 

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from mini import wait_for
 
+from beauty_models.intake import tables
 from beauty_models.serving import answers, batch, json_items
 from beauty_models.serving.readers import open_source
 
@@ -152,6 +153,22 @@ def test_text_that_is_damaged_costs_its_own_rows_only(tmp_path: Path) -> None:
         "characters that are lost: bytes that do not fit utf-8",
     ]
     assert rows[3]["text"] == "b\ufffdd" and rows[0]["text"] == '"cut'
+
+
+def test_quotes_within_a_cell_are_a_part_of_its_text_as_in_training(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    lines = ["sku,text", '1,"Great" they said', '2,"Great" they said, twice', "3,fine"]
+    source.write_text("\n".join(lines) + "\n")
+    done = answer(source, out)
+    [reason] = done["reasons"]
+    assert reason.startswith("a quote that does not go around a whole cell")
+    written = out.read_text().splitlines()
+    assert written[1].startswith(lines[1] + ",") and written[2].startswith(lines[2])
+    header = written[0].split(",")
+    assert written[1].split(",")[header.index("prediction_length")] == "17"
+    read = tables.read(source)
+    assert read.rows["text"].tolist() == ['"Great" they said', "fine"]
+    assert len(read.rejected) == 1
 
 
 def test_one_column_alone_and_empty_rows_stay(tmp_path: Path) -> None:
