@@ -110,9 +110,8 @@ def _cut(lines: Iterator[str], delimiter: str) -> Iterator[CutRecord]:
             cells[-1] = cells[-1].rstrip("\r\n")
         elif reason == ODD:
             # As in training: quotes of `"Great" they said` are a part of the text.
-            literal = used[0].rstrip("\r\n").split(delimiter)
-            if len(literal) == (width or len(literal)):
-                cells = literal
+            cells = used[0].rstrip("\r\n").split(delimiter)
+            if len(cells) == (width or len(cells)):
                 reason = ""
         width = width or len(cells)
         yield cells, "".join(used), reason
