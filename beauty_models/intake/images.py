@@ -479,6 +479,15 @@ def _between_commas(part: str) -> list[str]:
     return [name for name in names if name]
 
 
+# Shopify's sizes of one picture: dress_800x.jpg, dress_grande.jpg, dress_200x200@2x.jpg.
+_SHOPIFY_PLACES = ("cdn.shopify.com/", "/cdn/shop/")
+_SHOPIFY_SIZE = re.compile(
+    r"_(?:pico|icon|thumb|small|compact|medium|large|grande|original|master|\d+x\d*|x\d+)"
+    r"(?:_crop_[a-z]+)?(?:@[23]x)?(?=\.[a-z]+$)",
+    re.IGNORECASE,
+)
+
+
 class Files:
     """The picture files below a raw folder; nothing outside it is ever opened."""
 
@@ -527,6 +536,10 @@ class Files:
         # An address may end in a fragment. In another name the mark stands for itself: no#1.jpg.
         if found is None and "://" in path and "#" in path:
             found = self.find(path.split("#")[0])
+        # Whoever has the pictures has the originals, and themes write addresses of smaller copies.
+        if found is None and any(place in path for place in _SHOPIFY_PLACES):
+            original = _SHOPIFY_SIZE.sub("", path)
+            found = self._find(original) if original != path else None
         return found
 
     def find_all(self, cell: str) -> tuple[list[Path], list[str]]:

@@ -296,6 +296,23 @@ def test_the_longest_end_that_any_file_has_decides(data: st.DataObject) -> None:
     assert files.find(asked) == expected
 
 
+@pytest.mark.parametrize(
+    "size",
+    ["_800x", "_x600", "_200x200@2x", "_grande", "_1024x1024_crop_center", "_800x.progressive"],
+)
+def test_the_size_in_an_address_of_shopify_is_none_of_the_name(tmp_path: Path, size: str) -> None:
+    Image.new("RGB", (40, 40)).save(tmp_path / "dress.jpg")
+    Image.new("RGB", (40, 40)).save(tmp_path / "dress_small.jpg")
+    files = Files(tmp_path)
+    expected = None if "progressive" in size else tmp_path.resolve() / "dress.jpg"
+    for host in ("cdn.shopify.com/s/files/1/2", "shop.example/cdn/shop/files"):
+        assert files.find(f"https://{host}/dress{size}.jpg?v=1") == expected
+    # The file of that very name goes first, and elsewhere such an end is a part of the name.
+    small = files.find("https://cdn.shopify.com/s/dress_small.jpg")
+    assert small == tmp_path.resolve() / "dress_small.jpg"
+    assert files.find(f"https://shop.example/dress{size}.jpg") is None
+
+
 def test_nothing_repeats_nothing() -> None:
     assert near_duplicates([], RULES) == []
 
