@@ -120,7 +120,10 @@ def _settle_rows(
         # Where its product has no item at all, the row only describes its variants.
         chosen = row.product in parts or row.picture is None
         beyond += not row.reason and not chosen
-    dropped = {"word for word as another row": repeated, "beyond ingest.limit": beyond}
+    dropped = {
+        "another row has it, word for word or in another language": repeated,
+        "beyond ingest.limit": beyond,
+    }
     sizes = {"products": len(parts)}
     kinds = {"product rows and further pictures": rows}
     kinds |= {f"rows of {kind}": shop[kind] for kind in REQUIRED_FIELDS if shop[kind]}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from beauty_models.intake import account, products, shops, tables
+from beauty_models.intake import account, languages, products, shops, tables
 from beauty_models.intake.columns import all_named, pick
 from beauty_models.intake.images import SUFFIXES
 from beauty_models.intake.products import Texts
@@ -24,6 +24,7 @@ REQUIRED_FIELDS = {
     "queries": {"sku", "query"},
 }
 DESCRIBING_FIELDS = {"name", "description", "image"}  # a table of products has one of these
+LONGEST_SAMPLE = 20_000  # characters by which a file's language is told
 # Text field → the keys of the attribute list that stand in for it
 FROM_ATTRIBUTES = {"color": ("color", "colour"), "material": ("material", "fabric")}
 
@@ -154,7 +155,7 @@ def join_variants(rows: list[Row]) -> list[Row]:
 
     What has no SKU, the SKU of another row, or no text that says anything is rejected.
     """
-    kept, by_sku = _without_repeats(rows)
+    kept, by_sku = _without_repeats(_joined_languages(rows))
     parent_of = {}
     for row in by_sku.values():
         for variant in products.variations(row.cells.get("variations", "")):
@@ -170,6 +171,46 @@ def join_variants(rows: list[Row]) -> list[Row]:
         if not said:
             row.reason = row.reason or "neither a name nor a description of a sentence"
     return kept
+
+
+def _joined_languages(rows: list[Row]) -> list[Row]:
+    """Return ``rows`` without those that are another file's products in another language.
+
+    Meta and Google Merchant have a feed for each language, with the same ids and pictures. The
+    first file's row gets the texts of both; what else they say, such as a price in another
+    currency, is the first one's.
+    """
+    first_of: dict[str, Row] = {}
+    repeats: dict[tuple[str, str], list[tuple[Row, Row]]] = {}  # file, first file → row, first row
+    for row in rows:
+        first = first_of.setdefault(row.sku, row)
+        same_picture = first.cells.get("image") == row.cells.get("image")
+        if row.sku and first.file != row.file and first.texts != row.texts and same_picture:
+            repeats.setdefault((row.file, first.file), []).append((row, first))
+    joined = set()
+    for (file, first_file), pairs in repeats.items():
+        own = _language([row for row, _ in pairs])
+        other = _language([first for _, first in pairs])
+        if own == other or languages.UNKNOWN in (own, other):
+            continue
+        account.guess(
+            "languages",
+            f"the products of {first_file} in another language",
+            sure="likely",
+            evidence=f"{own} and {other}; {len(pairs):,} SKUs and their pictures are the same",
+            file=file,
+        )
+        for row, first in pairs:
+            joined.add(id(row))
+            for name in MULTIPLE:
+                first.texts[name] = list(dict.fromkeys([*first.texts[name], *row.texts[name]]))
+    return [row for row in rows if id(row) not in joined]
+
+
+def _language(rows: list[Row]) -> str:
+    """Return the language of the names and descriptions of ``rows``, all taken together."""
+    texts = [text for row in rows for text in (*row.texts["name"], *row.texts["description"])]
+    return languages.text_language(" ".join(texts)[:LONGEST_SAMPLE])
 
 
 def _without_repeats(rows: list[Row]) -> tuple[list[Row], dict[str, Row]]:

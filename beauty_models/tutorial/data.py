@@ -16,6 +16,7 @@ from beauty_models.families import Metrics
 from beauty_models.files import new_file, new_folder, write_json
 from beauty_models.intake import account, archives, splits
 from beauty_models.intake.counts import as_metrics
+from beauty_models.intake.languages import shares, two_languages
 from beauty_models.intake.provenance import about
 from beauty_models.intake.rejected import (
     Rejected,
@@ -33,7 +34,6 @@ from beauty_models.tutorial.blocks import Block, read_html, read_markdown, write
 from beauty_models.tutorial.cleaning import Removed, clean, promoted_names, repeated_blocks
 from beauty_models.tutorial.duplicates import deduplicate
 from beauty_models.tutorial.howto import extract, find_title
-from beauty_models.tutorial.languages import shares, two_languages
 from beauty_models.tutorial.personal import known_names, mask
 from beauty_models.tutorial.structure import Tutorial
 

@@ -231,6 +231,30 @@ def test_chinese_columns_beside_english_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "joined"), [("柔软的针织上衣可以机洗", True), ("Nice shirt", False)]
+)
+def test_a_feed_in_another_language_adds_its_texts_to_the_same_products(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, joined: bool
+) -> None:
+    """Meta has a file for each language, with equal ids; of one language they contradict."""
+    rows, pictures = shop(12)
+    others = [[sku, f"{words} {sku}", words, color, image] for sku, _, _, color, image in rows]
+    files = {"feed_en.csv": table(rows), "feed_other.csv": table(others), **pictures}
+    if not joined:
+        with pytest.raises(ValueError, match=r"feed_en\.csv, row 2 has this SKU, too"):
+            run(tmp_path, files)
+        return
+    _, frames = run(tmp_path, files)
+    assert "zh and en; 12 SKUs" in " ".join(capsys.readouterr().out.split())
+    found = items(frames)
+    assert len(found) == 12
+    for _, item in found.iterrows():
+        names = texts(item, "name")
+        assert any(name.startswith("Model ") for name in names)
+        assert any(name.startswith(words) for name in names)
+
+
+@pytest.mark.parametrize(
     ("row", "content", "why"),
     [
         (["B1", "Bad shirt", "", "", ""], b"", "no picture is named"),

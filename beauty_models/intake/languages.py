@@ -1,4 +1,4 @@
-"""Which language an article is in, and whether it is in two.
+"""Which language a text is in, and whether it is in two.
 
 The script decides for Chinese, Japanese and Korean, common words for English; py3langid (Lui &
 Baldwin 2012, langid.py's model without pickle) tells the other languages in Latin letters apart.
@@ -22,7 +22,7 @@ SHORTEST = 60  # characters of Latin letters that py3langid is asked about; name
 SHORTEST_BY_SCRIPT = 8
 # What a Chinese, Japanese or Korean character says, in Latin letters.
 WIDTH = {"zh": 3.0, "ja": 2.5, "ko": 2.5}
-SECOND_SHARE = 0.2  # from which an article is in two languages
+SECOND_SHARE = 0.2  # from which a text is in two languages
 UNKNOWN = "und"
 
 
@@ -65,7 +65,7 @@ def shares(texts: Iterable[str]) -> dict[str, float]:
 
 
 def two_languages(shared: dict[str, float]) -> str:
-    """Return why an article is in two languages, or ""."""
+    """Return why a text is in two languages, or ""."""
     (first, most), *others = shared.items()
     if others and others[0][1] >= SECOND_SHARE:
         second, less = others[0]
