@@ -92,6 +92,16 @@ def test_two_columns_that_may_be_the_label_are_not_chosen_between(project: Path)
     assert params.load("sentiment").ingest.columns.label == ["verdict"]
 
 
+def test_stars_under_a_name_that_nobody_knows_are_ratings(project: Path) -> None:
+    stars = ["5,0", "4,0"] * 30 + ["1,0", "2,0"] * 30
+    frame = pd.DataFrame({"Bewertungstext": PRAISE + BLAME, "Sterne": stars})
+    frame.to_csv("de.csv", sep=";", index=False, encoding="utf-8-sig")
+    told = beauty("init", "de.csv", "--yes").stdout
+    assert "rating: column 'Sterne' (by its content)" in told
+    assert "positive: 60 rows" in told and "negative: 60 rows" in told
+    assert "have no class" not in told
+
+
 def test_stars_in_a_label_column_and_values_that_are_not_there(project: Path) -> None:
     pd.DataFrame({"text": PRAISE + BLAME, "label": [1, 2, 3, 4, 5, 5] * 20}).to_csv("s.csv")
     assert "look like stars" in beauty("init", "s.csv", "--yes", code=1).stderr
