@@ -13,12 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-import pandas as pd
-
 from beauty_models import params
 from beauty_models.intake import images, public_sets, tables
-from beauty_models.intake.columns import label_columns, text_column
-from beauty_models.intake.values import meanings, parse_rating, plain
+from beauty_models.intake.columns import (
+    LARGEST_SCALE,
+    STAR_VALUES,
+    are_ratings,
+    label_columns,
+    star_count,
+    text_column,
+)
+from beauty_models.intake.values import meanings, plain
 from beauty_models.sentiment import POLARITY_WORDS
 from cli import edit
 from cli.delivery import Delivery, class_folders, pick, suitable_families
@@ -27,8 +32,6 @@ IGNORE = "ignore"  # as a class: rows with this value are not wanted
 EXAMPLES = 3  # texts of a label that are kept
 EXAMPLE_LENGTH = 40  # characters that are shown
 LISTED_VALUES = 8  # in a message
-STAR_VALUES = 3  # more distinct numbers than these are stars, not classes
-LARGEST_SCALE = 10  # stars
 
 # A scale of ten: up to four is blame, from seven on praise.
 TEN_POINTS: dict[str, list[float]] = {"negative": [1, 2, 3, 4], "positive": [7, 8, 9, 10]}
@@ -172,7 +175,7 @@ def _fill_reviews(
         if "label" in columns:
             _count_labels(proposal, table, columns["label"], columns["text"], values)
         elif "rating" in columns:
-            ratings.update(map(_stars, table.rows[columns["rating"]]))
+            ratings.update(map(star_count, table.rows[columns["rating"]]))
     proposal.labels_at = ("sentiment", "ingest", "labels")
     if values:
         _classify(proposal, values, block["ingest"]["labels"], word.labels)
@@ -224,23 +227,10 @@ def _complete_columns(
             f"{path}: the label seems to be {which}; "
             "say --map label=COLUMN, or --map rating=COLUMN for stars"
         )
-    name = "rating" if _are_stars(table.rows[candidates[0]]) else "label"
+    name = "rating" if are_ratings(table.rows[candidates[0]]) else "label"
     columns[name] = candidates[0]
     proposal.maps[name] = candidates[0]
     proposal.guessed.append(name)
-
-
-def _stars(cell: str) -> str:
-    """Return the number of stars that ``cell`` says, or ``cell`` where it is none: 5,0 is 5."""
-    rating = parse_rating(cell)
-    return plain(cell) if rating is None or rating.scale else f"{rating.value:g}"
-
-
-def _are_stars(cells: pd.Series[str]) -> bool:
-    """Return whether the values of a column are ratings: more numbers than classes have."""
-    values = set(map(_stars, cells)) - {""}
-    numbers = [value for value in values if value.replace(".", "", 1).isdigit()]
-    return STAR_VALUES < len(numbers) == len(values) and max(map(float, numbers)) <= LARGEST_SCALE
 
 
 def _count_labels(

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from beauty_models.intake.values import plain
+from beauty_models.intake.values import parse_rating, plain
 
 SHORTEST_TEXT = 8.0  # characters on average, from which a column may be the text
 MOST_LABELS = 12  # distinct values, up to which a column may be the label
+STAR_VALUES = 3  # more distinct numbers than these are stars, not classes
+LARGEST_SCALE = 10  # stars
 NUMBER = r"[\d\s.:/-]*"  # a number, a price, a date or a time
 
 
@@ -72,6 +74,19 @@ def text_column(rows: pd.DataFrame, taken: Iterable[str] = ()) -> str:
             best = str(column)
             longest = length
     return best
+
+
+def star_count(cell: str) -> str:
+    """Return the number of stars that ``cell`` says, or ``cell`` where it is none: 5,0 is 5."""
+    rating = parse_rating(cell)
+    return plain(cell) if rating is None or rating.scale else f"{rating.value:g}"
+
+
+def are_ratings(cells: pd.Series[str]) -> bool:
+    """Return whether the values of a column are ratings: more numbers than classes have."""
+    values = set(map(star_count, cells)) - {""}
+    numbers = [value for value in values if value.replace(".", "", 1).isdigit()]
+    return STAR_VALUES < len(numbers) == len(values) and max(map(float, numbers)) <= LARGEST_SCALE
 
 
 def label_columns(

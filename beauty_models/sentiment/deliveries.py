@@ -151,7 +151,8 @@ def _description(file: Path, rows: pd.DataFrame, column_of: dict[str, str]) -> s
         return description
     candidates = columns.label_columns(rows, POLARITY_WORDS, column_of.values())
     if len(candidates) == 1:
-        description += f" (perhaps --map label={candidates[0]})"
+        name = "rating" if columns.are_ratings(rows[candidates[0]]) else "label"
+        description += f" (perhaps --map {name}={candidates[0]})"
     return description
 
 
@@ -177,7 +178,8 @@ def _map_remedy(rows: pd.DataFrame, column_of: dict[str, str]) -> str:
     has_label = "label" in column_of or "rating" in column_of
     # of several candidates nobody knows which one is meant
     if not has_label and len(labels) == 1:
-        assignments.append(f"label={labels[0]}")
+        name = "rating" if columns.are_ratings(rows[labels[0]]) else "label"
+        assignments.append(f"{name}={labels[0]}")
     mapping = ",".join(assignments)
     return f"--map {shlex.quote(mapping)}"
 
