@@ -481,7 +481,7 @@ def test_languages_and_words() -> None:
 
 
 def test_stars_under_an_unknown_name_are_proposed_as_ratings(tmp_path: Path) -> None:
-    rows = [(f"Nummer {i} gefällt mir sehr", "1,0 2,0 4,0 5,0".split()[i % 4]) for i in range(40)]
-    lines = [f"{text};{stars}" for text, stars in rows]
+    stars = ["1,0", "2,0", "4,0", "5,0"]
+    lines = [f"Nummer {i} gefällt mir sehr;{stars[i % 4]}" for i in range(40)]
     with pytest.raises(ValueError, match="--map text=Bewertungstext,rating=Sterne"):
         run(tmp_path, {"a.csv": "\n".join(["Bewertungstext;Sterne", *lines])})
