@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -380,6 +381,12 @@ def test_serving_imports_no_report_code(family: str, module: str) -> None:
 def test_every_file_says_what_it_is(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text))
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    # pytest imports them by their names, without their folders, and stops at the second one.
+    counts = Counter(file.name for file in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 def test_no_pickle_and_no_remote_code() -> None:
