@@ -118,7 +118,6 @@ class TextStore:
             sizes[goal] = batch["size"].to_numpy()[wanted]
             sketches[goal] = _bytes(batch["sketch"]).view(np.uint64)[wanted]
             bands[:, goal] = _bytes(batch["bands"]).view(np.uint32)[wanted].T
-        del batch  # the last one
         self._map()
         return Signatures(sizes, sketches, bands)
 
