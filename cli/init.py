@@ -189,13 +189,7 @@ def _fill_articles(
     """Fill in the columns of tables of articles, and count the files."""
     for path, table in delivery.tables.items():
         columns = pick(table, block, word.maps)
-        if "text" not in columns:
-            column = text_column(table.rows, set(columns.values()))
-            if not column:
-                header = ", ".join(table.rows.columns)
-                raise UndecidedError(f"{path}: which of {header} is the text? --map text=COLUMN")
-            proposal.maps["text"] = columns["text"] = column
-            proposal.guessed.append("text")
+        _find_text(proposal, path, table, columns, "--map text=COLUMN")
         proposal.columns |= columns
         shown = ", ".join(f"{name} = {column}" for name, column in columns.items())
         proposal.notes.append(f"{path}: {len(table.rows):,} rows; {shown}")
@@ -203,25 +197,36 @@ def _fill_articles(
         proposal.notes.append(f"{len(delivery.articles):,} files of text")
 
 
+def _find_text(
+    proposal: Proposal, path: str, table: tables.Table, columns: dict[str, str], remedy: str
+) -> None:
+    """Put the text's column into ``columns`` by its content where no name is known.
+
+    Raises:
+        UndecidedError: no column looks like it; the message ends with ``remedy``.
+    """
+    if "text" in columns:
+        return
+    column = text_column(table.rows, set(columns.values()))
+    if not column:
+        header = ", ".join(table.rows.columns)
+        raise UndecidedError(f"{path}: which of {header} is the text? {remedy}")
+    proposal.maps["text"] = columns["text"] = column
+    proposal.guessed.append("text")
+
+
 def _complete_columns(
     proposal: Proposal, path: str, table: tables.Table, columns: dict[str, str], annotated: bool
 ) -> None:
     """Find text and label of one table by their content where no name is known."""
-    header = ", ".join(table.rows.columns)
-    if "text" not in columns:
-        columns["text"] = text_column(table.rows, set(columns.values()))
-        if not columns["text"]:
-            raise UndecidedError(
-                f"{path}: which of {header} is the text? Say --map text=COLUMN; if it is no table "
-                "of reviews, give those alone"
-            )
-        proposal.maps["text"] = columns["text"]
-        proposal.guessed.append("text")
+    remedy = "Say --map text=COLUMN; if it is no table of reviews, give those alone"
+    _find_text(proposal, path, table, columns, remedy)
     # Annotated aspects have their polarity in another table.
     if annotated or {"label", "rating"} & set(columns):
         return
     candidates = label_columns(table.rows, POLARITY_WORDS, set(columns.values()))
     if len(candidates) != 1:
+        header = ", ".join(table.rows.columns)
         which = f"one of {', '.join(candidates)}" if candidates else f"none of {header}"
         raise UndecidedError(
             f"{path}: the label seems to be {which}; "

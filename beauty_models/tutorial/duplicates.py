@@ -31,12 +31,10 @@ def deduplicate(articles: pd.DataFrame, params: Ingest) -> tuple[pd.DataFrame, M
     # file and row break ties: the same files give the same articles
     ranked = ranked.sort_values(["rank", "key", "file", "row"])
     distinct = ranked.drop_duplicates("key")
-    kept = distinct
+    kept = alone = distinct
     if params.near_duplicate_similarity < 1:
         earlier = earlier_copies(distinct["text"].tolist(), params.near_duplicate_similarity)
         kept = distinct[np.array(earlier, dtype=int) < 0]
-    alone = kept
-    if params.near_duplicate_similarity < 1:
         copies = shared_across_parts(kept["text"].tolist(), kept["part"].tolist())
         alone = kept[~np.array(copies, dtype=bool)]
     dropped = {
