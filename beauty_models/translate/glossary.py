@@ -1,0 +1,119 @@
+"""Terms and brands that a shop fixes: found in a text, and what each is in another language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Term(NamedTuple):
+    """An entry of a glossary."""
+
+    text: str
+    """As it is written. One in small letters is found with capitals, too; a brand only as it is."""
+    translations: tuple[tuple[str, str], ...] = ()
+    """(language tag, translation); a term that has none, a brand, is the same in every language."""
+
+
+class TermMatch(NamedTuple):
+    """Where a term stands in a text."""
+
+    start: int
+    end: int
+    term: Term
+
+
+def term(text: str, translations: Mapping[str, str] | None = None) -> Term:
+    """Return the entry for ``text``, with language tag → translation."""
+    return Term(text, tuple((translations or {}).items()))
+
+
+def translation_of(
+    translations: Iterable[tuple[str, str]], language: str, otherwise: str = ""
+) -> str:
+    """Return the translation for ``language``, else that for its primary subtag, else another.
+
+    ``zh-CN`` is served by an entry for ``zh``, never by one for ``zh-TW``.
+    """
+    by_tag = dict(translations)
+    primary = language.partition("-")[0]
+    return by_tag.get(language) or by_tag.get(primary) or otherwise
+
+
+@dataclass(frozen=True)
+class Glossary:
+    """Terms by their first character, so that a text is searched once for all of them."""
+
+    terms: tuple[Term, ...] = ()
+    _by_start: dict[str, list[Term]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Sort the terms; of two that begin alike the longer one is tried first."""
+        for entry in sorted(self.terms, key=lambda entry: -len(entry.text)):
+            if entry.text.strip():
+                start = entry.text[0].casefold()
+                self._by_start.setdefault(start, []).append(entry)
+
+    @classmethod
+    def of(cls, terms: Glossary | Iterable[Term | str]) -> Glossary:
+        """Return a glossary of ``terms``, where a bare string is a brand."""
+        if isinstance(terms, Glossary):
+            return terms
+        entries = [Term(entry) if isinstance(entry, str) else entry for entry in terms]
+        return cls(tuple(entries))
+
+    def find(self, text: str, target: str = "") -> list[TermMatch]:
+        """Return where terms stand in ``text``, from left to right, none over another.
+
+        With a ``target`` language terms are left out that have translations, but none for it: they
+        would stand untranslated in the answer.
+        """
+        matches: list[TermMatch] = []
+        place = 0
+        # an empty glossary is the usual one
+        length = len(text) if self._by_start else 0
+        while place < length:
+            entry = self._at(text, place, target)
+            if entry is None:
+                place += 1
+                continue
+            end = place + len(entry.text)
+            matches.append(TermMatch(place, end, entry))
+            place = end
+        return matches
+
+    def _at(self, text: str, place: int, target: str) -> Term | None:
+        for entry in self._by_start.get(text[place].casefold(), ()):
+            end = place + len(entry.text)
+            if not _same(text[place:end], entry.text):
+                continue
+            if not (_is_edge(text, place) and _is_edge(text, end)):
+                continue
+            if target and entry.translations and not translation_of(entry.translations, target):
+                continue
+            return entry
+        return None
+
+
+def _same(written: str, entry: str) -> bool:
+    if written == entry:
+        return True
+    # "Apple" is a brand and "apple" a fruit, but "Lip gloss" is lip gloss
+    return entry == entry.casefold() and written.casefold() == entry
+
+
+def _is_edge(text: str, place: int) -> bool:
+    """Return whether a word begins or ends at ``place``; Chinese has no spaces to tell by."""
+    if place in (0, len(text)):
+        return True
+    before, after = text[place - 1], text[place]
+    return not (_joins(before) and _joins(after))
+
+
+def _joins(character: str) -> bool:
+    """Return whether a character makes one word with its neighbours, as Latin letters do."""
+    if not (character.isalnum() or character == "_"):
+        return False
+    # Han, kana, hangul: words stand side by side there
+    return character < "\u2e80"
