@@ -1,0 +1,172 @@
+"""Which method serves which direction, decided on validation texts and kept with the model.
+
+A young model may be worse than its own memory where the data are few. What is better there answers,
+and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from beauty_models.files import read_json, write_json
+from beauty_models.progress import log_line
+from beauty_models.translate.memory import NOT_LANGUAGES, TranslationMemory
+from beauty_models.translate.methods import METHODS, MODEL, Candidate, Methods, Text
+from beauty_models.translate.model import Translator
+from beauty_models.translate.scoring import LOOK_BELOW, chrf_counts, corpus_chrf, sentence_chrf
+
+FILE = "directions.json"
+
+
+class Choice(NamedTuple):
+    """What was measured of a direction."""
+
+    method: str  # that serves it
+    chrf: dict[str, float]  # method → corpus chrF of the validation texts, 0 to 100
+    n: int  # validation texts
+
+
+@dataclass(frozen=True)
+class Directions:
+    """The choices of all directions that validation can test, and when a person must look."""
+
+    choices: dict[tuple[str, str], Choice]
+    thresholds: dict[str, float]  # method → confidence below which a translation is flagged
+
+    def method(self, source: str, target: str) -> str:
+        """Return the method that serves a direction: the model where nothing was measured."""
+        choice = self.choices.get((source, target))
+        return choice.method if choice else MODEL
+
+    def save(self, folder: Path) -> None:
+        """Write the choices into a model's ``folder``."""
+        directions: dict[str, Any] = {}
+        for (source, target), choice in self.choices.items():
+            directions[f"{source} {target}"] = choice._asdict()
+        content = {
+            "directions": directions,
+            "thresholds": self.thresholds,
+            "look_below_chrf": LOOK_BELOW,
+        }
+        write_json(folder / FILE, content)
+
+    @classmethod
+    def load(cls, folder: Path) -> Directions:
+        """Return the choices in a model's ``folder``.
+
+        Raises:
+            ValueError: there is no such file, or it is no JSON.
+        """
+        content = read_json(folder / FILE)
+        choices = {}
+        for name, choice in content["directions"].items():
+            source, target = name.split(" ")
+            choices[source, target] = Choice(**choice)
+        return cls(choices, content["thresholds"])
+
+
+def languages_of(units: pd.DataFrame) -> list[str]:
+    """Return the languages of a table of units: its columns beside id and kind."""
+    return [name for name in units.columns if name not in NOT_LANGUAGES]
+
+
+def pairs(units: pd.DataFrame, source: str, target: str, count: int, seed: int) -> pd.DataFrame:
+    """Return the columns ``source`` and ``target`` of units that have both, ``count`` at most.
+
+    Every direction draws from the units in the same order, so that they test the same ones.
+    ``count`` 0 takes all. The index stays that of ``units``.
+    """
+    order = np.random.default_rng(seed).permutation(len(units))
+    both = units.iloc[order][[source, target]].dropna()
+    both = both[(both[source] != "") & (both[target] != "")]
+    return both.iloc[:count] if count else both
+
+
+def install(
+    translator: Translator, data: Path, folder: Path, *, compared: int, seed: int
+) -> Directions:
+    """Write the memory and the choice of methods into the new model ``folder``, and tell it.
+
+    Args:
+        translator: the model as it will serve.
+        data: what ingest left; ``train`` is the memory, ``validation`` decides.
+        folder: of the model.
+        compared: validation texts of a direction at most; 0 takes all.
+        seed: of which ones.
+    """
+    memory = TranslationMemory(pd.read_parquet(data / "train.parquet"))
+    validation = pd.read_parquet(data / "validation.parquet")
+    decided = decide(Methods.of(translator, memory), validation, compared, seed)
+    memory.save(folder)
+    decided.save(folder)
+    others = {pair: choice for pair, choice in decided.choices.items() if choice.method != MODEL}
+    for (source, target), choice in others.items():
+        log_line(
+            f"finetune: {source} to {target} is served by {choice.method}: chrF "
+            f"{choice.chrf[choice.method]:.1f}, the model {choice.chrf[MODEL]:.1f}"
+        )
+    return decided
+
+
+def decide(methods: Methods, validation: pd.DataFrame, compared: int, seed: int) -> Directions:
+    """Return the best method of each direction that ``validation`` can test, by its chrF."""
+    languages = [name for name in languages_of(validation) if name in methods.translator.languages]
+    texts: list[Text] = []
+    references: list[str] = []
+    rows: dict[tuple[str, str], list[int]] = {}
+    for source in languages:
+        for target in languages:
+            if source == target:
+                continue
+            tested = pairs(validation, source, target, compared, seed)
+            if tested.empty:
+                continue
+            rows[source, target] = list(range(len(texts), len(texts) + len(tested)))
+            texts += [Text(text, source, target) for text in tested[source]]
+            references += tested[target].tolist()
+    candidates = {}
+    counts = {}
+    for method in METHODS:
+        candidates[method] = methods.translate(method, texts)
+        written = [candidate.text for candidate in candidates[method]]
+        counts[method] = chrf_counts(written, references)
+    choices = {}
+    for direction, numbers in rows.items():
+        once = np.ones((1, len(numbers)))
+        chrf = {method: float(corpus_chrf(counts[method][numbers], once)[0]) for method in METHODS}
+        # the first of equals: the model, where a baseline is no better
+        best = max(METHODS, key=lambda method: chrf[method])
+        choices[direction] = Choice(best, chrf, len(numbers))
+    thresholds = {}
+    for method in METHODS:
+        thresholds[method] = _threshold(candidates[method], sentence_chrf(counts[method]))
+    return Directions(choices, thresholds)
+
+
+def _threshold(candidates: Sequence[Candidate], scores: NDArray[np.float64]) -> float:
+    """Return the confidence below which "look at this" has the best F1.
+
+    It is right about a translation whose chrF is below `LOOK_BELOW`. 0, which flags none, where
+    there is no such one.
+    """
+    bad = scores < LOOK_BELOW
+    if not bad.any():
+        return 0.0
+    confidence = np.array([candidate.confidence for candidate in candidates])
+    order = np.argsort(confidence, kind="stable")
+    hits = np.cumsum(bad[order])
+    flagged = np.arange(1, len(order) + 1)
+    f1 = 2 * hits / (flagged + bad.sum())
+    # equal confidences are flagged together: only the last of them is a place to cut
+    last = np.append(np.diff(confidence[order]) > 0, True)
+    best = int(np.argmax(np.where(last, f1, -1)))
+    if best + 1 == len(order):
+        return float(np.nextafter(1.0, 2.0))  # all of them, a confidence of 1 among them
+    return float((confidence[order][best] + confidence[order][best + 1]) / 2)
