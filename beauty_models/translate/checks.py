@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from beauty_models.intake import languages
 from beauty_models.intake.text import language as language_by_script
-from beauty_models.translate.chinese import variant
+from beauty_models.translate.chinese import is_no_japanese, variant
 
 _MARKUP = re.compile(r"<[^<>]{1,2000}>|&#?\w{1,10};|\{[^{}]{0,100}\}|https?://\S+")
 _WORD = re.compile(r"[^\W\d_]{3,}")
@@ -96,6 +96,8 @@ def _mixed_word(text: str) -> str:
 
 
 def _chinese_fault(text: str, tag: str) -> str:
+    if primary(tag) == "ja" and is_no_japanese(text):
+        return "in simplified Chinese characters"
     if primary(tag) != "zh":
         return ""
     written = variant(text)

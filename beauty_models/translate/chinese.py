@@ -46,6 +46,11 @@ TRADITIONAL = frozenset(
 _BOTH = SIMPLIFIED & TRADITIONAL
 _ONLY_SIMPLIFIED = SIMPLIFIED - _BOTH - frozenset("吃厚气骨内里缸漆横强册郁采万与")
 _ONLY_TRADITIONAL = TRADITIONAL - _BOTH - frozenset("內強冊")
+# what Japanese writes as simplified Chinese does
+_JAPANESE = frozenset(
+    "与万来国学会体号宝声旧当断数条楼残湾温灯炉点独猫献礼称窃台虫蛮装触誉麦黄属峡双参写寿将担据机欧状"
+    "浅随乱争亏励医区寝尽辞胆恋惨泪洁济润灵艳芦苏径恒奖妆丽岁弥栏样铁静"
+)
 CLEAR = 2  # characters of one kind, and none of the other, by which a text is of that kind
 
 
@@ -58,3 +63,8 @@ def variant(text: str) -> str:
     if traditional >= CLEAR and not simplified:
         return "traditional"
     return ""
+
+
+def is_no_japanese(text: str) -> bool:
+    """Return whether ``text`` has characters that Chinese writes and Japanese does not."""
+    return sum(map((_ONLY_SIMPLIFIED - _JAPANESE).__contains__, text)) >= CLEAR

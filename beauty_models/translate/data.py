@@ -25,6 +25,7 @@ from beauty_models.translate import Ingest, checks
 from beauty_models.translate.chinese import variant
 from beauty_models.translate.cleaning import LOST, clean
 from beauty_models.translate.deliveries import UNKNOWN, Unit, read_deliveries
+from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.grouping import LARGEST_GROUP, groups, key
 
 Keys = dict[str, str]
@@ -60,9 +61,10 @@ def ingest(*, raw: Path, data: Path, params: Ingest) -> Metrics:
     ``train``, ``validation`` and ``test.parquet`` have a row per unit: id, kind, and a column for
     each language of the data, null where the unit is not said in it. ``monolingual.parquet`` has
     language and text: of the training units, and what was delivered in one language alone, without
-    anything that validation or test says. ``rejected.parquet`` has what is not taken, with the
-    reason, ``account.json`` what was counted and guessed. A unit is in a part by the hash of its
-    group (`grouping`); the same files give the same bytes.
+    anything that validation or test says. ``glossary.json`` has the shop's terms.
+    ``rejected.parquet`` has what is not taken, with the reason, ``account.json`` what was counted
+    and guessed. A unit is in a part by the hash of its group (`grouping`); the same files give the
+    same bytes.
 
     Raises:
         ValueError: no file can be read or says its languages, too much is rejected, or a part would
@@ -84,11 +86,12 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
     read = len(delivery.rejected) + quality.read
     # before anything is written: a bad delivery leaves no data folder
     check_rejected(rejected, len(rejected) / max(1, read), params.max_rejected, data)
-    parallel = _parallel(delivery.units, params, quality)
+    glossary = Glossary(tuple(dict.fromkeys(delivery.terms)))
+    parallel = _parallel(delivery.units, glossary, params, quality)
     parts = {part: [row for row in parallel if row.part == part] for part in splits.PARTS}
     sizes = {part: len(rows) for part, rows in parts.items()}
     splits.check_filled(sizes, params.split, "units in two languages and more")
-    monolingual = _monolingual(delivery.units, parts, quality)
+    monolingual = _monolingual(delivery.units, parts, glossary, quality)
     tags = _tags(params, parallel, monolingual)
     kept = read - len(rejected) - quality.dropped.total()
     texts = {part: sum(len(row.texts) for row in rows) for part, rows in parts.items()}
@@ -104,6 +107,7 @@ def _ingest(raw: Path, data: Path, params: Ingest, book: account.Account) -> Met
             pq.write_table(_table(rows, tags), folder / f"{part}.parquet")
         pq.write_table(_monolingual_table(monolingual), folder / "monolingual.parquet")
         pq.write_table(rejected_table(rejected), folder / "rejected.parquet")
+        glossary.write(folder)
         write_json(folder / "schema.json", _schema(raw, parts, monolingual, tags))
         book.write(folder, data)
     return as_metrics(counts)
@@ -220,7 +224,9 @@ def _rejected(units: Iterable[Unit]) -> list[Rejected]:
     return found
 
 
-def _parallel(units: Sequence[Unit], params: Ingest, quality: Quality) -> list[Parallel]:
+def _parallel(
+    units: Sequence[Unit], glossary: Glossary, params: Ingest, quality: Quality
+) -> list[Parallel]:
     """Return the distinct units that are said in two languages and more, each with its part."""
     distinct: dict[tuple[tuple[str, str], ...], Unit] = {}
     for unit in units:
@@ -238,7 +244,7 @@ def _parallel(units: Sequence[Unit], params: Ingest, quality: Quality) -> list[P
     keyed = []
     with bar("ingest: split", len(kept)) as progress:
         for unit in kept:
-            keyed.append({tag: key(text) for tag, text in unit.good().items()})
+            keyed.append({tag: key(text, glossary) for tag, text in unit.good().items()})
             progress.advance()
     named = groups(keyed)
     counts = Counter(named)
@@ -279,7 +285,10 @@ def _limited(units: Sequence[Unit], params: Ingest, quality: Quality) -> list[Un
 
 
 def _monolingual(
-    units: Sequence[Unit], parts: dict[str, list[Parallel]], quality: Quality
+    units: Sequence[Unit],
+    parts: dict[str, list[Parallel]],
+    glossary: Glossary,
+    quality: Quality,
 ) -> list[tuple[str, str]]:
     """Return (language, text), distinct, of training units and of what stands alone.
 
@@ -299,7 +308,7 @@ def _monolingual(
         item = next(iter(texts.items()))
         if item in found:
             quality.dropped["the text is there already"] += 1
-        elif key(item[1]) in held_out:
+        elif key(item[1], glossary) in held_out:
             quality.dropped["validation or test says it"] += 1
         else:
             found[item] = None

@@ -17,8 +17,12 @@ from beauty_models.intake import account, columns, tables
 from beauty_models.intake.rejected import Rejected
 from beauty_models.progress import bar
 from beauty_models.translate import Columns, Ingest
+from beauty_models.translate.glossary import Term, term
 from beauty_models.translate.locales import Locales, TextColumn
 from beauty_models.translate.memories import TMX, XLIFF, is_memory, units
+
+GLOSSARIES = ("glossary", "brands", "terms", "术语", "品牌")
+"""What a table is called, without its suffix, that holds terms to keep and no texts."""
 
 UNKNOWN = "und"
 """Language of a text of which the delivery says none."""
@@ -51,6 +55,8 @@ class Delivery(NamedTuple):
 
     units: list[Unit]
     rejected: list[Rejected]
+    terms: list[Term]
+    """Of the files that are called as `GLOSSARIES`."""
 
 
 class _Layout(NamedTuple):
@@ -70,13 +76,15 @@ def read_deliveries(raw: Path, params: Ingest) -> Delivery:
         ValueError: no file is of a format that is known, or a table says nothing of its languages.
     """
     locales = Locales(params.languages)
-    delivery = Delivery([], [])
+    delivery = Delivery([], [], [])
     files = _readable_files(raw)
     with bar("ingest: read", len(files)) as progress:
         for file in files:
             name = file.relative_to(raw).as_posix()
             try:
-                if is_memory(file):
+                if is_glossary(file):
+                    delivery.terms.extend(_terms(file, raw, locales))
+                elif is_memory(file):
                     delivery.units.extend(_memory_units(file, name, locales))
                 else:
                     _read_table(file, raw, name, params.columns, locales, delivery)
@@ -105,6 +113,32 @@ def _readable_files(raw: Path) -> list[Path]:
     if not readable:
         raise ValueError(f"{raw}: no {formats} file in it")
     return readable
+
+
+def is_glossary(file: Path) -> bool:
+    """Return whether ``file`` is a table of terms, by its name."""
+    return file.name.partition(".")[0].casefold() in GLOSSARIES and not is_memory(file)
+
+
+def _terms(file: Path, raw: Path, locales: Locales) -> Iterator[Term]:
+    """Yield the terms of a glossary: brands of its only column, or a row's word in each language.
+
+    Each word of a row is an entry, translated by the others.
+    """
+    for table in tables.batches(file, raw):
+        header = list(table.rows.columns)
+        found = [item for item in locales.columns(header) if not item.stem]
+        for cells in table.rows.itertuples(index=False, name=None):
+            row = dict(zip(header, cells, strict=True))
+            words = {item.language: row[item.column] for item in found if row[item.column]}
+            if not words:
+                yield from (Term(cell) for cell in list(row.values())[:1] if cell)
+            elif len(set(words.values())) == 1:
+                # the same everywhere
+                yield Term(next(iter(words.values())))
+            else:
+                for word in dict.fromkeys(words.values()):
+                    yield term(word, words)
 
 
 def _memory_units(file: Path, name: str, locales: Locales) -> Iterator[Unit]:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
+
+from beauty_models.files import read_json, write_json
+
+FILE = "glossary.json"
+"""Its name in a data and in a model folder."""
 
 
 class Term(NamedTuple):
@@ -63,6 +71,20 @@ class Glossary:
         entries = [Term(entry) if isinstance(entry, str) else entry for entry in terms]
         return cls(tuple(entries))
 
+    @classmethod
+    def read(cls, folder: Path) -> Glossary:
+        """Return the glossary of a data or model folder; an empty one where it has none."""
+        file = folder / FILE
+        entries = read_json(file) if file.exists() else []
+        return cls(tuple(term(entry["text"], entry["translations"]) for entry in entries))
+
+    def write(self, folder: Path) -> None:
+        """Write the terms into ``folder``."""
+        entries = []
+        for entry in self.terms:
+            entries.append({"text": entry.text, "translations": dict(entry.translations)})
+        write_json(folder / FILE, entries)
+
     def find(self, text: str, target: str = "") -> list[TermMatch]:
         """Return where terms stand in ``text``, from left to right, none over another.
 
@@ -70,18 +92,24 @@ class Glossary:
         would stand untranslated in the answer.
         """
         matches: list[TermMatch] = []
-        place = 0
         # an empty glossary is the usual one
-        length = len(text) if self._by_start else 0
-        while place < length:
-            entry = self._at(text, place, target)
-            if entry is None:
-                place += 1
+        if not self._by_start:
+            return matches
+        place = 0
+        for start in self._starts.finditer(text):
+            if start.start() < place:
                 continue
-            end = place + len(entry.text)
-            matches.append(TermMatch(place, end, entry))
-            place = end
+            entry = self._at(text, start.start(), target)
+            if entry is not None:
+                place = start.start() + len(entry.text)
+                matches.append(TermMatch(start.start(), place, entry))
         return matches
+
+    @functools.cached_property
+    def _starts(self) -> re.Pattern[str]:
+        """Return a pattern for the characters that a term begins with."""
+        letters = "".join(sorted(self._by_start))
+        return re.compile(f"[{re.escape(letters)}]", re.IGNORECASE)
 
     def _at(self, text: str, place: int, target: str) -> Term | None:
         for entry in self._by_start.get(text[place].casefold(), ()):

@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from beauty_models.intake.text import bare, fingerprint
-from beauty_models.translate.patterns import PROTECTED
+from beauty_models.translate.glossary import Glossary
+from beauty_models.translate.protected import find
 
 LARGEST_GROUP = 0.05  # of the units; a larger group goes to the training part, and is told
 
 
-def key(text: str) -> str:
-    """Return what is equal for texts that say the same: numbers, tags, capitals do not count.
+def key(text: str, glossary: Glossary) -> str:
+    """Return what is equal for texts that say the same: numbers, brands, capitals do not count.
 
     To the model "Serum 30 ml" and "Serum 50 ml" are one text, for it sees neither number.
     """
-    without = PROTECTED.sub(" 0 ", text)
+    pieces = []
+    place = 0
+    for span in find(text, terms=glossary):
+        pieces += [text[place : span.start], " 0 "]
+        place = span.end
+    without = "".join([*pieces, text[place:]])
     # "SPF 50" is all that this one says
     return fingerprint(without if any(map(str.isalpha, bare(without))) else text)
 
