@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from beauty_models.files import read_json, write_json
 from beauty_models.progress import log_line
+from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.memory import NOT_LANGUAGES, TranslationMemory
 from beauty_models.translate.methods import METHODS, MODEL, Candidate, Methods, Text
 from beauty_models.translate.model import Translator
@@ -92,7 +93,7 @@ def pairs(units: pd.DataFrame, source: str, target: str, count: int, seed: int) 
 def install(
     translator: Translator, data: Path, folder: Path, *, compared: int, seed: int
 ) -> Directions:
-    """Write the memory and the choice of methods into the new model ``folder``, and tell it.
+    """Write memory, glossary and the choice of methods into the new model ``folder``, and tell it.
 
     Args:
         translator: the model as it will serve.
@@ -101,7 +102,7 @@ def install(
         compared: validation texts of a direction at most; 0 takes all.
         seed: of which ones.
     """
-    memory = TranslationMemory(pd.read_parquet(data / "train.parquet"))
+    memory = TranslationMemory(pd.read_parquet(data / "train.parquet"), Glossary.read(data))
     validation = pd.read_parquet(data / "validation.parquet")
     decided = decide(Methods.of(translator, memory), validation, compared, seed)
     memory.save(folder)

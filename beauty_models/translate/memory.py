@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from beauty_models.files import new_file
 from beauty_models.translate.cleaning import clean
+from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.protected import Protected, protect, protect_pair, restore
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ FILE = "memory.parquet"
 NOT_LANGUAGES = ("id", "kind")  # the other columns of a table of units are languages
 NGRAMS = (1, 4)  # characters, by which the nearest text is found
 ALIKE = 0.95  # confidence in a translation whose source differs in capitals or numbers alone
+NO_TERMS = Glossary()
 QUERIES = 512  # compared with all texts at a time: memory for a dense block of similarities
 
 
@@ -41,8 +43,12 @@ class Match(NamedTuple):
 class TranslationMemory:
     """Units that are said in several languages, by any of them."""
 
-    def __init__(self, units: pd.DataFrame) -> None:
-        """Keep ``units``: a row each, a column of texts for each language, null where missing."""
+    def __init__(self, units: pd.DataFrame, terms: Glossary = NO_TERMS) -> None:
+        """Keep ``units``: a row each, a column of texts for each language, null where missing.
+
+        ``terms`` are the shop's, which no translation changes, as its numbers.
+        """
+        self.terms = terms
         self.units = units.reset_index(drop=True)
         self.languages = tuple(name for name in units.columns if name not in NOT_LANGUAGES)
         # of each language when it is first asked about
@@ -62,10 +68,11 @@ class TranslationMemory:
         file = folder / FILE
         if not file.exists():
             raise ValueError(f"{file}: no such file; run finetune again")
-        return cls(pd.read_parquet(file))
+        return cls(pd.read_parquet(file), Glossary.read(folder))
 
     def save(self, folder: Path) -> None:
-        """Write the memory into a model's ``folder``."""
+        """Write the memory and its terms into a model's ``folder``."""
+        self.terms.write(folder)
         with new_file(folder / FILE) as temporary:
             self.units.to_parquet(temporary, index=False)
 
@@ -85,7 +92,7 @@ class TranslationMemory:
         if language not in self._templates:
             templates: list[str | None] = []
             for text in self.texts(language):
-                templates.append(None if text is None else _protected(text).text)
+                templates.append(None if text is None else self._protected(text).text)
             self._templates[language] = templates
         return self._templates[language]
 
@@ -101,10 +108,7 @@ class TranslationMemory:
         found = self._commonest(self._index(source, exact=True).get(cleaned, ()), source, target)
         if found is not None:
             return found
-        try:
-            asked = protect(cleaned)
-        except ValueError:  # more values than there are sentinels
-            return None
+        asked = self._protected(cleaned)
         rows = self._index(source, exact=False).get(asked.text.casefold(), ())
         found = self._commonest(rows, source, target, asked)
         return found and found._replace(similarity=min(ALIKE, found.similarity))
@@ -121,7 +125,7 @@ class TranslationMemory:
             if text is None or translation is None:
                 continue
             if asked is not None:
-                moved = _with_values(text, translation, asked, target)
+                moved = self._with_values(text, translation, asked, target)
                 if moved is None:
                     continue
                 translation = moved
@@ -157,7 +161,7 @@ class TranslationMemory:
         if source not in self._neighbours:
             self._neighbours[source] = _Neighbours(self.templates(source))
         has_target = np.array([text is not None for text in self.texts(target)], bool)
-        protected = [_protected(clean(text)) for text in texts]
+        protected = [self._protected(clean(text)) for text in texts]
         found = self._neighbours[source].find([text.text for text in protected], has_target)
         sources, targets = self.texts(source), self.texts(target)
         matches: list[Match | None] = []
@@ -167,28 +171,28 @@ class TranslationMemory:
             if text is None or translation is None:
                 matches.append(None)
                 continue
-            moved = _with_values(text, translation, asked, target)
+            moved = self._with_values(text, translation, asked, target)
             matches.append(Match(text, translation if moved is None else moved, similarity))
         return matches
 
+    def _protected(self, text: str) -> Protected:
+        """Return ``text`` protected; as it is where it has more values than sentinels."""
+        try:
+            return protect(text, terms=self.terms)
+        except ValueError:
+            return Protected(text, ())
 
-def _protected(text: str) -> Protected:
-    """Return ``text`` protected; as it is where it has more values than there are sentinels."""
-    try:
-        return protect(text)
-    except ValueError:
-        return Protected(text, ())
+    def _with_values(
+        self, text: str, translation: str, asked: Protected, target: str
+    ) -> str | None:
+        """Return ``translation``, that of ``text``, with the values of ``asked`` put in.
 
-
-def _with_values(text: str, translation: str, asked: Protected, target: str) -> str | None:
-    """Return ``translation``, that of ``text``, with the values of ``asked`` in place of its own.
-
-    None where the two do not hold the same values, or ``asked`` has another number of them.
-    """
-    pair = protect_pair(text, translation)
-    if pair is None or len(pair.values) != len(asked.values):
-        return None
-    return restore(pair.target, asked.values, language=target)
+        None where the two do not hold the same values, or ``asked`` has another number of them.
+        """
+        pair = protect_pair(text, translation, terms=self.terms)
+        if pair is None or len(pair.values) != len(asked.values):
+            return None
+        return restore(pair.target, asked.values, language=target)
 
 
 class _Neighbours:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from beauty_models.translate.cleaning import clean
 from beauty_models.translate.dictionary import Dictionaries
 from beauty_models.translate.glossary import Glossary
-from beauty_models.translate.memory import TranslationMemory
+from beauty_models.translate.memory import NO_TERMS, TranslationMemory
 from beauty_models.translate.model import Request, Translator
 from beauty_models.translate.protected import Protected, protect, restore
 
@@ -17,8 +17,6 @@ MODEL, MEMORY, DICTIONARY, COPY = "model", "memory", "dictionary", "copy"
 BASELINES = (COPY, DICTIONARY, MEMORY)
 METHODS = (MODEL, MEMORY, DICTIONARY, COPY)
 """The first one is taken where several are equally good."""
-
-NO_TERMS = Glossary()
 
 
 class Text(NamedTuple):
@@ -50,20 +48,25 @@ class Methods:
         return cls(translator, memory, Dictionaries(memory))
 
     def translate(
-        self, method: str, texts: Sequence[Text], terms: Glossary = NO_TERMS, beams: int = 0
+        self,
+        method: str,
+        texts: Sequence[Text],
+        more_terms: Glossary = NO_TERMS,
+        beams: int = 0,
     ) -> list[Candidate]:
         """Return a candidate by ``method`` for each of ``texts``.
 
         Args:
             method: one of `METHODS`.
             texts: in any directions.
-            terms: of a shop's glossary; each is kept, or becomes what the glossary says.
+            more_terms: beside the memory's; each is kept, or becomes what the glossary says.
             beams: of the model's search; 0 takes what it was saved with.
         """
         if method == COPY:
             return [Candidate(text.text, 0.0) for text in texts]
         if method == MEMORY:
             return self._by_memory(texts)
+        terms = self.terms(more_terms)
         protected = []
         for text in texts:
             protected.append(protect(clean(text.text), terms=terms, target=text.target))
@@ -75,6 +78,12 @@ class Methods:
             restored = restore(looked.text, kept.values, language=text.target)
             candidates.append(Candidate(restored, looked.known))
         return candidates
+
+    def terms(self, more: Glossary = NO_TERMS) -> Glossary:
+        """Return the memory's glossary with ``more``, which is looked at first."""
+        if not more.terms:
+            return self.memory.terms
+        return Glossary((*more.terms, *self.memory.terms.terms))
 
     def _by_model(
         self, texts: Sequence[Text], protected: Sequence[Protected], beams: int
