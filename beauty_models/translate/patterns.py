@@ -9,10 +9,11 @@ import re
 
 SENTINEL = re.compile(r"<([0-9]|[12][0-9]|3[01])>")
 
-# a digit group, a number, several of them with signs between: 1,299.00 · 20 x 30 · 2-3 · 10:30
+# a digit group, a number, several of them with signs between: 1,299.00 · 20 x 30 · 1/2 · 10:30
+# A range is two numbers: in one language it is 34–42, in another 34 to 42.
 _GROUPED = r"\d{1,3}(?:[,\u00a0\u202f'’]\d{3}){1,5}(?!\d)(?:[.,]\d{1,9})?"
 _NUMBER = rf"(?:{_GROUPED}|\d{{1,18}}(?:[.,:]\d{{1,9}}){{0,5}})"
-_NUMBERS = rf"{_NUMBER}(?:[ ]?(?:[x×*/~–-]|\bx)[ ]?{_NUMBER}){{0,5}}"
+_NUMBERS = rf"{_NUMBER}(?:[ ]?(?:[x×*/]|\bx)[ ]?{_NUMBER}){{0,5}}"
 # not behind a letter or digit, where a minus is a hyphen
 _SIGN = r"(?<![\w)])[+−-]"
 
