@@ -25,7 +25,9 @@ from beauty_models.params import (
     Split,
 )
 
-PARALLEL_SUFFIXES = (".tmx", ".xlf", ".xliff")
+TMX = (".tmx",)
+XLIFF = (".xlf", ".xliff", ".sdlxliff", ".mqxliff")
+PARALLEL_SUFFIXES = (*TMX, *XLIFF)
 """Files of translation tools that are read beside tables."""
 
 

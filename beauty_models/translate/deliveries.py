@@ -16,10 +16,10 @@ import pandas as pd
 from beauty_models.intake import account, columns, tables
 from beauty_models.intake.rejected import Rejected
 from beauty_models.progress import bar
-from beauty_models.translate import Columns, Ingest
+from beauty_models.translate import PARALLEL_SUFFIXES, Columns, Ingest
 from beauty_models.translate.glossary import Term, term
 from beauty_models.translate.locales import Locales, TextColumn
-from beauty_models.translate.memories import TMX, XLIFF, is_memory, units
+from beauty_models.translate.memories import is_memory, units
 
 GLOSSARIES = ("glossary", "brands", "terms", "术语", "品牌")
 """What a table is called, without its suffix, that holds terms to keep and no texts."""
@@ -103,7 +103,7 @@ class _NoLanguageError(ValueError):
 
 
 def _readable_files(raw: Path) -> list[Path]:
-    formats = ", ".join((*tables.SUFFIXES, *TMX, *XLIFF))
+    formats = ", ".join((*tables.SUFFIXES, *PARALLEL_SUFFIXES))
     readable = []
     for file in tables.delivered_files(raw):
         if is_memory(file) or tables.is_table(file):

@@ -16,9 +16,8 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
 from beauty_models.intake import packed
+from beauty_models.translate import PARALLEL_SUFFIXES, TMX
 
-TMX = (".tmx",)
-XLIFF = (".xlf", ".xliff", ".sdlxliff", ".mqxliff")
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 # Of an XLIFF target: somebody has still to translate it, what stands there is a draft or a copy.
 UNTRANSLATED = {"new", "needs-translation", "needs-l10n", "needs-adaptation", "initial"}
@@ -44,7 +43,7 @@ def _format(file: Path) -> str:
     suffix = file.suffix.lower()
     if suffix in packed.COMPRESSED:
         suffix = file.with_suffix("").suffix.lower()
-    return suffix if suffix in (*TMX, *XLIFF) else ""
+    return suffix if suffix in PARALLEL_SUFFIXES else ""
 
 
 def units(file: Path) -> Iterator[MemoryUnit]:
