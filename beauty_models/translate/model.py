@@ -1,0 +1,301 @@
+"""The translator: an encoder-decoder, its tokenizer, and what both make of protected texts.
+
+A saved folder opens with ``AutoModelForSeq2SeqLM.from_pretrained(folder)`` and ``AutoTokenizer``.
+As in M2M100 (Fan et al. 2021) the source begins with the tag of its language, and the decoder with
+``</s>`` and the tag of the target language. ``translator.json`` beside them names the languages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from beauty_models import device as devices
+from beauty_models import progress
+from beauty_models.backbones.loading import from_pretrained, network
+from beauty_models.files import read_json, write_json
+from beauty_models.training.batches import Lengths
+from beauty_models.training.bert import batches_by_tokens, mean_pool, pad
+from beauty_models.translate.decoding import Vocabulary, beam_search
+from beauty_models.translate.protected import Protected, Value, key, protect
+from beauty_models.translate.tokenizer import language_tag
+
+SETTINGS = "translator.json"
+MOST_TOKENS = 1000  # of one text; longer ones are to be translated in pieces
+TOKENS = 4096  # of a batch where nothing is learned, padding included
+VALUE_WIDTH = 32  # of the part of an embedding that tells numbers and codes apart
+VALUE_WEIGHT = 0.5  # of that part, beside 1 of the encoder's
+
+
+class Request(NamedTuple):
+    """A text to translate, with sentinels in place of what must be kept (`protected.protect`)."""
+
+    text: str
+    source: str  # language tag
+    target: str
+
+
+class Translation(NamedTuple):
+    """What the model wrote, with the same sentinels as the request."""
+
+    text: str
+    confidence: float  # geometric mean of the probabilities of its tokens, 0 to 1
+
+
+@dataclass
+class Translator:
+    """A network that translates between ``languages``, with its tokenizer.
+
+    ``card`` says what it began as, and under which licence.
+    """
+
+    network: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    languages: tuple[str, ...]
+    card: dict[str, Any]
+    beams: int = 1  # with which it translates unless it is told another number
+    max_tokens: int = 64  # of a text that it learned from
+    vocabulary: Vocabulary = field(init=False)
+
+    def __post_init__(self) -> None:
+        backend: Any = self.tokenizer.backend_tokenizer
+        backend.no_padding()
+        backend.no_truncation()
+        # a "</s>" of a text is text: it ends nothing
+        backend.encode_special_tokens = True
+        self.vocabulary = Vocabulary.of(self.tokenizer, map(language_tag, self.languages))
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device | None = None) -> Translator:
+        """Return the translator saved in ``folder``, on ``device`` or the fastest there is.
+
+        Raises:
+            ValueError: the folder is not a saved translator.
+        """
+        settings = read_json(folder / SETTINGS)
+        translator = cls(
+            network(AutoModelForSeq2SeqLM, folder),
+            from_pretrained(AutoTokenizer, folder, use_fast=True),
+            tuple(settings["languages"]),
+            read_json(folder / "backbone.json"),
+            settings["beams"],
+            settings["max_tokens"],
+        )
+        translator.network.to(device or devices.device())
+        return translator
+
+    def save(self, folder: Path) -> None:
+        """Write the network, the tokenizer, the card and the settings into ``folder``."""
+        self.network.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        write_json(folder / "backbone.json", self.card)
+        settings = {
+            "languages": list(self.languages),
+            "beams": self.beams,
+            "max_tokens": self.max_tokens,
+        }
+        write_json(folder / SETTINGS, settings)
+
+    def tag(self, language: str) -> int:
+        """Return the id of the token of ``language``.
+
+        Raises:
+            ValueError: the model has not learned it.
+        """
+        if language not in self.languages:
+            raise ValueError(
+                f"the model has not learned the language {language!r}; it knows "
+                f"{', '.join(self.languages)}"
+            )
+        return int(self.tokenizer.convert_tokens_to_ids(language_tag(language)))
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of protected ``texts``, without tags and ends."""
+        backend: Any = self.tokenizer.backend_tokenizer
+        return [list(e.ids) for e in backend.encode_batch(list(texts), add_special_tokens=False)]
+
+    def source(self, ids: Sequence[int], language: str) -> torch.Tensor:
+        """Return what the encoder reads of a text's token ``ids``: its tag, it, the end."""
+        return torch.tensor([self.tag(language), *ids, self.vocabulary.end])
+
+    def encoded(self, rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the encoder's states [n, length, width] of `source` rows, and their mask."""
+        ids, mask = pad(rows, self.vocabulary.padding)
+        encoder: Any = self.network.get_encoder()
+        states = encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        return states, mask
+
+    def decoded(self, states: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Return the decoder's states [n, length, width] behind each of its inputs ``ids``.
+
+        Args:
+            states: of the encoder [n, source length, width].
+            mask: true where they are real.
+            ids: [n, length]; no mask is needed, for padding stands behind.
+        """
+        decoder: Any = self.network.get_decoder()
+        output = decoder(
+            input_ids=ids,
+            encoder_hidden_states=states,
+            encoder_attention_mask=mask.long(),
+            use_cache=False,
+        )
+        hidden: torch.Tensor = output.last_hidden_state
+        return hidden
+
+    def head(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the logits over the vocabulary."""
+        model: Any = self.network
+        logits: torch.Tensor = model.get_output_embeddings()(hidden)
+        bias = getattr(model, "final_logits_bias", None)  # mBART has one
+        return logits if bias is None else logits + bias
+
+    @torch.inference_mode()
+    def translate(
+        self, requests: Sequence[Request], *, beams: int | None = None, title: str = ""
+    ) -> list[Translation]:
+        """Return the translation of each request, in their order.
+
+        They are translated longest first, in batches of about equal length; what is asked twice is
+        translated once. Every sentinel of a request is written once, and no other one.
+
+        Args:
+            requests: in any directions.
+            beams: of the search; 1 is greedy, None what the model was saved with.
+            title: of a progress bar; none is shown without.
+
+        Raises:
+            ValueError: a language is unknown, or a text has more than `MOST_TOKENS` tokens.
+        """
+        distinct = list(dict.fromkeys(requests))
+        encoded = self.encode([request.text for request in distinct])
+        rows = []
+        for request, ids in zip(distinct, encoded, strict=True):
+            if len(ids) > MOST_TOKENS:
+                raise ValueError(
+                    f"a text of {len(ids)} tokens, {MOST_TOKENS} are read at once; "
+                    "translate it in pieces"
+                )
+            rows.append(self.source(ids, request.source))
+        self._prepare()
+        found: dict[Request, Translation] = {}
+        lengths: Lengths = np.array([len(row) for row in rows], np.int64)
+        wide = beams or self.beams
+        with progress.bar(title, len(distinct)) if title else _no_bar() as bar:
+            for batch in batches_by_tokens(lengths, max(1, TOKENS // wide)):
+                asked = [distinct[row] for row in batch]
+                written = self._translate([rows[row] for row in batch], asked, wide)
+                found.update(zip(asked, written, strict=True))
+                bar.advance(len(asked))
+        return [found[request] for request in requests]
+
+    def _translate(
+        self, rows: Sequence[torch.Tensor], requests: Sequence[Request], beams: int
+    ) -> list[Translation]:
+        states, mask = self.encoded(rows)
+        tags = torch.tensor([self.tag(request.target) for request in requests])
+        hypotheses = beam_search(self, states, mask, rows, tags.to(states.device), beams)
+        backend: Any = self.tokenizer.backend_tokenizer
+        texts = backend.decode_batch([h.ids for h in hypotheses], skip_special_tokens=True)
+        written = []
+        for text, hypothesis in zip(texts, hypotheses, strict=True):
+            # bytes that are no character: whoever reads it must be told
+            broken = "\ufffd" in text
+            written.append(Translation(text.strip(), 0.0 if broken else hypothesis.confidence))
+        return written
+
+    def _prepare(self) -> None:
+        self.network.eval()
+        self.network.set_attn_implementation(devices.attention(training=False))
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str], languages: Sequence[str]) -> torch.Tensor:
+        """Return embeddings [n, width] of unit length, float32: alike where texts say the same.
+
+        The mean of the encoder's states, and beside it what tells the values apart (30 ml, 50 ml),
+        which the encoder sees as sentinels only. Texts are not protected yet; of a long one the
+        first `MOST_TOKENS` tokens are read.
+
+        Raises:
+            ValueError: a language is unknown.
+        """
+        protected = [_protected(text) for text in texts]
+        rows = []
+        encoded = self.encode([text.text for text in protected])
+        for ids, language in zip(encoded, languages, strict=True):
+            rows.append(self.source(ids[:MOST_TOKENS], language))
+        self._prepare()
+        width = self.network.config.hidden_size
+        means = torch.zeros(len(rows), width)
+        lengths: Lengths = np.array([len(row) for row in rows], np.int64)
+        for batch in batches_by_tokens(lengths, TOKENS):
+            states, mask = self.encoded([rows[row] for row in batch])
+            means[batch] = pooled(states, mask).cpu()
+        values = torch.from_numpy(np.stack([_value_vector(text.values) for text in protected]))
+        joined = torch.cat([nn.functional.normalize(means, dim=-1), VALUE_WEIGHT * values], -1)
+        return nn.functional.normalize(joined, dim=-1)
+
+
+def pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the mean [n, width] of the encoder's ``states`` of the text: no tag, no end.
+
+    Of an empty text, which has nothing else, it is that of both.
+    """
+    # the end is the last real token of a row
+    inner = mask.clone()
+    inner[:, 0] = False
+    inner.scatter_(1, mask.sum(1, keepdim=True) - 1, False)
+    empty = ~inner.any(1, keepdim=True)
+    return mean_pool(states, torch.where(empty, mask, inner))
+
+
+def _protected(text: str) -> Protected:
+    """Return ``text`` protected; as it is where it has more values than there are sentinels."""
+    try:
+        return protect(text)
+    except ValueError:
+        return Protected(text, ())
+
+
+def _value_vector(values: Sequence[Value]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return a vector [`VALUE_WIDTH`] of length 1 for what a text must keep, 0 where nothing.
+
+    Each value has a random direction of its own, drawn from its hash.
+    """
+    total = np.zeros(VALUE_WIDTH, np.float32)
+    for value in values:
+        digest = hashlib.blake2b(key(value).encode(), digest_size=8).digest()
+        random = np.random.default_rng(int.from_bytes(digest, "big"))
+        total += random.standard_normal(VALUE_WIDTH, dtype=np.float32)
+    length = float(np.linalg.norm(total))
+    return total / length if length else total
+
+
+class _NoBar:
+    """Stands for a progress bar where none is shown."""
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def advance(self, count: int = 1) -> None:
+        """Do nothing."""
+
+
+def _no_bar() -> Any:
+    return _NoBar()
