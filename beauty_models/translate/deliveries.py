@@ -83,7 +83,7 @@ def read_deliveries(raw: Path, params: Ingest) -> Delivery:
             name = file.relative_to(raw).as_posix()
             try:
                 if is_glossary(file):
-                    delivery.terms.extend(_terms(file, raw, locales))
+                    delivery.terms.extend(read_terms(file, raw, locales))
                 elif is_memory(file):
                     delivery.units.extend(_memory_units(file, name, locales))
                 else:
@@ -120,7 +120,7 @@ def is_glossary(file: Path) -> bool:
     return file.name.partition(".")[0].casefold() in GLOSSARIES and not is_memory(file)
 
 
-def _terms(file: Path, raw: Path, locales: Locales) -> Iterator[Term]:
+def read_terms(file: Path, raw: Path, locales: Locales) -> Iterator[Term]:
     """Yield the terms of a glossary: brands of its only column, or a row's word in each language.
 
     Each word of a row is an entry, translated by the others.
