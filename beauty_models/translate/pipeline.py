@@ -18,10 +18,10 @@ from beauty_models.translate.directions import Directions
 from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.locales import Locales
 from beauty_models.translate.memory import NO_TERMS, TranslationMemory
-from beauty_models.translate.methods import COPY, MEMORY, MODEL, Candidate, Methods, Text
+from beauty_models.translate.methods import COPY, MEMORY, MODEL, Candidate, Methods, Text, in_one
 from beauty_models.translate.model import Translator
-from beauty_models.translate.protected import find, missing, protect, value_in
-from beauty_models.translate.segments import Segment, cut, joined
+from beauty_models.translate.protected import find, missing, value_in
+from beauty_models.translate.segments import Segment
 
 FOUND = "memory, exact"
 """Method of a text that the memory has, in every direction."""
@@ -145,7 +145,7 @@ class Pipeline:
         method = self.directions.method(source, target)
         if (source, target) not in self.directions.choices:
             look.append(f"nobody has measured {source} to {target}")
-        segments = cut(query.text, self._size, self.translator.max_tokens, terms)
+        segments = self.methods.cut(query.text, terms)
         found = self._remembered(segments, source, target, terms)
         return _Plan(query, source, target, look, segments, method, found)
 
@@ -175,12 +175,6 @@ class Pipeline:
         if guess.probability < SURE:
             look.append(f"taken for {guess.language}; nobody said what it is")
         return guess.language
-
-    def _size(self, text: str) -> int:
-        try:
-            return int(self.translator.size(protect(text).text))
-        except ValueError:  # more values than one piece can have: `cut` sees to it
-            return int(self.translator.size(text))
 
     def _remembered(
         self, segments: Sequence[Segment], source: str, target: str, terms: Glossary
@@ -222,18 +216,11 @@ class Pipeline:
         translated: dict[tuple[str, Text], Candidate],
         more_terms: Glossary,
     ) -> Answer:
-        pieces: list[str] = []
-        confidence = 1.0
-        for segment, known in zip(plan.segments, plan.found, strict=True):
-            if not segment.text:
-                pieces.append("")
-                continue
-            text = Text(segment.text, plan.source, plan.target)
-            candidate = known or translated[plan.method, text]
-            pieces.append(candidate.text)
-            # a text is as sure as its weakest piece
-            confidence = min(confidence, candidate.confidence)
-        translation = joined(plan.segments, pieces)
+        asked = Text(plan.query.text, plan.source, plan.target).pieces(plan.segments)
+        found = []
+        for piece, known in zip(asked, plan.found, strict=True):
+            found.append(known or translated.get((plan.method, piece)))
+        translation, confidence = in_one(plan.segments, found)
         look = list(plan.look)
         limit = self.directions.thresholds.get(plan.method, 0.0)
         if confidence < limit:

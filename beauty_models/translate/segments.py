@@ -6,7 +6,7 @@ What stands between the pieces is kept as it is, so that a description keeps its
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from beauty_models.translate.glossary import Glossary
@@ -113,7 +113,7 @@ def _inside(place: int, values: list[tuple[int, int]]) -> bool:
     return False
 
 
-def joined(segments: list[Segment], translated: list[str]) -> str:
+def joined(segments: Sequence[Segment], translated: Sequence[str]) -> str:
     """Return the translations of ``segments`` in one text."""
     pieces = []
     for segment, text in zip(segments, translated, strict=True):

@@ -47,9 +47,9 @@ class WordByWord:
     def __init__(self) -> None:
         self.asked: list[Request] = []
 
-    def size(self, text: str) -> int:
-        """Return the number of words."""
-        return len(tokens(text))
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return a token for each word."""
+        return [list(range(len(tokens(text)))) for text in texts]
 
     def translate(
         self, requests: Sequence[Request], *, beams: int | None = None
