@@ -166,7 +166,7 @@ def length_faults(texts: Mapping[str, str], limit: float) -> dict[str, str]:
     """
     sizes = {}
     for tag, text in texts.items():
-        sizes[tag] = _size(_MARKUP.sub("", text).strip(), tag)
+        sizes[tag] = latin_size(text, tag)
     if len(sizes) < 2 or max(sizes.values()) < SHORTEST_COMPARED:
         return {}
     if len(sizes) == 2:
@@ -184,8 +184,9 @@ def length_faults(texts: Mapping[str, str], limit: float) -> dict[str, str]:
     return faults
 
 
-def _size(text: str, tag: str) -> float:
-    """Return about how many Latin letters would say as much as ``text``."""
+def latin_size(text: str, tag: str) -> float:
+    """Return about how many Latin letters would say as much as ``text``; markup says nothing."""
+    text = _MARKUP.sub("", text).strip()
     wide = sum(character >= "\u2e80" for character in text)
     return max(1.0, len(text) - wide + wide * languages.WIDTH.get(primary(tag), 1.0))
 

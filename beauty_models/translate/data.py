@@ -27,6 +27,7 @@ from beauty_models.translate.cleaning import LOST, clean
 from beauty_models.translate.deliveries import UNKNOWN, Unit, read_deliveries
 from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.grouping import LARGEST_GROUP, groups, key
+from beauty_models.translate.shifts import find_shifts
 
 Keys = dict[str, str]
 """Language → key of what is said in it."""
@@ -120,6 +121,7 @@ def _check(units: Sequence[Unit], params: Ingest, quality: Quality) -> None:
             _clean(unit, params, quality)
             progress.advance()
     _check_columns(units, params)
+    _check_rows(units)
     for unit in units:
         _check_together(unit, params)
 
@@ -189,6 +191,20 @@ def _check_columns(units: Sequence[Unit], params: Ingest) -> None:
             reason = f"the column says {tag} and holds {wrong} ({share:.0%} of its texts)"
             for unit in holding:
                 unit.reasons[tag] = reason
+
+
+def _check_rows(units: Sequence[Unit]) -> None:
+    """Reject the texts of columns that slipped by a row."""
+    files: dict[tuple[str, str], list[Unit]] = {}
+    for unit in units:
+        # titles and descriptions of one table have lengths of their own
+        stem = unit.kind if unit.id.endswith(f":{unit.kind}") else ""
+        files.setdefault((unit.file, stem), []).append(unit)
+    for rows in files.values():
+        for number, reasons in find_shifts(rows).items():
+            for tag, reason in reasons.items():
+                if tag in rows[number].texts:
+                    rows[number].reasons.setdefault(tag, reason)
 
 
 def _is_copied(unit: Unit, tag: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from beauty_models import params
 from beauty_models.params import Split
-from beauty_models.translate import Ingest
+from beauty_models.translate import Ingest, starter
 from beauty_models.translate.data import ingest
 from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.grouping import groups, key
@@ -310,3 +311,29 @@ def test_a_column_that_only_ends_like_a_language_is_none() -> None:
         ("zh-CN", "name"),
         ("de", "name"),
     ]
+
+
+def lost_cell(languages: tuple[str, ...], tag: str, first: int) -> list[str]:
+    """Return a table of 240 rows in which ``tag`` lost the cell of row ``first``: all move up."""
+    rows = starter._framed(random.Random(1), 240)
+    said = {language: [row.texts[language] for row in rows] for language in languages}
+    said[tag] = [*said[tag][:first], *said[tag][first + 1 :], said[tag][0]]
+    return [" | ".join(languages), *map(" | ".join, zip(*said.values(), strict=True))]
+
+
+def test_a_column_that_lost_a_cell_is_rejected_from_there_on(tmp_path: Path) -> None:
+    rows = lost_cell(("en", "fr", "es"), "fr", 120)
+    frames, reasons = run(tmp_path, {"a.tsv": table(*rows)}, max_length_ratio=99.0)
+    told = "fr: misaligned: its lengths are those of the row 1 above, a cell is lost"
+    assert set(reasons) == {told} and 110 <= len(reasons) <= 180
+    assert frames["train"]["en"].notna().all() and frames["train"]["es"].notna().all()
+    aligned = lost_cell(("en", "fr", "es"), "fr", 239)
+    _, reasons = run(tmp_path / "aligned", {"a.tsv": table(*aligned)}, max_length_ratio=99.0)
+    # the last row alone has another's text
+    assert reasons == ["fr: misaligned: the number 12800 is in no other language"]
+
+
+def test_of_two_columns_nobody_knows_which_lost_a_cell(tmp_path: Path) -> None:
+    rows = lost_cell(("en", "fr"), "en", 0)
+    with pytest.raises(ValueError, match="misaligned: its lengths are those of the row 1 below"):
+        run(tmp_path, {"a.tsv": table(*rows)}, max_length_ratio=99.0, max_rejected=0.2)
