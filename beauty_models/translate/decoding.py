@@ -1,8 +1,8 @@
 """Beam search with a key-value cache that keeps every sentinel of its source, by construction.
 
 A sentinel that the source does not hold cannot be written, none is written twice, and no sentence
-ends before all are written: lexically constrained decoding (Hokamp & Liu 2017) where the constraints
-are single tokens, so that a mask over the logits is all that it takes.
+ends before all are written: lexically constrained decoding (Hokamp & Liu 2017), whose constraints
+are single tokens here, so that a mask over the logits is all that it takes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tokenizer of all languages: byte-pair encoding on bytes, with tags of languages and sentinels.
+"""The tokenizer of all languages: byte-pair encoding on bytes, tags of languages, sentinels.
 
 There is no text in any language that it cannot write, and every sentinel is one token.
 """
