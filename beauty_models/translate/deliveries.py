@@ -88,7 +88,7 @@ def read_deliveries(raw: Path, params: Ingest) -> Delivery:
                     delivery.units.extend(_memory_units(file, name, locales))
                 else:
                     _read_table(file, raw, name, params.columns, locales, delivery)
-            except _NoLanguageError:
+            except _UnclearError:
                 raise
             except (ValueError, OSError) as error:
                 # the message names the file by its path on this machine, which says nothing here
@@ -98,8 +98,8 @@ def read_deliveries(raw: Path, params: Ingest) -> Delivery:
     return delivery
 
 
-class _NoLanguageError(ValueError):
-    """A table of which nobody can say what languages it holds: the user is to say."""
+class _UnclearError(ValueError):
+    """A table of which nobody can say which column holds which language: the user is to say."""
 
 
 def _readable_files(raw: Path) -> list[Path]:
@@ -175,12 +175,13 @@ def _layout(file: Path, name: str, header: list[str], known: Columns, locales: L
     """Return which columns of ``file`` hold what.
 
     Raises:
-        _NoLanguageError: none says a language, and none is known to hold plain texts.
+        _UnclearError: none says a language, and none is known to hold plain texts.
     """
     found = locales.columns(header)
     wide: dict[str, list[TextColumn]] = {}
     for item in found:
         wide.setdefault(item.stem, []).append(item)
+    _refuse_twice(file, wide)
     taken = {item.column for item in found}
     rest = [column for column in header if column not in taken]
     picked = columns.pick(rest, known.model_dump())
@@ -198,11 +199,24 @@ def _layout(file: Path, name: str, header: list[str], known: Columns, locales: L
     if wide or (has_pair and states_pair) or ("text" in picked and not has_pair):
         return _Layout(picked, wide, pair)
     listed = ", ".join(header)
-    raise _NoLanguageError(
+    raise _UnclearError(
         f"{file}: which language is in which column? It has {listed}. Name columns by their "
         "language (en, zh-CN, title_ja; more names: ingest.languages), or deliver source, target, "
         "source_language and target_language, or a file called NAME.en-ja.tsv, or text and language"
     )
+
+
+def _refuse_twice(file: Path, wide: Mapping[str, list[TextColumn]]) -> None:
+    """Raise an error where two columns hold the same language: which one counts?"""
+    for found in wide.values():
+        by_language: dict[str, str] = {}
+        for item in found:
+            other = by_language.setdefault(item.language, item.column)
+            if other != item.column:
+                raise _UnclearError(
+                    f"{file}: the columns {other} and {item.column} are both {item.language}; "
+                    "take one away, or name it in ingest.languages as a language of its own"
+                )
 
 
 def _tell_columns(

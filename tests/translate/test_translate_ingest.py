@@ -67,6 +67,7 @@ def test_a_wide_table_has_a_unit_a_row_and_each_text_kind_its_own(tmp_path: Path
             "source_lang,target_lang,source,target\nen-US,zh_CN,Red lipstick,红色口红\n",
         ),
         ("a.jsonl", '{"en": "Red lipstick", "zh-Hans": "红色口红"}\n'),
+        ("a.jsonl", '{"translation": {"en": "Red lipstick", "zh": "红色口红"}}\n'),
         (
             "a.tmx",
             '<tmx><body><tu><tuv xml:lang="EN"><seg>Red lipstick</seg></tuv>'
@@ -89,6 +90,12 @@ def test_a_table_that_says_no_language_stops_and_says_what_to_do(tmp_path: Path)
         ValueError, match=r"a\.csv: which language is in which column\? It has a, b"
     ):
         run(tmp_path, {"a.csv": "a,b\nRed lipstick,红色口红\n", "b.tsv": table(*GOOD)})
+
+
+def test_two_columns_of_one_language_stop(tmp_path: Path) -> None:
+    both = "en,zh-HK,zh-TW\nRed lipstick,紅色口紅,紅色唇膏\n"
+    with pytest.raises(ValueError, match="the columns zh-HK and zh-TW are both zh-TW; take one"):
+        run(tmp_path, {"a.csv": both})
 
 
 BAD = [
