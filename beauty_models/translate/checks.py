@@ -96,13 +96,17 @@ def _mixed_word(text: str) -> str:
 
 
 def _chinese_fault(text: str, tag: str) -> str:
-    if primary(tag) == "ja" and is_no_japanese(text):
+    # a text with kana is Japanese, whatever Han it has
+    if primary(tag) == "ja" and not _SCRIPTS["kana"].search(text) and is_no_japanese(text):
         return "in simplified Chinese characters"
     if primary(tag) != "zh":
         return ""
     written = variant(text)
-    expected = "traditional" if tag in ("zh-TW", "zh-HK", "zh-Hant") else "simplified"
-    return f"in {written} characters" if written not in ("", expected) else ""
+    return f"in {written} characters" if written not in ("", _variant_of(tag)) else ""
+
+
+def _variant_of(tag: str) -> str:
+    return "traditional" if tag in ("zh-TW", "zh-HK", "zh-MO", "zh-Hant") else "simplified"
 
 
 def language_fault(text: str, tag: str, others: Sequence[str]) -> str:
@@ -131,6 +135,8 @@ def column_languages(texts: Sequence[str], tag: str) -> Counter[str]:
     Short texts are put together until they say enough; what nobody can tell does not count.
     """
     votes: Counter[str] = Counter()
+    if primary(tag) == "zh":
+        return _chinese_votes(texts, tag)
     if not _is_latin(tag):
         for text in texts:
             votes[language_by_script(text)] += 1
@@ -143,6 +149,23 @@ def column_languages(texts: Sequence[str], tag: str) -> Counter[str]:
             # English is told by its own small words; the rest by py3langid
             votes[languages.classify(_MARKUP.sub(" ", piece))[0]] += 1
             piece = ""
+    return votes
+
+
+def _chinese_votes(texts: Sequence[str], tag: str) -> Counter[str]:
+    """As `column_languages`; traditional is another language where simplified Chinese is due.
+
+    A text that may be either is Chinese and no more.
+    """
+    votes: Counter[str] = Counter()
+    for text in texts:
+        code = language_by_script(text)
+        written = variant(text)
+        if code == "zh" and written:
+            code = "zh" if written == _variant_of(tag) else f"{written} Chinese"
+        # one that tells no variant would outvote those that do
+        if written or code not in ("zh", "und"):
+            votes[code] += 1
     return votes
 
 

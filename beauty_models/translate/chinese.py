@@ -49,7 +49,7 @@ _ONLY_TRADITIONAL = TRADITIONAL - _BOTH - frozenset("內強冊")
 # what Japanese writes as simplified Chinese does
 _JAPANESE = frozenset(
     "与万来国学会体号宝声旧当断数条楼残湾温灯炉点独猫献礼称窃台虫蛮装触誉麦黄属峡双参写寿将担据机欧状"
-    "浅随乱争亏励医区寝尽辞胆恋惨泪洁济润灵艳芦苏径恒奖妆丽岁弥栏样铁静"
+    "浅随乱争亏励医区寝尽辞胆恋惨泪洁济润灵艳芦苏径恒奖妆丽岁弥栏样铁静脚脱"
 )
 CLEAR = 2  # characters of one kind, and none of the other, by which a text is of that kind
 

@@ -11,6 +11,7 @@ from beauty_models.intake.text import bare, fingerprint
 from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.protected import find
 
+FEWEST = 50  # units; smaller groups go anywhere, however few units there are
 LARGEST_GROUP = 0.05  # of the units; a larger group goes to the training part, and is told
 
 

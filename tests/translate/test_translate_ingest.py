@@ -199,6 +199,17 @@ def test_a_column_that_holds_another_language_than_it_says(tmp_path: Path) -> No
     assert "es" not in frames["train"] and len(frames["train"]) == len(ENGLISH)
 
 
+def test_a_column_of_the_other_chinese_goes_as_a_whole(tmp_path: Path) -> None:
+    pairs = [("Sunglasses", "太陽眼鏡"), ("Silk scarf", "絲質圍巾"), ("Bracelet", "手鍊鍊子銀")]
+    pairs += [("Headwear", "帽子"), ("Silver ring", "銀戒環飾"), ("Watch strap", "手錶錶帶鋼")]
+    rows = ["en | zh-CN | de", *(f"{english} | {chinese} | Ding" for english, chinese in pairs)]
+    frames, reasons = run(tmp_path, {"a.tsv": table(*rows)})
+    # of 帽子 alone nobody could tell
+    assert len(reasons) == len(pairs) and "zh-CN" not in frames["train"]
+    told = "zh-CN: the column says zh-CN and holds traditional Chinese (100% of its texts)"
+    assert told in reasons
+
+
 def test_texts_alone_are_learned_from_unless_the_test_part_says_them(tmp_path: Path) -> None:
     texts = (
         "language,text\nen,Blue eyeliner 3 g\nen,Sunscreen spray\n"
