@@ -106,6 +106,16 @@ class Glossary:
         return matches
 
     @functools.cached_property
+    def with_translations(self) -> Glossary:
+        """Return a glossary of the terms and of all their translations, to search a target for."""
+        forms: dict[str, Term] = {}
+        for entry in self.terms:
+            forms.setdefault(entry.text, Term(entry.text))
+            for _, text in entry.translations:
+                forms.setdefault(text, Term(text))
+        return Glossary(tuple(forms.values()))
+
+    @functools.cached_property
     def _starts(self) -> re.Pattern[str]:
         """Return a pattern for the characters that a term begins with."""
         letters = "".join(sorted(self._by_start))

@@ -21,6 +21,9 @@ MOST = 32
 
 SENTINELS = tuple(f"<{number}>" for number in range(MOST))
 
+_TAG_NAME = re.compile(r"</?\s*([\w:-]+)")
+_EMPTY_TAGS = ("br", "hr", "img", "wbr", "input")  # that nothing closes
+
 Terms = Glossary | Iterable[Term | str]
 
 
@@ -78,30 +81,22 @@ def protect(text: str, *, terms: Terms = (), target: str = "") -> Protected:
 
 def find(text: str, *, terms: Terms = (), target: str = "") -> list[Span]:
     """Return where ``text`` has what must be kept, from left to right, none over another."""
-    by_pattern = [_span(match) for match in PROTECTED.finditer(text)]
-    by_term = Glossary.of(terms).find(text, target)
-    if not by_term:
-        return by_pattern
-    spans = []
-    waiting = deque(by_pattern)
-    pattern = _first(waiting)
-    for match in by_term:
-        while pattern is not None and pattern.end <= match.start:
-            spans.append(pattern)
-            pattern = _first(waiting)
+    waiting = deque(_within(text, 0, len(text)))
+    spans: list[Span] = []
+    for match in Glossary.of(terms).find(text, target):
+        while waiting and waiting[0].end <= match.start:
+            spans.append(waiting.popleft())
         # a brand within an address, or a number that is part of a code, is no term there
-        if pattern is not None and _lies_within(match, pattern):
+        if waiting and _lies_within(match, waiting[0]):
             continue
-        while pattern is not None and pattern.start < match.end:
-            # the term is the shop's own wish; of what crosses it the rest is looked at again
-            spans += _within(text, pattern.start, match.start)
-            if pattern.end > match.end:
-                waiting.extendleft(reversed(_within(text, match.end, pattern.end)))
-            pattern = _first(waiting)
+        # otherwise the term is the shop's own wish; of what crosses it the rest is looked at again
+        while waiting and waiting[0].start < match.end:
+            crossing = waiting.popleft()
+            spans += _within(text, crossing.start, match.start)
+            behind = _within(text, match.end, crossing.end)
+            waiting.extendleft(reversed(behind))
         value = Value(text[match.start : match.end], "term", match.term.translations)
         spans.append(Span(match.start, match.end, value))
-    if pattern is not None:
-        spans.append(pattern)
     spans += waiting
     return spans
 
@@ -109,16 +104,15 @@ def find(text: str, *, terms: Terms = (), target: str = "") -> list[Span]:
 def _lies_within(match: TermMatch, pattern: Span) -> bool:
     """Return whether a term is a part of what a pattern found, and not all of it."""
     inside = pattern.start <= match.start and match.end <= pattern.end
-    return inside and (pattern.start, pattern.end) != (match.start, match.end)
-
-
-def _first(waiting: deque[Span]) -> Span | None:
-    return waiting.popleft() if waiting else None
+    whole = pattern.start == match.start and pattern.end == match.end
+    return inside and not whole
 
 
 def _within(text: str, start: int, end: int) -> list[Span]:
-    """Return what the patterns find in a piece of ``text``."""
-    return [_span(match) for match in PROTECTED.finditer(text, start, max(start, end))]
+    """Return what the patterns find in a piece of ``text``; nothing in one that is no piece."""
+    if start >= end:
+        return []
+    return [_span(match) for match in PROTECTED.finditer(text, start, end)]
 
 
 def _span(match: re.Match[str]) -> Span:
@@ -170,12 +164,16 @@ def restore(translated: str, values: Sequence[Value], *, language: str) -> str:
     Raises:
         ValueError: a sentinel stands for nothing; the translation is not of this text.
     """
-    numbers = [int(match[1]) for match in SENTINEL.finditer(translated)]
-    wrong = [number for number in numbers if number >= len(values)]
-    if wrong:
-        raise ValueError(f"<{wrong[0]}> stands for nothing: the text has {len(values)} values")
-    tags = [number for number in numbers if values[number].kind == "tag"]
-    moved = dict(zip(tags, sorted(tags), strict=True)) if _is_ill_nested(tags, values) else {}
+    tags = []
+    for match in SENTINEL.finditer(translated):
+        number = int(match[1])
+        if number >= len(values):
+            raise ValueError(f"{match[0]} stands for nothing: the text has {len(values)} values")
+        if values[number].kind == "tag":
+            tags.append(number)
+    moved: dict[int, int] = {}
+    if _is_ill_nested(tags, values):
+        moved = dict(zip(tags, sorted(tags), strict=True))
 
     def written(match: re.Match[str]) -> str:
         number = int(match[1])
@@ -190,14 +188,17 @@ def _is_ill_nested(tags: Sequence[int], values: Sequence[Value]) -> bool:
 
 
 def _nests(tags: Sequence[int], values: Sequence[Value]) -> bool:
+    """Return whether each closing tag closes the last one that was opened, and all are closed."""
     opened: list[str] = []
     for number in tags:
         text = values[number].text
-        name = "".join(re.findall(r"^</?\s*([\w:-]+)", text)).casefold()
+        match = _TAG_NAME.match(text)
+        # a comment has no name
+        name = match[1].casefold() if match else ""
         if text.startswith("</"):
             if not opened or opened.pop() != name:
                 return False
-        elif name and not text.endswith("/>") and name not in ("br", "hr", "img", "wbr", "input"):
+        elif name and name not in _EMPTY_TAGS and not text.endswith("/>"):
             opened.append(name)
     return not opened
 
@@ -235,12 +236,13 @@ def missing(source: str, translation: str, *, terms: Terms = ()) -> tuple[str, .
     3,5 and 3.5, 100 ml and 100毫升 are the same; a term is there where it stands as it is or in any
     of its translations.
     """
-    kept = Counter(key(span.value) for span in find(translation, terms=_all_forms(terms)))
+    glossary = Glossary.of(terms)
+    kept: Counter[str] = Counter()
+    for span in find(translation, terms=glossary.with_translations):
+        kept[key(span.value)] += 1
     lacking = []
-    for span in find(source, terms=terms):
-        forms = [span.value.text, *(text for _, text in span.value.translations)]
-        keys = [key(Value(form, span.value.kind)) for form in forms]
-        here = [name for name in keys if kept[name] > 0]
+    for span in find(source, terms=glossary):
+        here = [name for name in keys(span.value) if kept[name]]
         if here:
             kept[here[0]] -= 1
         else:
@@ -248,26 +250,25 @@ def missing(source: str, translation: str, *, terms: Terms = ()) -> tuple[str, .
     return tuple(lacking)
 
 
-def _all_forms(terms: Terms) -> Glossary:
-    """Return a glossary of ``terms`` and of all their translations."""
-    forms: dict[str, Term] = {}
-    for entry in Glossary.of(terms).terms:
-        for text in (entry.text, *(text for _, text in entry.translations)):
-            forms.setdefault(text, Term(text))
-    return Glossary(tuple(forms.values()))
-
-
 def key(value: Value) -> str:
     """Return what is equal for two values that say the same in two languages."""
     plain = unicodedata.normalize("NFKC", value.text)
-    if value.kind in ("term", "tag", "address"):
-        return plain.casefold() if value.kind == "term" else plain
+    if value.kind == "term":
+        return plain.casefold()
+    if value.kind in ("tag", "address"):
+        return plain
     if value.kind == "measure":
         plain = UNIT_WORD.sub(lambda match: UNIT_SYMBOLS[match[2]], plain)
-    plain = re.sub(r"\s", "", plain).replace("×", "x").replace("–", "-").replace("~", "-")
+    plain = re.sub(r"\s", "", plain).replace("×", "x")
     if value.kind in ("number", "measure", "price"):
         return _plain_number(plain)
     return plain
+
+
+def keys(value: Value) -> list[str]:
+    """Return the key of ``value`` and those of its translations, each once."""
+    texts = [value.text, *(text for _, text in value.translations)]
+    return list(dict.fromkeys(key(Value(text, value.kind)) for text in texts))
 
 
 def _plain_number(text: str) -> str:
@@ -292,28 +293,29 @@ def protect_pair(source: str, target: str, *, terms: Terms = ()) -> ProtectedPai
     None where the two do not hold the same values (a "2-piece" set is 两件套): a decoder that must
     write every sentinel learns nothing right from it.
     """
-    ours = find(source, terms=terms)
-    theirs = find(target, terms=_all_forms(terms))
+    glossary = Glossary.of(terms)
+    ours = find(source, terms=glossary)
+    theirs = find(target, terms=glossary.with_translations)
     if len(ours) != len(theirs) or len(ours) > MOST:
         return None
-    numbers: dict[str, list[int]] = {}
+    free: dict[str, deque[int]] = {}
     for number, span in enumerate(ours):
-        for name in {key(Value(text, span.value.kind)) for text in _forms(span.value)}:
-            numbers.setdefault(name, []).append(number)
+        for name in keys(span.value):
+            free.setdefault(name, deque()).append(number)
     used: set[int] = set()
     pieces = []
     place = 0
     for span in theirs:
-        free = [number for number in numbers.get(key(span.value), ()) if number not in used]
-        if not free:
+        waiting = free.get(key(span.value), deque())
+        # a term waits under each of its forms
+        while waiting and waiting[0] in used:
+            waiting.popleft()
+        if not waiting:
             return None
-        used.add(free[0])
-        pieces += [target[place : span.start], SENTINELS[free[0]]]
+        number = waiting.popleft()
+        used.add(number)
+        pieces += [target[place : span.start], SENTINELS[number]]
         place = span.end
     pieces.append(target[place:])
     protected = _replaced(source, ours)
     return ProtectedPair(protected.text, "".join(pieces), protected.values)
-
-
-def _forms(value: Value) -> list[str]:
-    return [value.text, *(text for _, text in value.translations)]

@@ -7,6 +7,7 @@ agree with those of the next row and not with their own, somebody lost a cell.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ CLEAR_LEAD = 0.4
 UNLIKE = 0.3
 
 Sizes = NDArray[np.float64]
+"""Logarithm of each text's length, NaN where there is no text."""
+
+Windows = list[slice]
 
 
 def find_shifts(units: Sequence[Unit]) -> dict[int, dict[str, str]]:
@@ -30,58 +34,84 @@ def find_shifts(units: Sequence[Unit]) -> dict[int, dict[str, str]]:
     ``units`` are those of one file, in its order. Of several languages that one is at fault that
     disagrees with most of the others; of two, both are.
     """
-    tags = list(dict.fromkeys(tag for unit in units for tag in unit.good()))
-    sizes = {tag: _log_sizes(units, tag) for tag in tags}
-    # the last window is a full one, too: it begins earlier
-    last = max(0, len(units) - WINDOW)
-    windows = [slice(first, first + WINDOW) for first in (*range(0, last, WINDOW), last)]
-    slipped: dict[str, list[tuple[int, int]]] = {}
+    sizes = _log_sizes(units)
+    windows = _windows(len(units))
+    # language → windows in which it slipped, and by how many rows
+    slipped: dict[str, dict[int, int]] = {}
     for place, window in enumerate(windows):
         for tag, offset in _shifted(sizes, window, UNLIKE, CLEAR_LEAD).items():
-            slipped.setdefault(tag, []).append((place, offset))
+            slipped.setdefault(tag, {})[place] = offset
     found: dict[int, dict[str, str]] = {}
-    for tag, places in slipped.items():
-        offset = places[0][1]
-        where = f"{abs(offset)} {'above' if offset < 0 else 'below'}"
-        reason = f"misaligned: its lengths are those of the row {where}, a cell is lost"
-        end = places[-1][0]
-        # once it is known that a cell is lost, less will do to believe it of the rows below
-        while end + 1 < len(windows) and tag in _shifted(sizes, windows[end + 1], 1.0, 0.0):
-            end += 1
+    for tag, offsets in slipped.items():
+        first = min(offsets)
+        reason = _reason(offsets[first])
         # what lies between two windows that slipped did, too, though it may not show
-        for number in range(windows[places[0][0]].start, min(windows[end].stop, len(units))):
+        last = _end(sizes, windows, tag, max(offsets))
+        stop = min(windows[last].stop, len(units))
+        for number in range(windows[first].start, stop):
             found.setdefault(number, {})[tag] = reason
     return found
 
 
-def _log_sizes(units: Sequence[Unit], tag: str) -> Sizes:
-    """Return the logarithm of each text's length, NaN where there is none."""
-    sizes = np.full(len(units), np.nan)
+def _reason(offset: int) -> str:
+    side = "above" if offset < 0 else "below"
+    return f"misaligned: its lengths are those of the row {abs(offset)} {side}, a cell is lost"
+
+
+def _windows(count: int) -> Windows:
+    """Return the windows of ``count`` rows; the last one is full, too: it begins earlier."""
+    last = max(0, count - WINDOW)
+    windows = [slice(first, first + WINDOW) for first in range(0, last, WINDOW)]
+    windows.append(slice(last, last + WINDOW))
+    return windows
+
+
+def _end(sizes: dict[str, Sizes], windows: Windows, tag: str, last: int) -> int:
+    """Return the last window in which ``tag`` slipped, from ``last`` on.
+
+    Once it is known that a cell is lost, less will do to believe it of the rows below.
+    """
+    while last + 1 < len(windows):
+        if tag not in _shifted(sizes, windows[last + 1], unlike=1.0, lead=0.0):
+            break
+        last += 1
+    return last
+
+
+def _log_sizes(units: Sequence[Unit]) -> dict[str, Sizes]:
+    """Return language → the sizes of its texts, one for each unit."""
+    sizes: dict[str, Sizes] = {}
     for place, unit in enumerate(units):
-        text = unit.good().get(tag)
-        if text:
-            sizes[place] = np.log(latin_size(text, tag))
+        for tag, text in unit.good().items():
+            if tag not in sizes:
+                sizes[tag] = np.full(len(units), np.nan)
+            sizes[tag][place] = np.log(latin_size(text, tag))
     return sizes
 
 
 def _shifted(sizes: dict[str, Sizes], window: slice, unlike: float, lead: float) -> dict[str, int]:
     """Return language → by how many rows it slipped, within ``window``; as `_offset`."""
     against: dict[str, list[int]] = {tag: [] for tag in sizes}
-    tags = list(sizes)
-    for place, one in enumerate(tags):
-        for other in tags[place + 1 :]:
-            offset = _offset(sizes[one], sizes[other], window, unlike, lead)
-            if offset:
-                against[one].append(-offset)
-                against[other].append(offset)
-    enough = (len(tags) - 1) / 2
-    return {tag: offsets[0] for tag, offsets in against.items() if len(offsets) > enough}
+    for one, other in combinations(sizes, 2):
+        offset = _offset(sizes[one], sizes[other], window, unlike, lead)
+        if offset:
+            against[one].append(-offset)
+            against[other].append(offset)
+    enough = (len(sizes) - 1) / 2
+    shifted = {}
+    for tag, offsets in against.items():
+        if len(offsets) > enough:
+            shifted[tag] = offsets[0]
+    return shifted
 
 
 def _offset(one: Sizes, other: Sizes, window: slice, unlike: float, lead: float) -> int:
     """Return by how many rows ``other`` lies off ``one``; 0 where it does not, or nobody knows.
 
     Args:
+        one: sizes of the whole column, as the other one's.
+        other: the column that may have slipped.
+        window: rows of ``one``.
         unlike: correlation up to which the rows themselves may be no translations.
         lead: by how much that with other rows has to be larger.
     """
@@ -89,14 +119,16 @@ def _offset(one: Sizes, other: Sizes, window: slice, unlike: float, lead: float)
     if own is None or own > unlike:
         return 0
     best = 0
+    least = own + lead
     for offset in range(-FARTHEST, FARTHEST + 1):
-        start, stop = window.start + offset, window.stop + offset
+        start = window.start + offset
+        stop = window.stop + offset
         if not offset or start < 0 or stop > len(other):
             continue
         found = _correlation(one[window], other[start:stop])
-        if found is not None and found - own > lead:
+        if found is not None and found > least:
             best = offset
-            lead = found - own
+            least = found
     return best
 
 
@@ -107,7 +139,8 @@ def _correlation(a: Sizes, b: Sizes) -> float | None:
     both = ~(np.isnan(a) | np.isnan(b))
     if both.sum() < WINDOW // 2:
         return None
-    x, y = a[both], b[both]
+    x = a[both]
+    y = b[both]
     # texts that are all equally long say nothing
     if x.std() < 0.1 or y.std() < 0.1:
         return None
