@@ -24,6 +24,7 @@ from beauty_models.translate.model import Translator
 from beauty_models.translate.scoring import LOOK_BELOW, chrf_counts, corpus_chrf, sentence_chrf
 
 FILE = "directions.json"
+FLAG_PRECISION = 0.5  # how often a flag must be right on validation
 
 
 class Choice(NamedTuple):
@@ -152,22 +153,22 @@ def decide(methods: Methods, validation: pd.DataFrame, compared: int, seed: int)
 
 
 def _threshold(candidates: Sequence[Candidate], scores: NDArray[np.float64]) -> float:
-    """Return the confidence below which "look at this" has the best F1.
+    """Return the confidence below which a translation is flagged "look at this".
 
-    It is right about a translation whose chrF is below `LOOK_BELOW`. 0, which flags none, where
-    there is no such one.
+    The flag is right about a translation whose chrF is below `LOOK_BELOW`. It is to find as many of
+    them as it can and still be right `FLAG_PRECISION` of the time, else people stop looking. 0,
+    which flags none, where no confidence tells them apart so well.
     """
     bad = scores < LOOK_BELOW
-    if not bad.any():
-        return 0.0
     confidence = np.array([candidate.confidence for candidate in candidates])
     order = np.argsort(confidence, kind="stable")
     hits = np.cumsum(bad[order])
-    flagged = np.arange(1, len(order) + 1)
-    f1 = 2 * hits / (flagged + bad.sum())
     # equal confidences are flagged together: only the last of them is a place to cut
     last = np.append(np.diff(confidence[order]) > 0, True)
-    best = int(np.argmax(np.where(last, f1, -1)))
+    allowed = last & (hits >= FLAG_PRECISION * np.arange(1, len(order) + 1)) & (hits > 0)
+    if not allowed.any():
+        return 0.0
+    best = int(np.argmax(np.where(allowed, hits, -1)))
     if best + 1 == len(order):
         return float(np.nextafter(1.0, 2.0))  # all of them, a confidence of 1 among them
     return float((confidence[order][best] + confidence[order][best + 1]) / 2)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from beauty_models.serving.rows import LOST
 from beauty_models.translate.checks import script_fault
 from beauty_models.translate.cleaning import clean
 from beauty_models.translate.detection import SURE, Detector
@@ -155,6 +156,8 @@ class Pipeline:
         Raises:
             ValueError: there is no text, or none in a language of the model.
         """
+        if LOST.search(query.text):
+            raise ValueError("characters that are lost: it was read in a wrong encoding")
         text = clean(query.text)
         if not text:
             raise ValueError("no text")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # seconds, pandas a good part of one.
 
 COLUMNS = {"text": True}  # column of the frame → whether it must be there
-# of one column into one language; of more, each name stands behind COLUMN_LANGUAGE
+# of one column into one language; of more, each but the source stands behind COLUMN_LANGUAGE
 ANSWERS = ("translation", "source", "method", "confidence", "look")
 # what `predict` takes besides the frame, with its value when not given
 PARAMS: dict[str, int | str] = {"to": "", "from": "", "columns": "", "glossary": "", "beams": 0}
@@ -74,7 +74,7 @@ def answer_names(columns: list[str], targets: list[str]) -> dict[tuple[str, str]
     for column in columns:
         for target in targets:
             stem = f"{column}_{target}"
-            behind = {name: f"{stem}_{name}" for name in ANSWERS}
+            behind = {name: f"{stem}_{name}" for name in ANSWERS if name != "source"}
             names[column, target] = behind | {ANSWERS[0]: stem}
     return names
 
@@ -159,17 +159,18 @@ class Served:
         rows: list[dict[str, Any]] = [{} for _ in range(len(frame))]
         errors: list[dict[str, None]] = [{} for _ in range(len(frame))]
         for (row, column, target), answer in self._answers(frame, asked):
-            for name, value in row_of(answer).items():
-                rows[row][names[column, target][name]] = value
+            values = row_of(answer)
+            for name, place in names[column, target].items():
+                rows[row][place] = values[name]
             if answer.error:
                 errors[row][f"{column}: {answer.error}"] = None
             else:
                 self._tell(answer.source, answer.target)
         header = [*table_shape(asked)[1], "error"]
-        for row, (values, faults) in enumerate(zip(rows, errors, strict=True)):
+        for row, faults in enumerate(errors):
             # nothing was asked where every cell is empty
-            error = "; ".join(faults) or (None if values else "no text")
-            rows[row] = {name: (values | {"error": error}).get(name) for name in header}
+            rows[row]["error"] = "; ".join(faults) or (None if rows[row] else "no text")
+            rows[row] = {name: rows[row].get(name) for name in header}
         # object: None stays None and does not become NaN
         return pd.DataFrame(rows, frame.index, header, dtype=object)
 

@@ -204,7 +204,7 @@ def test_all_directions_test_the_same_units() -> None:
     assert not pairs(units, "en", "zh-CN", 0, 3).isna().any().any()
 
 
-def test_the_flag_is_set_where_it_is_right_most_often() -> None:
+def test_the_flag_finds_what_it_can_and_is_right_half_the_time() -> None:
     def threshold(confidence: list[float], scores: list[float]) -> float:
         candidates = [Candidate("", value) for value in confidence]
         return _threshold(candidates, np.array(scores))
@@ -214,3 +214,6 @@ def test_the_flag_is_set_where_it_is_right_most_often() -> None:
     assert threshold([1.0, 0.2], [10, 10]) > 1, "all is wrong, what it is sure of, too"
     # equal confidences are flagged together or not at all
     assert threshold([0.5, 0.5, 0.9], [10, 90, 90]) == pytest.approx(0.7)
+    assert threshold([0.5, 0.5, 0.5, 0.9], [10, 90, 90, 90]) == 0, "wrong two times of three"
+    # one more right flag is worth one more wrong one
+    assert threshold([0.1, 0.2, 0.3, 0.9], [10, 90, 10, 90]) == pytest.approx(0.6)
