@@ -128,17 +128,21 @@ class Params(Section):
 
 
 WORDING = Wording(
-    figure="chrf",
-    sentence="of {of} character n-grams of a translation {right} are right",
+    figure="exact_short",
+    sentence="of {of} short texts {right} are translated exactly as people did",
     headlines={
         "finetune": {"score": "validation_loss"},
         "evaluate": {"score": "chrf"},
     },
     names={
         "chrf": "chrF, mean over the directions",
+        "exact_short": "short texts translated exactly as people did",
         "copy": "the source as it stands",
         "dictionary": "words looked up",
         "memory": "the translation of the nearest known text",
+        "characters": "shared character n-grams",
+        "reference": "people",
     },
     example=("--to", "ja", "--text", "Matte lipstick"),
+    picture="heatmap.png",
 )

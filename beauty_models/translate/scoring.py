@@ -8,13 +8,13 @@ bootstrap can weigh sentences without counting again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beauty_models.evaluation.bootstrap import Floats, Score
+Floats = NDArray[np.float64]
 
 ORDERS = 6  # n-grams of 1 to 6 characters, white space left out
 BETA = 2.0
@@ -73,7 +73,7 @@ def corpus_chrf(rows: NDArray[Any], weights: Floats) -> Floats:
     return _f_scores(weights @ rows)
 
 
-def mean_chrf(directions: int) -> Score:
+def mean_chrf(directions: int) -> Callable[[NDArray[Any], Floats], Floats]:
     """Return the score of rows [units, ``directions`` · `COUNTS`]: the mean of their corpus chrFs.
 
     A unit that is not said in a direction has zeros there. A resample in which a direction has no
