@@ -27,7 +27,6 @@ UNIT_SYMBOLS = {
     "毫米": "mm",
     "厘米": "cm",
     "公分": "cm",
-    "英寸": "in",
     "ミリリットル": "ml",
     "リットル": "l",
     "キログラム": "kg",
@@ -35,18 +34,17 @@ UNIT_SYMBOLS = {
     "センチメートル": "cm",
     "センチ": "cm",
     "ミリメートル": "mm",
-    "インチ": "in",
     "밀리리터": "ml",
     "리터": "l",
     "킬로그램": "kg",
     "그램": "g",
     "센티미터": "cm",
     "밀리미터": "mm",
-    "인치": "in",
 }
 """Unit in Chinese, Japanese or Korean characters → its symbol, which everybody reads.
 
-Left out is what may mean something else: 米 is rice, too, and in 米色 a colour.
+Left out is what may mean something else (米 is rice, too, and in 米色 a colour), and inches, which
+are words in other languages as well.
 """
 _UNIT_WORDS = "|".join(sorted(UNIT_SYMBOLS, key=len, reverse=True))
 UNIT_WORD = re.compile(rf"([ ]?)({_UNIT_WORDS})")
