@@ -98,7 +98,7 @@ def beam_search(
     model: Model,
     states: torch.Tensor,
     mask: torch.Tensor,
-    sources: Sequence[torch.Tensor],
+    sources: Sequence[Sequence[int]],
     tags: torch.Tensor,
     beams: int,
 ) -> list[Hypothesis]:
@@ -110,7 +110,7 @@ def beam_search(
     Args:
         states: of the encoder [n, source length, width].
         mask: true where they are real.
-        sources: the token ids of each sentence.
+        sources: the token ids of each text, without tags, ends and drafts.
         tags: [n], the token that each translation begins with.
     """
     n = len(sources)
@@ -158,14 +158,14 @@ def beam_search(
 
 
 def _start(
-    vocabulary: Vocabulary, sources: Sequence[torch.Tensor], tags: torch.Tensor, beams: int
+    vocabulary: Vocabulary, sources: Sequence[Sequence[int]], tags: torch.Tensor, beams: int
 ) -> Beams:
     """Return the empty hypotheses of all sentences; of each only the first one counts yet."""
     n = len(sources)
     device = tags.device
     remaining = torch.zeros(n, len(SENTINELS), dtype=torch.bool)
     for row, ids in enumerate(sources):
-        remaining[row] = torch.isin(vocabulary.sentinels, ids)
+        remaining[row] = torch.isin(vocabulary.sentinels, torch.tensor(list(ids), dtype=torch.long))
     lengths = torch.tensor([len(ids) for ids in sources])
     limits = LONGEST_RATIO * lengths + LONGEST_EXTRA + remaining.sum(1)
     scores = torch.full((n, beams), NEVER, device=device)

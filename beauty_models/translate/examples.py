@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from beauty_models.translate.protected import key, protect
 class Text(NamedTuple):
     """A protected text."""
 
+    template: str
     ids: list[int]  # tokens, without tag and end
     keys: tuple[str, ...]  # of the values that <0>, <1> … stand for
     number: int  # equal for equal texts of one language, different for others
@@ -27,12 +28,17 @@ class Pair(NamedTuple):
     target: list[int]
     source_language: str
     target_language: str
+    draft: list[int]  # token ids of the dictionary's translation; empty where there is none
     # numbers of source, target and the unit's first text: where two pairs share one, they are no
     # negatives of each other
     texts: tuple[int, int, int]
 
 
 Direction = tuple[str, str]
+Draft = Callable[[int, str, str, str], str]
+"""Number of a unit, protected text, source, target → draft."""
+
+DRAFT_RATIO = 1.5  # tokens of a draft for each of `max_tokens`, at most
 
 
 def wanted(directions: Sequence[str], languages: Sequence[str]) -> list[Direction]:
@@ -70,6 +76,8 @@ class ParallelTexts:
         directions: Sequence[Direction],
         max_tokens: int,
     ) -> None:
+        self.translator = translator
+        self.max_tokens = max_tokens
         self.sentinels: list[int] = translator.vocabulary.sentinels.tolist()
         self.too_long = 0
         self.texts: dict[str, list[Text | None]] = {}
@@ -110,7 +118,7 @@ class ParallelTexts:
                 self.too_long += 1
                 texts.append(None)
             else:
-                texts.append(Text(ids, of_values, numbers.setdefault(text, len(numbers))))
+                texts.append(Text(template, ids, of_values, numbers.setdefault(text, len(numbers))))
         return texts
 
     def _usable(self, unit: int, directions: Sequence[Direction]) -> list[Direction]:
@@ -132,13 +140,13 @@ class ParallelTexts:
         return usable
 
     def pair(self, unit: int, direction: Direction) -> Pair:
-        """Return the texts of ``unit`` in ``direction``."""
+        """Return the texts of ``unit`` in ``direction``, without a draft."""
         source = self.texts[direction[0]][unit]
         target = self.texts[direction[1]][unit]
         assert source is not None and target is not None  # `_usable` saw to it
         numbers = (source.number, target.number, self.first[unit])
         ids = self._renumbered(source, target) if source.keys else target.ids
-        return Pair(source.ids, ids, *direction, numbers)
+        return Pair(source.ids, ids, *direction, [], numbers)
 
     def _renumbered(self, source: Text, target: Text) -> list[int]:
         """Return the target's tokens with the source's sentinels for the same values."""
@@ -150,10 +158,28 @@ class ParallelTexts:
             moved[self.sentinels[number]] = self.sentinels[free[name].pop(0)]
         return [moved.get(token, token) for token in target.ids]
 
-    def draw(self, seed: int, epoch: int) -> list[Pair]:
-        """Return a pair of each unit that has one, in a direction drawn for this ``epoch``."""
+    def draw(self, seed: int, epoch: int, draft: Draft, without: float = 0.0) -> list[Pair]:
+        """Return a pair of each unit that has one, in a direction drawn for this ``epoch``.
+
+        Args:
+            seed: of the directions, with ``epoch``.
+            epoch: its number.
+            draft: makes the drafts, of a unit's number, its protected text and the direction.
+            without: share of the pairs that get none.
+        """
         random = np.random.default_rng((seed, epoch))
         drawn = []
+        drafts = []
         for (unit, usable), place in zip(self.units, random.random(len(self.units)), strict=True):
-            drawn.append(self.pair(unit, usable[int(place * len(usable))]))
-        return drawn
+            direction = usable[int(place * len(usable))]
+            drawn.append(self.pair(unit, direction))
+            text = self.texts[direction[0]][unit]
+            assert text is not None
+            drafts.append(draft(unit, text.template, *direction))
+        encoded = self.translator.encode(drafts)
+        with_drafts = []
+        for pair, ids, place in zip(drawn, encoded, random.random(len(drawn)), strict=True):
+            # a draft that is far too long would make the whole batch slow
+            short = place >= without and len(ids) <= DRAFT_RATIO * self.max_tokens
+            with_drafts.append(pair._replace(draft=ids if short else []))
+        return with_drafts

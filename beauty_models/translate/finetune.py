@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -22,18 +23,30 @@ from beauty_models.training.loop import EarlyStopping, Validation, finetuning_lo
 from beauty_models.training.optimization import EMA, Optimization
 from beauty_models.training.splits import read_split
 from beauty_models.translate import Finetune, directions
+from beauty_models.translate.dictionary import Dictionaries
+from beauty_models.translate.drafts import Drafts
 from beauty_models.translate.examples import Pair, ParallelTexts, wanted
+from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import MODEL
 from beauty_models.translate.model import Translator, pooled
 from beauty_models.translate.sequence_loss import groups, sequence_loss, set_training
 
+CONTRAST_EVERY = 4  # steps: two more passes of the encoder each
+WITHOUT_DRAFT = 0.1  # of the pairs, so that the network translates without one, too
 VALIDATION_EPOCH = 1_000_003  # of the directions drawn for validation: no training has it
 
 
 def _encoded_sources(
     translator: Translator, pairs: Sequence[Pair]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = [translator.source(pair.source, pair.source_language) for pair in pairs]
+    """Return the encoder's states of the sources of ``pairs`` with their drafts, and their mask."""
+    rows = []
+    for pair in pairs:
+        rows.append(
+            translator.source_with_draft(
+                pair.source, pair.source_language, pair.draft, pair.target_language
+            )
+        )
     return translator.encoded(rows)
 
 
@@ -92,12 +105,14 @@ class Trainer:
         self,
         translator: Translator,
         train: ParallelTexts,
+        drafts: Drafts,
         validation: Sequence[Pair],
         params: Finetune,
         checkpoint: Checkpoint,
     ) -> None:
         self.translator = translator
         self.train = train
+        self.drafts = drafts
         self.validation = validation
         self.params = params
         self.pairs: list[Pair] = []  # of the current epoch
@@ -124,8 +139,8 @@ class Trainer:
 
     def batches(self, epoch: int) -> Sequence[Batch]:
         """Return the batches of ``epoch``, of pairs of about equal length, drawn for it."""
-        self.pairs = self.train.draw(self.params.seed, epoch)
-        lengths = [len(pair.source) + len(pair.target) for pair in self.pairs]
+        self.pairs = self.train.draw(self.params.seed, epoch, self.drafts.of, WITHOUT_DRAFT)
+        lengths = [len(p.source) + len(p.draft) + len(p.target) for p in self.pairs]
         return length_bucketed_batches(
             np.array(lengths, np.int64), self.params.batch, self.params.seed, epoch
         )
@@ -152,6 +167,15 @@ class Trainer:
         self.ema.update(min(params.ema, (1 + number) / (10 + number)))
         return value
 
+    def _contrast(self, pairs: Sequence[Pair]) -> torch.Tensor:
+        """Return the InfoNCE of ``pairs``, of texts alone: a draft would give the answer away."""
+        translator = self.translator
+        ours = [translator.source(pair.source, pair.source_language) for pair in pairs]
+        theirs = [translator.source(pair.target, pair.target_language) for pair in pairs]
+        means = pooled(*translator.encoded([*ours, *theirs]))
+        sources, targets = means[: len(pairs)], means[len(pairs) :]
+        return contrastive_loss(sources, targets, pairs, self.params.temperature)
+
     @torch.no_grad()
     def validate(self) -> Validation:
         """Return the mean cross-entropy of validation's targets, in nats per token."""
@@ -171,12 +195,20 @@ class Trainer:
         return Validation({"validation_loss": mean}, mean)
 
 
-def _validation_pairs(texts: ParallelTexts, params: Finetune) -> list[Pair]:
-    """Return pairs of validation units, shortest first; the same ones in every epoch."""
-    pairs = texts.draw(params.seed, VALIDATION_EPOCH)
+def _validation_pairs(texts: ParallelTexts, frame: pd.DataFrame, params: Finetune) -> list[Pair]:
+    """Return pairs of validation units, shortest first; the same ones in every epoch.
+
+    Their drafts are by the dictionaries of the whole ``frame``, the training units, as later on.
+    """
+    dictionaries = Dictionaries(TranslationMemory(frame))
+
+    def draft(unit: int, template: str, source: str, target: str) -> str:
+        return dictionaries.of(source, target).translate(template).text
+
     if params.validation_pairs:
-        order = np.random.default_rng(params.seed).permutation(len(pairs))
-        pairs = [pairs[row] for row in order[: params.validation_pairs]]
+        order = np.random.default_rng(params.seed).permutation(len(texts.units))
+        texts.units = [texts.units[row] for row in order[: params.validation_pairs]]
+    pairs = texts.draw(params.seed, VALIDATION_EPOCH, draft)
     # alike lengths together
     return sorted(pairs, key=lambda pair: len(pair.source) + len(pair.target))
 
@@ -216,7 +248,9 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     )
     identity = fingerprint(__name__, params, data, pretrained)
     checkpoint = Checkpoint(model, identity, params.checkpoint_minutes)
-    trainer = Trainer(translator, train, _validation_pairs(validation, params), params, checkpoint)
+    held = _validation_pairs(validation, frame, params)
+    drafts = Drafts(frame, train.first)
+    trainer = Trainer(translator, train, drafts, held, params, checkpoint)
     trainer.loop.run(checkpoint.load())
     trainer.optimization.load_weights(trainer.stopping.weights)
     with new_folder(model) as folder:

@@ -152,7 +152,9 @@ class Methods:
     def _by_model(self, protected: dict[Text, Protected], beams: int) -> dict[Text, Candidate]:
         requests = []
         for piece, kept in protected.items():
-            requests.append(Request(kept.text, piece.source, piece.target))
+            # the network reads the dictionary's translation, too, and improves it
+            draft = self.dictionaries.of(piece.source, piece.target).translate(kept.text).text
+            requests.append(Request(kept.text, piece.source, piece.target, draft))
         # all directions in one call: it sorts them by length itself
         written = self.translator.translate(requests, beams=beams or None)
         candidates = {}

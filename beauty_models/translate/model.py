@@ -46,6 +46,7 @@ class Request(NamedTuple):
     text: str
     source: str  # language tag
     target: str
+    draft: str = ""  # what the dictionary makes of it, with the same sentinels; "" is none
 
 
 class Translation(NamedTuple):
@@ -131,6 +132,18 @@ class Translator:
         """Return what the encoder reads of a text's token ``ids``: its tag, it, the end."""
         return torch.tensor([self.tag(language), *ids, self.vocabulary.end])
 
+    def source_with_draft(
+        self, ids: Sequence[int], language: str, draft: Sequence[int], target: str
+    ) -> torch.Tensor:
+        """Return `source` with a ``draft`` in the language ``target`` before it, if there is one.
+
+        It stands where pretraining has a noisy text of that language, which it learned to mend.
+        """
+        alone = self.source(ids, language)
+        if not draft or len(ids) + len(draft) > MOST_TOKENS:
+            return alone
+        return torch.cat([self.source(draft, target), alone])
+
     def encoded(self, rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the encoder's states [n, length, width] of `source` rows, and their mask."""
         ids, mask = pad(rows, self.vocabulary.padding)
@@ -182,14 +195,15 @@ class Translator:
         """
         distinct = list(dict.fromkeys(requests))
         encoded = self.encode([request.text for request in distinct])
+        drafts = self.encode([request.draft for request in distinct])
         rows = []
-        for request, ids in zip(distinct, encoded, strict=True):
+        for request, ids, draft in zip(distinct, encoded, drafts, strict=True):
             if len(ids) > MOST_TOKENS:
                 raise ValueError(
                     f"a text of {len(ids)} tokens, {MOST_TOKENS} are read at once; "
                     "translate it in pieces"
                 )
-            rows.append(self.source(ids, request.source))
+            rows.append(self.source_with_draft(ids, request.source, draft, request.target))
         self._prepare()
         found: dict[Request, Translation] = {}
         lengths: Lengths = np.array([len(row) for row in rows], np.int64)
@@ -197,17 +211,22 @@ class Translator:
         with progress.bar(title, len(distinct)) if title else _no_bar() as bar:
             for batch in batches_by_tokens(lengths, max(1, TOKENS // wide)):
                 asked = [distinct[row] for row in batch]
-                written = self._translate([rows[row] for row in batch], asked, wide)
+                sources = [encoded[row] for row in batch]
+                written = self._translate([rows[row] for row in batch], sources, asked, wide)
                 found.update(zip(asked, written, strict=True))
                 bar.advance(len(asked))
         return [found[request] for request in requests]
 
     def _translate(
-        self, rows: Sequence[torch.Tensor], requests: Sequence[Request], beams: int
+        self,
+        rows: Sequence[torch.Tensor],
+        sources: Sequence[Sequence[int]],
+        requests: Sequence[Request],
+        beams: int,
     ) -> list[Translation]:
         states, mask = self.encoded(rows)
         tags = torch.tensor([self.tag(request.target) for request in requests])
-        hypotheses = beam_search(self, states, mask, rows, tags.to(states.device), beams)
+        hypotheses = beam_search(self, states, mask, sources, tags.to(states.device), beams)
         backend: Any = self.tokenizer.backend_tokenizer
         texts = backend.decode_batch([h.ids for h in hypotheses], skip_special_tokens=True)
         written = []
