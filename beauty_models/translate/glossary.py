@@ -15,6 +15,11 @@ FILE = "glossary.json"
 """Its name in a data and in a model folder."""
 
 
+# Characters by which terms are looked up. With one, 10,000 terms would leave some hundred to try at
+# every letter.
+START = 3
+
+
 class Term(NamedTuple):
     """An entry of a glossary."""
 
@@ -51,7 +56,7 @@ def translation_of(
 
 @dataclass(frozen=True)
 class Glossary:
-    """Terms by their first character, so that a text is searched once for all of them."""
+    """Terms by how they begin, so that a text is searched once for all of them."""
 
     terms: tuple[Term, ...] = ()
     _by_start: dict[str, list[Term]] = field(default_factory=dict, init=False, repr=False)
@@ -60,7 +65,7 @@ class Glossary:
         """Sort the terms; of two that begin alike the longer one is tried first."""
         for entry in sorted(self.terms, key=lambda entry: -len(entry.text)):
             if entry.text.strip():
-                start = entry.text[0].casefold()
+                start = entry.text[:START].casefold()
                 self._by_start.setdefault(start, []).append(entry)
 
     @classmethod
@@ -118,19 +123,22 @@ class Glossary:
     @functools.cached_property
     def _starts(self) -> re.Pattern[str]:
         """Return a pattern for the characters that a term begins with."""
-        letters = "".join(sorted(self._by_start))
+        letters = "".join(sorted({start[0] for start in self._by_start}))
         return re.compile(f"[{re.escape(letters)}]", re.IGNORECASE)
 
     def _at(self, text: str, place: int, target: str) -> Term | None:
-        for entry in self._by_start.get(text[place].casefold(), ()):
-            end = place + len(entry.text)
-            if not _same(text[place:end], entry.text):
-                continue
-            if not (_is_edge(text, place) and _is_edge(text, end)):
-                continue
-            if target and entry.translations and not translation_of(entry.translations, target):
-                continue
-            return entry
+        """Return the longest term that stands at ``place``, if any does."""
+        if not _is_edge(text, place):
+            return None
+        for length in range(START, 0, -1):
+            start = text[place : place + length].casefold()
+            for entry in self._by_start.get(start, ()):
+                end = place + len(entry.text)
+                if not _same(text[place:end], entry.text) or not _is_edge(text, end):
+                    continue
+                if target and entry.translations and not translation_of(entry.translations, target):
+                    continue
+                return entry
         return None
 
 

@@ -80,6 +80,7 @@ def nouns() -> list[Noun]:
     for row in _table("nouns"):
         words = {}
         genders = {}
+        # "robe/f" has a gender; Chinese has none
         for language in LANGUAGES:
             words[language], _, genders[language] = row[language].partition("/")
         found.append(Noun(row["class"], words, genders))
@@ -178,9 +179,14 @@ def fill(
     words = {"noun": name, "Noun": capital(name), **slots}
     if other is not None:
         words["other"] = other.name(language)
-    for slot, value in words.items():
+    return capital(_joined(filled_slots(text, words), language))
+
+
+def filled_slots(text: str, values: Mapping[str, str]) -> str:
+    """Return ``text`` with each ``{slot}`` of ``values`` filled; other braces stay."""
+    for slot, value in values.items():
         text = text.replace(f"{{{slot}}}", value)
-    return capital(_joined(text, language))
+    return text
 
 
 def _form_number(noun: Noun, language: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
@@ -21,7 +22,13 @@ STARTER = {
 }
 
 BEAUTY = ("lips", "face", "eyes", "nails", "tools", "skin", "oil", "body", "scent", "hair")
-COLOURED = (*phrases.WEAR, "lips", "nails", "eyes")
+# Frame → classes of nouns that it can be said of; a tool has no amount, a scarf no size.
+FRAME_KINDS = {
+    "beauty": tuple(kind for kind in BEAUTY if kind != "tools"),
+    "wear": tuple(kind for kind in phrases.WEAR if kind not in ("bags", "tie", "warm")),
+    "coloured": (*phrases.WEAR, "lips", "nails", "eyes"),
+    "suits": ("skin", "oil", "hair"),
+}
 # What is put on the skin in the morning and stays there.
 CREAMS = {
     *("face cream", "day cream", "eye cream", "serum", "toner", "essence", "emulsion", "sunscreen"),
@@ -74,6 +81,7 @@ def starter(*, raw: Path) -> None:
     with new_file(raw / "products.tsv") as file:
         _write(file, _with_gaps(rows, rng), LANGUAGES)
     with new_file(raw / "labels.tmx") as file:
+        # that a translation tool's file is read, too, is seen in every run
         file.write_text(_tmx(_labels(rng)), encoding="utf-8")
     with new_file(raw / "glossary.tsv") as file:
         file.write_text("\n".join(["brand", *BRANDS]) + "\n", encoding="utf-8")
@@ -103,13 +111,12 @@ def _with_gaps(rows: Iterable[Row], rng: random.Random) -> list[Row]:
 def _modified(noun: Noun, rng: random.Random, most: int) -> list[Modifier]:
     """Return up to ``most`` modifiers that suit ``noun``, each of another kind."""
     suitable = [modifier for modifier in phrases.modifiers() if modifier.suits(noun)]
-    chosen: list[Modifier] = []
-    for modifier in rng.sample(suitable, min(len(suitable), 4 * most)):
-        kinds = {other.kind for other in chosen}
-        # "matte creamy" contradict each other more often than not; so do two colours
-        if len(chosen) < most and modifier.kind not in kinds:
-            chosen.append(modifier)
-    return chosen
+    drawn = rng.sample(suitable, min(len(suitable), 4 * most))
+    # two of a kind contradict each other more often than not: black and white, matte and creamy
+    by_kind: dict[str, Modifier] = {}
+    for modifier in drawn:
+        by_kind.setdefault(modifier.kind, modifier)
+    return list(by_kind.values())[:most]
 
 
 def _phrases(noun: Noun, chosen: Sequence[Modifier]) -> dict[str, str]:
@@ -137,6 +144,7 @@ def _titles(rng: random.Random, count: int, languages: Sequence[str]) -> list[Ro
 def _framed(rng: random.Random, count: int) -> list[Row]:
     """Return ``count`` different sentences and titles with brands, prices, sizes and codes."""
     found: dict[str, Row] = {}
+    # drawn until enough are different: some frames have few nouns and fill up early
     while len(found) < count:
         of, frame = rng.choice(phrases.frames())
         noun = rng.choice([noun for noun in phrases.nouns() if _suits(of, noun)])
@@ -147,21 +155,21 @@ def _framed(rng: random.Random, count: int) -> list[Row]:
 
 def _suits(of: str, noun: Noun) -> bool:
     """Return whether a frame ``of`` something can be said of ``noun``."""
-    kinds = {
-        "beauty": BEAUTY,
-        "wear": (*phrases.WEAR,),
-        "coloured": COLOURED,
-        "suits": ("skin", "oil", "hair"),
-    }
     if of == "cream":
         return noun.name("en") in CREAMS
-    if of == "wear" and noun.kind in ("bags", "tie", "warm"):
-        return False
-    if of == "beauty" and noun.kind == "tools":
-        return False
     if of == "made":
-        return any(item.kind == "material" and item.suits(noun) for item in phrases.modifiers())
-    return of not in kinds or noun.kind in kinds[of]
+        return bool(_that_suit("material", noun))
+    # all other frames, such as "is back in stock", can be said of anything
+    return of not in FRAME_KINDS or noun.kind in FRAME_KINDS[of]
+
+
+def _that_suit(kind: str, noun: Noun) -> list[Modifier]:
+    """Return the modifiers of a kind that can be said of ``noun``."""
+    suitable = []
+    for modifier in phrases.modifiers():
+        if modifier.kind == kind and modifier.suits(noun):
+            suitable.append(modifier)
+    return suitable
 
 
 def _filled(of: str, frame: Mapping[str, str], noun: Noun, rng: random.Random) -> Row:
@@ -191,11 +199,7 @@ def _go_together(one: Noun, other: Noun) -> bool:
 def _said_of(of: str, noun: Noun, rng: random.Random) -> Modifier | None:
     """Return the material or the skin type that a frame asks for."""
     kind = {"made": "material", "suits": "for"}.get(of)
-    if kind is None:
-        return None
-    return rng.choice(
-        [item for item in phrases.modifiers() if item.kind == kind and item.suits(noun)]
-    )
+    return rng.choice(_that_suit(kind, noun)) if kind else None
 
 
 def _values(noun: Noun, rng: random.Random) -> dict[str, str]:
@@ -228,11 +232,8 @@ def _labels(rng: random.Random) -> list[Row]:
             "url": "https://shop.example/track",
             "mail": "help@shop.example",
         }
-        filled = {}
-        for tag, text in texts.items():
-            for slot, value in values.items():
-                text = text.replace(f"{{{slot}}}", value)
-            filled[tag] = text
+        # not by str.format: {name} and {0} are what some of these texts are to hold
+        filled = {tag: phrases.filled_slots(text, values) for tag, text in texts.items()}
         rows.append(Row(kind, filled))
     return rows
 
@@ -285,19 +286,19 @@ def toy(*, raw: Path) -> None:
 
 
 def _toy_rows() -> list[Row]:
-    """Return every phrase of the toy's nouns with one and two of its modifiers, and a number."""
+    """Return every phrase of the toy's nouns with one or two modifiers, some with a size."""
     nouns = [noun for noun in phrases.nouns() if noun.name("en") in TOY_NOUNS]
     words = [item for item in phrases.modifiers() if item.words["en"] in TOY_MODIFIERS]
     found: dict[str, Row] = {}
     for noun in nouns:
         suitable = [item for item in words if item.suits(noun)]
-        for first in suitable:
-            for second in suitable:
-                chosen = [first] if first is second else [first, second]
-                if len(chosen) == 2 and first.kind == second.kind:
-                    continue
-                texts = _phrases(noun, chosen)
-                if len(chosen) == 2 and len(found) % 3 == 0:
-                    texts = {tag: f"{text}, {len(found) + 10} cm" for tag, text in texts.items()}
-                found.setdefault(texts["en"], Row("title", texts))
+        for first, second in product(suitable, repeat=2):
+            chosen = [first] if first is second else [first, second]
+            if len(chosen) == 2 and first.kind == second.kind:
+                continue
+            texts = _phrases(noun, chosen)
+            if len(chosen) == 2 and len(found) % 3 == 0:
+                size = f", {len(found) + 10} cm"
+                texts = {tag: text + size for tag, text in texts.items()}
+            found.setdefault(texts["en"], Row("title", texts))
     return list(found.values())
