@@ -21,6 +21,7 @@ from beauty_models.translate.report.scores import DirectionScores, Scores, Sente
 
 CHRF = metric_named("chrf", declared.METRICS)
 BASELINES = ("copy", "dictionary", "memory")
+LISTED = 8  # notes that are shown at once
 TINT = 60  # percent of the colour in a full cell; with more the numbers in it are hard to read
 LIMITS = (
     "It writes what texts like these usually say. A word that no training text has it may spell "
@@ -172,7 +173,12 @@ def _sentence(sentence: Sentence) -> Html:
 def _notes(notes: Sequence[str]) -> Html:
     if not notes:
         return placeholder("In every direction it is better than all three, beyond the interval.")
-    return tag("ul", *(tag("li", note) for note in notes))
+    items = [tag("li", note) for note in notes]
+    if len(items) <= LISTED:
+        return tag("ul", *items)
+    # fifty lines would hide what comes below them
+    rest = tag("details", tag("summary", f"{len(items) - LISTED} more"), tag("ul", *items[LISTED:]))
+    return tag("div", tag("ul", *items[:LISTED]), rest)
 
 
 def _signatures(signatures: Mapping[str, str]) -> Html:
