@@ -13,6 +13,7 @@ from beauty_models.translate.memory import NO_TERMS, TranslationMemory
 from beauty_models.translate.model import Request, Translation
 from beauty_models.translate.protected import Protected, protect, restore
 from beauty_models.translate.segments import Segment, cut, joined
+from beauty_models.translate.spacing import parted
 
 MODEL, MEMORY, DICTIONARY, COPY = "model", "memory", "dictionary", "copy"
 BASELINES = (COPY, DICTIONARY, MEMORY)
@@ -159,7 +160,8 @@ class Methods:
         written = self.translator.translate(requests, beams=beams or None)
         candidates = {}
         for (piece, kept), translation in zip(protected.items(), written, strict=True):
-            restored = restore(translation.text, kept.values, language=piece.target)
+            text = parted(kept.text, translation.text, kept.values)
+            restored = restore(text, kept.values, language=piece.target)
             candidates[piece] = Candidate(restored, translation.confidence)
         return candidates
 

@@ -16,6 +16,8 @@ from beauty_models.translate.glossary import Glossary, term
 from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import COPY, MEMORY, METHODS, MODEL, Candidate, Methods
 from beauty_models.translate.pipeline import FOUND, Answer, Pipeline, Query
+from beauty_models.translate.protected import Value
+from beauty_models.translate.spacing import parted
 
 
 def measured(method: str) -> Choice:
@@ -56,6 +58,24 @@ def test_the_rest_is_the_models_with_what_must_be_kept() -> None:
     assert answer.confidence == 1 and answer.look == ()
     unsure = ask("Matte lippy thing")
     assert unsure.look == ("confidence 0.33",)
+
+
+@pytest.mark.parametrize(
+    ("source", "written", "expected"),
+    [
+        ("<0> lipstick <1>", "Lippen<0>stift<1>", "Lippen <0> stift <1>"),
+        ("<0> <1>", "<1><0>", "<1> <0>"),
+        ("pre<0> and <1>er", "vor<0>und<1>er", "vor<0> und <1>er"),
+        ("<0> lipstick <1>", "口红<0>套装<1>", "口红<0>套装<1>"),
+        ("<2>bold<3> <0>", "<2>fett<3><0>", "<2>fett<3><0>"),
+        ("<0>, <1>", "<0>/<1>", "<0>/<1>"),
+        ("none", "keine", "keine"),
+    ],
+)
+def test_values_do_not_run_into_words(source: str, written: str, expected: str) -> None:
+    texts = [("Ruby", "term"), ("30 ml", "measure"), ("<b>", "tag"), ("</b>", "tag")]
+    values = [Value(text, kind) for text, kind in texts]
+    assert parted(source, written, values) == expected
 
 
 def test_equal_queries_are_translated_once() -> None:
