@@ -14,8 +14,8 @@ from beauty_models.translate.chinese import is_no_japanese, variant
 
 _MARKUP = re.compile(r"<[^<>]{1,2000}>|&#?\w{1,10};|\{[^{}]{0,100}\}|https?://\S+")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-# with the spaces that French and Spanish write between thousands
-_NUMBER = re.compile(r"\d+(?:[.,]\d+| \d{3}(?!\d))*")
+# French and Spanish write spaces between thousands; in "RC4 128 bits" there are two numbers
+_NUMBER = re.compile(r"(?<![A-Za-z\d])\d{1,3}(?: \d{3})+(?!\d)|\d+(?:[.,]\d+)*")
 _LATIN = re.compile("[A-Za-z\u00aa-\u024f\u1e00-\u1eff]")
 _SCRIPTS = {
     "Han": re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"),
@@ -45,7 +45,7 @@ _WRITTEN_IN = {
 }
 FOREIGN_SHARE = 0.3  # of the letters, from which a text is in another script
 FOREIGN_SHARE_BESIDE_OWN = 0.1  # where the language has its own: Latin brands fill Chinese texts
-NAME_WORDS = 4  # Latin words that a Chinese shop may leave as they are: brands, models, sizes
+NAME_WORDS = 6  # Latin words that a Chinese shop may leave as they are: brands, models, sizes
 # characters, of the longest text of a unit; below, lengths say little: XXL is extra extra large
 SHORTEST_COMPARED = 40
 CERTAIN = 0.999  # probability by py3langid from which one text alone is called another language
@@ -227,7 +227,7 @@ def number_faults(texts: Mapping[str, str]) -> dict[str, str]:
         others = [other for name, other in numbers.items() if name != tag]
         against = sum(found.isdisjoint(other) for other in others)
         if others and against > len(others) / 2:
-            shown = min(found)
+            shown = max(sorted(found), key=len)
             faults[tag] = f"misaligned: the number {shown} is in no other language"
     return faults
 
@@ -236,8 +236,11 @@ def _numbers(text: str) -> set[str]:
     plain = unicodedata.normalize("NFKC", _MARKUP.sub(" ", text))
     found = set()
     for match in _NUMBER.finditer(plain):
-        whole = re.sub(r"[.,]0+$", "", match[0])
-        digits = re.sub(r"\D", "", whole).lstrip("0")
-        if len(digits) > 1:
-            found.add(digits)
+        # 7.0 is 7, but 10,000 is not 10
+        whole = re.sub(r"[.,]0{1,2}$", "", match[0])
+        # 802.3 may be written 802 3 elsewhere, 1,200 as 1200
+        for written in (re.sub(r"\D", "", whole), *re.findall(r"\d+", whole)):
+            digits = written.lstrip("0")
+            if len(digits) > 1:
+                found.add(digits)
     return found

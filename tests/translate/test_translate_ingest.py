@@ -140,6 +140,26 @@ def test_a_bad_text_is_rejected_with_its_reason_and_the_rest_stays(
     assert frames["train"].loc[1].isna().sum() == 1
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "10,000 dollars | 10 000美元 | 10.000 Dollar",
+        "128-bit RC4 | RC4 128位 | RC4 128 Bit",
+        "IEEE 802.3af | IEEE 802 3af | IEEE 802.3af",
+        "Version 7.0 | 版本 7 | Version 7,0",
+        "2-piece set | 两件套 | Zweiteiliges Set",
+        "Alto Valle del Río Negro | Alto Valle del Río Negro | Alto Valle del Río Negro",
+        "XXL | 特大号 | XXL",
+        "Temperature 5 °C, μ-law | 温度5 °C μ律 | Temperatur 5 °C, μ-law",
+        "Adidas | Adidas | Adidas",
+        "S | 小号 | S",
+    ],
+)
+def test_what_only_looks_wrong_stays(row: str, tmp_path: Path) -> None:
+    frames, reasons = run(tmp_path, {"a.tsv": table(*GOOD, row)})
+    assert reasons == [] and len(frames["train"]) == 2
+
+
 def test_what_nobody_sees_is_left_out_and_what_is_meant_stays(tmp_path: Path) -> None:
     row = (
         "\ufeffNa\u0308gel\u200b \u202e💅🏽 👩\u200d🔬 \x07top | "
