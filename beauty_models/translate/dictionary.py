@@ -89,8 +89,8 @@ class Dictionaries:
         if (source, target) not in self._learned:
             ours, theirs = self._side(source), self._side(target)
             entries = _together(ours, theirs, target)
-            entries |= _commonest(_part_pairs(ours, theirs))
-            entries |= _commonest(_whole_pairs(ours, theirs))
+            entries |= _commonest(ours, _part_pairs(ours, theirs))
+            entries |= _commonest(ours, _whole_pairs(ours, theirs))
             self._learned[source, target] = Dictionary(entries, target)
         return self._learned[source, target]
 
@@ -107,14 +107,17 @@ class _Side:
         from scipy.sparse import csr_matrix
 
         self.texts = texts
+        self.parts = [_PARTS.split(text) if text is not None else [] for text in texts]
         self.there = np.array([text is not None for text in texts], bool)
+        self._words: dict[str, Words] = {}
         numbers: dict[Words, int] = {}
         rows: list[int] = []
         columns: list[int] = []
         for row, text in enumerate(texts):
-            here = set()
-            for words in _candidates(tokens(text or "")):
-                here.add(numbers.setdefault(words, len(numbers)))
+            here = {
+                numbers.setdefault(words, len(numbers))
+                for words in _candidates(tokens((text or "").casefold()))
+            }
             rows += [row] * len(here)
             columns += sorted(here)
         shape = (len(texts), len(numbers))
@@ -123,6 +126,12 @@ class _Side:
         names = list(numbers)
         self.words = [names[number] for number in frequent]
         self.occurs = occurs[:, frequent]  # [units, words]: which stands in which
+
+    def words_of(self, text: str) -> Words:
+        """Return the tokens of a text or a part; every direction asks for the same ones."""
+        if text not in self._words:
+            self._words[text] = tuple(tokens(text))
+        return self._words[text]
 
 
 Pair = tuple[str, str]
@@ -136,13 +145,12 @@ def _whole_pairs(ours: _Side, theirs: _Side) -> Iterator[Pair]:
 
 def _part_pairs(ours: _Side, theirs: _Side) -> Iterator[Pair]:
     """Yield the parts of each pair that has as many of them on both sides, and more than one."""
-    for text, translation in _whole_pairs(ours, theirs):
-        our_parts, their_parts = _PARTS.split(text), _PARTS.split(translation)
+    for our_parts, their_parts in zip(ours.parts, theirs.parts, strict=True):
         if len(our_parts) == len(their_parts) > 1:
             yield from zip(our_parts, their_parts, strict=True)
 
 
-def _commonest(pairs: Iterable[Pair]) -> dict[Words, str]:
+def _commonest(ours: _Side, pairs: Iterable[Pair]) -> dict[Words, str]:
     """Return tokens → their commonest translation; a text with a value of its own is no entry."""
     counts: dict[str, Counter[str]] = {}
     for text, translation in pairs:
@@ -150,7 +158,7 @@ def _commonest(pairs: Iterable[Pair]) -> dict[Words, str]:
             counts.setdefault(text.casefold(), Counter())[translation.strip()] += 1
     entries: dict[Words, str] = {}
     for text, found in counts.items():
-        words = tuple(tokens(text))
+        words = ours.words_of(text)
         best = found.most_common(1)[0][0]
         # <0> of an entry is not <0> of a text that it is looked up in
         if 0 < len(words) <= LONGEST and not SENTINEL.search(text) and not SENTINEL.search(best):
@@ -193,15 +201,14 @@ def _together(ours: _Side, theirs: _Side, target: str) -> dict[Words, str]:
 
 
 def _candidates(words: Sequence[str]) -> Iterator[Words]:
+    """Yield the runs of ``words``, small letters already, that may say one thing together."""
+    is_word = [_is_word(word) for word in words]
     for start, word in enumerate(words):
-        if not _is_word(word):
-            continue
         longest = WORDS[not is_unspaced(word[0])]
-        for end in range(start + 1, min(start + longest, len(words)) + 1):
-            run = words[start:end]
-            if not all(map(_is_word, run)):
+        for end in range(start, min(start + longest, len(words))):
+            if not is_word[end]:
                 break
-            yield tuple(part.casefold() for part in run)
+            yield tuple(words[start : end + 1])
 
 
 def _is_word(token: str) -> bool:
