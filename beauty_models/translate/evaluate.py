@@ -101,6 +101,27 @@ class Cached:
         return [self._known[request, beams] for request in requests]
 
 
+def unseen(test: pd.DataFrame, memory: TranslationMemory) -> pd.DataFrame:
+    """Return the units of ``test`` of which the model was trained on no text, in any language.
+
+    Ingest splits so that all are; a delivery that a model is evaluated on later may repeat some.
+
+    Raises:
+        ValueError: none is left.
+    """
+    languages = [name for name in languages_of(test) if name in memory.languages]
+    kept = []
+    for texts in test[languages].itertuples(index=False, name=None):
+        said = [(t, name) for t, name in zip(texts, languages, strict=True) if isinstance(t, str)]
+        kept.append(not any(memory.has(text, name) for text, name in said))
+    if not any(kept):
+        raise ValueError(
+            f"all {len(test):,} units were in the model's training data; give units that it has "
+            "not seen"
+        )
+    return test[kept].reset_index(drop=True)
+
+
 def chosen_texts(test: pd.DataFrame, languages: Sequence[str], params: Evaluate) -> TestSet:
     """Return what is translated of ``test``: ``params.sentences`` texts of a direction at most."""
     texts: list[Text] = []
@@ -258,9 +279,11 @@ def _worst(
     return sentences
 
 
-def _notes(scores: Sequence[DirectionScores], unknown: Sequence[str]) -> list[str]:
+def _notes(scores: Sequence[DirectionScores], unknown: Sequence[str], seen: int) -> list[str]:
     """Return what people should know before they trust the figures."""
     notes = []
+    if seen:
+        notes.append(f"{seen:,} units are left out: the model was trained on a text of theirs.")
     lost = [score for score in scores if not score["won"]]
     for score in lost:
         pair = f"{score['source']} to {score['target']}"
@@ -289,7 +312,8 @@ def evaluate_model(
     The baselines are made of ``memory``, the training units of the model. Write the report's files
     to ``folder``, return what was measured.
     """
-    test = read_split(data, "test", "units in two languages").reset_index(drop=True)
+    everything = read_split(data, "test", "units in two languages").reset_index(drop=True)
+    test = unseen(everything, memory)
     languages = [name for name in languages_of(test) if name in translator.languages]
     unknown = [name for name in languages_of(test) if name not in translator.languages]
     tested = chosen_texts(test, languages, params)
@@ -345,7 +369,7 @@ def evaluate_model(
         "flags": _flags(answers, sentence_chrf(counts[SERVED])),
         "worst": _worst(tested, candidates[MODEL], sentence_scores, params.listed_errors),
         "signatures": {"chrf": CHRF_SIGNATURE, **bleu.signatures},
-        "notes": _notes(of_directions, unknown),
+        "notes": _notes(of_directions, unknown, len(everything) - len(test)),
     }
     won = sum(score["won"] for score in of_directions)
     log_line(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from beauty_models.files import new_file
 from beauty_models.translate.cleaning import clean
 from beauty_models.translate.glossary import Glossary
+from beauty_models.translate.patterns import SENTINEL
 from beauty_models.translate.protected import Protected, protect, protect_pair, restore
 
 if TYPE_CHECKING:
@@ -95,6 +96,13 @@ class TranslationMemory:
                 templates.append(None if text is None else self._protected(text).text)
             self._templates[language] = templates
         return self._templates[language]
+
+    def has(self, text: str, language: str) -> bool:
+        """Return whether a unit says ``text`` in ``language``, numbers and capitals aside."""
+        template = self._protected(text).text.casefold()
+        # "30 ml" and "50 ml" are nothing but values, which may not differ then
+        exact = not any(map(str.isalpha, SENTINEL.sub("", template)))
+        return (text if exact else template) in self._index(language, exact=exact)
 
     def exact(self, text: str, source: str, target: str) -> Match | None:
         """Return the translation of a text that the memory has, else of one that is alike.

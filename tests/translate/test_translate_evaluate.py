@@ -22,6 +22,7 @@ from beauty_models.translate.evaluate import (
     chosen_texts,
     evaluate_model,
     flatten,
+    unseen,
 )
 from beauty_models.translate.glossary import Glossary, Term, term
 from beauty_models.translate.keeping import Keeping, Kept
@@ -146,6 +147,20 @@ def test_units_are_resampled_with_all_their_directions() -> None:
     mean = bootstrap.point_estimate(mean_chrf(2), rows)
     each = [bootstrap.point_estimate(corpus_chrf, counts[r]) for r in tested.rows.values()]
     assert mean == pytest.approx(np.mean(each))
+
+
+def test_units_that_share_a_text_with_training_are_left_out() -> None:
+    memory = TranslationMemory(UNITS)
+    units = pd.DataFrame(
+        {
+            "en": ["SERUM 75 ml", "Brush", None, "New", "40 ml"],
+            "de": ["Serum zu 75 ml", "Pinsel", "Andere", "Neu", "40 ml"],
+            "ko": ["a", "b", "c", "d", "e"],
+        }
+    )
+    assert unseen(units, memory)["ko"].tolist() == ["b", "d", "e"]
+    with pytest.raises(ValueError, match="all 1 units were in the model's training data"):
+        unseen(units[:1], memory)
 
 
 def test_a_test_split_without_a_pair_is_told(tmp_path: Path) -> None:
