@@ -1,6 +1,6 @@
 """Phrases of a listing in eight languages: noun, modifiers and sentences, with their agreement.
 
-The words stand in ``lexicon/*.tsv``, a column per language. A noun of French, German or Spanish has
+The words stand in ``lexicon/*.md``, a column per language. A noun of French, German or Spanish has
 its gender behind a slash (m, f, n; mp, fp, p for a plural). A modifier of French and Spanish has
 four forms (masculine, feminine, and their plurals) or one that never changes; of German it ends in
 ``-`` where it takes an ending, in ``=`` where it stands before the noun unchanged, and else stands
@@ -9,7 +9,6 @@ behind it. In a sentence ``[a/b/c/d]`` is chosen by the gender of the noun.
 
 from __future__ import annotations
 
-import csv
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -69,8 +68,13 @@ class Modifier(NamedTuple):
 
 
 def _table(name: str) -> list[dict[str, str]]:
-    with (LEXICON / f"{name}.tsv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    """Return the rows of a lexicon's table, column → cell."""
+    rows = []
+    for line in (LEXICON / f"{name}.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("| "):
+            rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    header = rows[0]
+    return [dict(zip(header, row, strict=True)) for row in rows[1:]]
 
 
 @functools.cache
