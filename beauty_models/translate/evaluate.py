@@ -39,7 +39,7 @@ from beauty_models.translate.pipeline import Answer, Pipeline, Query
 from beauty_models.translate.report.bleu import Bleu
 from beauty_models.translate.report.heatmap import heatmap_png
 from beauty_models.translate.report.page import report_page
-from beauty_models.translate.report.retrieval import recalls
+from beauty_models.translate.report.retrieval import embedded, kind_accuracy, recalls
 from beauty_models.translate.report.scores import (
     DirectionScores,
     FlagScores,
@@ -337,25 +337,21 @@ def evaluate_model(
     counts[SERVED] = chrf_counts([answer.translation for answer in answers], tested.references)
     log_line("evaluate: embeddings")
     with precision(params.precision):
-        retrieval = recalls(translator, test, languages)
+        found = embedded(translator, test, languages)
+        of_kinds = kind_accuracy(translator, memory.units, test, found)
+    retrieval = recalls(test, found)
     log_line("evaluate: scores")
     texts = {name: [candidate.text for candidate in found] for name, found in candidates.items()}
     bleu = Bleu()
     of_directions = _directions(tested, texts, counts, directions, bleu, params)
-    metrics = _compare(tested, counts, params)
-    keeping = Keeping(memory.terms)
-    for method in METHODS:
-        metrics[method]["bleu"] = float(np.mean([s["bleu"][method] for s in of_directions]))
-        metrics[method] |= _shares(tested, texts[method], keeping)
+    metrics = _metrics(tested, texts, counts, of_directions, Keeping(memory.terms), params)
     if retrieval:
         by_model = [score["model"] for score in retrieval]
         by_characters = [score["characters"] for score in retrieval]
         metrics[MODEL]["retrieval_recall_at_1"] = float(np.mean(by_model))
         metrics["characters"] = {"retrieval_recall_at_1": float(np.mean(by_characters))}
-    # what people keep of numbers and brands is no method, but shows what could be reached
-    reference = _shares(tested, tested.references, keeping)
-    reference.pop("exact_short", None)
-    metrics["reference"] = reference
+    for method, values in of_kinds.items():
+        metrics.setdefault(method, {}).update(values)
     sentence_scores = sentence_chrf(counts[MODEL])
     scores: Scores = {
         "n": len(tested.texts),
@@ -371,19 +367,43 @@ def evaluate_model(
         "signatures": {"chrf": CHRF_SIGNATURE, **bleu.signatures},
         "notes": _notes(of_directions, unknown, len(everything) - len(test)),
     }
-    won = sum(score["won"] for score in of_directions)
+    table = _table(tested, candidates[MODEL], answers, sentence_scores)
+    _write(folder, scores, table, data)
+    return scores
+
+
+def _metrics(
+    tested: TestSet,
+    written: dict[str, list[str]],
+    counts: dict[str, Ints],
+    directions: Sequence[DirectionScores],
+    keeping: Keeping,
+    params: Evaluate,
+) -> MethodMetrics:
+    """Return what is measured of all directions together, of each method."""
+    metrics = _compare(tested, counts, params)
+    for method in METHODS:
+        metrics[method]["bleu"] = float(np.mean([score["bleu"][method] for score in directions]))
+        metrics[method] |= _shares(tested, written[method], keeping)
+    # what people keep of numbers and brands is no method, but shows what could be reached
+    reference = _shares(tested, tested.references, keeping)
+    reference.pop("exact_short", None)
+    metrics["reference"] = reference
+    return metrics
+
+
+def _write(folder: Path, scores: Scores, table: pd.DataFrame, data: Path) -> None:
+    """Write the files of the report."""
+    won = sum(score["won"] for score in scores["directions"])
     log_line(
         f"evaluate: surely better than copy, dictionary and memory in {won} of "
-        f"{len(of_directions)} directions; the report names the others"
+        f"{len(scores['directions'])} directions; the report names the others"
     )
     write_json(folder / "scores.json", scores)
-    _table(tested, candidates[MODEL], answers, sentence_scores).to_parquet(
-        folder / "translations.parquet", index=False
-    )
+    table.to_parquet(folder / "translations.parquet", index=False)
     (folder / "index.html").write_text(report_page(scores), encoding="utf-8")
     add_account(folder / "index.html", account.lines_of(data))
     heatmap_png(folder / "heatmap.png", scores)
-    return scores
 
 
 def _table(

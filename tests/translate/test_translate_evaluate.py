@@ -32,7 +32,7 @@ from beauty_models.translate.model import Request
 from beauty_models.translate.pipeline import Answer
 from beauty_models.translate.report.bleu import Bleu
 from beauty_models.translate.report.page import report_page
-from beauty_models.translate.report.retrieval import recalls
+from beauty_models.translate.report.retrieval import embedded, kind_accuracy, recalls
 from beauty_models.translate.report.scores import Scores
 from beauty_models.translate.scoring import chrf_counts, corpus_chrf, mean_chrf
 
@@ -239,10 +239,34 @@ def test_a_twin_is_looked_for_among_all_distinct_texts() -> None:
         }
     )
     translator: Any = WordByWord()
-    scores = recalls(translator, units, ["en", "de", "fr"])
+    scores = recalls(units, embedded(translator, units, ["en", "de", "fr"]))
     found = {(score["source"], score["target"]): score for score in scores}
     assert set(found) == {("en", "de"), ("de", "en")}
     assert found["en", "de"]["n"] == 3, "equal texts are one"
     # either serum is right; the brush, of which this translator knows nothing, may hit by chance
     assert found["de", "en"]["model"] >= 0.75
     assert 0 <= found["de", "en"]["characters"] <= 1
+
+
+def test_the_kind_is_that_of_the_nearest_text_in_another_language() -> None:
+    train = pd.DataFrame(
+        {
+            "en": ["Lipstick", "Lip gloss", "Serum", "Face serum", "Night serum"],
+            "de": [None, "Lippenglanz", None, None, None],
+            "kind": ["make-up", "make-up", "care", "care", "care"],
+        }
+    )
+    test = pd.DataFrame(
+        {
+            "en": ["Serum", "Lips", "Lips"],
+            "de": ["Serum pur", "Lippenstift", ""],
+            "kind": ["care", "make-up", "make-up"],
+        }
+    )
+    translator: Any = WordByWord()
+    found = embedded(translator, test, ["en", "de"])
+    figures = kind_accuracy(translator, train, test, found)
+    # German alone is asked: English is what is sorted already
+    assert figures["model"]["kind_accuracy"] == 1
+    assert figures["majority"]["kind_accuracy"] == 0.5
+    assert kind_accuracy(translator, train.assign(kind=""), test, found) == {}

@@ -12,6 +12,7 @@ METRICS = (
     Metric("kept_brands", "brands and glossary terms kept"),
     Metric("kept_placeholders", "placeholders, tags, addresses kept"),
     Metric("retrieval_recall_at_1", "twin listing found first"),
+    Metric("kind_accuracy", "kind told by the nearest text of another language"),
 )
 CAPTIONS = {
     "model": "this model",
@@ -20,6 +21,7 @@ CAPTIONS = {
     "memory": "the nearest known text's translation",
     "served": "as predict answers",
     "characters": "shared character n-grams",
+    "majority": "always the commonest kind",
     "reference": "people",
 }
 """Method → what people call it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import permutations
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from beauty_models.translate.report.scores import Retrieval
 
+MOST_NEIGHBOURS = 5000  # training texts among which the nearest is looked for
 QUERIES = 1024  # compared with the gallery at a time
 
 
@@ -23,7 +24,27 @@ class Embedder(Protocol):
         """Return embeddings [n, width] of unit length."""
 
 
-def recalls(translator: Embedder, units: pd.DataFrame, languages: Sequence[str]) -> list[Retrieval]:
+class Embedded(NamedTuple):
+    """The distinct texts of a language."""
+
+    texts: list[str]
+    vectors: NDArray[np.float32]  # [texts, width], of unit length
+
+
+def embedded(
+    translator: Embedder, units: pd.DataFrame, languages: Sequence[str]
+) -> dict[str, Embedded]:
+    """Return the embeddings of all texts of ``units``, of the languages that have some."""
+    found = {}
+    for name in languages:
+        texts = sorted({text for text in _texts(units, name) if text})
+        if texts:
+            vectors = translator.embed(texts, [name] * len(texts)).float().cpu().numpy()
+            found[name] = Embedded(texts, vectors)
+    return found
+
+
+def recalls(units: pd.DataFrame, found: dict[str, Embedded]) -> list[Retrieval]:
     """Return recall@1 of each direction among all distinct texts of the other language.
 
     ``characters`` beside it finds by the cosine of TF-IDF weighted character n-grams, which tells
@@ -31,26 +52,20 @@ def recalls(translator: Embedder, units: pd.DataFrame, languages: Sequence[str])
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = {name: _texts(units, name) for name in languages}
-    said = [name for name in languages if any(texts[name])]
-    vectors = {}
-    for name in said:
-        found = sorted({text for text in texts[name] if text})
-        embedded = translator.embed(found, [name] * len(found)).float().cpu().numpy()
-        vectors[name] = (found, embedded)
-    everything = [text for found, _ in vectors.values() for text in found]
+    texts = {name: _texts(units, name) for name in found}
+    everything = [text for language in found.values() for text in language.texts]
     if not everything:
         return []
     vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), dtype=np.float32)
     vectorizer.fit(everything)
-    ngrams = {name: vectorizer.transform(found) for name, (found, _) in vectors.items()}
+    ngrams = {name: vectorizer.transform(language.texts) for name, language in found.items()}
     scores: list[Retrieval] = []
-    for source, target in permutations(said, 2):
-        wanted = _twins(texts, vectors[source][0], vectors[target][0], source, target)
+    for source, target in permutations(found, 2):
+        wanted = _twins(texts, found[source].texts, found[target].texts, source, target)
         if not wanted:
             continue
         asked = sorted(wanted)
-        model = _nearest(vectors[source][1], vectors[target][1], asked)
+        model = _nearest(found[source].vectors, found[target].vectors, asked)
         characters = _nearest(ngrams[source], ngrams[target], asked)
         scores.append(
             {
@@ -62,6 +77,46 @@ def recalls(translator: Embedder, units: pd.DataFrame, languages: Sequence[str])
             }
         )
     return scores
+
+
+def kind_accuracy(
+    translator: Embedder, train: pd.DataFrame, test: pd.DataFrame, found: dict[str, Embedded]
+) -> dict[str, dict[str, float]]:
+    """Return how often a text has the kind of the nearest training text of another language.
+
+    A shop that has sorted its listings in one language has sorted them in all: training texts are
+    those of the language that has most of them, `MOST_NEIGHBOURS` at most; test texts those of all
+    others. ``majority`` says the commonest kind. Nothing where there are no two kinds.
+    """
+    counts = {name: int(train[name].notna().sum()) for name in found if name in train}
+    if not counts or train["kind"].nunique() < 2:
+        return {}
+    known = max(counts, key=lambda name: counts[name])
+    neighbours = train[[known, "kind"]].dropna()
+    neighbours = neighbours[:: -(-len(neighbours) // MOST_NEIGHBOURS)]
+    embeddings = translator.embed(neighbours[known].tolist(), [known] * len(neighbours))
+    gallery = embeddings.float().cpu().numpy()
+    kinds = neighbours["kind"].tolist()
+    commonest = str(train["kind"].mode()[0])
+    hits: list[bool] = []
+    majority: list[bool] = []
+    for name, language in found.items():
+        if name == known:
+            continue
+        row_of = {text: row for row, text in enumerate(language.texts)}
+        said = test[[name, "kind"]].dropna()
+        said = said[said[name] != ""]
+        rows = [row_of[text] for text in said[name]]
+        nearest = _nearest(language.vectors, gallery, rows)
+        for row, kind in zip(nearest, said["kind"], strict=True):
+            hits.append(kinds[row] == kind)
+            majority.append(kind == commonest)
+    if not hits:
+        return {}
+    return {
+        "model": {"kind_accuracy": float(np.mean(hits))},
+        "majority": {"kind_accuracy": float(np.mean(majority))},
+    }
 
 
 def _texts(units: pd.DataFrame, language: str) -> list[str]:
