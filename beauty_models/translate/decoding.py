@@ -62,6 +62,45 @@ class Model(Protocol):
         """Return the logits over the vocabulary."""
 
 
+@dataclass(frozen=True)
+class Copying:
+    """A draft for each sentence, and how strongly decoding leans on it.
+
+    Where the last token stands in the draft, the one that follows it there has its logit raised by
+    ``bias``: the network must be e^bias times as sure of another one. What it writes instead leads
+    on without a draft, until it comes back to one of the draft's tokens.
+    """
+
+    drafts: torch.Tensor  # [n, length], each with its end, padded by -1
+    bias: float
+
+    @classmethod
+    def of(cls, drafts: Sequence[Sequence[int]], end: int, bias: float) -> Copying:
+        """Return it for ``drafts`` of token ids; an empty one is none."""
+        rows = [torch.tensor([*ids, end] if ids else [-1]) for ids in drafts]
+        padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
+        return cls(padded, bias)
+
+    def raise_logits(self, logits: torch.Tensor, current: Beams) -> None:
+        """Raise the logits [rows, size] of the draft's tokens in place."""
+        drafts = self.drafts.to(logits.device)[current.numbers.to(logits.device)]
+        places = current.places.clamp(max=drafts.shape[1] - 1)
+        tokens = drafts.gather(1, places)
+        follows = current.following & (tokens >= 0)
+        raised = torch.where(follows, self.bias, 0.0).flatten()[:, None].to(logits.dtype)
+        logits.scatter_add_(1, tokens.clamp(min=0).flatten()[:, None], raised)
+
+    def follow(self, current: Beams, token: torch.Tensor) -> None:
+        """Move ``current`` on in the drafts behind the tokens [n, k] that were just written."""
+        drafts = self.drafts.to(token.device)[current.numbers.to(token.device)][:, None]
+        order = torch.arange(drafts.shape[-1], device=token.device)
+        here = (drafts == token[..., None]) & (order >= current.places[..., None])
+        current.following = here.any(-1)
+        # the nearest place of the token, from where the hypothesis was on
+        found = here.long().argmax(-1) + 1
+        current.places = torch.where(current.following, found, current.places)
+
+
 class Hypothesis(NamedTuple):
     """A finished translation, without tag and end."""
 
@@ -80,6 +119,8 @@ class Beams:
     remaining: torch.Tensor  # [n, k, 32], sentinels still to be written
     limits: torch.Tensor  # [n], tokens at most, the end among them
     numbers: torch.Tensor  # [n], of the sentences
+    places: torch.Tensor  # [n, k], of the next token in the draft
+    following: torch.Tensor  # [n, k], whether the last token was the draft's
 
     def select(self, rows: torch.Tensor) -> Beams:
         """Return the sentences ``rows``."""
@@ -91,6 +132,8 @@ class Beams:
             self.remaining[rows],
             self.limits[rows],
             self.numbers[rows],
+            self.places[rows],
+            self.following[rows],
         )
 
 
@@ -101,6 +144,7 @@ def beam_search(
     sources: Sequence[Sequence[int]],
     tags: torch.Tensor,
     beams: int,
+    copying: Copying | None = None,
 ) -> list[Hypothesis]:
     """Return the best translation of each sentence; with ``beams`` 1 greedily.
 
@@ -112,6 +156,7 @@ def beam_search(
         mask: true where they are real.
         sources: the token ids of each text, without tags, ends and drafts.
         tags: [n], the token that each translation begins with.
+        copying: drafts of the sentences; None decodes by the network alone.
     """
     n = len(sources)
     vocabulary = model.vocabulary
@@ -136,12 +181,13 @@ def beam_search(
             use_cache=True,
         ).last_hidden_state[:, -1]
         logits = model.head(hidden).float()
+        if copying is not None:
+            copying.raise_logits(logits, current)
         current, parents = _extend(current, logits, vocabulary)
+        if copying is not None:
+            copying.follow(current, current.ids[:, :, -1])
         finished = current.ended[:, 0]
-        for row in finished.nonzero().flatten().tolist():
-            number = int(current.numbers[row])
-            if number not in found:
-                found[number] = _hypothesis(current, row, vocabulary)
+        _collect(current, found)
         if len(found) == n:
             return [found[number] for number in range(n)]
         alive = (~finished).nonzero().flatten()
@@ -178,6 +224,8 @@ def _start(
         remaining[:, None].repeat(1, beams, 1).to(device),
         limits.to(device),
         torch.arange(n),
+        torch.zeros(n, beams, dtype=torch.long, device=device),
+        torch.ones(n, beams, dtype=torch.bool, device=device),
     )
 
 
@@ -204,6 +252,8 @@ def _extend(
         current.remaining.flatten(0, 1)[parents] & ~sentinel,
         current.limits,
         current.numbers,
+        current.places.gather(1, beam),
+        current.following.gather(1, beam),
     ), parents
 
 
@@ -233,7 +283,15 @@ def _allowed(current: Beams, logits: torch.Tensor, vocabulary: Vocabulary) -> to
     return logp
 
 
-def _hypothesis(current: Beams, row: int, vocabulary: Vocabulary) -> Hypothesis:
+def _collect(current: Beams, found: dict[int, Hypothesis]) -> None:
+    """Add the best hypotheses that have ended to ``found``, by the numbers of their sentences."""
+    for row in current.ended[:, 0].nonzero().flatten().tolist():
+        number = int(current.numbers[row])
+        if number not in found:
+            found[number] = _hypothesis(current, row)
+
+
+def _hypothesis(current: Beams, row: int) -> Hypothesis:
     length = int(current.lengths[row, 0])
     mean = float(current.scores[row, 0]) / length
     # without the end

@@ -28,9 +28,12 @@ from beauty_models.translate.drafts import Drafts
 from beauty_models.translate.examples import Pair, ParallelTexts, wanted
 from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import MODEL
-from beauty_models.translate.model import Translator, pooled
+from beauty_models.translate.model import Request, Translator, pooled
+from beauty_models.translate.scoring import chrf_counts, corpus_chrf
 from beauty_models.translate.sequence_loss import groups, sequence_loss, set_training
 
+BIASES = (0.0, 1.0, 2.0, 3.0, 4.5, 7.0)  # to drafts, in nats
+COMPARED = 300  # validation pairs by which the bias is chosen
 CONTRAST_EVERY = 4  # steps: two more passes of the encoder each
 WITHOUT_DRAFT = 0.1  # of the pairs, so that the network translates without one, too
 VALIDATION_EPOCH = 1_000_003  # of the directions drawn for validation: no training has it
@@ -213,6 +216,30 @@ def _validation_pairs(texts: ParallelTexts, frame: pd.DataFrame, params: Finetun
     return sorted(pairs, key=lambda pair: len(pair.source) + len(pair.target))
 
 
+def best_copy_bias(translator: Translator, pairs: Sequence[Pair]) -> float:
+    """Return the `BIASES` with which the translations of ``pairs`` have the highest chrF.
+
+    A network that has learned little leans on its drafts, a good one does not need to.
+    """
+    decode = translator.tokenizer.decode
+    step = max(1, len(pairs) // COMPARED)
+    requests = []
+    references = []
+    for pair in pairs[::step]:
+        source, draft = decode(pair.source), decode(pair.draft)
+        requests.append(Request(source, pair.source_language, pair.target_language, draft))
+        references.append(decode(pair.target))
+    scores = {}
+    for bias in BIASES:
+        translator.copy_bias = bias
+        written = [translation.text for translation in translator.translate(requests)]
+        counts = chrf_counts(written, references)
+        scores[bias] = float(corpus_chrf(counts, np.ones((1, len(counts))))[0])
+    measured = ", ".join(f"{bias:g}: {score:.1f}" for bias, score in scores.items())
+    progress.log_line(f"finetune: chrF of {len(requests)} texts by the bias to drafts: {measured}")
+    return max(BIASES, key=lambda bias: scores[bias])
+
+
 def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> Metrics:
     """Train what ``pretrain`` left on the units of ``data/train.parquet``; save it to ``model``.
 
@@ -222,7 +249,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     Returns:
         ``validation_loss`` (nats per token), ``epochs`` that were run, ``units``, ``directions``,
         ``too_long`` (texts that are left out), ``unequal`` (pairs whose values differ),
-        ``served_by_model`` (directions).
+        ``served_by_model`` (directions), ``copy_bias`` (`best_copy_bias`).
 
     Raises:
         ValueError: a split has no pair to learn from, or a direction is misspelled.
@@ -253,13 +280,13 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     trainer = Trainer(translator, train, drafts, held, params, checkpoint)
     trainer.loop.run(checkpoint.load())
     trainer.optimization.load_weights(trainer.stopping.weights)
-    with new_folder(model) as folder:
+    with new_folder(model) as folder, precision(params.precision):
+        translator.copy_bias = best_copy_bias(translator, held)
         translator.save(folder)
         write_json(folder / "history.json", trainer.loop.history)
-        with precision(params.precision):
-            decided = directions.install(
-                translator, data, folder, compared=params.compared, seed=params.seed
-            )
+        decided = directions.install(
+            translator, data, folder, compared=params.compared, seed=params.seed
+        )
     checkpoint.clear()
     by_model = [c for c in decided.choices.values() if c.method == MODEL]
     return {
@@ -267,6 +294,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         "epochs": float(trainer.loop.epoch),
         "units": float(len(train.units)),
         "directions": float(len(decided.choices)),
+        "copy_bias": translator.copy_bias,
         "served_by_model": float(len(by_model)),
         "too_long": float(train.too_long),
         "unequal": float(train.unequal),

@@ -29,7 +29,7 @@ from beauty_models.backbones.loading import from_pretrained, network
 from beauty_models.files import read_json, write_json
 from beauty_models.training.batches import Lengths
 from beauty_models.training.bert import batches_by_tokens, mean_pool, pad
-from beauty_models.translate.decoding import Vocabulary, beam_search
+from beauty_models.translate.decoding import Copying, Hypothesis, Vocabulary, beam_search
 from beauty_models.translate.protected import Protected, Value, key, protect
 from beauty_models.translate.tokenizer import language_tag
 
@@ -69,6 +69,7 @@ class Translator:
     card: dict[str, Any]
     beams: int = 1  # with which it translates unless it is told another number
     max_tokens: int = 64  # of a text that it learned from
+    copy_bias: float = 0.0  # how strongly decoding leans on drafts, see `decoding.Copying`
     vocabulary: Vocabulary = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +95,7 @@ class Translator:
             read_json(folder / "backbone.json"),
             settings["beams"],
             settings["max_tokens"],
+            settings["copy_bias"],
         )
         translator.network.to(device or devices.device())
         return translator
@@ -107,6 +109,7 @@ class Translator:
             "languages": list(self.languages),
             "beams": self.beams,
             "max_tokens": self.max_tokens,
+            "copy_bias": self.copy_bias,
         }
         write_json(folder / SETTINGS, settings)
 
@@ -211,22 +214,35 @@ class Translator:
         with progress.bar(title, len(distinct)) if title else _no_bar() as bar:
             for batch in batches_by_tokens(lengths, max(1, TOKENS // wide)):
                 asked = [distinct[row] for row in batch]
-                sources = [encoded[row] for row in batch]
-                written = self._translate([rows[row] for row in batch], sources, asked, wide)
+                hypotheses = self._search(
+                    [rows[row] for row in batch],
+                    [encoded[row] for row in batch],
+                    [drafts[row] for row in batch],
+                    asked,
+                    wide,
+                )
+                written = self._written(hypotheses)
                 found.update(zip(asked, written, strict=True))
                 bar.advance(len(asked))
         return [found[request] for request in requests]
 
-    def _translate(
+    def _search(
         self,
         rows: Sequence[torch.Tensor],
         sources: Sequence[Sequence[int]],
+        drafts: Sequence[Sequence[int]],
         requests: Sequence[Request],
         beams: int,
-    ) -> list[Translation]:
+    ) -> list[Hypothesis]:
         states, mask = self.encoded(rows)
         tags = torch.tensor([self.tag(request.target) for request in requests])
-        hypotheses = beam_search(self, states, mask, sources, tags.to(states.device), beams)
+        copying = None
+        if self.copy_bias:
+            copying = Copying.of(drafts, self.vocabulary.end, self.copy_bias)
+        return beam_search(self, states, mask, sources, tags.to(states.device), beams, copying)
+
+    def _written(self, hypotheses: Sequence[Hypothesis]) -> list[Translation]:
+        """Return the texts of ``hypotheses``."""
         backend: Any = self.tokenizer.backend_tokenizer
         texts = backend.decode_batch([h.ids for h in hypotheses], skip_special_tokens=True)
         written = []

@@ -294,3 +294,22 @@ def test_padding_changes_no_loss(translator: Translator) -> None:
 
 def test_tags_are_spelled_as_m2m100_does() -> None:
     assert language_tag("zh-CN") == "__zh-CN__"
+
+
+def test_a_strong_bias_writes_the_draft_as_it_is(translator: Translator, tmp_path: Path) -> None:
+    translator.save(tmp_path)
+    copying = Translator.load(tmp_path)
+    copying.copy_bias = 50.0
+    requests = [
+        Request("Matte <0> gloss <1>", "en", "ja", draft="リップ <1> 哑光 <0> lip lip"),
+        Request("Matte", "en", "ja", draft="Shiny"),
+    ]
+    for beams in (1, 2):
+        written = [t.text for t in copying.translate(requests, beams=beams)]
+        assert written == [request.draft for request in requests]
+    # a sentinel that the draft lacks is written all the same
+    lacking = copying.translate([Request("Matte <3>", "en", "ja", draft="哑光")])[0].text
+    assert lacking.count("<3>") == 1
+    # without a draft the network is on its own
+    alone = [Request("Matte", "en", "ja")]
+    assert copying.translate(alone) == translator.translate(alone)
