@@ -86,11 +86,13 @@ def evaluate_on(
         places: list[str | Path] = ["--data", data, "--model", model, "--report", report]
         command.run_python(*_stage("evaluate", family, settings, scratch), *places, on_line=on_line)
         on_line(f"evaluate: the report is {report / 'index.html'}")
+        figures = read_json(scratch / "evaluate.json")
+        seen += int(figures.pop("seen_in_training", 0))  # by families that tell them themselves
         rejected = int(read_json(scratch / "ingest.json")["rejected"])
         return {
             "family": family,
             "version": number,
-            **_sort_metrics(read_json(scratch / "evaluate.json")),
+            **_sort_metrics(figures),
             "rejected": rejected,
             "seen_in_training": seen,
         }

@@ -356,6 +356,7 @@ def evaluate_model(
     scores: Scores = {
         "n": len(tested.texts),
         "units": len(np.unique(tested.unit)),
+        "seen": len(everything) - len(test),
         "confidence": params.confidence,
         "languages": languages,
         "metrics": metrics,
@@ -467,6 +468,7 @@ def flatten(scores: Scores) -> Metrics:
         "directions_won": float(sum(won)),
         "n": float(scores["n"]),
         "units": float(scores["units"]),
+        "seen_in_training": float(scores["seen"]),
     }
 
 

@@ -68,6 +68,7 @@ class Scores(TypedDict):
 
     n: int  # translations
     units: int
+    seen: int  # units left out, of which the model was trained on a text
     confidence: float  # of the intervals
     languages: list[str]
     metrics: MethodMetrics  # "model" comes first
