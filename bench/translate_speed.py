@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from beauty_models.params import Scratch
 from beauty_models.training.bert import batches_by_tokens, pad
 from beauty_models.training.checkpoint import Checkpoint
 from beauty_models.translate import Finetune, bases
+from beauty_models.translate.decoding import Hypothesis
 from beauty_models.translate.drafts import Drafts
 from beauty_models.translate.examples import ParallelTexts
 from beauty_models.translate.finetune import Trainer
-from beauty_models.translate.model import TOKENS, Request, Translator
+from beauty_models.translate.model import TOKENS, Request, Translation, Translator
 from beauty_models.translate.pretrain import templates
 from beauty_models.translate.starter import starter
 
@@ -76,12 +77,25 @@ def generated(translator: Translator, requests: list[Request], longest: int) -> 
     return tokens
 
 
-def translating(translator: Translator, texts: list[str]) -> None:
+class Counting(Translator):
+    """A translator that counts the tokens that it writes, ends included."""
+
+    lengths: list[int]
+
+    def _written(self, hypotheses: Sequence[Hypothesis]) -> list[Translation]:
+        self.lengths += [len(hypothesis.ids) + 1 for hypothesis in hypotheses]
+        return super()._written(hypotheses)
+
+
+def translating(model: Translator, texts: list[str]) -> None:
     """Measure decoding and print its rows of the table."""
+    translator = Counting(model.network, model.tokenizer, model.languages, model.card)
+    translator.lengths = []
     requests = [Request(text, *DIRECTION) for text in dict.fromkeys(texts)]
     translator.translate(requests[:8])  # the first pass is slow
-    spent, written = seconds(lambda: translator.translate(requests, beams=1))
-    lengths = [len(ids) + 1 for ids in translator.encode([t.text for t in written])]
+    translator.lengths = []
+    spent, _ = seconds(lambda: translator.translate(requests, beams=1))
+    lengths = list(translator.lengths)
     print(f"{len(requests)} texts sorted by length: {len(requests) / spent:.0f} texts/s")
     alone, _ = seconds(
         lambda: [translator.translate([request], beams=1) for request in requests[:ONE_BY_ONE]]
@@ -129,7 +143,6 @@ def learning(translator: Translator, units: pd.DataFrame, section: Finetune) -> 
             per_device_train_batch_size=section.batch,
             num_train_epochs=1,
             learning_rate=section.learning_rate,
-            label_smoothing_factor=section.label_smoothing,
             bf16=fast_bfloat16(),
             optim="adamw_torch_fused",
             report_to=[],
@@ -139,7 +152,7 @@ def learning(translator: Translator, units: pd.DataFrame, section: Finetune) -> 
             use_cpu=not torch.cuda.is_available(),
         )
         translator.network.set_attn_implementation("sdpa")
-        collator = DataCollatorForSeq2Seq(translator.tokenizer, model=translator.network)
+        collator = DataCollatorForSeq2Seq(translator.tokenizer)
         other = Seq2SeqTrainer(
             model=translator.network, args=settings, train_dataset=rows, data_collator=collator
         )
@@ -169,8 +182,8 @@ def main() -> None:
         translator = bases.scratch(every, DIRECTION, shape)
     translating(translator, texts[: options.texts])
     section = params.load("translate").finetune
-    # contrast is nothing that the other trainer does
-    section = section.model_copy(update={"contrastive_weight": 0.0})
+    # contrast is nothing that the other trainer does, and its smoothing does not know M2M100
+    section = section.model_copy(update={"contrastive_weight": 0.0, "label_smoothing": 0.0})
     learning(translator, units.head(options.units), section)
 
 
