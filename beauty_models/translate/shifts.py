@@ -17,8 +17,8 @@ from beauty_models.translate.deliveries import Unit
 
 WINDOW = 60  # rows that are looked at together; a cell may be lost in the middle of a file
 FARTHEST = 3  # rows by which a column is looked for above and below
-# Correlation of lengths. Of 22,888 real units in 8 languages no window has less than 0.4 with its
-# own row and 0.4 more with another.
+# Correlation of lengths. No window of 22,888 real units in 8 languages is both unlike its own row
+# and that much more like another.
 CLEAR_LEAD = 0.4
 UNLIKE = 0.3
 
