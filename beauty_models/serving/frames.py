@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from beauty_models.intake import images
+from beauty_models.intake.tables import NOTHING
 
 MAX_PIXELS = 100_000_000  # of a picture
 MIN_SIDE = 16  # pixels
@@ -20,11 +21,13 @@ SHOWN_ADDRESS = 40  # characters, in messages
 def cells(frame: pd.DataFrame, column: str) -> list[str]:
     """Return the column's cells as they are.
 
-    "" stands for an empty one, and for all when there is no such column.
+    "" stands for an empty one, for what programs write there (`NOTHING`: training, too, read NaN as
+    no text), and for all when there is no such column.
     """
     if column not in frame.columns:
         return [""] * len(frame)
-    return ["" if pd.isna(cell) else str(cell) for cell in frame[column]]
+    texts = ["" if pd.isna(cell) else str(cell) for cell in frame[column]]
+    return ["" if text.strip() in NOTHING else text for text in texts]
 
 
 def picture(cell: str) -> Image.Image:

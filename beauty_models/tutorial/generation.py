@@ -19,6 +19,7 @@ from beauty_models.params import Precision
 from beauty_models.training.finite import require_finite
 from beauty_models.tutorial.examples import encode_lines
 from beauty_models.tutorial.grammar import Allowed, TokenTable, Writer, written_text
+from beauty_models.tutorial.lexical import phrases_of
 from beauty_models.tutorial.model import LanguageModel
 from beauty_models.tutorial.structure import Request, Tutorial, parse, prompt
 
@@ -39,6 +40,7 @@ class Sampling:
     top_p: float = 0.9  # Holtzman et al. 2020
     repetition_penalty: float = 1.05  # Keskar et al. 2019; 1 is off
     seed: int = 7
+    lexical_constraints: bool = True  # the steps have to name the products and the skin asked for
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or self.top_k < 0:
@@ -178,10 +180,13 @@ class _Row:
         self._on_text = on_text
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
-    def begin(self, table: TokenTable, language_model: LanguageModel) -> list[int]:
+    def begin(
+        self, table: TokenTable, language_model: LanguageModel, sampling: Sampling
+    ) -> list[int]:
         """Return the tokens of the prompt and of what is forced behind it."""
         asked = prompt_ids(language_model, self.request)
-        self.writer = Writer(table, language_model, self.request, len(asked))
+        wanted = phrases_of(self.request) if sampling.lexical_constraints else []
+        self.writer = Writer(table, language_model, self.request, len(asked), wanted)
         forced = self.writer.forced()
         self._emit(table, forced)
         return asked + forced
@@ -189,9 +194,11 @@ class _Row:
     def go_on(self, table: TokenTable, logits: torch.Tensor, sampling: Sampling) -> list[int]:
         """Draw a token; return it and those that are forced behind it."""
         allowed = self.writer.allowed()
-        mask = _allowed_mask(table, allowed)
-        recent = self.sampled[-PENALTY_WINDOW:]
-        token = _draw(logits, mask, recent, sampling, self.generator)
+        token = None if allowed.choices else self.writer.wanted(logits)
+        if token is None:
+            mask = _allowed_mask(table, allowed)
+            recent = self.sampled[-PENALTY_WINDOW:]
+            token = _draw(logits, mask, recent, sampling, self.generator)
         self.writer.take(token)
         # the structure must repeat its own tokens: they are not penalized
         if not allowed.choices and token != table.line_break:
@@ -251,7 +258,7 @@ def _write(
 ) -> None:
     """Write the tutorials of ``rows`` to their ends."""
     cached = _Cached(language_model, len(rows))
-    tokens = [row.begin(table, language_model) for row in rows]
+    tokens = [row.begin(table, language_model, sampling) for row in rows]
     active = list(rows)
     while active:
         logits = require_finite(cached.feed(tokens), "the logits of the next token").cpu()

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from beauty_models.tutorial.examples import ASKED_IN_OUTPUT, line_pieces
+from beauty_models.tutorial.lexical import Phrases
 from beauty_models.tutorial.model import LanguageModel
 from beauty_models.tutorial.structure import (
     LIST_FIELDS,
@@ -130,10 +131,21 @@ class Writer:
     """Follows one tutorial while it is written."""
 
     def __init__(
-        self, table: TokenTable, language_model: LanguageModel, request: Request, used: int
+        self,
+        table: TokenTable,
+        language_model: LanguageModel,
+        request: Request,
+        used: int,
+        wanted: Sequence[str] = (),
     ) -> None:
-        """Begin a tutorial for ``request``, whose prompt takes ``used`` tokens of the context."""
+        """Begin a tutorial for ``request``, whose prompt takes ``used`` tokens of the context.
+
+        ``wanted`` are phrases that its steps have to say.
+        """
         self._table = table
+        self._phrases = Phrases(language_model.encode, wanted)
+        # steps over which they are spread
+        self._spread = request.steps or min(MAX_STEPS, max(MIN_STEPS, len(wanted)))
         self._encode = language_model.encode
         self._room = language_model.context - used
         self._steps_asked = request.steps
@@ -142,6 +154,7 @@ class Writer:
         self._limit = 0  # bytes left of the current line; 0 outside of one
         self._state = COMPLETE
         self._least = 0  # bytes that the current line still needs
+        self._in_step = False  # whether the current line is one
         self._written = False  # whether the current line has a character that is no blank
         self._options: dict[int, tuple[str, list[int]]] = {}
         self.steps = 0
@@ -173,9 +186,11 @@ class Writer:
         self._least = LEAST[kind]
         self._state = COMPLETE
         self._written = False
-        if kind == "step":
+        self._in_step = kind == "step"
+        if self._in_step:
             self.steps += 1
             self._fields = []
+            self._phrases.open(max(1, self._spread - self.steps + 1))
         elif kind in self._fields:
             # products come before tools, and each once
             self._fields = self._fields[self._fields.index(kind) + 1 :]
@@ -186,7 +201,8 @@ class Writer:
         wanted = self._steps_asked
         if self.steps < (wanted or MAX_STEPS):
             options.append(("step", f"{self.steps + 1}."))
-        if self.steps >= (wanted or MIN_STEPS):
+        missing = self._phrases.pending and self.steps < self._spread
+        if self.steps >= (wanted or MIN_STEPS) and not missing:
             options.append(("end", ""))
         if self._room <= LAST_TOKENS:
             self.cut = self.cut or options != [("end", "")]
@@ -203,10 +219,22 @@ class Writer:
         if self._options:
             return Allowed(list(self._options))
         ends = self._written and self._least <= 0 and self._state == COMPLETE
+        ends = ends and (not self._in_step or self._phrases.may_end)
         if self._state == COMPLETE and (self._limit <= 0 or self._room <= LAST_TOKENS):
             self.cut = True
             return Allowed([self._table.line_break])
         return Allowed([], self._state, ends)
+
+    def wanted(self, logits: torch.Tensor) -> int | None:
+        """Return the token of a phrase that has to be said and fits here, or None.
+
+        ``logits`` [vocabulary] are those of the next token.
+        """
+        whole = self._state == COMPLETE
+        # A product in the title is not used by a step.
+        if not self._in_step or (whole and self._room <= LAST_TOKENS):
+            return None
+        return self._phrases.next_token(logits, self._limit, whole)
 
     def take(self, token: int) -> None:
         """Go on behind ``token``, one of those allowed."""
@@ -237,6 +265,8 @@ class Writer:
         self._least -= len(content.strip())
         self._state = int(self._table.after[self._state, token])
         self._written = self._written or bool(content.strip())
+        if self._in_step:
+            self._phrases.take(content)
 
     def forced(self) -> list[int]:
         """Take all tokens that leave no choice from here on; return them."""
