@@ -38,6 +38,7 @@ class Candidate(NamedTuple):
 
     text: str
     confidence: float  # 0 to 1; of other methods than the model by how much they knew
+    method: str = ""  # one of `METHODS`, where it is not the one that was asked
 
 
 def in_one(segments: Sequence[Segment], found: Sequence[Candidate | None]) -> Candidate:

@@ -19,7 +19,16 @@ from beauty_models.translate.directions import Directions
 from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.locales import Locales
 from beauty_models.translate.memory import NO_TERMS, TranslationMemory
-from beauty_models.translate.methods import COPY, MEMORY, MODEL, Candidate, Methods, Text, in_one
+from beauty_models.translate.methods import (
+    COPY,
+    DICTIONARY,
+    MEMORY,
+    MODEL,
+    Candidate,
+    Methods,
+    Text,
+    in_one,
+)
 from beauty_models.translate.model import Translator
 from beauty_models.translate.protected import find, missing, value_in
 from beauty_models.translate.segments import Segment
@@ -27,6 +36,8 @@ from beauty_models.translate.segments import Segment
 FOUND = "memory, exact"
 """Method of a text that the memory has, in every direction."""
 AMBIGUOUS = 0.5  # of the units that say a text, translate it otherwise
+KEEPING = (MODEL, DICTIONARY)
+"""Methods that write what must be kept by construction."""
 UNKNOWN = "und"
 """Source of a text that is the same in every language."""
 SHOWN = 40  # characters of a text, in a message
@@ -46,7 +57,7 @@ class Answer(NamedTuple):
     translation: str
     source: str  # language tag
     target: str
-    method: str  # one of `methods.METHODS`, or `FOUND`
+    method: str  # of `methods.METHODS`, several where pieces differ, or `FOUND`
     confidence: float  # 0 to 1
     look: tuple[str, ...]  # why a person should look at it; empty where nothing is suspicious
     error: str = ""  # why there is no translation
@@ -211,7 +222,36 @@ class Pipeline:
             candidates = self.methods.translate(method, list(texts), more_terms, beams)
             for text, candidate in zip(texts, candidates, strict=True):
                 translated[method, text] = candidate
+            self._mend(method, translated, more_terms, beams)
         return translated
+
+    def _mend(
+        self,
+        method: str,
+        translated: dict[tuple[str, Text], Candidate],
+        more_terms: Glossary,
+        beams: int,
+    ) -> None:
+        """Have others translate what ``method`` translated with a loss, where they lose nothing.
+
+        The nearest known text has other sizes and no placeholder; the model may write bytes that
+        are no character.
+        """
+        terms = self.methods.terms(more_terms)
+        for other in KEEPING:
+            if other == method:
+                continue
+            bad = []
+            for (by, text), candidate in translated.items():
+                if by == method and _loses(text.text, candidate.text, terms):
+                    bad.append(text)
+            if not bad:
+                return
+            for text, mended in zip(
+                bad, self.methods.translate(other, bad, more_terms, beams), strict=True
+            ):
+                if not _loses(text.text, mended.text, terms):
+                    translated[method, text] = mended._replace(method=other)
 
     def _answer(
         self,
@@ -223,9 +263,11 @@ class Pipeline:
         found = []
         for piece, known in zip(asked, plan.found, strict=True):
             found.append(known or translated.get((plan.method, piece)))
-        translation, confidence = in_one(plan.segments, found)
+        translation, confidence, _ = in_one(plan.segments, found)
+        methods = dict.fromkeys(piece.method or plan.method for piece in found if piece)
         look = list(plan.look)
-        limit = self.directions.thresholds.get(plan.method, 0.0)
+        thresholds = self.directions.thresholds
+        limit = max((thresholds.get(method, 0.0) for method in methods), default=0.0)
         if confidence < limit:
             look.append(f"confidence {confidence:.2f}")
         if not translation.strip():
@@ -233,7 +275,9 @@ class Pipeline:
         lost = missing(plan.query.text, translation, terms=self.methods.terms(more_terms))
         if lost:
             look.append(f"lost: {', '.join(lost)}"[:200])
-        return Answer(translation, plan.source, plan.target, plan.method, confidence, tuple(look))
+        return Answer(
+            translation, plan.source, plan.target, ", ".join(methods), confidence, tuple(look)
+        )
 
     def told(self, source: str, target: str) -> str:
         """Return why another method than the model serves a direction, "" where the model does."""
@@ -246,6 +290,13 @@ class Pipeline:
             f"{source} to {target} is served by {name}: chrF {choice.chrf[method]:.1f} on "
             f"{choice.n} validation texts, the model {choice.chrf[MODEL]:.1f}"
         )
+
+
+def _loses(text: str, translation: str, terms: Glossary) -> bool:
+    """Return whether ``translation`` lacks a value of ``text``, or has a broken character."""
+    # bytes that the model wrote and that are no character
+    broken = "\ufffd" in translation and "\ufffd" not in text
+    return broken or bool(missing(text, translation, terms=terms))
 
 
 def _says_something(text: str, terms: Glossary) -> bool:

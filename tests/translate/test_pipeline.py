@@ -14,7 +14,16 @@ from beauty_models.translate.detection import Detector
 from beauty_models.translate.directions import Choice, Directions, _threshold, decide, pairs
 from beauty_models.translate.glossary import Glossary, term
 from beauty_models.translate.memory import TranslationMemory
-from beauty_models.translate.methods import COPY, MEMORY, METHODS, MODEL, Candidate, Methods
+from beauty_models.translate.methods import (
+    COPY,
+    DICTIONARY,
+    MEMORY,
+    METHODS,
+    MODEL,
+    Candidate,
+    Methods,
+)
+from beauty_models.translate.model import Translation
 from beauty_models.translate.pipeline import FOUND, Answer, Pipeline, Query
 from beauty_models.translate.protected import Value
 from beauty_models.translate.spacing import parted
@@ -134,9 +143,20 @@ def test_what_nobody_has_measured_is_flagged() -> None:
     assert "nobody has measured zh-CN to de" in answer.look
 
 
-def test_the_nearest_text_with_other_numbers_is_flagged() -> None:
-    answer = ask("Lipstick 3 g and 5 g", target="zh-CN", serving={("en", "zh-CN"): MEMORY})
-    assert any("lost: 3 g, 5 g" in reason for reason in answer.look), answer
+def test_where_the_nearest_text_has_other_numbers_the_model_answers() -> None:
+    serving = {("en", "de"): MEMORY}
+    answer = ask("Satin lipstick with {size}", serving=serving)
+    assert answer.translation == "seidiges Lippenrot mit {size}" and answer.method == MODEL
+    assert not any("lost" in reason for reason in answer.look)
+    # nothing is lost here
+    assert ask("Satins lipstick", serving=serving).method == MEMORY
+
+
+def test_what_the_model_writes_in_broken_characters_the_dictionary_answers() -> None:
+    lines = pipeline()
+    lines.methods.translator._one = lambda request: Translation("Sa\ufffdtin", 0.0)  # type: ignore[attr-defined]
+    [answer] = lines.translate([Query("Satin foundation", "de", "en")])
+    assert answer.method == DICTIONARY and "\ufffd" not in answer.translation
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,10 @@ def test_one_text_into_two_languages(folder: Path, capsys: pytest.CaptureFixture
     written = rows[2]["translation"]
     assert written.count("{size}") == 1 and written.count("Ruby") == 1
     assert rows[2]["method"] == "model" and 0 <= rows[2]["confidence"] <= 1
-    # the nearest text has neither brand nor placeholder, and says so
-    assert rows[3]["method"] == "memory" and "lost: Ruby, {size}" in rows[3]["look"]
+    # the nearest text has neither brand nor placeholder
+    assert rows[3]["method"] in ("model", "dictionary")
+    assert "lost" not in (rows[3]["look"] or "")
+    assert rows[3]["translation"].count("{size}") == 1
     assert "en to zh-CN is served by its nearest known text" in capsys.readouterr().out
 
 
