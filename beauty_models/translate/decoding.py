@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
+from beauty_models.training.finite import require_finite
 from beauty_models.translate.protected import SENTINELS
 
 NEVER = float("-inf")
@@ -157,6 +158,9 @@ def beam_search(
         sources: the token ids of each text, without tags, ends and drafts.
         tags: [n], the token that each translation begins with.
         copying: drafts of the sentences; None decodes by the network alone.
+
+    Raises:
+        NotFiniteError: the network's weights are no numbers.
     """
     n = len(sources)
     vocabulary = model.vocabulary
@@ -180,7 +184,8 @@ def beam_search(
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state[:, -1]
-        logits = model.head(hidden).float()
+        # of no numbers none is the largest: nothing would ever end
+        logits = require_finite(model.head(hidden).float(), "the logits of the next token")
         if copying is not None:
             copying.raise_logits(logits, current)
         current, parents = _extend(current, logits, vocabulary)
