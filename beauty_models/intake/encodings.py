@@ -328,7 +328,10 @@ def _guessed_encoding(samples: Iterable[bytes], name: str) -> _Reading:
     first, second = readings[:2]
     raise ValueError(
         f"{name}: not UTF-8, and it may be {first.encoding} ({first.text[:20]!r} …) as well as "
-        f"{second.encoding} ({second.text[:20]!r} …); save it as UTF-8" + _or_set(first.encoding)
+        f"{second.encoding} ({second.text[:20]!r} …); save it as UTF-8"
+        + _or_set(first.encoding)
+        # the option is pasted as it stands: the other one has to be seen, too
+        + f" (or {second.encoding})"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -193,9 +194,22 @@ def _frame(table: tables.Table, column_of: dict[str, str], fields: Fields) -> pd
     # object: a column that is not there is "" in all rows, with no rows of no other type
     good = pd.DataFrame(cells, index=table.rows.index, dtype=object)
     good = good.assign(reason="").reset_index()
-    if "text" not in fields:
+    if "text" in fields:
+        listed = good["text"].str.startswith('["').fillna(False).astype(bool)
+        good.loc[listed, "text"] = list(map(_joined, good.loc[listed, "text"]))
+    else:
         # rejected.parquet shows people by its text which row it is
         rows = good[list(fields)].itertuples(index=False, name=None)
         good["text"] = list(map(" ".join, rows))
     bad = table.rejected.reindex(columns=good.columns, fill_value="")
     return pd.concat([good, bad], ignore_index=True)
+
+
+def _joined(text: str) -> str:
+    """Return the texts of a list of them in one: ``["Good.", "Too big."]``, as Parquet may hold."""
+    try:
+        parts = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    whole = isinstance(parts, list) and all(isinstance(part, str) for part in parts)
+    return " ".join(parts) if whole else text
