@@ -32,9 +32,22 @@ def cell_text(value: Any) -> str:
         return value.decode("utf-8", "lost").replace("\0", "")
     if isinstance(value, Decimal):
         return _plain_decimal(value)
+    if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], str):
+        return value[0]
     if isinstance(value, bool | int | float | list | tuple | dict):
         return json.dumps(value, ensure_ascii=False, default=cell_text)
     return str(value)
+
+
+def texts_of(cell: str) -> list[str]:
+    """Return the texts of a cell: those of the list that a typed table held, or it alone."""
+    if not cell.startswith('["'):
+        return [cell]
+    try:
+        items = json.loads(cell)
+    except (ValueError, RecursionError):
+        return [cell]
+    return items if all(isinstance(item, str) for item in items) else [cell]
 
 
 def _plain_decimal(value: Decimal) -> str:

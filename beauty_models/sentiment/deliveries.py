@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from beauty_models.intake import account, columns, tables
+from beauty_models.intake.records import texts_of
 from beauty_models.intake.rejected import Rejected
 from beauty_models.progress import bar
 from beauty_models.sentiment import POLARITY_WORDS, Columns
@@ -195,21 +195,10 @@ def _frame(table: tables.Table, column_of: dict[str, str], fields: Fields) -> pd
     good = pd.DataFrame(cells, index=table.rows.index, dtype=object)
     good = good.assign(reason="").reset_index()
     if "text" in fields:
-        listed = good["text"].str.startswith('["').fillna(False).astype(bool)
-        good.loc[listed, "text"] = list(map(_joined, good.loc[listed, "text"]))
+        good["text"] = [" ".join(texts_of(cell)) for cell in good["text"]]
     else:
         # rejected.parquet shows people by its text which row it is
         rows = good[list(fields)].itertuples(index=False, name=None)
         good["text"] = list(map(" ".join, rows))
     bad = table.rejected.reindex(columns=good.columns, fill_value="")
     return pd.concat([good, bad], ignore_index=True)
-
-
-def _joined(text: str) -> str:
-    """Return the texts of a list of them in one: ``["Good.", "Too big."]``, as Parquet may hold."""
-    try:
-        parts = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    whole = isinstance(parts, list) and all(isinstance(part, str) for part in parts)
-    return " ".join(parts) if whole else text
