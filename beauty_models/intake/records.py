@@ -39,15 +39,21 @@ def cell_text(value: Any) -> str:
     return str(value)
 
 
-def texts_of(cell: str) -> list[str]:
-    """Return the texts of a cell: those of the list that a typed table held, or it alone."""
-    if not cell.startswith('["'):
-        return [cell]
+def string_list(cell: str) -> list[str] | None:
+    """Return the items of a cell that is a JSON list of texts, as typed tables hold; else None."""
+    if not cell.lstrip().startswith("["):
+        return None
     try:
         items = json.loads(cell)
     except (ValueError, RecursionError):
-        return [cell]
-    return items if all(isinstance(item, str) for item in items) else [cell]
+        return None
+    return items if all(isinstance(item, str) for item in items) else None
+
+
+def texts_of(cell: str) -> list[str]:
+    """Return the texts of a cell: those of a list of them, none of an empty one, or it alone."""
+    items = string_list(cell)
+    return [cell] if items is None else items
 
 
 def _plain_decimal(value: Decimal) -> str:

@@ -234,5 +234,6 @@ def test_a_cell_that_holds_a_list_is_its_texts() -> None:
     assert cell_text(["red"]) == "red" and cell_text(("a.jpg",)) == "a.jpg"
     several = cell_text(["Soft cotton.", 'He said "no".'])
     assert texts_of(several) == ["Soft cotton.", 'He said "no".']
+    assert texts_of(cell_text([])) == []  # "[]" would be a caption
     for other in ["plain", '["open', "[1, 2]", '["a", 1]', ""]:
         assert texts_of(other) == [other]
