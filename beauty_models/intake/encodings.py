@@ -328,14 +328,18 @@ def _guessed_encoding(samples: Iterable[bytes], name: str) -> _Reading:
     first, second = readings[:2]
     raise ValueError(
         f"{name}: not UTF-8, and it may be {first.encoding} ({first.text[:20]!r} …) as well as "
-        f"{second.encoding} ({second.text[:20]!r} …); save it as UTF-8" + _or_set(first.encoding)
+        f"{second.encoding} ({second.text[:20]!r} …); save it as UTF-8"
+        + _or_set(first.encoding, second.encoding)
     )
 
 
-def _or_set(encoding: str) -> str:
-    """Return the rest of a message: the option that says the encoding."""
+def _or_set(encoding: str, other: str = "") -> str:
+    """Return the rest of a message: the option that says the encoding, "" where there is none."""
     option = account.remedy("reading.encoding", encoding)
-    return f", or say which with {option}" if option else ""
+    if not option:
+        return ""
+    # the option is pasted as it stands: what else it may be has to be seen, too
+    return f", or say which with {option}" + (f" (or {other})" if other else "")
 
 
 def decode(content: bytes, name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 import unicodedata
 import warnings
@@ -24,6 +23,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from beauty_models.intake import crops, delivery
 from beauty_models.intake.crops import Box
+from beauty_models.intake.records import string_list
 from beauty_models.params import Pictures
 
 READ = (
@@ -451,14 +451,10 @@ def _backwards(steps: list[str]) -> str:
 
 def names_of(cell: str) -> list[str]:
     """Return the names that stand in a cell of pictures."""
-    if cell.lstrip().startswith("["):
-        try:
-            names = json.loads(cell)
-        except ValueError:
-            names = None
-        if isinstance(names, list) and all(isinstance(name, str) for name in names):
-            return [name.strip() for name in names]
-    names = []
+    listed = string_list(cell)
+    if listed is not None:
+        return [name.strip() for name in listed]
+    names: list[str] = []
     for part in re.split(r"[\n|;]", cell):
         names += _between_commas(part)
     return names

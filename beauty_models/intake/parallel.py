@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
@@ -213,14 +214,17 @@ class LocalPool:
     def submit(self, work: Callable[[Any], Any], part: Sequence[Any]) -> Any:
         """Begin with a part; return its future."""
         while True:
-            # A new one where the last is broken.
-            pool = loky.get_reusable_executor(
-                max_workers=self.workers,
-                timeout=IDLE_S,
-                env=ENVIRONMENT,
-                initializer=parent.end_with,
-                initargs=(os.getpid(),),
-            )
+            with warnings.catch_warnings():
+                # It waits for what the last call has cancelled, which is right, and warns of it.
+                warnings.filterwarnings("ignore", "Trying to resize an executor", UserWarning)
+                # A new one where the last is broken.
+                pool = loky.get_reusable_executor(
+                    max_workers=self.workers,
+                    timeout=IDLE_S,
+                    env=ENVIRONMENT,
+                    initializer=parent.end_with,
+                    initargs=(os.getpid(),),
+                )
             try:
                 return pool.submit(_run, work, part, None)
             except loky.BrokenProcessPool:
@@ -231,10 +235,7 @@ class LocalPool:
         return future.result()
 
     def give_up(self, futures: Sequence[Any]) -> None:
-        """Cancel what has not begun, and wait for the few parts that have.
-
-        A pool that is still at work when the next call wants another size warns of it.
-        """
+        """Cancel what has not begun, and wait for the few parts that have."""
         wait([future for future in futures if not future.cancel()])
 
 

@@ -32,9 +32,28 @@ def cell_text(value: Any) -> str:
         return value.decode("utf-8", "lost").replace("\0", "")
     if isinstance(value, Decimal):
         return _plain_decimal(value)
+    if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], str):
+        return value[0]
     if isinstance(value, bool | int | float | list | tuple | dict):
         return json.dumps(value, ensure_ascii=False, default=cell_text)
     return str(value)
+
+
+def string_list(cell: str) -> list[str] | None:
+    """Return the items of a cell that is a JSON list of texts, as typed tables hold; else None."""
+    if not cell.lstrip().startswith("["):
+        return None
+    try:
+        items = json.loads(cell)
+    except (ValueError, RecursionError):
+        return None
+    return items if all(isinstance(item, str) for item in items) else None
+
+
+def texts_of(cell: str) -> list[str]:
+    """Return the texts of a cell: those of a list of them, none of an empty one, or it alone."""
+    items = string_list(cell)
+    return [cell] if items is None else items
 
 
 def _plain_decimal(value: Decimal) -> str:

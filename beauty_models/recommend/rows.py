@@ -10,6 +10,7 @@ from beauty_models.intake import account, languages, products, shops, tables
 from beauty_models.intake.columns import all_named, pick
 from beauty_models.intake.images import SUFFIXES
 from beauty_models.intake.products import Texts
+from beauty_models.intake.records import texts_of
 from beauty_models.progress import bar
 from beauty_models.recommend import Columns
 from beauty_models.recommend.captions import sentences
@@ -134,7 +135,9 @@ def _rows(
         cells = {name: record[column] for name, column in single.items()}
         texts: Texts = {}
         for name, known in multiple.items():
-            values = [record[column] for column in known]
+            values: list[str] = []
+            for column in known:
+                values += texts_of(record[column])
             # "®" or "<p></p>" is a cell that says nothing.
             texts[name] = [value for value in values if products.clean(value)]
         attributes = products.attributes(cells.get("attributes", ""))

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from beauty_models.intake import account, columns, tables
+from beauty_models.intake.records import texts_of
 from beauty_models.intake.rejected import Rejected
 from beauty_models.progress import bar
 from beauty_models.sentiment import POLARITY_WORDS, Columns
@@ -193,7 +194,9 @@ def _frame(table: tables.Table, column_of: dict[str, str], fields: Fields) -> pd
     # object: a column that is not there is "" in all rows, with no rows of no other type
     good = pd.DataFrame(cells, index=table.rows.index, dtype=object)
     good = good.assign(reason="").reset_index()
-    if "text" not in fields:
+    if "text" in fields:
+        good["text"] = [" ".join(texts_of(cell)) for cell in good["text"]]
+    else:
         # rejected.parquet shows people by its text which row it is
         rows = good[list(fields)].itertuples(index=False, name=None)
         good["text"] = list(map(" ".join, rows))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from beauty_models.intake import account, columns, products, public_sets, shops, splits, tables
 from beauty_models.intake.images import SUFFIXES, Files
+from beauty_models.intake.records import texts_of
 from beauty_models.progress import bar
 from beauty_models.tryon import Ingest
 from beauty_models.tryon.heads import label_column
@@ -136,8 +137,11 @@ def _refuse_labels(
 def _joined_texts(rows: pd.DataFrame) -> list[str]:
     """Return for each row its cells as one text: name, description and what else there is."""
     texts = []
-    for cells in rows.map(products.clean).itertuples(index=False, name=None):
-        given = filter(None, cells)
+    for cells in rows.itertuples(index=False, name=None):
+        parts: list[str] = []
+        for cell in cells:
+            parts += texts_of(cell)
+        given = filter(None, map(products.clean, parts))
         texts.append(" ".join(given))
     return texts
 

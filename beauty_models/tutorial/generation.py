@@ -185,8 +185,8 @@ class _Row:
     ) -> list[int]:
         """Return the tokens of the prompt and of what is forced behind it."""
         asked = prompt_ids(language_model, self.request)
-        wanted = phrases_of(self.request) if sampling.lexical_constraints else []
-        self.writer = Writer(table, language_model, self.request, len(asked), wanted)
+        phrases = phrases_of(self.request) if sampling.lexical_constraints else []
+        self.writer = Writer(table, language_model, self.request, len(asked), phrases)
         forced = self.writer.forced()
         self._emit(table, forced)
         return asked + forced
@@ -194,7 +194,7 @@ class _Row:
     def go_on(self, table: TokenTable, logits: torch.Tensor, sampling: Sampling) -> list[int]:
         """Draw a token; return it and those that are forced behind it."""
         allowed = self.writer.allowed()
-        token = None if allowed.choices else self.writer.wanted(logits)
+        token = None if allowed.choices else self.writer.phrase_token(logits)
         if token is None:
             mask = _allowed_mask(table, allowed)
             recent = self.sampled[-PENALTY_WINDOW:]

@@ -136,16 +136,16 @@ class Writer:
         language_model: LanguageModel,
         request: Request,
         used: int,
-        wanted: Sequence[str] = (),
+        phrases: Sequence[str] = (),
     ) -> None:
         """Begin a tutorial for ``request``, whose prompt takes ``used`` tokens of the context.
 
-        ``wanted`` are phrases that its steps have to say.
+        ``phrases`` are what its steps have to say.
         """
         self._table = table
-        self._phrases = Phrases(language_model.encode, wanted)
+        self._phrases = Phrases(language_model.encode, phrases)
         # steps over which they are spread
-        self._spread = request.steps or min(MAX_STEPS, max(MIN_STEPS, len(wanted)))
+        self._spread = request.steps or min(MAX_STEPS, max(MIN_STEPS, len(phrases)))
         self._encode = language_model.encode
         self._room = language_model.context - used
         self._steps_asked = request.steps
@@ -225,7 +225,7 @@ class Writer:
             return Allowed([self._table.line_break])
         return Allowed([], self._state, ends)
 
-    def wanted(self, logits: torch.Tensor) -> int | None:
+    def phrase_token(self, logits: torch.Tensor) -> int | None:
         """Return the token of a phrase that has to be said and fits here, or None.
 
         ``logits`` [vocabulary] are those of the next token.

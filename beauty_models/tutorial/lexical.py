@@ -49,8 +49,8 @@ class Phrases:
 
     def __init__(self, encode: Callable[[str], list[int]], phrases: Sequence[str]) -> None:
         """Owe ``phrases``; a phrase is said where the text holds it, capitals aside."""
-        self._encode = encode
         self.pending = list(dict.fromkeys(phrase for phrase in phrases if phrase.strip()))
+        self._tokens = {phrase: encode(_behind_a_word(phrase)) for phrase in self.pending}
         self._owed = 0  # phrases that the current line must still say
         self._line = bytearray()
         self._rest: list[int] = []  # tokens of the phrase that has begun
@@ -100,18 +100,19 @@ class Phrases:
         likeliest: list[int] = []
         least = BEGIN_NATS + allowance
         for phrase in self.pending:
-            tokens = self._encode(self._spaced(phrase))
+            tokens = self._tokens[phrase]
             if float(surprise[tokens[0]]) <= least:
                 least = float(surprise[tokens[0]])
                 likeliest = tokens
         self._rest = likeliest[1:]
         return likeliest[0] if likeliest else None
 
-    def _spaced(self, phrase: str) -> str:
-        """Return ``phrase`` as it stands behind a word; Chinese has no blank there."""
-        return phrase if ord(phrase[0]) > 0x2E7F else f" {phrase}"
-
     def _longest(self) -> int:
         """Return the bytes that the phrases which are owed may take, and some words between."""
         sizes = sorted(len(phrase.encode()) + 8 for phrase in self.pending)
         return sum(sizes[-self._owed :])
+
+
+def _behind_a_word(phrase: str) -> str:
+    """Return ``phrase`` as it stands behind a word; Chinese has no blank there."""
+    return phrase if ord(phrase[0]) > 0x2E7F else f" {phrase}"

@@ -240,7 +240,8 @@ def test_params_say_how_an_ambiguous_file_is_read(tmp_path: Path) -> None:
     put(tmp_path / "raw", "a.csv", "text,stars,date\n" + "\n".join(map(",".join, [*days, *more])))
     put(tmp_path / "raw", "b.csv", "text,stars\nNaïve café,5\n".encode("mac_roman"))
     with pytest.raises(
-        ValueError, match=r"or say which with --set sentiment\.ingest\.reading\.encoding="
+        ValueError,
+        match=r"or say which with --set sentiment\.ingest\.reading\.encoding=\S+ \(or \S+\)$",
     ):
         ingest(raw=tmp_path / "raw", data=tmp_path / "data", params=SETTINGS)
     told = SETTINGS.model_copy(

@@ -14,6 +14,7 @@ import pytest
 from known import SENTENCES
 
 from beauty_models.intake import packed, tables
+from beauty_models.intake.records import cell_text, texts_of
 
 
 def read(tmp_path: Path, name: str, content: bytes | str) -> tables.Table:
@@ -227,3 +228,12 @@ def test_parquet_with_a_name_that_is_no_text_is_refused_in_words(tmp_path: Path)
     (tmp_path / "a.parquet").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.parquet: not a Parquet file that can be read"):
         tables.read(tmp_path / "a.parquet")
+
+
+def test_a_cell_that_holds_a_list_is_its_texts() -> None:
+    assert cell_text(["red"]) == "red" and cell_text(("a.jpg",)) == "a.jpg"
+    several = cell_text(["Soft cotton.", 'He said "no".'])
+    assert texts_of(several) == ["Soft cotton.", 'He said "no".']
+    assert texts_of(cell_text([])) == []  # "[]" would be a caption
+    for other in ["plain", '["open', "[1, 2]", '["a", 1]', ""]:
+        assert texts_of(other) == [other]

@@ -118,11 +118,19 @@ def test_a_killed_process_loses_nothing_and_a_deadly_file_costs_itself(
     assert found == expected
 
 
+def sleeps(seconds: str) -> None:
+    time.sleep(float(seconds))
+
+
 def test_what_ends_a_run_still_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(parallel.WORKERS, "2")
     with pytest.raises(FileNotFoundError, match="picture 0"):
         list(parallel.outcomes(fails, NAMES, Path, ""))
-    # and leaves processes that go on working
+    # and leaves processes that go on working, also where what it cancelled is still on its way
+    pool = parallel.LocalPool(2)
+    slow = [pool.submit(sleeps, ["0.5"]) for _ in range(8)]
+    for future in slow:
+        future.cancel()
     assert list(parallel.outcomes(str.upper, ["a"], Path, "")) == ["A"]
 
 

@@ -93,7 +93,7 @@ def test_a_letter_where_english_has_a_sign_is_not_taken_for_one(tmp_path: Path) 
 def test_two_encodings_that_fit_equally_stop_the_reading(tmp_path: Path) -> None:
     # Two words are no evidence: every encoding makes letters of these bytes.
     content = "text,stars\nNaïve café,5\n".encode("mac_roman")
-    with pytest.raises(ValueError, match=r"it may be \S+ .* as well as \S+ .*save it as UTF-8"):
+    with pytest.raises(ValueError, match=r"it may be \S+ .* as well as \S+ .*save it as UTF-8$"):
         tables.read(written(tmp_path, "a.csv", content))
 
 

@@ -424,6 +424,18 @@ def test_aspects_are_joined_by_id(tmp_path: Path) -> None:
     assert reason(frames) == "no review has this id"
 
 
+def test_a_list_of_texts_is_their_text(tmp_path: Path) -> None:
+    put(tmp_path / "raw", {})
+    reviews = some(40)
+    lists = [["Lovely.", text] for text, _ in reviews]
+    lists[7] = ['He said "no" to it.']
+    stars = [5 if label == "positive" else 1 for _, label in reviews]
+    pq.write_table(pa.table({"review": lists, "stars": stars}), tmp_path / "raw/a.parquet")
+    _, frames = run(tmp_path, {}, near_duplicate_similarity=1.0)
+    expected = {f"Lovely. {text}" for text, _ in reviews[:7] + reviews[8:]}
+    assert everything(frames) == expected | {'He said "no" to it.'}
+
+
 def test_empty_list_of_aspects_for_a_review_that_has_none(tmp_path: Path) -> None:
     rows = [(str(i), t, s) for i, (t, s) in enumerate(some(10))]
     files: dict[str, str | bytes] = {
