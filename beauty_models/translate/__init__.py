@@ -93,8 +93,6 @@ class Finetune(OptimizerParams):
     learning_rate: Rate
     dropout: Share
     label_smoothing: Share
-    contrastive_weight: Annotated[float, Field(ge=0)]  # of InfoNCE on the mean encoder states
-    temperature: Rate  # of InfoNCE
     ema: Annotated[float, Field(ge=0, lt=1)]
     validation_pairs: Annotated[int, Field(ge=0)]  # on which the loss is measured; 0 takes all
     beams: Positive  # with which the model translates unless it is told another number

@@ -29,9 +29,6 @@ class Pair(NamedTuple):
     source_language: str
     target_language: str
     draft: list[int]  # token ids of the dictionary's translation; empty where there is none
-    # numbers of source, target and the unit's first text: where two pairs share one, they are no
-    # negatives of each other
-    texts: tuple[int, int, int]
 
 
 Direction = tuple[str, str]
@@ -144,9 +141,8 @@ class ParallelTexts:
         source = self.texts[direction[0]][unit]
         target = self.texts[direction[1]][unit]
         assert source is not None and target is not None  # `_usable` saw to it
-        numbers = (source.number, target.number, self.first[unit])
         ids = self._renumbered(source, target) if source.keys else target.ids
-        return Pair(source.ids, ids, *direction, [], numbers)
+        return Pair(source.ids, ids, *direction, [])
 
     def _renumbered(self, source: Text, target: Text) -> list[int]:
         """Return the target's tokens with the source's sentinels for the same values."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from beauty_models import progress
 from beauty_models.device import attention, precision
@@ -28,13 +27,12 @@ from beauty_models.translate.drafts import Drafts
 from beauty_models.translate.examples import Pair, ParallelTexts, wanted
 from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import MODEL
-from beauty_models.translate.model import Request, Translator, pooled
+from beauty_models.translate.model import Request, Translator
 from beauty_models.translate.scoring import chrf_counts, corpus_chrf
 from beauty_models.translate.sequence_loss import groups, sequence_loss, set_training
 
 BIASES = (0.0, 1.0, 2.0, 3.0, 4.5, 7.0)  # to drafts, in nats
 COMPARED = 300  # validation pairs by which the bias is chosen
-CONTRAST_EVERY = 4  # steps: two more passes of the encoder each
 WITHOUT_DRAFT = 0.1  # of the pairs, so that the network translates without one, too
 VALIDATION_EPOCH = 1_000_003  # of the directions drawn for validation: no training has it
 
@@ -64,41 +62,6 @@ def translation_loss(
     tags = [translator.tag(pair.target_language) for pair in pairs]
     targets = [pair.target for pair in pairs]
     return sequence_loss(translator, states, mask, targets, tags, smoothing)
-
-
-def false_negative_mask(pairs: Sequence[Pair]) -> torch.Tensor:
-    """Return where [n, n] two pairs say the same: equal source, target or first text of the unit.
-
-    The diagonal, a pair with itself, is false.
-    """
-    texts = torch.tensor([pair.texts for pair in pairs])
-    languages: dict[str, int] = {}
-    for pair in pairs:
-        languages.setdefault(pair.source_language, len(languages))
-        languages.setdefault(pair.target_language, len(languages))
-    sources = torch.tensor([languages[pair.source_language] for pair in pairs])
-    targets = torch.tensor([languages[pair.target_language] for pair in pairs])
-    # a number says which text only together with its language
-    same = (texts[:, None, 0] == texts[None, :, 0]) & (sources[:, None] == sources[None, :])
-    same |= (texts[:, None, 1] == texts[None, :, 1]) & (targets[:, None] == targets[None, :])
-    # 0: the unit has no first text
-    same |= (texts[:, None, 2] == texts[None, :, 2]) & (texts[:, 2] > 0)[:, None]
-    same.fill_diagonal_(False)
-    return same
-
-
-def contrastive_loss(
-    sources: torch.Tensor, targets: torch.Tensor, pairs: Sequence[Pair], temperature: float
-) -> torch.Tensor:
-    """Return the symmetric InfoNCE (van den Oord et al. 2018) of pooled states [n, width]."""
-    sources = nn.functional.normalize(sources, dim=-1)
-    targets = nn.functional.normalize(targets, dim=-1)
-    logits = sources @ targets.T / temperature
-    logits = logits.masked_fill(false_negative_mask(pairs).to(logits.device), -math.inf)
-    labels = torch.arange(len(pairs), device=logits.device)
-    there = nn.functional.cross_entropy(logits, labels)
-    back = nn.functional.cross_entropy(logits.T, labels)
-    return (there + back) / 2
 
 
 class Trainer:
@@ -158,26 +121,12 @@ class Trainer:
                 self.translator, pairs, states, mask, params.label_smoothing
             )
             loss = total / count
-            if params.contrastive_weight and len(pairs) > 1:
-                rows = [self.translator.source(p.target, p.target_language) for p in pairs]
-                theirs = pooled(*self.translator.encoded(rows))
-                contrast = contrastive_loss(pooled(states, mask), theirs, pairs, params.temperature)
-                loss = loss + params.contrastive_weight * contrast
         loss.backward()
         value = loss.item()
         self.optimization.step(value)
         # the average of a young network is of its first weights mostly
         self.ema.update(min(params.ema, (1 + number) / (10 + number)))
         return value
-
-    def _contrast(self, pairs: Sequence[Pair]) -> torch.Tensor:
-        """Return the InfoNCE of ``pairs``, of texts alone: a draft would give the answer away."""
-        translator = self.translator
-        ours = [translator.source(pair.source, pair.source_language) for pair in pairs]
-        theirs = [translator.source(pair.target, pair.target_language) for pair in pairs]
-        means = pooled(*translator.encoded([*ours, *theirs]))
-        sources, targets = means[: len(pairs)], means[len(pairs) :]
-        return contrastive_loss(sources, targets, pairs, self.params.temperature)
 
     @torch.no_grad()
     def validate(self) -> Validation:

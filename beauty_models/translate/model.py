@@ -7,7 +7,6 @@ As in M2M100 (Fan et al. 2021) the source begins with the tag of its language, a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
@@ -28,16 +26,13 @@ from beauty_models import progress
 from beauty_models.backbones.loading import from_pretrained, network
 from beauty_models.files import read_json, write_json
 from beauty_models.training.batches import Lengths
-from beauty_models.training.bert import batches_by_tokens, mean_pool, pad
+from beauty_models.training.bert import batches_by_tokens, pad
 from beauty_models.translate.decoding import Copying, Hypothesis, Vocabulary, beam_search
-from beauty_models.translate.protected import Protected, Value, key, protect
 from beauty_models.translate.tokenizer import language_tag
 
 SETTINGS = "translator.json"
 MOST_TOKENS = 1000  # of one text; longer ones are to be translated in pieces
 TOKENS = 4096  # of a batch where nothing is learned, padding included
-VALUE_WIDTH = 32  # of the part of an embedding that tells numbers and codes apart
-VALUE_WEIGHT = 0.5  # of that part, beside 1 of the encoder's
 
 
 class Request(NamedTuple):
@@ -255,68 +250,6 @@ class Translator:
     def _prepare(self) -> None:
         self.network.eval()
         self.network.set_attn_implementation(devices.attention(training=False))
-
-    @torch.inference_mode()
-    def embed(self, texts: Sequence[str], languages: Sequence[str]) -> torch.Tensor:
-        """Return embeddings [n, width] of unit length, float32: alike where texts say the same.
-
-        The mean of the encoder's states, and beside it what tells the values apart (30 ml, 50 ml),
-        which the encoder sees as sentinels only. Texts are not protected yet; of a long one the
-        first `MOST_TOKENS` tokens are read.
-
-        Raises:
-            ValueError: a language is unknown.
-        """
-        protected = [_protected(text) for text in texts]
-        rows = []
-        encoded = self.encode([text.text for text in protected])
-        for ids, language in zip(encoded, languages, strict=True):
-            rows.append(self.source(ids[:MOST_TOKENS], language))
-        self._prepare()
-        width = self.network.config.hidden_size
-        means = torch.zeros(len(rows), width)
-        lengths: Lengths = np.array([len(row) for row in rows], np.int64)
-        for batch in batches_by_tokens(lengths, TOKENS):
-            states, mask = self.encoded([rows[row] for row in batch])
-            means[batch] = pooled(states, mask).cpu()
-        values = torch.from_numpy(np.stack([_value_vector(text.values) for text in protected]))
-        joined = torch.cat([nn.functional.normalize(means, dim=-1), VALUE_WEIGHT * values], -1)
-        return nn.functional.normalize(joined, dim=-1)
-
-
-def pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the mean [n, width] of the encoder's ``states`` of the text: no tag, no end.
-
-    Of an empty text, which has nothing else, it is that of both.
-    """
-    # the end is the last real token of a row
-    inner = mask.clone()
-    inner[:, 0] = False
-    inner.scatter_(1, mask.sum(1, keepdim=True) - 1, False)
-    empty = ~inner.any(1, keepdim=True)
-    return mean_pool(states, torch.where(empty, mask, inner))
-
-
-def _protected(text: str) -> Protected:
-    """Return ``text`` protected; as it is where it has more values than there are sentinels."""
-    try:
-        return protect(text)
-    except ValueError:
-        return Protected(text, ())
-
-
-def _value_vector(values: Sequence[Value]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return a vector [`VALUE_WIDTH`] of length 1 for what a text must keep, 0 where nothing.
-
-    Each value has a random direction of its own, drawn from its hash.
-    """
-    total = np.zeros(VALUE_WIDTH, np.float32)
-    for value in values:
-        digest = hashlib.blake2b(key(value).encode(), digest_size=8).digest()
-        random = np.random.default_rng(int.from_bytes(digest, "big"))
-        total += random.standard_normal(VALUE_WIDTH, dtype=np.float32)
-    length = float(np.linalg.norm(total))
-    return total / length if length else total
 
 
 class _NoBar:
