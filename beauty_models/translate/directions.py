@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from beauty_models.files import read_json, write_json
 from beauty_models.progress import log_line
-from beauty_models.translate.glossary import Glossary
-from beauty_models.translate.memory import NOT_LANGUAGES, TranslationMemory
+from beauty_models.translate.memory import NOT_LANGUAGES
 from beauty_models.translate.methods import METHODS, MODEL, Candidate, Methods, Text
-from beauty_models.translate.model import Translator
 from beauty_models.translate.scoring import LOOK_BELOW, chrf_counts, corpus_chrf, sentence_chrf
 
 FILE = "directions.json"
@@ -91,30 +89,14 @@ def pairs(units: pd.DataFrame, source: str, target: str, count: int, seed: int) 
     return both.iloc[:count] if count else both
 
 
-def install(
-    translator: Translator, data: Path, folder: Path, *, compared: int, seed: int
-) -> Directions:
-    """Write memory, glossary and the choice of methods into the new model ``folder``, and tell it.
-
-    Args:
-        translator: the model as it will serve.
-        data: what ingest left; ``train`` is the memory, ``validation`` decides.
-        folder: of the model.
-        compared: validation texts of a direction at most; 0 takes all.
-        seed: of which ones.
-    """
-    memory = TranslationMemory(pd.read_parquet(data / "train.parquet"), Glossary.read(data))
-    validation = pd.read_parquet(data / "validation.parquet")
-    decided = decide(Methods.of(translator, memory), validation, compared, seed)
-    memory.save(folder)
-    decided.save(folder)
-    others = {pair: choice for pair, choice in decided.choices.items() if choice.method != MODEL}
-    for (source, target), choice in others.items():
-        log_line(
-            f"finetune: {source} to {target} is served by {choice.method}: chrF "
-            f"{choice.chrf[choice.method]:.1f}, the model {choice.chrf[MODEL]:.1f}"
-        )
-    return decided
+def tell(decided: Directions) -> None:
+    """Log the directions that another method than the model serves."""
+    for (source, target), choice in decided.choices.items():
+        if choice.method != MODEL:
+            log_line(
+                f"finetune: {source} to {target} is served by {choice.method}: chrF "
+                f"{choice.chrf[choice.method]:.1f}, the model {choice.chrf[MODEL]:.1f}"
+            )
 
 
 def decide(methods: Methods, validation: pd.DataFrame, compared: int, seed: int) -> Directions:

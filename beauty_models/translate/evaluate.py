@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from beauty_models.device import precision
@@ -24,6 +23,7 @@ from beauty_models.training.splits import read_split
 from beauty_models.translate import Evaluate
 from beauty_models.translate.directions import Directions, languages_of, pairs
 from beauty_models.translate.keeping import GROUPS, Keeping
+from beauty_models.translate.matching import Matcher
 from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import (
     BASELINES,
@@ -39,7 +39,7 @@ from beauty_models.translate.pipeline import Answer, Pipeline, Query
 from beauty_models.translate.report.bleu import Bleu
 from beauty_models.translate.report.heatmap import heatmap_png
 from beauty_models.translate.report.page import report_page
-from beauty_models.translate.report.retrieval import embedded, kind_accuracy, recalls
+from beauty_models.translate.report.retrieval import kind_accuracy, read_texts, recalls
 from beauty_models.translate.report.scores import (
     DirectionScores,
     FlagScores,
@@ -61,13 +61,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SHORT = 20  # characters of a reference that may be met exactly
 SERVED = "served"
-
-
-class Embedder(AnyTranslator, Protocol):
-    """What is evaluated: `model.Translator`, or anything that does as it does."""
-
-    def embed(self, texts: Sequence[str], languages: Sequence[str]) -> torch.Tensor:
-        """Return embeddings [n, width] of unit length."""
 
 
 @dataclass(frozen=True)
@@ -300,18 +293,14 @@ def _notes(scores: Sequence[DirectionScores], unknown: Sequence[str], seen: int)
 
 
 def evaluate_model(
-    translator: Embedder,
-    memory: TranslationMemory,
-    directions: Directions,
-    data: Path,
-    folder: Path,
-    params: Evaluate,
+    matcher: Matcher, directions: Directions, data: Path, folder: Path, params: Evaluate
 ) -> Scores:
-    """Score ``translator`` and the baselines on ``data/test.parquet``.
+    """Score the methods of ``matcher``, and itself, on ``data/test.parquet``.
 
-    The baselines are made of ``memory``, the training units of the model. Write the report's files
-    to ``folder``, return what was measured.
+    Write the report's files to ``folder``, return what was measured.
     """
+    methods = matcher.methods
+    translator, memory = methods.translator, methods.memory
     everything = read_split(data, "test", "units in two languages").reset_index(drop=True)
     test = unseen(everything, memory)
     languages = [name for name in languages_of(test) if name in translator.languages]
@@ -322,7 +311,6 @@ def evaluate_model(
             f"{data / 'test.parquet'}: no unit in two languages of the model, "
             f"{', '.join(translator.languages)}"
         )
-    methods = Methods.of(Cached(translator), memory)
     candidates = {}
     counts = {}
     for method in METHODS:
@@ -335,11 +323,10 @@ def evaluate_model(
         queries = [Query(text.text, text.target, text.source) for text in tested.texts]
         answers = Pipeline(methods, directions).translate(queries)
     counts[SERVED] = chrf_counts([answer.translation for answer in answers], tested.references)
-    log_line("evaluate: embeddings")
     with precision(params.precision):
-        found = embedded(translator, test, languages)
-        of_kinds = kind_accuracy(translator, memory.units, test, found)
-    retrieval = recalls(test, found)
+        said = read_texts(matcher, test, languages)
+        of_kinds = kind_accuracy(matcher, memory.units, test, said)
+    retrieval = recalls(matcher, test, said)
     log_line("evaluate: scores")
     texts = {name: [candidate.text for candidate in found] for name, found in candidates.items()}
     bleu = Bleu()
@@ -487,13 +474,8 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
         ValueError: no unit is said in two languages of the model, or ``model`` is no saved
             translator.
     """
+    translator = Cached(Translator.load(model))
+    matcher = Matcher.load(model, Methods.of(translator, TranslationMemory.load(model)))
     with new_folder(report) as folder:
-        scores = evaluate_model(
-            Translator.load(model),
-            TranslationMemory.load(model),
-            Directions.load(model),
-            data,
-            folder,
-            params,
-        )
+        scores = evaluate_model(matcher, Directions.load(model), data, folder, params)
         return flatten(scores)

@@ -25,8 +25,10 @@ from beauty_models.translate import Finetune, directions
 from beauty_models.translate.dictionary import Dictionaries
 from beauty_models.translate.drafts import Drafts
 from beauty_models.translate.examples import Pair, ParallelTexts, wanted
+from beauty_models.translate.glossary import Glossary
+from beauty_models.translate.matching import learn_matcher
 from beauty_models.translate.memory import TranslationMemory
-from beauty_models.translate.methods import MODEL
+from beauty_models.translate.methods import MODEL, Methods
 from beauty_models.translate.model import Request, Translator
 from beauty_models.translate.scoring import chrf_counts, corpus_chrf
 from beauty_models.translate.sequence_loss import groups, sequence_loss, set_training
@@ -233,9 +235,13 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         translator.copy_bias = best_copy_bias(translator, held)
         translator.save(folder)
         write_json(folder / "history.json", trainer.loop.history)
-        decided = directions.install(
-            translator, data, folder, compared=params.compared, seed=params.seed
-        )
+        memory = TranslationMemory(frame, Glossary.read(data))
+        memory.save(folder)
+        methods = Methods.of(translator, memory)
+        decided = directions.decide(methods, held_out, params.compared, params.seed)
+        decided.save(folder)
+        directions.tell(decided)
+        learn_matcher(methods, held_out, params.matching, params.seed).save(folder)
     checkpoint.clear()
     by_model = [c for c in decided.choices.values() if c.method == MODEL]
     return {

@@ -206,7 +206,7 @@ class Translator:
         found: dict[Request, Translation] = {}
         lengths: Lengths = np.array([len(row) for row in rows], np.int64)
         wide = beams or self.beams
-        with progress.bar(title, len(distinct)) if title else _no_bar() as bar:
+        with progress.bar(title, len(distinct)) as bar:
             for batch in batches_by_tokens(lengths, max(1, TOKENS // wide)):
                 asked = [distinct[row] for row in batch]
                 hypotheses = self._search(
@@ -250,20 +250,3 @@ class Translator:
     def _prepare(self) -> None:
         self.network.eval()
         self.network.set_attn_implementation(devices.attention(training=False))
-
-
-class _NoBar:
-    """Stands for a progress bar where none is shown."""
-
-    def __enter__(self) -> _NoBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def advance(self, count: int = 1) -> None:
-        """Do nothing."""
-
-
-def _no_bar() -> Any:
-    return _NoBar()

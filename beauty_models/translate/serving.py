@@ -31,13 +31,22 @@ def parser() -> argparse.ArgumentParser:
     """Return the arguments of ``predict``; here, where ``--help`` need not wait for torch."""
     arguments = argparse.ArgumentParser(
         prog="beauty predict translate",
-        description="Translate product texts; numbers, brands, tags and placeholders are kept.",
+        description=(
+            "Translate product texts; numbers, brands, tags and placeholders are kept. Or find the "
+            "twins of listings among those of another language: --listings, --twins."
+        ),
+    )
+    asked = arguments.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--text", action="append", help="a product text; may be repeated")
+    asked.add_argument("--listings", type=Path, help="a table of texts whose twins are looked for")
+    arguments.add_argument(
+        "--twins", type=Path, help="with --listings: the table in which they are looked for"
     )
     arguments.add_argument(
-        "--text", action="append", required=True, help="a product text; may be repeated"
+        "--column", default="title", help="with --listings: the texts' column, in both tables"
     )
     arguments.add_argument(
-        "--to", required=True, help="the language to come, or several: zh-CN,ja,de"
+        "--to", required=True, help="the language to come, or several: zh-CN,ja,de; of the twins"
     )
     arguments.add_argument(
         "--from", default="", help="the language of the text; told from it if missing"

@@ -26,13 +26,14 @@ from beauty_models.translate.evaluate import (
 )
 from beauty_models.translate.glossary import Glossary, Term, term
 from beauty_models.translate.keeping import Keeping, Kept
+from beauty_models.translate.matching import Matcher
 from beauty_models.translate.memory import TranslationMemory
-from beauty_models.translate.methods import METHODS
+from beauty_models.translate.methods import METHODS, Methods
 from beauty_models.translate.model import Request
 from beauty_models.translate.pipeline import Answer
 from beauty_models.translate.report.bleu import Bleu
 from beauty_models.translate.report.page import report_page
-from beauty_models.translate.report.retrieval import embedded, kind_accuracy, recalls
+from beauty_models.translate.report.retrieval import kind_accuracy, read_texts, recalls
 from beauty_models.translate.report.scores import Scores
 from beauty_models.translate.scoring import chrf_counts, corpus_chrf, mean_chrf
 
@@ -58,15 +59,20 @@ def section(**changes: Any) -> Evaluate:
     return block.model_copy(update={"bootstrap": 200, "sentences": 0, **changes})
 
 
+def matcher(memory: TranslationMemory) -> Matcher:
+    """Return one without an encoder, over a translator of a dozen words."""
+    translator: Any = WordByWord()
+    return Matcher(None, Methods.of(translator, memory))
+
+
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scores, Path]:
     data, folder = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("report")
     TEST.to_parquet(data / "test.parquet")
-    translator: Any = WordByWord()
     choice = Choice("copy", dict.fromkeys(METHODS, 1.0), 5)
     directions = Directions({("de", "en"): choice}, dict.fromkeys(METHODS, 0.9))
     memory = TranslationMemory(UNITS, Glossary((Term("Ruby"),)))
-    scores = evaluate_model(translator, memory, directions, data, folder, section())
+    scores = evaluate_model(matcher(memory), directions, data, folder, section())
     return scores, folder
 
 
@@ -165,16 +171,9 @@ def test_units_that_share_a_text_with_training_are_left_out() -> None:
 
 def test_a_test_split_without_a_pair_is_told(tmp_path: Path) -> None:
     TEST[["id", "kind", "ko"]].to_parquet(tmp_path / "test.parquet")
-    translator: Any = WordByWord()
+    ours = matcher(TranslationMemory(UNITS))
     with pytest.raises(ValueError, match="no unit in two languages of the model, en, de, zh-CN"):
-        evaluate_model(
-            translator,
-            TranslationMemory(UNITS),
-            Directions({}, {}),
-            tmp_path,
-            tmp_path / "report",
-            section(),
-        )
+        evaluate_model(ours, Directions({}, {}), tmp_path, tmp_path / "report", section())
 
 
 def test_a_request_is_translated_once() -> None:
@@ -238,8 +237,8 @@ def test_a_twin_is_looked_for_among_all_distinct_texts() -> None:
             "fr": [None] * 5,
         }
     )
-    translator: Any = WordByWord()
-    scores = recalls(units, embedded(translator, units, ["en", "de", "fr"]))
+    ours = matcher(TranslationMemory(UNITS))
+    scores = recalls(ours, units, read_texts(ours, units, ["en", "de", "fr"]))
     found = {(score["source"], score["target"]): score for score in scores}
     assert set(found) == {("en", "de"), ("de", "en")}
     assert found["en", "de"]["n"] == 3, "equal texts are one"
@@ -263,10 +262,10 @@ def test_the_kind_is_that_of_the_nearest_text_in_another_language() -> None:
             "kind": ["care", "make-up", "make-up"],
         }
     )
-    translator: Any = WordByWord()
-    found = embedded(translator, test, ["en", "de"])
-    figures = kind_accuracy(translator, train, test, found)
+    ours = matcher(TranslationMemory(train))
+    said = read_texts(ours, test, ["en", "de"])
+    figures = kind_accuracy(ours, train, test, said)
     # German alone is asked: English is what is sorted already
     assert figures["model"]["kind_accuracy"] == 1
     assert figures["majority"]["kind_accuracy"] == 0.5
-    assert kind_accuracy(translator, train.assign(kind=""), test, found) == {}
+    assert kind_accuracy(ours, train.assign(kind=""), test, said) == {}

@@ -15,10 +15,9 @@ import torch
 from beauty_models.params import Scratch
 from beauty_models.translate import bases
 from beauty_models.translate.drafts import Drafts
-from beauty_models.translate.examples import Pair, ParallelTexts, wanted
-from beauty_models.translate.finetune import contrastive_loss, false_negative_mask
+from beauty_models.translate.examples import ParallelTexts, wanted
 from beauty_models.translate.infilling import infill
-from beauty_models.translate.model import Request, Translator, pooled
+from beauty_models.translate.model import Request, Translator
 from beauty_models.translate.patterns import SENTINEL
 from beauty_models.translate.protected import SENTINELS
 from beauty_models.translate.sequence_loss import sequence_loss
@@ -192,22 +191,6 @@ def test_a_folder_learns_another_language(translator: Translator, tmp_path: Path
     assert again.translate([Request("Matte <4>", "en", "fr")])[0].text.count("<4>") == 1
 
 
-def test_embeddings_have_length_one_and_tell_values_apart(translator: Translator) -> None:
-    texts = ["Serum 30 ml", "Serum 50 ml", "Serum 30 ml", "", "Serum"]
-    embedded = translator.embed(texts, ["en"] * len(texts))
-    assert torch.allclose(embedded.norm(dim=-1), torch.ones(len(texts)), atol=1e-5)
-    alike = embedded @ embedded.T
-    assert alike[0, 2] == pytest.approx(1.0, abs=1e-5)
-    assert alike[0, 1] < 0.99
-
-
-def test_pooling_leaves_out_tag_end_and_padding() -> None:
-    states = torch.arange(10.0).reshape(2, 5, 1)
-    mask = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]], dtype=torch.bool)
-    # the second text is empty: of it there is nothing but tag and end
-    assert pooled(states, mask).flatten().tolist() == [1.5, 5.5]
-
-
 def test_infilling_hides_a_share_and_never_a_sentinel() -> None:
     random = np.random.default_rng(1)
     kept = frozenset([7])
@@ -254,26 +237,6 @@ def test_drafts_are_by_units_that_are_not_their_own() -> None:
     # the half without red bags knows nothing of them
     assert drafts.of(0, "Red bag", "en", "de") == "Red bag"
     assert drafts.of(0, "Blue cap", "en", "de") == "Blaue Kappe"
-
-
-def pair(source: str, target: str, texts: tuple[int, int, int]) -> Pair:
-    return Pair([5], [6], source, target, [], texts)
-
-
-def test_pairs_that_say_the_same_are_no_negatives() -> None:
-    pairs = [
-        pair("en", "ja", (1, 1, 1)),
-        pair("en", "de", (1, 9, 2)),  # the same source
-        pair("ja", "de", (1, 3, 3)),  # the same number in another language
-        pair("fr", "de", (8, 8, 1)),  # the same unit
-    ]
-    mask = false_negative_mask(pairs)
-    assert not mask.diagonal().any()
-    assert mask[0].tolist() == [False, True, False, True]
-    vectors = torch.eye(4)
-    # each is its own answer: nothing is left to learn
-    assert contrastive_loss(vectors, vectors, pairs, 0.01).item() == pytest.approx(0.0, abs=1e-4)
-    assert contrastive_loss(vectors, vectors.flip(0), pairs, 0.1).item() > 1
 
 
 def test_padding_changes_no_loss(translator: Translator) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-import torch
 
 from beauty_models.translate.model import Request, Translation
 from beauty_models.translate.patterns import SENTINEL
@@ -64,16 +63,3 @@ class WordByWord:
         written = [known.get(word.casefold(), word) for word in words]
         sure = sum(word.casefold() in known or bool(SENTINEL.search(word)) for word in words)
         return Translation(" ".join(written), sure / max(1, len(words)))
-
-    def embed(self, texts: Sequence[str], languages: Sequence[str]) -> torch.Tensor:
-        """Return a vector for each text: which of the shop's things it speaks of."""
-        things = [
-            ("lip", "Lipp", "口红"),
-            ("serum", "Serum", "精华"),
-            ("oundation", "Grund", "粉底"),
-        ]
-        vectors = torch.full((len(texts), len(things) + 1), 0.01)
-        for row, text in enumerate(texts):
-            for place, names in enumerate(things):
-                vectors[row, place] += sum(name.casefold() in text.casefold() for name in names)
-        return torch.nn.functional.normalize(vectors, dim=1)
