@@ -103,7 +103,8 @@ class SentenceEncoder:
     def embed(self, texts: Sequence[str], title: str = "") -> Floats:
         """Return embeddings [n, width] of unit length: alike where texts say the same."""
         states = self.states(texts, title)
-        with torch.inference_mode():
+        # small and precise, whatever the encoder runs in
+        with torch.inference_mode(), devices.precision("float32"):
             vectors: Floats = normalize(self.projection(states), dim=-1).numpy()
         return vectors
 
@@ -155,8 +156,13 @@ def learn_projection(
         projection.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay
     )
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(params.epochs):
-        for batch in torch.randperm(len(ours), generator=generator).split(params.batch):
+    order = [
+        batch
+        for _ in range(params.epochs)
+        for batch in torch.randperm(len(ours), generator=generator).split(params.batch)
+    ]
+    with devices.precision("float32"):
+        for batch in order:
             same = (numbers[batch, None] == numbers[None, batch]).any(-1)
             same.fill_diagonal_(False)
             loss = info_nce(

@@ -12,6 +12,7 @@ import torch
 from word_by_word import UNITS, WordByWord
 
 from beauty_models import params
+from beauty_models.device import precision
 from beauty_models.translate import Matching, twins
 from beauty_models.translate.matching import Listings, Matcher, learn_matcher, recall
 from beauty_models.translate.memory import TranslationMemory
@@ -112,8 +113,9 @@ def test_twins_are_of_two_languages_and_no_more_than_asked() -> None:
 @pytest.fixture(scope="module")
 def learned() -> Matcher:
     """Return a matcher with a real multilingual encoder."""
-    units = UNITS.assign(id=UNITS["id"])
-    return learn_matcher(methods(units), UNITS, section(units=6, epochs=2, batch=4), 7)
+    # as training runs it where bfloat16 is fast; what is small stays in float32
+    with precision("bfloat16"):
+        return learn_matcher(methods(), UNITS, section(units=6, epochs=2, batch=4), 7)
 
 
 def test_an_encoder_knows_twins_whose_words_the_shop_never_used(learned: Matcher) -> None:
