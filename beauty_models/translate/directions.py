@@ -6,8 +6,7 @@ and says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +17,12 @@ from numpy.typing import NDArray
 from beauty_models.files import read_json, write_json
 from beauty_models.progress import log_line
 from beauty_models.translate.memory import NOT_LANGUAGES
-from beauty_models.translate.methods import METHODS, MODEL, Candidate, Methods, Text
+from beauty_models.translate.methods import METHODS, MODEL, Methods, Text
+from beauty_models.translate.quality import Estimator, features, fit
 from beauty_models.translate.scoring import LOOK_BELOW, chrf_counts, corpus_chrf, sentence_chrf
 
 FILE = "directions.json"
-FLAG_PRECISION = 0.5  # how often a flag must be right on validation
+FLAG_PRECISION = 0.7  # how often a flag must be right on validation
 
 
 class Choice(NamedTuple):
@@ -39,6 +39,8 @@ class Directions:
 
     choices: dict[tuple[str, str], Choice]
     thresholds: dict[str, float]  # method → confidence below which a translation is flagged
+    # method → what turns its candidates' confidence into a probability
+    estimators: dict[str, Estimator] = field(default_factory=dict)
 
     def method(self, source: str, target: str) -> str:
         """Return the method that serves a direction: the model where nothing was measured."""
@@ -53,6 +55,7 @@ class Directions:
         content = {
             "directions": directions,
             "thresholds": self.thresholds,
+            "estimators": {name: found._asdict() for name, found in self.estimators.items()},
             "look_below_chrf": LOOK_BELOW,
         }
         write_json(folder / FILE, content)
@@ -69,7 +72,10 @@ class Directions:
         for name, choice in content["directions"].items():
             source, target = name.split(" ")
             choices[source, target] = Choice(**choice)
-        return cls(choices, content["thresholds"])
+        estimators = {}
+        for name, found in content["estimators"].items():
+            estimators[name] = Estimator(tuple(found["weights"]), found["bias"])
+        return cls(choices, content["thresholds"], estimators)
 
 
 def languages_of(units: pd.DataFrame) -> list[str]:
@@ -129,12 +135,16 @@ def decide(methods: Methods, validation: pd.DataFrame, compared: int, seed: int)
         best = max(METHODS, key=lambda method: chrf[method])
         choices[direction] = Choice(best, chrf, len(numbers))
     thresholds = {}
+    estimators = {}
     for method in METHODS:
-        thresholds[method] = _threshold(candidates[method], sentence_chrf(counts[method]))
-    return Directions(choices, thresholds)
+        scores = sentence_chrf(counts[method])
+        known = features(methods, texts, candidates[method])
+        estimators[method] = fit(known, scores >= LOOK_BELOW)
+        thresholds[method] = _threshold(estimators[method].probability(known), scores)
+    return Directions(choices, thresholds, estimators)
 
 
-def _threshold(candidates: Sequence[Candidate], scores: NDArray[np.float64]) -> float:
+def _threshold(confidence: NDArray[np.float64], scores: NDArray[np.float64]) -> float:
     """Return the confidence below which a translation is flagged "look at this".
 
     The flag is right about a translation whose chrF is below `LOOK_BELOW`. It is to find as many of
@@ -142,7 +152,6 @@ def _threshold(candidates: Sequence[Candidate], scores: NDArray[np.float64]) -> 
     which flags none, where no confidence tells them apart so well.
     """
     bad = scores < LOOK_BELOW
-    confidence = np.array([candidate.confidence for candidate in candidates])
     order = np.argsort(confidence, kind="stable")
     hits = np.cumsum(bad[order])
     # equal confidences are flagged together: only the last of them is a place to cut

@@ -31,6 +31,7 @@ from beauty_models.translate.methods import (
 )
 from beauty_models.translate.model import Translator
 from beauty_models.translate.protected import find, missing, value_in
+from beauty_models.translate.quality import judged
 from beauty_models.translate.segments import Segment
 
 FOUND = "memory, exact"
@@ -219,11 +220,19 @@ class Pipeline:
                     wanted.setdefault(plan.method, {})[text] = None
         translated = {}
         for method, texts in wanted.items():
-            candidates = self.methods.translate(method, list(texts), more_terms, beams)
+            candidates = self._judged(method, list(texts), more_terms, beams)
             for text, candidate in zip(texts, candidates, strict=True):
                 translated[method, text] = candidate
             self._mend(method, translated, more_terms, beams)
         return translated
+
+    def _judged(
+        self, method: str, texts: Sequence[Text], more_terms: Glossary, beams: int
+    ) -> list[Candidate]:
+        """Return candidates whose confidence is how likely they are right."""
+        candidates = self.methods.translate(method, texts, more_terms, beams)
+        estimator = self.directions.estimators.get(method)
+        return judged(estimator, self.methods, texts, candidates, more_terms)
 
     def _mend(
         self,
@@ -247,9 +256,8 @@ class Pipeline:
                     bad.append(text)
             if not bad:
                 return
-            for text, mended in zip(
-                bad, self.methods.translate(other, bad, more_terms, beams), strict=True
-            ):
+            candidates = self._judged(other, bad, more_terms, beams)
+            for text, mended in zip(bad, candidates, strict=True):
                 if not _loses(text.text, mended.text, terms):
                     translated[method, text] = mended._replace(method=other)
 

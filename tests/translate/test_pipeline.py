@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from beauty_models.translate.methods import (
     MEMORY,
     METHODS,
     MODEL,
-    Candidate,
     Methods,
 )
 from beauty_models.translate.model import Translation
 from beauty_models.translate.pipeline import FOUND, Answer, Pipeline, Query
 from beauty_models.translate.protected import Value
+from beauty_models.translate.quality import FEATURES, Estimator, fit
 from beauty_models.translate.spacing import parted
 
 
@@ -244,16 +245,43 @@ def test_all_directions_test_the_same_units() -> None:
     assert not pairs(units, "en", "zh-CN", 0, 3).isna().any().any()
 
 
-def test_the_flag_finds_what_it_can_and_is_right_half_the_time() -> None:
+def test_the_flag_finds_what_it_can_and_is_right_most_of_the_time() -> None:
     def threshold(confidence: list[float], scores: list[float]) -> float:
-        candidates = [Candidate("", value) for value in confidence]
-        return _threshold(candidates, np.array(scores))
+        return _threshold(np.array(confidence), np.array(scores))
 
     assert threshold([0.9, 0.2, 0.3, 0.8], [90, 10, 20, 80]) == pytest.approx(0.55)
     assert threshold([0.9, 0.2], [90, 80]) == 0, "nothing is wrong"
     assert threshold([1.0, 0.2], [10, 10]) > 1, "all is wrong, what it is sure of, too"
     # equal confidences are flagged together or not at all
-    assert threshold([0.5, 0.5, 0.9], [10, 90, 90]) == pytest.approx(0.7)
-    assert threshold([0.5, 0.5, 0.5, 0.9], [10, 90, 90, 90]) == 0, "wrong two times of three"
-    # one more right flag is worth one more wrong one
-    assert threshold([0.1, 0.2, 0.3, 0.9], [10, 90, 10, 90]) == pytest.approx(0.6)
+    assert threshold([0.5] * 4 + [0.9], [10, 10, 10, 90, 90]) == pytest.approx(0.7)
+    assert threshold([0.5] * 3 + [0.9], [10, 10, 90, 90]) == 0, "wrong one time of three"
+    # two more right flags are worth one more wrong one
+    assert threshold([0.1, 0.2, 0.3, 0.4, 0.9], [10, 90, 10, 10, 90]) == pytest.approx(0.65)
+
+
+def test_confidence_is_how_often_people_would_agree() -> None:
+    random = np.random.default_rng(2)
+    known = random.random((2000, FEATURES))
+    # right where the memory says the same, whatever the network thinks of itself
+    right = random.random(2000) < known[:, 4]
+    estimator = fit(known, right)
+    likely = estimator.probability(known)
+    for low, high in ((0.0, 0.4), (0.4, 0.6), (0.6, 1.0)):
+        inside = (likely >= low) & (likely < high)
+        assert right[inside].mean() == pytest.approx(likely[inside].mean(), abs=0.06)
+    # nothing is sure where nothing was ever wrong
+    assert 0.5 < fit(known[:20], np.ones(20, bool)).probability(known[:1])[0] < 0.97
+
+
+def test_an_answer_has_the_confidence_that_validation_taught() -> None:
+    sure_of_short = Estimator((0.0, 0.0, 0.0, 0.0, 0.0, -10.0), 30.0)
+    taught = pipeline()
+    taught.directions = replace(taught.directions, estimators={MODEL: sure_of_short})
+    [short, long] = taught.translate(
+        [
+            Query("matte serum", "de", "en"),
+            Query("matte foundation with serum and satin", "de", "en"),
+        ]
+    )
+    assert short.confidence > 0.9 and not short.look
+    assert long.confidence < 0.5 and "confidence" in long.look[0]
