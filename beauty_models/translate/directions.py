@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from beauty_models.files import read_json, write_json
 from beauty_models.progress import log_line
 from beauty_models.translate.memory import NOT_LANGUAGES
-from beauty_models.translate.methods import METHODS, MODEL, Methods, Text
+from beauty_models.translate.methods import LIKELIEST, METHODS, MODEL, VOICES, Methods, Text
 from beauty_models.translate.quality import Estimator, features, fit
 from beauty_models.translate.scoring import LOOK_BELOW, chrf_counts, corpus_chrf, sentence_chrf
 
@@ -29,7 +29,8 @@ class Choice(NamedTuple):
     """What was measured of a direction."""
 
     method: str  # that serves it
-    chrf: dict[str, float]  # method → corpus chrF of the validation texts, 0 to 100
+    # method → corpus chrF of the validation texts, 0 to 100; `LIKELIEST` among them
+    chrf: dict[str, float]
     n: int  # validation texts
 
 
@@ -98,7 +99,7 @@ def pairs(units: pd.DataFrame, source: str, target: str, count: int, seed: int) 
 def tell(decided: Directions) -> None:
     """Log the directions that another method than the model serves."""
     for (source, target), choice in decided.choices.items():
-        if choice.method != MODEL:
+        if choice.method not in (MODEL, LIKELIEST):
             log_line(
                 f"finetune: {source} to {target} is served by {choice.method}: chrF "
                 f"{choice.chrf[choice.method]:.1f}, the model {choice.chrf[MODEL]:.1f}"
@@ -127,20 +128,25 @@ def decide(methods: Methods, validation: pd.DataFrame, compared: int, seed: int)
         candidates[method] = methods.translate(method, texts)
         written = [candidate.text for candidate in candidates[method]]
         counts[method] = chrf_counts(written, references)
+    known = features(methods, texts, candidates)
+    thresholds = {}
+    estimators = {}
+    likely = {}
+    for method in METHODS:
+        scores = sentence_chrf(counts[method])
+        estimators[method] = fit(known[method], scores >= LOOK_BELOW)
+        likely[method] = estimators[method].probability(known[method])
+        thresholds[method] = _threshold(likely[method], scores)
+    voice_of = np.stack([likely[voice] for voice in VOICES]).argmax(0)
+    of_voices = np.stack([counts[voice] for voice in VOICES])
+    counts[LIKELIEST] = of_voices[voice_of, np.arange(len(texts))]
     choices = {}
     for direction, numbers in rows.items():
         once = np.ones((1, len(numbers)))
-        chrf = {method: float(corpus_chrf(counts[method][numbers], once)[0]) for method in METHODS}
-        # the first of equals: the model, where a baseline is no better
-        best = max(METHODS, key=lambda method: chrf[method])
+        chrf = {method: float(corpus_chrf(of[numbers], once)[0]) for method, of in counts.items()}
+        # the first of equals: the model, where another is no better
+        best = max(counts, key=lambda method: chrf[method])
         choices[direction] = Choice(best, chrf, len(numbers))
-    thresholds = {}
-    estimators = {}
-    for method in METHODS:
-        scores = sentence_chrf(counts[method])
-        known = features(methods, texts, candidates[method])
-        estimators[method] = fit(known, scores >= LOOK_BELOW)
-        thresholds[method] = _threshold(estimators[method].probability(known), scores)
     return Directions(choices, thresholds, estimators)
 
 

@@ -28,7 +28,7 @@ from beauty_models.translate.examples import Pair, ParallelTexts, wanted
 from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.matching import learn_matcher
 from beauty_models.translate.memory import TranslationMemory
-from beauty_models.translate.methods import MODEL, Methods
+from beauty_models.translate.methods import LIKELIEST, MODEL, Methods
 from beauty_models.translate.model import Request, Translator
 from beauty_models.translate.scoring import chrf_counts, corpus_chrf
 from beauty_models.translate.sequence_loss import groups, sequence_loss, set_training
@@ -200,7 +200,8 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     Returns:
         ``validation_loss`` (nats per token), ``epochs`` that were run, ``units``, ``directions``,
         ``too_long`` (texts that are left out), ``unequal`` (pairs whose values differ),
-        ``served_by_model`` (directions), ``copy_bias`` (`best_copy_bias`).
+        ``served_by_model`` and ``served_by_likeliest`` (directions), ``copy_bias``
+        (`best_copy_bias`).
 
     Raises:
         ValueError: a split has no pair to learn from, or a direction is misspelled.
@@ -243,14 +244,15 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         directions.tell(decided)
         learn_matcher(methods, held_out, params.matching, params.seed).save(folder)
     checkpoint.clear()
-    by_model = [c for c in decided.choices.values() if c.method == MODEL]
+    served_by = [choice.method for choice in decided.choices.values()]
     return {
         "validation_loss": float(trainer.stopping.score),
         "epochs": float(trainer.loop.epoch),
         "units": float(len(train.units)),
         "directions": float(len(decided.choices)),
         "copy_bias": translator.copy_bias,
-        "served_by_model": float(len(by_model)),
+        "served_by_model": float(served_by.count(MODEL)),
+        "served_by_likeliest": float(served_by.count(LIKELIEST)),
         "too_long": float(train.too_long),
         "unequal": float(train.unequal),
     }

@@ -19,6 +19,9 @@ MODEL, MEMORY, DICTIONARY, COPY = "model", "memory", "dictionary", "copy"
 BASELINES = (COPY, DICTIONARY, MEMORY)
 METHODS = (MODEL, MEMORY, DICTIONARY, COPY)
 """The first one is taken where several are equally good."""
+VOICES = (MODEL, MEMORY, DICTIONARY)
+LIKELIEST = "likeliest"
+"""Of each text the candidate among `VOICES` that is most likely right (`quality`)."""
 
 
 class Text(NamedTuple):

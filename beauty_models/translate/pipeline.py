@@ -22,6 +22,7 @@ from beauty_models.translate.memory import NO_TERMS, TranslationMemory
 from beauty_models.translate.methods import (
     COPY,
     DICTIONARY,
+    LIKELIEST,
     MEMORY,
     MODEL,
     Candidate,
@@ -230,9 +231,8 @@ class Pipeline:
         self, method: str, texts: Sequence[Text], more_terms: Glossary, beams: int
     ) -> list[Candidate]:
         """Return candidates whose confidence is how likely they are right."""
-        candidates = self.methods.translate(method, texts, more_terms, beams)
-        estimator = self.directions.estimators.get(method)
-        return judged(estimator, self.methods, texts, candidates, more_terms)
+        estimators = self.directions.estimators
+        return judged(estimators, method, self.methods, texts, more_terms, beams)
 
     def _mend(
         self,
@@ -290,7 +290,7 @@ class Pipeline:
     def told(self, source: str, target: str) -> str:
         """Return why another method than the model serves a direction, "" where the model does."""
         method = self.directions.method(source, target)
-        if method == MODEL:
+        if method in (MODEL, LIKELIEST):  # of the latter each answer says what it is by
             return ""
         choice = self.directions.choices[source, target]
         name = "its nearest known text" if method == MEMORY else f"the {method}"

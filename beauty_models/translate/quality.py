@@ -7,7 +7,7 @@ validation texts weighs it all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.memory import NO_TERMS
-from beauty_models.translate.methods import DICTIONARY, MEMORY, Candidate, Methods, Text
+from beauty_models.translate.methods import (
+    DICTIONARY,
+    LIKELIEST,
+    MEMORY,
+    VOICES,
+    Candidate,
+    Methods,
+    Text,
+)
 from beauty_models.translate.scoring import chrf_counts, sentence_chrf
 
 Floats = NDArray[np.float64]
@@ -50,26 +58,33 @@ def fit(rows: Floats, right: NDArray[np.bool_]) -> Estimator:
 def features(
     methods: Methods,
     texts: Sequence[Text],
-    candidates: Sequence[Candidate],
+    candidates: Mapping[str, Sequence[Candidate]],
     more_terms: Glossary = NO_TERMS,
-) -> Floats:
-    """Return [texts, `FEATURES`] of what is known of the ``candidates`` for ``texts``.
+) -> dict[str, Floats]:
+    """Return method → [texts, `FEATURES`] of what is known of its ``candidates`` for ``texts``.
 
     The logarithm of a candidate's confidence, the share of words that the dictionary knows, how
     near the nearest known text is, how much both translate alike (chrF), the text's length.
     """
-    dictionary = methods.translate(DICTIONARY, texts, more_terms)
-    memory = methods.translate(MEMORY, texts)
-    ours = [candidate.text for candidate in candidates]
-    columns: list[Floats] = [
-        np.log(np.maximum(LEAST, _confidence(candidates))),
-        _confidence(dictionary),
-        _confidence(memory),
-        _alike(ours, dictionary),
-        _alike(ours, memory),
-        np.log1p([len(text.text) for text in texts]),
-    ]
-    return np.stack(columns, axis=1)
+    if DICTIONARY in candidates:
+        dictionary = candidates[DICTIONARY]
+    else:
+        dictionary = methods.translate(DICTIONARY, texts, more_terms)
+    memory = candidates[MEMORY] if MEMORY in candidates else methods.translate(MEMORY, texts)
+    lengths: Floats = np.log1p([len(text.text) for text in texts])
+    found = {}
+    for method, written in candidates.items():
+        ours = [candidate.text for candidate in written]
+        columns: list[Floats] = [
+            np.log(np.maximum(LEAST, _confidence(written))),
+            _confidence(dictionary),
+            _confidence(memory),
+            _alike(ours, dictionary),
+            _alike(ours, memory),
+            lengths,
+        ]
+        found[method] = np.stack(columns, axis=1)
+    return found
 
 
 def _confidence(candidates: Sequence[Candidate]) -> Floats:
@@ -82,18 +97,30 @@ def _alike(texts: Sequence[str], others: Sequence[Candidate]) -> Floats:
 
 
 def judged(
-    estimator: Estimator | None,
+    estimators: Mapping[str, Estimator],
+    method: str,
     methods: Methods,
     texts: Sequence[Text],
-    candidates: Sequence[Candidate],
     more_terms: Glossary = NO_TERMS,
+    beams: int = 0,
 ) -> list[Candidate]:
-    """Return ``candidates`` with the probability that they are right as their confidence.
+    """Return candidates by ``method`` for ``texts``; their confidence is how likely they are right.
 
-    Without an ``estimator`` they stay as they are.
+    By `LIKELIEST` each is that of `VOICES` which is most likely right, and its ``method`` says
+    which. Without an estimator of the method they are as sure as it says.
     """
-    if estimator is None or not candidates:
-        return list(candidates)
-    likely = estimator.probability(features(methods, texts, candidates, more_terms))
-    pairs = zip(candidates, likely.tolist(), strict=True)
-    return [candidate._replace(confidence=value) for candidate, value in pairs]
+    voices = VOICES if method == LIKELIEST else (method,)
+    candidates = {}
+    for voice in voices:
+        candidates[voice] = methods.translate(voice, texts, more_terms, beams)
+    if not texts or not all(voice in estimators for voice in voices):
+        return candidates[voices[0]]
+    known = features(methods, texts, candidates, more_terms)
+    likely = np.stack([estimators[voice].probability(known[voice]) for voice in voices])
+    chosen = []
+    for row, best in enumerate(likely.argmax(0)):
+        voice = voices[best]
+        named = "" if voice == method else voice
+        candidate = candidates[voice][row]
+        chosen.append(candidate._replace(confidence=float(likely[best, row]), method=named))
+    return chosen

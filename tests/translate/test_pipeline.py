@@ -18,6 +18,7 @@ from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import (
     COPY,
     DICTIONARY,
+    LIKELIEST,
     MEMORY,
     METHODS,
     MODEL,
@@ -235,6 +236,40 @@ def test_the_best_on_validation_serves_and_is_kept(tmp_path: Path) -> None:
     assert decided.choices["en", "de"].chrf[MODEL] == 100
     decided.save(tmp_path)
     assert Directions.load(tmp_path) == decided
+
+
+def test_of_each_text_the_likeliest_translation_is_taken() -> None:
+    # by how near the nearest known text is; the model is right half of the time
+    near = Estimator((0.0, 0.0, 20.0, 0.0, 0.0, 0.0), -15.0)
+    even = Estimator((0.0,) * FEATURES, 0.0)
+    never = Estimator((0.0,) * FEATURES, -9.0)
+    taught = pipeline({("en", "de"): LIKELIEST})
+    estimators = {MODEL: even, MEMORY: near, DICTIONARY: never}
+    taught.directions = replace(taught.directions, estimators=estimators)
+    known, new = taught.translate(
+        [Query("Matte lipsticks", "de", "en"), Query("serum with foundation", "de", "en")]
+    )
+    assert (known.translation, known.method) == ("Matter Lippenstift", MEMORY)
+    assert (new.translation, new.method) == ("Serum mit Grundierung", MODEL)
+    assert new.confidence == pytest.approx(0.5)
+    assert taught.told("en", "de") == ""
+
+
+def test_the_likeliest_serves_where_each_alone_is_worse() -> None:
+    # the memory knows the one kind of texts, the model the other
+    rows = []
+    for number in range(8):
+        rows.append(("Matte lipsticks", "Matter Lippenstift"))
+        rows.append(
+            (f"satin foundation with serum {number}", f"seidiges Grundierung mit Serum {number}")
+        )
+    validation = pd.DataFrame(rows, columns=["en", "de"]).assign(kind="")
+    validation["id"] = validation.index.astype(str)
+    translator: Any = WordByWord()
+    decided = decide(Methods.of(translator, TranslationMemory(UNITS)), validation, 0, 7)
+    choice = decided.choices["en", "de"]
+    assert choice.method == LIKELIEST
+    assert choice.chrf[LIKELIEST] > max(choice.chrf[MODEL], choice.chrf[MEMORY])
 
 
 def test_all_directions_test_the_same_units() -> None:
