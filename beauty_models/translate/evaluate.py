@@ -175,11 +175,14 @@ def _directions(
         for method in METHODS:
             values[method] = bootstrap.point_estimate(corpus_chrf, counts[method][rows])
             bleus[method] = bleu.score([written[method][row] for row in rows], references, target)
-        ours = counts[MODEL][rows]
+        ours, answered = counts[MODEL][rows], counts[SERVED][rows]
         margins = {}
+        served_leads = []
         for method in BASELINES:
-            found = margin("", ours, counts[method][rows], corpus_chrf, None, params)
-            margins[method] = list(found.values())
+            theirs = counts[method][rows]
+            margins[method] = list(margin("", ours, theirs, corpus_chrf, None, params).values())
+            _, low, _ = margin("", answered, theirs, corpus_chrf, None, params).values()
+            served_leads.append(low)
         ends = interval(ours, corpus_chrf, None, params)
         scores.append(
             {
@@ -193,7 +196,8 @@ def _directions(
                 "margins": margins,
                 "won": all(low > 0 for _, low, _ in margins.values()),
                 "served_by": directions.method(source, target),
-                "served": bootstrap.point_estimate(corpus_chrf, counts[SERVED][rows]),
+                "served": bootstrap.point_estimate(corpus_chrf, answered),
+                "served_won": min(served_leads) > 0,
             }
         )
     return scores
@@ -383,9 +387,11 @@ def _metrics(
 def _write(folder: Path, scores: Scores, table: pd.DataFrame, data: Path) -> None:
     """Write the files of the report."""
     won = sum(score["won"] for score in scores["directions"])
+    served_won = sum(score["served_won"] for score in scores["directions"])
     log_line(
         f"evaluate: surely better than copy, dictionary and memory in {won} of "
-        f"{len(scores['directions'])} directions; the report names the others"
+        f"{len(scores['directions'])} directions, what predict answers in {served_won}; the report "
+        "names the others"
     )
     write_json(folder / "scores.json", scores)
     table.to_parquet(folder / "translations.parquet", index=False)
@@ -453,6 +459,7 @@ def flatten(scores: Scores) -> Metrics:
         "flag_recall": flags["right"] / max(1, flags["wrong"]),
         "directions": float(len(won)),
         "directions_won": float(sum(won)),
+        "directions_served_won": float(sum(s["served_won"] for s in scores["directions"])),
         "n": float(scores["n"]),
         "units": float(scores["units"]),
         "seen_in_training": float(scores["seen"]),

@@ -28,7 +28,7 @@ from beauty_models.translate.glossary import Glossary, Term, term
 from beauty_models.translate.keeping import Keeping, Kept
 from beauty_models.translate.matching import Matcher
 from beauty_models.translate.memory import TranslationMemory
-from beauty_models.translate.methods import METHODS, Methods
+from beauty_models.translate.methods import LIKELIEST, METHODS, Methods
 from beauty_models.translate.model import Request
 from beauty_models.translate.pipeline import Answer
 from beauty_models.translate.report.bleu import Bleu
@@ -70,7 +70,10 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scores, Path]:
     data, folder = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("report")
     TEST.to_parquet(data / "test.parquet")
     choice = Choice("copy", dict.fromkeys(METHODS, 1.0), 5)
-    directions = Directions({("de", "en"): choice}, dict.fromkeys(METHODS, 0.9))
+    likeliest = Choice(LIKELIEST, dict.fromkeys(METHODS, 1.0), 5)
+    directions = Directions(
+        {("de", "en"): choice, ("en", "de"): likeliest}, dict.fromkeys(METHODS, 0.9)
+    )
     memory = TranslationMemory(UNITS, Glossary((Term("Ruby"),)))
     scores = evaluate_model(matcher(memory), directions, data, folder, section())
     return scores, folder
@@ -106,7 +109,8 @@ def test_what_predict_answers_with_is_scored_beside_the_model(
     by_pair = {(score["source"], score["target"]): score for score in scores["directions"]}
     copied = by_pair["de", "en"]
     assert copied["served_by"] == "copy" and copied["served"] == copied["chrf"]["copy"]
-    assert by_pair["en", "de"]["served"] == 100
+    assert not copied["served_won"], "a copy is no better than itself"
+    assert by_pair["en", "de"]["served"] == 100 and by_pair["en", "de"]["served_won"]
     assert any("have" in note or "learned" in note for note in scores["notes"])
     assert "Not tested, for the model has not learned them: ko." in scores["notes"]
 

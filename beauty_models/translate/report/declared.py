@@ -20,6 +20,7 @@ CAPTIONS = {
     "dictionary": "words and parts looked up",
     "memory": "the nearest known text's translation",
     "served": "as predict answers",
+    "likeliest": "of each text the likeliest of model, memory and words",
     "characters": "shared character n-grams",
     "majority": "always the commonest kind",
     "reference": "people",

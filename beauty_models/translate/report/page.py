@@ -142,7 +142,7 @@ def _served(scores: Scores) -> Html:
             [
                 pair,
                 declared.CAPTIONS[score["served_by"]],
-                f"{score['chrf'][score['served_by']]:.1f}",
+                f"{score['served']:.1f}",
                 f"{score['chrf']['model']:.1f}",
             ]
         )

@@ -21,6 +21,7 @@ class DirectionScores(TypedDict):
     won: bool  # the model is better than every baseline beyond the interval
     served_by: str  # what predict answers with
     served: float  # its chrF
+    served_won: bool  # what predict answers is better than every baseline beyond the interval
 
 
 class KindScores(TypedDict):
