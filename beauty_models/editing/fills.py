@@ -154,7 +154,7 @@ def _votes(chosen: NDArray[np.float32], touched: Hole) -> NDArray[np.float32]:
         for right in range(PATCH):
             total[rows + down, columns + right] += values[:, :, down, right]
             votes[rows + down, columns + right] += 1
-    mean = total / np.maximum(votes, np.float32(1))
+    mean = (total / np.maximum(votes, 1)).astype(np.float32)
     return mean[margin : margin + height, margin : margin + width]
 
 
