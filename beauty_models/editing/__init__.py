@@ -1,4 +1,4 @@
-"""editing: cut products out of their photos, fill holes, put them on other grounds, recolor them."""
+"""editing: cut products out of photos, fill holes, put them on other grounds, recolor them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class Columns(Section):
     """Field of a catalogue's table → accepted column names; the first one found counts."""
 
     image: Names
+    id: Names  # of a row, by which a product lists its variants
     product: Names
+    variations: Names  # the variants that a product lists
     mask: Names
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 Rng = np.random.Generator
 Color = tuple[float, float, float]  # sRGB, 0 to 1
 Points = list[tuple[float, float]]
-Plane = NDArray[np.float32]  # [side, side], 0 to 1
+Plane = NDArray[Any]  # float32 [side, side], 0 to 1; numpy's own types lose the width in every sum
+Colors = NDArray[Any]  # float32 [side, side, 3]
 
 SUPERSAMPLING = 3
 FRACTION_BITS = 4  # of a polygon's corners: a sixteenth of a pixel
@@ -73,6 +74,12 @@ def color(rng: Rng) -> Color:
     base = np.array(PALETTE[int(rng.integers(len(PALETTE)))])
     red, green, blue = np.clip(base + rng.normal(0, 0.03, 3), 0.03, 0.93).tolist()
     return (red, green, blue)
+
+
+def darker(shade: Color, share: float) -> Color:
+    """Return ``share`` of a color's light."""
+    red, green, blue = shade
+    return (red * share, green * share, blue * share)
 
 
 def mirrored(*half: tuple[float, float]) -> Points:
@@ -233,7 +240,6 @@ def hoodie(rng: Rng) -> list[Part]:
     hood = arc(0.5 - 0.13, 0.5 + 0.13, rng.uniform(0.08, 0.12), top + 0.06)
     opening = arc(0.5 - 0.07, 0.5 + 0.07, 0.15, top + 0.03)
     shade = color(rng)
-    lining = tuple(channel * 0.55 for channel in shade)
     chosen, print_color = _print_of(rng, 0.4)
     pocket = mirrored((0.5 + half * 0.5, 0.62), (0.5 + half * 0.7, 0.78))
     cords: list[Points] = [
@@ -241,9 +247,9 @@ def hoodie(rng: Rng) -> list[Part]:
     ]
     return [
         Part([*arms, hood], shade, "cloth"),
-        Part([opening], (lining[0], lining[1], lining[2]), "flat"),
+        Part([opening], darker(shade, 0.55), "flat"),
         Part([body], shade, "cloth", chosen, print_color),
-        Part([pocket], tuple(channel * 0.85 for channel in shade), "cloth"),
+        Part([pocket], darker(shade, 0.85), "cloth"),
         Part(cords, (0.92, 0.91, 0.88), "flat", line=0.010),
     ]
 
@@ -297,7 +303,7 @@ def draw(parts: list[Part], seed: int, ground: str, size: int, rng: Rng) -> Draw
     return Drawn(_bytes(kept), _bytes(mask))
 
 
-def _grid(side: int) -> NDArray[np.float32]:
+def _grid(side: int) -> Colors:
     """Return how far down and how far across each pixel is, 0 to 1 [2, side, side]."""
     return np.asarray(np.mgrid[0:side, 0:side] / side, np.float32)
 
@@ -311,13 +317,12 @@ def _box(inside: Plane) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+def _bytes(values: Colors) -> NDArray[np.uint8]:
+    levels: NDArray[np.uint8] = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return levels
 
 
-def _over(
-    below: NDArray[np.float32], above: NDArray[np.float32], share: Plane
-) -> NDArray[np.float32]:
+def _over(below: Colors, above: Colors, share: Plane) -> Colors:
     return np.asarray(below + (above - below) * share[..., None], np.float32)
 
 
@@ -336,9 +341,7 @@ def _mask(part: Part, side: int, scale: float, shift: NDArray[np.float64]) -> Pl
     return covered.astype(np.float32) / 255
 
 
-def _material(
-    part: Part, inside: Plane, places: NDArray[np.float32], light: float, rng: Rng
-) -> NDArray[np.float32]:
+def _material(part: Part, inside: Plane, places: Colors, light: float, rng: Rng) -> Colors:
     """Return the color of a part at each of ``places``, lit."""
     down, across = places
     surface = np.empty((*inside.shape, 3), np.float32)
@@ -364,12 +367,10 @@ def _across(inside: Plane) -> Plane:
     right = np.where(is_inside, columns, -1).max(1)
     middle = ((left + right) / 2)[:, None]
     half = np.maximum((right - left) / 2, 1)[:, None]
-    return np.clip((columns - middle) / half, -1, 1).astype(np.float32)
+    return np.asarray(np.clip((columns - middle) / half, -1, 1), np.float32)
 
 
-def _cylinder(
-    surface: NDArray[np.float32], inside: Plane, light: float, metal: bool
-) -> NDArray[np.float32]:
+def _cylinder(surface: Colors, inside: Plane, light: float, metal: bool) -> Colors:
     """Return ``surface`` as a cylinder shows it: dark at its sides, with a streak of the lamp."""
     across = _across(inside)
     shade = 0.55 + 0.45 * np.sqrt(1 - 0.95 * across**2)
@@ -432,7 +433,7 @@ def _label(shape: tuple[int, ...], rng: Rng) -> Plane:
     return printed
 
 
-def _backdrop(ground: str, side: int, rng: Rng) -> NDArray[np.float32]:
+def _backdrop(ground: str, side: int, rng: Rng) -> Colors:
     """Return the ground."""
     backdrop = np.ones((side, side, 3), np.float32)
     if ground == "white":

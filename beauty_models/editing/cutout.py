@@ -1,0 +1,277 @@
+"""Cut a product out of its photo: an alpha matte with soft edges, and how sure it is.
+
+No network: a shop's photo has an even ground, and what is not ground is the product. The ground is
+fitted to the photo's margin, so that it may be white, colored or lit from one side. At the edge the
+alpha is how far a pixel's color has gone from the ground's to the product's (the compositing
+equation of Porter and Duff 1984, solved by projection, as in Chuang et al. 2001).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]  # sRGB [h, w, 3]
+Array = NDArray[Any]  # float32; numpy's own types lose the width in every sum
+
+LARGEST = 1536  # pixels a side at which the matte is found; of larger photos it is enlarged
+MARGIN = 0.02  # width of the photo's margin that the ground is fitted to, of its shorter side
+EVEN = 0.6  # share of the margin that must be ground
+NOISE = 0.6  # Lab units that the color of an even ground varies by at least
+GROUND = 3.0  # Lab units within which a pixel may be ground, where there is less noise
+PRODUCT = 12.0  # Lab units from which a pixel surely is not
+BAND = 2  # pixels on either side of the outline whose alpha is looked for
+REACH = 4.0  # standard deviation in pixels of the neighborhood that tells the colors at an edge
+ENCLOSED = 2e-4  # share of the photo that ground within a product has at least
+SMALLEST = 5e-4  # share of the photo below which there is no product
+SURE = 0.5  # from here on a matte counts as found
+# A shadow is the ground with less light: of its hue, and without an edge.
+SHADOW_CHROMA = 5.0  # Lab units
+SHADOW_DEPTH = 40.0  # Lab units of lightness
+SHADOW_EDGE = 1.6  # Lab units of lightness from one pixel to the next, at 512 pixels
+SHADOW_SHARE = 0.35  # of what stands out that a shadow may be; more is a product of its color
+
+
+class Cutout(NamedTuple):
+    """A product without its ground."""
+
+    alpha: NDArray[np.uint8]  # 0 is ground, 255 is product [h, w]
+    colors: Picture  # of the product alone: at its edge without the ground's color
+    sure: float  # 0 to 1; below `SURE` it is a guess
+    notes: list[str]  # what a person should know of it
+
+
+class _Ground(NamedTuple):
+    """The ground as it would be without the product."""
+
+    lab: Array  # [h, w, 3]
+    noise: float  # standard deviation of a pixel's distance, Lab units
+    share: float  # of the margin that is ground
+
+
+def cutout(image: Picture) -> Cutout:
+    """Return the product in a photo of at least 8 pixels a side."""
+    height, width = image.shape[:2]
+    scale = LARGEST / max(height, width)
+    if scale >= 1:
+        return _cut(image)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = _cut(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8))
+    alpha = cv2.resize(small.alpha, (width, height), interpolation=cv2.INTER_CUBIC)
+    # The colors come from the photo itself but at the edge, where they hold some of the ground.
+    pure = np.asarray(cv2.resize(small.colors, (width, height)), np.uint8)
+    colors = np.where((alpha < 255)[..., None], pure, image)
+    notes = [*small.notes, f"found at {size[0]} × {size[1]} pixels and enlarged"]
+    return Cutout(np.asarray(alpha, np.uint8), colors, small.sure, notes)
+
+
+def _lab(image: Picture) -> Array:
+    return cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+
+
+def _cut(image: Picture) -> Cutout:
+    lab = _lab(image)
+    ground = _fit_ground(lab)
+    distance = np.linalg.norm(lab - ground.lab, axis=2).astype(np.float32)
+    if ground.share < EVEN:
+        return _guessed(image, ground)
+    outside = _outside(distance, ground)
+    outside, notes = _without_shadow(lab, ground, outside)
+    inside = ~outside
+    if inside.mean() < SMALLEST:
+        empty = np.zeros(inside.shape, np.uint8)
+        return Cutout(empty, image, 0.0, ["nothing stands out from the ground"])
+    alpha, colors = _matte(image, distance, outside)
+    return Cutout(alpha, colors, _sureness(distance, outside, ground), notes)
+
+
+def _margin(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which pixels are the photo's margin."""
+    width = max(2, round(MARGIN * min(shape)))
+    margin = np.ones(shape, bool)
+    margin[width:-width, width:-width] = False
+    return margin
+
+
+def _terms(rows: Array, columns: Array) -> Array:
+    """Return the terms of a surface of second order at places -1 to 1, [n, 6]."""
+    one = np.ones_like(rows)
+    return np.stack([one, rows, columns, rows * columns, rows**2, columns**2], -1)
+
+
+def _fit_ground(lab: Array) -> _Ground:
+    """Return the ground: a smooth surface through most of the margin.
+
+    Least squares on what lies near the surface, three times over: a product that leaves the photo
+    (trousers, a sleeve) is not near and does not count.
+    """
+    height, width = lab.shape[:2]
+    rows, columns = np.nonzero(_margin((height, width)))
+    seen = lab[rows, columns]
+    terms = _terms(rows / height * 2 - 1, columns / width * 2 - 1)
+    surface = np.broadcast_to(np.median(seen, 0), seen.shape)
+    reach = 14.0
+    noise = NOISE
+    share = 0.0
+    fit = np.zeros((6, 3))
+    for _ in range(4):
+        residual = np.linalg.norm(seen - surface, axis=1)
+        near = residual < reach
+        share = float(near.mean())
+        if near.sum() < 12:
+            break
+        fit = np.linalg.lstsq(terms[near], seen[near], rcond=None)[0]
+        surface = terms @ fit
+        residual = np.linalg.norm(seen - surface, axis=1)
+        noise = max(NOISE, float(np.median(residual[near])))
+        reach = max(GROUND, 4 * noise)
+    all_rows, all_columns = np.mgrid[0:height, 0:width]
+    everywhere = _terms(all_rows / height * 2 - 1, all_columns / width * 2 - 1) @ fit
+    return _Ground(everywhere.astype(np.float32), noise, share)
+
+
+def _reach(ground: _Ground) -> float:
+    return max(GROUND, 4 * ground.noise)
+
+
+def _touching(mask: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the connected pieces of ``mask`` of which a pixel is ``wanted``."""
+    # 4-connected: ground does not leak through the diagonal of a strap that is one pixel wide.
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    kept = np.zeros(labels.max() + 1, bool)
+    kept[np.unique(labels[wanted & mask])] = True
+    kept[0] = False
+    pieces: NDArray[np.bool_] = kept[labels]
+    return pieces
+
+
+def _outside(distance: Array, ground: _Ground) -> NDArray[np.bool_]:
+    """Return what is ground: it touches the margin, or is enclosed and exactly as ground is."""
+    like_ground = distance < _reach(ground)
+    outside = _touching(like_ground, _margin(distance.shape))
+    # Between an arm and the body, or in the handle of a bag; not a highlight or white lettering.
+    exactly = (distance < max(1.0, 1.5 * ground.noise)) & ~outside
+    count, labels, figures, _ = cv2.connectedComponentsWithStats(
+        exactly.astype(np.uint8), connectivity=4
+    )
+    large = figures[:, cv2.CC_STAT_AREA] >= max(12, ENCLOSED * distance.size)
+    large[0] = False
+    seeds = large[labels]
+    if count > 1 and seeds.any():
+        outside |= _touching(like_ground & ~outside, seeds)
+    return outside
+
+
+def _without_shadow(
+    lab: Array, ground: _Ground, outside: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Return ``outside`` with the soft shadows beside it, and what to tell of them."""
+    difference = lab - ground.lab
+    chroma = np.hypot(difference[..., 1], difference[..., 2])
+    darker = -difference[..., 0]
+    smooth = cv2.GaussianBlur(lab[..., 0], (0, 0), 0.8)
+    slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)) / 8
+    # The same shadow is steeper from pixel to pixel in a smaller photo.
+    edge = SHADOW_EDGE * max(1.0, 512 / max(outside.shape))
+    shaded = (chroma < SHADOW_CHROMA) & (darker > -2) & (darker < SHADOW_DEPTH) & (slope < edge)
+    # An opening keeps thin bridges from letting the shadow into a product of its color.
+    square = np.ones((3, 3), np.uint8)
+    shaded = cv2.morphologyEx(shaded.astype(np.uint8), cv2.MORPH_OPEN, square).astype(bool)
+    grown = _touching(shaded | outside, outside)
+    shadow = grown & ~outside
+    standing_out = np.count_nonzero(~outside)
+    if not shadow.any() or not standing_out:
+        return outside, []
+    share = shadow.sum() / standing_out
+    if share > SHADOW_SHARE:
+        return outside, ["what may be a shadow was kept: it is too large to be sure"]
+    return outside | shadow, []
+
+
+def _blurred(values: Array, weights: Array) -> Array:
+    """Return the mean of ``values`` [h, w, 3] around each pixel, by ``weights`` [h, w]."""
+    total = cv2.GaussianBlur(values * weights[..., None], (0, 0), REACH)
+    weight = cv2.GaussianBlur(weights, (0, 0), REACH)
+    mean: Array = total / np.maximum(weight, 1e-6)[..., None]
+    return mean
+
+
+def _matte(
+    image: Picture, distance: Array, outside: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], Picture]:
+    """Return alpha, and the product's colors, at the outline between ``outside`` and the rest."""
+    ring = np.ones((2 * BAND + 1, 2 * BAND + 1), np.uint8)
+    near_inside = cv2.dilate((~outside).astype(np.uint8), ring).astype(bool)
+    near_outside = cv2.dilate(outside.astype(np.uint8), ring).astype(bool)
+    unknown = near_inside & near_outside
+    # Of a thin strap nothing is deep inside: what differs most around there is all strap.
+    most = cv2.dilate(distance, ring)
+    core = ~outside & (distance > PRODUCT) & (distance > 0.9 * most)
+    product = (~outside & ~unknown) | core
+    ground = outside & ~unknown
+    values = image.astype(np.float32)
+    of_product = _blurred(values, product.astype(np.float32))
+    of_ground = _blurred(values, ground.astype(np.float32))
+    across = of_product - of_ground
+    length = np.square(across).sum(2)
+    along = ((values - of_ground) * across).sum(2) / np.maximum(length, 1.0)
+    # Two colors that hardly differ say nothing: there the outline itself, a little softened.
+    plain = cv2.GaussianBlur((~outside).astype(np.float32), (0, 0), 0.7)
+    told = np.clip(length / 30.0**2, 0, 1)
+    mixed = told * along + (1 - told) * plain
+    alpha = np.where(unknown & ~core, mixed, (~outside).astype(np.float32))
+    # Rounding and JPEG leave a veil on the ground and pinholes in the product.
+    alpha = np.clip((alpha - 0.04) / 0.92, 0, 1)
+    levels = np.rint(alpha * 255).astype(np.uint8)
+    return levels, _pure_colors(values, alpha, of_product, of_ground)
+
+
+def _pure_colors(values: Array, alpha: Array, of_product: Array, of_ground: Array) -> Picture:
+    """Return the colors of the product without the share of the ground that edge pixels hold."""
+    share = np.maximum(alpha, 0.3)[..., None]
+    without = of_ground + (values - of_ground) / share
+    # Where little of a pixel is product its own color is mostly noise; its neighbors know better.
+    trust = np.clip(alpha / 0.6, 0, 1)[..., None]
+    pure = trust * without + (1 - trust) * of_product
+    colors = np.where((alpha < 1)[..., None], pure, values)
+    return np.asarray(np.clip(np.rint(colors), 0, 255), np.uint8)
+
+
+def _sureness(distance: Array, outside: NDArray[np.bool_], ground: _Ground) -> float:
+    """Return how sure a matte is: the ground is even, the product differs from it at its edge."""
+    square = np.ones((3, 3), np.uint8)
+    rim = cv2.dilate(outside.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool) & ~outside
+    inner = rim & ~cv2.dilate(outside.astype(np.uint8), square).astype(bool)
+    inner = inner if inner.any() else rim
+    stands_out = float((distance[inner] > PRODUCT).mean()) if inner.any() else 0.0
+    even = (ground.share - EVEN) / (1 - EVEN)
+    quiet = min(1.0, 2.0 / ground.noise)
+    return float(np.clip((0.35 + 0.65 * stands_out) * (0.5 + 0.5 * even) * quiet, 0, 1))
+
+
+def _guessed(image: Picture, ground: _Ground) -> Cutout:
+    """Return a cut-out of a photo without an even ground: what GrabCut (Rother et al. 2004) finds.
+
+    It takes the margin for ground, and is told to be unsure.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, 256 / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    labels = np.full(small.shape[:2], cv2.GC_PR_FGD, np.uint8)
+    labels[_margin(labels.shape)] = cv2.GC_BGD
+    cv2.setRNGSeed(7)
+    colors = np.zeros((1, 65))
+    unused = (0, 0, 1, 1)  # a box, which counts only without labels
+    cv2.grabCut(small, labels, unused, colors, colors.copy(), 4, cv2.GC_INIT_WITH_MASK)
+    found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
+    alpha = cv2.GaussianBlur(cv2.resize(found, (width, height)), (0, 0), max(0.7, 0.5 / scale))
+    levels = np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)
+    notes = [
+        f"the ground is busy: only {ground.share:.0%} of the photo's margin is of one color; the "
+        "cut-out is a guess"
+    ]
+    return Cutout(levels, image, 0.4 * ground.share, notes)
