@@ -7,7 +7,8 @@ with its hole filled smoothly.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,12 @@ def min_snr_weights(scheduler: Scheduler, steps: Tensor, gamma: float) -> Tensor
     """
     if gamma == 0:
         return torch.ones(len(steps))
-    kept = scheduler.alphas_cumprod[steps]
+    kept: Tensor = scheduler.alphas_cumprod[steps]
     snr = kept / (1 - kept)
-    capped = snr.clamp(max=gamma)
-    if scheduler.config.prediction_type == "v_prediction":
-        return capped / (snr + 1)
-    return capped / snr
+    # The paper's weights are of the error in the photo; that of velocity or noise has more of it.
+    of_prediction = snr + 1 if scheduler.config.prediction_type == "v_prediction" else snr
+    weights: Tensor = snr.clamp(max=gamma) / of_prediction
+    return weights
 
 
 def denoising_loss(
@@ -135,7 +136,8 @@ def denoising_loss(
         inside = holes[:, 0]
         errors = (squares * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
     weights = min_snr_weights(scheduler, steps, gamma).to(errors)
-    return (weights * errors).mean()
+    loss: Tensor = (weights * errors).mean()
+    return loss
 
 
 def seen(noisy: Tensor, pictures: Tensor, holes: Tensor) -> Tensor:
@@ -178,18 +180,18 @@ def sampler_of(name: str, scheduler: Scheduler) -> Scheduler:
     return chosen.from_config(config)
 
 
-@torch.no_grad()
-def denoise(unet: Unet, sampler: Scheduler, noise: Tensor, steps: int, *shown: Tensor) -> Tensor:
-    """Return pictures, -1 to 1, out of ``noise`` [n, 3, size, size] in ``steps`` steps.
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""(noisy pictures, noise step) → noise or velocity, whichever the schedule says."""
 
-    ``shown`` are the maps that the network sees beside the noisy picture.
-    """
+
+@torch.no_grad()
+def denoise(predict: Predict, sampler: Scheduler, noise: Tensor, steps: int) -> Tensor:
+    """Return what ``noise`` [n, channels, h, w] becomes in ``steps`` steps."""
     sampler.set_timesteps(steps, device=noise.device)
-    pictures = noise * sampler.init_noise_sigma
+    pictures: Tensor = noise * sampler.init_noise_sigma
     for step in sampler.timesteps:
-        inputs = torch.cat([sampler.scale_model_input(pictures, step), *shown], 1)
-        prediction = unet(inputs, step).sample.float()
-        pictures = sampler.step(prediction, step, pictures).prev_sample
+        prediction = predict(sampler.scale_model_input(pictures, step), step)
+        pictures = sampler.step(prediction.float(), step, pictures).prev_sample
     return pictures
 
 
@@ -210,6 +212,10 @@ class Diffusion:
         """Pixels a side of the photos."""
         return int(self.unet.config.sample_size)
 
+    def _predict(self, noisy: Tensor, step: Tensor, *, pictures: Tensor, holes: Tensor) -> Tensor:
+        prediction: Tensor = self.unet(seen(noisy, pictures, holes), step).sample
+        return prediction
+
     @torch.no_grad()
     def fill(self, images: Images, holes: Holes, steps: int | None = None) -> Images:
         """Return ``images`` [n, size, size, 3] with ``holes`` filled; all else keeps its bytes.
@@ -227,10 +233,10 @@ class Diffusion:
             rows = slice(start, start + ROWS)
             pictures = normalized(images[rows])
             hole = hole_maps(holes[rows])
-            shown = (hole, pull_push(pictures, hole))
             begun = noise.expand(len(pictures), -1, -1, -1)
+            predict = partial(self._predict, pictures=pictures, holes=hole)
             with precision(self.autocast):
-                drawn = denoise(self.unet, sampler, begun, steps or self.steps, *shown)
+                drawn = denoise(predict, sampler, begun, steps or self.steps)
             require_finite(drawn, "what the diffusion model fills in")
             filled[rows] = np.where(holes[rows][..., None], as_bytes(drawn), images[rows])
         return filled
@@ -250,7 +256,7 @@ def sample(
         rows = min(ROWS, count - start)
         noise = torch.randn((rows, COLORS, size, size), generator=generator).to(device())
         with precision(autocast):
-            pictures = denoise(unet, sampler, noise, steps)
+            pictures = denoise(lambda noisy, step: unet(noisy, step).sample, sampler, noise, steps)
         drawn.append(as_bytes(require_finite(pictures, "what the diffusion model draws")))
     return np.concatenate(drawn)
 

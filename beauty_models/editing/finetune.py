@@ -284,7 +284,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     ``data/validation.parquet`` for each kind of hole, among both networks and the classical fills.
 
     Returns:
-        ``validation_psnr_hole`` of what serves; ``inpainter/validation_psnr_hole`` and so on of
+        ``validation_psnr_hole`` of what serves; ``validation_psnr_hole_inpainter`` and so on of
         each fill.
 
     Raises:
@@ -303,9 +303,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     second.file = checkpoint.file.with_name("diffusion.pt")
     trainer = _train_inpainter(network, photos, validation, holes, params.inpainter, checkpoint)
     torch.manual_seed(params.diffusion.seed)
-    diffuser, history = _diffuser(
-        pretrained, photos, validation, holes, params.diffusion, second
-    )
+    diffuser, history = _diffuser(pretrained, photos, validation, holes, params.diffusion, second)
     filler = Inpainter(network, params.inpainter.precision)
     scores = {}
     for name, fill in fills_of(filler, diffuser).items():
@@ -318,13 +316,11 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         if isinstance(diffuser, Diffusion):
             save_diffusion(diffuser, folder / DIFFUSION)
         elif diffuser is not None:
-            latent.save(diffuser, folder / DIFFUSION)
+            latent.save(diffuser, params.diffusion.base, folder / DIFFUSION)
         if (pretrained / DIFFUSION).is_dir():
             shutil.copytree(pretrained / DIFFUSION, folder / "generator")
         save_choice(folder, served, scores)
-        write_json(
-            folder / "history.json", {INPAINTER: trainer.loop.history, DIFFUSION: history}
-        )
+        write_json(folder / "history.json", {INPAINTER: trainer.loop.history, DIFFUSION: history})
     checkpoint.clear()
     return _figures(scores, served)
 
@@ -334,5 +330,5 @@ def _figures(scores: dict[str, dict[str, float]], served: dict[str, str]) -> Met
     best = [scores[name][kind] for kind, name in served.items()]
     figures = {"validation_psnr_hole": float(np.mean(best))}
     for name, by_kind in scores.items():
-        figures[f"{name}/validation_psnr_hole"] = float(np.mean(list(by_kind.values())))
+        figures[f"validation_psnr_hole_{name}"] = float(np.mean(list(by_kind.values())))
     return figures

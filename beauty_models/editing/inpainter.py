@@ -95,7 +95,8 @@ class GatedConv(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps of ``outputs`` channels."""
         values, gates = self.convolution(maps).chunk(2, 1)
-        return elu(values) * gates.sigmoid()
+        passed: Tensor = elu(values) * gates.sigmoid()
+        return passed
 
 
 class Block(nn.Module):

@@ -149,7 +149,7 @@ def boundary_f(found: NDArray[np.uint8], exact: NDArray[np.uint8], tolerance: in
 def _outline(mask: Mask) -> Mask:
     """Return the mask's pixels that touch others, or the picture's edge."""
     inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0)
-    return mask & ~inner.astype(bool)
+    return np.asarray(mask & ~inner.astype(bool))
 
 
 def _share_near(outline: Mask, other: Mask, tolerance: int) -> float:

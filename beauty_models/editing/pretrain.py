@@ -107,9 +107,7 @@ def _held_out_noise(unet: Unet, scheduler: Scheduler, photos: Tensor, params: Di
     for number in range(NOISES):
         # Steps of the training count from 0.
         seed_step(params.seed, -1 - number)
-        loss = denoising_loss(
-            unet, scheduler, photos, None, params.min_snr_gamma, params.precision
-        )
+        loss = denoising_loss(unet, scheduler, photos, None, params.min_snr_gamma, params.precision)
         total += loss.item()
     return total / NOISES
 
