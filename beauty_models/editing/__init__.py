@@ -135,6 +135,7 @@ class DiffusionFinetune(OptimizerParams):
 class Finetune(Section):
     """Mask-conditioned inpainting of both networks, and which of all fills serves."""
 
+    seed: Seed  # of the validation holes, too
     inpainter: InpainterFinetune
     diffusion: DiffusionFinetune
     validation_photos: Positive  # at most, by which the one that serves is chosen
@@ -149,7 +150,10 @@ class Evaluate(Section):
     bootstrap: Annotated[int, Field(ge=100)]  # resamples
     confidence: Annotated[float, Field(gt=0, lt=1)]
     sampling_steps: list[Positive]  # of the diffusion model, whose quality the report compares
-    sampled: Positive  # photos for that comparison, and photos that are drawn out of nothing
+    sampled: Positive  # photos for that comparison
+    drawn: (
+        Positive  # photos that are drawn out of nothing, and by which Fréchet distances are taken
+    )
     examples: Positive  # strips on the page
     precision: Precision
 
@@ -167,8 +171,8 @@ class Params(Section):
 
 
 WORDING = Wording(
-    figure="fills_better",
-    sentence="of {of} holes it fills {right} nearer to the photo than Telea's fill does",
+    figure="filled_well",
+    sentence="of {of} holes it fills {right} with an error of 25 levels of 255 or less",
     headlines={
         "finetune": {"score": "validation_psnr_hole"},
         "evaluate": {"score": "psnr_hole"},

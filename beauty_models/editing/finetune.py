@@ -294,7 +294,7 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
     size = network.shape.size
     photos = read_photos(data, "train", size)
     validation = first(read_photos(data, "validation", size), params.validation_photos)
-    holes = holes_by_kind(validation.masks, params.inpainter.seed)
+    holes = holes_by_kind(validation.masks, params.seed)
     files = [data / "train.parquet", data / "validation.parquet"]
     identity = fingerprint(__name__, params, *files, pretrained)
     checkpoint = Checkpoint(model, identity, params.checkpoint_minutes)

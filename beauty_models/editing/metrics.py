@@ -36,7 +36,7 @@ METRICS = (
     Metric("outside_change", "changed outside, most", format=".0f", larger_is_better=False),
     Metric("cutout_iou", "cut-outs, IoU"),
     Metric("boundary_f", "cut-outs, edges"),
-    Metric("fills_better", "nearer than Telea's", format=".0%"),
+    Metric("filled_well", "filled well", format=".0%"),
 )
 
 Images = NDArray[np.uint8]  # [n, h, w, 3]
