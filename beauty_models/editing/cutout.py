@@ -20,19 +20,28 @@ Array = NDArray[Any]  # float32; numpy's own types lose the width in every sum
 LARGEST = 1536  # pixels a side at which the matte is found; of larger photos it is enlarged
 MARGIN = 0.02  # width of the photo's margin that the ground is fitted to, of its shorter side
 EVEN = 0.6  # share of the margin that must be ground
+BUSY = 1.7  # Lab units by which a ground varies that is too busy to be told from a product
 NOISE = 0.6  # Lab units that the color of an even ground varies by at least
-GROUND = 3.0  # Lab units within which a pixel may be ground, where there is less noise
+GROUND = 2.5  # Lab units within which a pixel may be ground, where there is less noise
 PRODUCT = 12.0  # Lab units from which a pixel surely is not
-BAND = 2  # pixels on either side of the outline whose alpha is looked for
-REACH = 4.0  # standard deviation in pixels of the neighborhood that tells the colors at an edge
-ENCLOSED = 2e-4  # share of the photo that ground within a product has at least
+OUTER_BAND = 1  # pixels outside of the outline whose alpha is looked for
+INNER_BAND = 3  # and inside: the outline is where the last of the product is seen
+# Standard deviations in pixels of the neighborhoods that tell the colors at an edge: the near one,
+# so that the end of a white stripe is white, and where it holds nothing that is sure the far one.
+NEAR = 1.5
+FAR = 5.0
+ENCLOSED = 1e-4  # share of the photo that ground within a product has at least
 SMALLEST = 5e-4  # share of the photo below which there is no product
 SURE = 0.5  # from here on a matte counts as found
+SPECK = 0.004  # share of what stands out, below which a piece of it is dirt
 # A shadow is the ground with less light: of its hue, and without an edge.
 SHADOW_CHROMA = 5.0  # Lab units
 SHADOW_DEPTH = 40.0  # Lab units of lightness
-SHADOW_EDGE = 1.6  # Lab units of lightness from one pixel to the next, at 512 pixels
-SHADOW_SHARE = 0.35  # of what stands out that a shadow may be; more is a product of its color
+SHADOW_EDGE = 0.9  # Lab units of lightness from one pixel to the next, at 512 pixels
+CRACK = 0.006  # half the width, of the longer side, that ground needs to flow through
+BETWEEN = 0.3  # share of a shadow that may lie between parts of the product
+FADING = 0.6  # share of its outer side along which a shadow touches the ground
+SHADOW_SHARE = 0.6  # of what stands out that a shadow may be; more is a product of its color
 
 
 class Cutout(NamedTuple):
@@ -76,16 +85,20 @@ def _cut(image: Picture) -> Cutout:
     lab = _lab(image)
     ground = _fit_ground(lab)
     distance = np.linalg.norm(lab - ground.lab, axis=2).astype(np.float32)
-    if ground.share < EVEN:
+    if ground.share < EVEN or ground.noise > BUSY:
         return _guessed(image, ground)
     outside = _outside(distance, ground)
     outside, notes = _without_shadow(lab, ground, outside)
+    outside |= _specks(outside)
     inside = ~outside
     if inside.mean() < SMALLEST:
         empty = np.zeros(inside.shape, np.uint8)
         return Cutout(empty, image, 0.0, ["nothing stands out from the ground"])
+    sure = _sureness(distance, outside, ground)
+    if sure < SURE:
+        notes = [*notes, "the product hardly differs from the ground: the cut-out is a guess"]
     alpha, colors = _matte(image, distance, outside)
-    return Cutout(alpha, colors, _sureness(distance, outside, ground), notes)
+    return Cutout(alpha, colors, sure, notes)
 
 
 def _margin(shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -127,14 +140,14 @@ def _fit_ground(lab: Array) -> _Ground:
         surface = terms @ fit
         residual = np.linalg.norm(seen - surface, axis=1)
         noise = max(NOISE, float(np.median(residual[near])))
-        reach = max(GROUND, 4 * noise)
+        reach = max(GROUND, 3.5 * noise)
     all_rows, all_columns = np.mgrid[0:height, 0:width]
     everywhere = _terms(all_rows / height * 2 - 1, all_columns / width * 2 - 1) @ fit
     return _Ground(everywhere.astype(np.float32), noise, share)
 
 
 def _reach(ground: _Ground) -> float:
-    return max(GROUND, 4 * ground.noise)
+    return max(GROUND, 3.5 * ground.noise)
 
 
 def _touching(mask: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -149,20 +162,42 @@ def _touching(mask: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _outside(distance: Array, ground: _Ground) -> NDArray[np.bool_]:
-    """Return what is ground: it touches the margin, or is enclosed and exactly as ground is."""
+    """Return what is ground: what is connected to the margin, and gaps in the product."""
     like_ground = distance < _reach(ground)
-    outside = _touching(like_ground, _margin(distance.shape))
-    # Between an arm and the body, or in the handle of a bag; not a highlight or white lettering.
-    exactly = (distance < max(1.0, 1.5 * ground.noise)) & ~outside
+    # Through cracks as narrow as folds are the ground would flow into a white product.
+    pixels = max(1, round(CRACK * max(distance.shape)))
+    wide = cv2.morphologyEx(like_ground.astype(np.uint8), cv2.MORPH_OPEN, _disk(pixels))
+    flooded = _touching(wide.astype(bool), _margin(distance.shape))
+    outside = _grown(flooded, pixels + 1) & like_ground
+    return outside | _gaps(distance, ground, outside)
+
+
+def _gaps(distance: Array, ground: _Ground, outside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return ground that a product encloses: between an arm and the body, in a bag's handle."""
+    # JPEG's ringing, at the edges all around, reaches across a narrow gap.
+    enclosed = (distance < 1.6 * _reach(ground)) & ~outside
     count, labels, figures, _ = cv2.connectedComponentsWithStats(
-        exactly.astype(np.uint8), connectivity=4
+        enclosed.astype(np.uint8), connectivity=8
     )
-    large = figures[:, cv2.CC_STAT_AREA] >= max(12, ENCLOSED * distance.size)
-    large[0] = False
-    seeds = large[labels]
-    if count > 1 and seeds.any():
-        outside |= _touching(like_ground & ~outside, seeds)
-    return outside
+    area = figures[:, cv2.CC_STAT_AREA]
+    mean = _mean_of_each(distance, labels, count)
+    # A highlight fades into the product around it; a gap ends at once.
+    far = np.ones((5, 5), np.uint8)
+    around = cv2.dilate(labels.astype(np.float32), far).astype(np.int64)
+    around[(labels > 0) | outside] = 0
+    edge = _mean_of_each(distance, around, count)
+    is_gap = (area >= max(9, ENCLOSED * distance.size)) & (mean < 0.8 * _reach(ground))
+    is_gap &= edge > 2.5 * _reach(ground)
+    is_gap[0] = False
+    gaps: NDArray[np.bool_] = is_gap[labels]
+    return gaps
+
+
+def _mean_of_each(values: Array, labels: NDArray[Any], count: int) -> Array:
+    """Return the mean of ``values`` for each label from 0 to ``count`` - 1."""
+    total = np.bincount(labels.ravel(), values.ravel(), count)
+    number = np.bincount(labels.ravel(), minlength=count)
+    return total / np.maximum(number, 1)
 
 
 def _without_shadow(
@@ -178,10 +213,13 @@ def _without_shadow(
     edge = SHADOW_EDGE * max(1.0, 512 / max(outside.shape))
     shaded = (chroma < SHADOW_CHROMA) & (darker > -2) & (darker < SHADOW_DEPTH) & (slope < edge)
     # An opening keeps thin bridges from letting the shadow into a product of its color.
-    square = np.ones((3, 3), np.uint8)
-    shaded = cv2.morphologyEx(shaded.astype(np.uint8), cv2.MORPH_OPEN, square).astype(bool)
-    grown = _touching(shaded | outside, outside)
-    shadow = grown & ~outside
+    width = 2 * round(0.004 * max(outside.shape)) + 1
+    square = np.ones((max(3, width), max(3, width)), np.uint8)
+    both = (shaded | outside).astype(np.uint8)
+    opened = cv2.morphologyEx(both, cv2.MORPH_OPEN, square).astype(bool)
+    candidates = opened & ~outside
+    shadow = _touching(candidates | outside, outside) & candidates
+    shadow = _fading(shadow, outside, ~outside & ~shaded)
     standing_out = np.count_nonzero(~outside)
     if not shadow.any() or not standing_out:
         return outside, []
@@ -191,30 +229,80 @@ def _without_shadow(
     return outside | shadow, []
 
 
-def _blurred(values: Array, weights: Array) -> Array:
-    """Return the mean of ``values`` [h, w, 3] around each pixel, by ``weights`` [h, w]."""
-    total = cv2.GaussianBlur(values * weights[..., None], (0, 0), REACH)
-    weight = cv2.GaussianBlur(weights, (0, 0), REACH)
-    mean: Array = total / np.maximum(weight, 1e-6)[..., None]
+def _fading(
+    shadow: NDArray[np.bool_], outside: NDArray[np.bool_], product: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return the pieces of a ``shadow`` that fade into the ground.
+
+    A shadow touches the ground along its whole outer side. A white product has an edge there, and
+    where it was taken for a shadow it came in by the few places at which that edge is weak. And
+    what has ``product`` above and below is product: the label of a bottle, a white jacket.
+    """
+    count, labels = cv2.connectedComponents(shadow.astype(np.uint8))
+    frontier = outside & _grown(~outside, 1)
+    pixels = max(3, round(0.012 * max(outside.shape)))
+    numbers = labels.astype(np.float32)
+    touching = cv2.dilate(numbers, np.ones((5, 5), np.uint8))[frontier].astype(np.int64)
+    beside = cv2.dilate(numbers, np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8))
+    near = beside[frontier].astype(np.int64)
+    all_near = np.maximum(np.bincount(near, minlength=count), 1)
+    share = np.bincount(touching, minlength=count) / all_near
+    above = np.maximum.accumulate(product, 0)
+    below = np.maximum.accumulate(product[::-1], 0)[::-1]
+    between = _mean_of_each((above & below).astype(np.float32), labels, count)
+    fades = (share > FADING) & (between < BETWEEN)
+    fades[0] = False
+    faded: NDArray[np.bool_] = fades[labels]
+    return faded
+
+
+def _around(values: Array, chosen: NDArray[np.bool_]) -> Array:
+    """Return the mean of the ``chosen`` of ``values`` [h, w, 3] around each pixel."""
+    weights = chosen.astype(np.float32)
+    means = []
+    for reach in (NEAR, FAR):
+        total = cv2.GaussianBlur(values * weights[..., None], (0, 0), reach)
+        weight = cv2.GaussianBlur(weights, (0, 0), reach)[..., None]
+        means.append((total / np.maximum(weight, 1e-6), weight))
+    near, near_weight = means[0]
+    trust = np.clip(near_weight / 0.02, 0, 1)
+    mean: Array = trust * near + (1 - trust) * means[1][0]
     return mean
+
+
+def _grown(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """Return ``mask`` and all within so many ``pixels`` of it."""
+    return cv2.dilate(mask.astype(np.uint8), _disk(pixels)).astype(bool)
+
+
+def _disk(radius: int) -> NDArray[np.uint8]:
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+
+
+def _specks(outside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pieces of what is not ground that are too small to be one of the product's."""
+    inside = ~outside
+    _, labels, figures, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8))
+    small = figures[:, cv2.CC_STAT_AREA] < SPECK * np.count_nonzero(inside)
+    small[0] = False
+    specks: NDArray[np.bool_] = small[labels]
+    return specks
 
 
 def _matte(
     image: Picture, distance: Array, outside: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], Picture]:
     """Return alpha, and the product's colors, at the outline between ``outside`` and the rest."""
-    ring = np.ones((2 * BAND + 1, 2 * BAND + 1), np.uint8)
-    near_inside = cv2.dilate((~outside).astype(np.uint8), ring).astype(bool)
-    near_outside = cv2.dilate(outside.astype(np.uint8), ring).astype(bool)
-    unknown = near_inside & near_outside
+    unknown = _grown(~outside, OUTER_BAND) & _grown(outside, INNER_BAND)
     # Of a thin strap nothing is deep inside: what differs most around there is all strap.
-    most = cv2.dilate(distance, ring)
+    most = cv2.dilate(distance, np.ones((5, 5), np.uint8))
     core = ~outside & (distance > PRODUCT) & (distance > 0.9 * most)
     product = (~outside & ~unknown) | core
     ground = outside & ~unknown
     values = image.astype(np.float32)
-    of_product = _blurred(values, product.astype(np.float32))
-    of_ground = _blurred(values, ground.astype(np.float32))
+    of_product = _around(values, product)
+    of_ground = _around(values, ground)
     across = of_product - of_ground
     length = np.square(across).sum(2)
     along = ((values - of_ground) * across).sum(2) / np.maximum(length, 1.0)
@@ -242,14 +330,18 @@ def _pure_colors(values: Array, alpha: Array, of_product: Array, of_ground: Arra
 
 def _sureness(distance: Array, outside: NDArray[np.bool_], ground: _Ground) -> float:
     """Return how sure a matte is: the ground is even, the product differs from it at its edge."""
-    square = np.ones((3, 3), np.uint8)
-    rim = cv2.dilate(outside.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool) & ~outside
-    inner = rim & ~cv2.dilate(outside.astype(np.uint8), square).astype(bool)
+    rim = _grown(outside, 3) & ~outside
+    inner = rim & ~_grown(outside, 1)
     inner = inner if inner.any() else rim
     stands_out = float((distance[inner] > PRODUCT).mean()) if inner.any() else 0.0
     even = (ground.share - EVEN) / (1 - EVEN)
-    quiet = min(1.0, 2.0 / ground.noise)
-    return float(np.clip((0.35 + 0.65 * stands_out) * (0.5 + 0.5 * even) * quiet, 0, 1))
+    # An even wall varies by a unit or so, plaster and boards by two and more.
+    quiet = min(1.0, 1.4 / ground.noise)
+    # Joints of boards and tiles leave the photo at many places, a product at few.
+    leaving = ~outside & _margin(outside.shape)
+    places = cv2.connectedComponents(leaving.astype(np.uint8))[0] - 1
+    whole = 1 / (1 + 0.2 * max(0, places - 3))
+    return (0.35 + 0.65 * stands_out) * (0.5 + 0.5 * even) * quiet * whole
 
 
 def _guessed(image: Picture, ground: _Ground) -> Cutout:
@@ -271,7 +363,7 @@ def _guessed(image: Picture, ground: _Ground) -> Cutout:
     alpha = cv2.GaussianBlur(cv2.resize(found, (width, height)), (0, 0), max(0.7, 0.5 / scale))
     levels = np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)
     notes = [
-        f"the ground is busy: only {ground.share:.0%} of the photo's margin is of one color; the "
-        "cut-out is a guess"
+        f"the ground is busy ({ground.share:.0%} of the photo's margin is even, and that varies by "
+        f"{ground.noise:.1f} units of Lab): the cut-out is a guess"
     ]
     return Cutout(levels, image, 0.4 * ground.share, notes)

@@ -375,7 +375,9 @@ def _cylinder(surface: Colors, inside: Plane, light: float, metal: bool) -> Colo
     across = _across(inside)
     shade = 0.55 + 0.45 * np.sqrt(1 - 0.95 * across**2)
     streak = np.exp(-(((across - light) / 0.14) ** 2))
-    lit = surface * shade[..., None] + (0.45 if metal else 0.25) * streak[..., None]
+    lit = surface * shade[..., None]
+    # As varnish does: less is added to what is bright already, and nothing becomes pure white.
+    lit = lit + (0.97 - lit) * (0.6 if metal else 0.3) * streak[..., None]
     if metal:
         # A second, darker band: metal mirrors the room.
         band = np.exp(-(((across + light * 0.7) / 0.10) ** 2))
