@@ -32,6 +32,7 @@ NEAR = 1.5
 FAR = 5.0
 ENCLOSED = 1e-4  # share of the photo that ground within a product has at least
 SMALLEST = 5e-4  # share of the photo below which there is no product
+HALF = 128  # alpha from which a pixel is the product's
 SURE = 0.5  # from here on a matte counts as found
 SPECK = 0.004  # share of what stands out, below which a piece of it is dirt
 # A shadow is the ground with less light: of its hue, and without an edge.

@@ -140,3 +140,20 @@ def _keep_within(hole: NDArray[np.bool_], rng: np.random.Generator) -> None:
     """Put a box in place of a hole whose thin parts were lost when it was resized."""
     if not SMALLEST <= hole.mean() <= LARGEST:
         hole[:] = boxes(rng, 1, hole.shape[0])[0]
+
+
+def kind_of(hole: NDArray[np.bool_]) -> str:
+    """Return which of `KINDS` a hole [h, w] that somebody drew is like.
+
+    A box fills its own box; a stroke is long for its width; anything else has the outline of an
+    object. Of several pieces the largest one counts.
+    """
+    count, labels, figures, _ = cv2.connectedComponentsWithStats(hole.astype(np.uint8))
+    assert count > 1, "an empty hole has no kind"
+    largest = 1 + int(figures[1:, cv2.CC_STAT_AREA].argmax())
+    _, _, width, height, area = figures[largest].tolist()
+    if area >= 0.97 * width * height and max(width, height) < 6 * min(width, height):
+        return "box"
+    piece = np.pad((labels == largest).astype(np.uint8), 1)
+    thickness = 2 * float(cv2.distanceTransform(piece, cv2.DIST_L2, 3).max())
+    return "stroke" if area > 3 * thickness**2 else "object"
