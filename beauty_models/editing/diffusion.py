@@ -7,6 +7,7 @@ with its hole filled smoothly.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -187,7 +188,10 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 @torch.no_grad()
 def denoise(predict: Predict, sampler: Scheduler, noise: Tensor, steps: int) -> Tensor:
     """Return what ``noise`` [n, channels, h, w] becomes in ``steps`` steps."""
-    sampler.set_timesteps(steps, device=noise.device)
+    with warnings.catch_warnings():
+        # diffusers' DPM-Solver hands tensors to numpy in a way that numpy will not take for ever.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        sampler.set_timesteps(steps, device=noise.device)
     pictures: Tensor = noise * sampler.init_noise_sigma
     for step in sampler.timesteps:
         prediction = predict(sampler.scale_model_input(pictures, step), step)

@@ -14,7 +14,6 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from peft import LoraConfig
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
@@ -92,6 +91,8 @@ class LatentDiffusion:
 
     def add_adapters(self, rank: int) -> None:
         """Put adapters that learn, and change nothing yet, on every attention."""
+        from peft import LoraConfig  # two seconds, for nothing where the base is ours
+
         adapters = LoraConfig(r=rank, lora_alpha=rank, target_modules=ADAPTED)
         self.unet.add_adapter(adapters)
 

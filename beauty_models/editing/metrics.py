@@ -23,8 +23,8 @@ from beauty_models.evaluation.metrics import Metric
 PEAK = 255.0
 WINDOW = 11  # pixels a side of SSIM's window, and the deviation of its Gaussian (Wang et al. 2004)
 DEVIATION = 1.5
-C1 = (0.01 * 2) ** 2  # SSIM's constants, for values -1 to 1
-C2 = (0.03 * 2) ** 2
+C1 = 0.01**2  # SSIM's constants, for values 0 to 1
+C2 = 0.03**2
 LEAST_ERROR = 1 / 12  # levels²: what rounding to bytes alone costs, so that no PSNR is infinite
 OUTLINE = 128  # level of a mask from which a pixel is the product's
 
@@ -87,6 +87,9 @@ def ssim_map(first: Tensor, second: Tensor) -> Tensor:
     def blurred(maps: Tensor) -> Tensor:
         return conv2d(pad(maps, [margin] * 4, "reflect"), window, groups=3)
 
+    # Of values around 0 the means would have signs, and the comparison of light no sense.
+    first = (first + 1) / 2
+    second = (second + 1) / 2
     mean1 = blurred(first)
     mean2 = blurred(second)
     # Rounding may leave a variance below 0.
