@@ -43,28 +43,35 @@ def compose(product: Cutout, ground: Picture, place: str, shadow: bool) -> Compo
     if not (product.alpha >= 128).any():
         raise ValueError("there is no product to put on another ground")
     notes = list(product.notes)
-    alpha, colors = _placed(product, ground.shape[:2], place)
+    cut_off = _cut_off(product.alpha)
+    foot = FOOT
+    if "bottom" in cut_off and place == "bottom":
+        # Somebody who is seen to the knees stands nowhere: the picture ends where the photo does.
+        foot = 1.0
+    elif cut_off and place != "keep":
+        notes.append(
+            f"its photo cuts the product off at the {' and '.join(cut_off)}: it ends there"
+        )
+    if "bottom" in cut_off and shadow:
+        shadow = False
+        notes.append("no shadow: the photo cuts off what the product stands on")
+    alpha, colors = _placed(product, ground.shape[:2], place, foot)
     light = ground.astype(np.float32)
     if shadow:
         light = light * (1 - _shadow(alpha))[..., None]
     share = alpha[..., None].astype(np.float32) / 255
     mixed = light + (colors - light) * share
-    if place != "keep":
-        notes += _cut_off(product.alpha)
     return Composed(np.clip(np.rint(mixed), 0, 255).astype(np.uint8), notes)
 
 
 def _cut_off(alpha: NDArray[np.uint8]) -> list[str]:
-    """Return what to tell of a product that leaves its photo."""
+    """Return the sides at which the product leaves its photo."""
     sides = {"top": alpha[0], "bottom": alpha[-1], "left": alpha[:, 0], "right": alpha[:, -1]}
-    told = [name for name, edge in sides.items() if (edge >= 128).mean() > CUT_OFF]
-    if not told:
-        return []
-    return [f"its photo cuts the product off at the {' and '.join(told)}: it ends there"]
+    return [name for name, edge in sides.items() if (edge >= 128).mean() > CUT_OFF]
 
 
 def _placed(
-    product: Cutout, shape: tuple[int, ...], place: str
+    product: Cutout, shape: tuple[int, ...], place: str, foot: float
 ) -> tuple[NDArray[np.uint8], Picture]:
     """Return alpha and colors as large as the ground."""
     height, width = shape
@@ -81,8 +88,8 @@ def _placed(
     wide = len(columns)
     scale = min(ROOM * width / wide, ROOM * height / tall)
     left = (width - wide * scale) / 2 - box[1].start * scale
-    foot = FOOT * height if place == "bottom" else (height + tall * scale) / 2
-    top = foot - (box[0].start + tall) * scale
+    end = foot * height if place == "bottom" else (height + tall * scale) / 2
+    top = end - (box[0].start + tall) * scale
     return _warped(product, (height, width), scale, left, top)
 
 

@@ -38,7 +38,7 @@ SPECK = 0.004  # share of what stands out, below which a piece of it is dirt
 # A shadow is the ground with less light: of its hue, and without an edge.
 SHADOW_CHROMA = 5.0  # Lab units
 SHADOW_DEPTH = 40.0  # Lab units of lightness
-SHADOW_EDGE = 0.9  # Lab units of lightness from one pixel to the next, at 512 pixels
+SHADOW_EDGE = 1.6  # Lab units of lightness from one pixel to the next, at 512 pixels
 CRACK = 0.006  # half the width, of the longer side, that ground needs to flow through
 BETWEEN = 0.3  # share of a shadow that may lie between parts of the product
 FADING = 0.6  # share of its outer side along which a shadow touches the ground
@@ -187,7 +187,7 @@ def _gaps(distance: Array, ground: _Ground, outside: NDArray[np.bool_]) -> NDArr
     around = cv2.dilate(labels.astype(np.float32), far).astype(np.int64)
     around[(labels > 0) | outside] = 0
     edge = _mean_of_each(distance, around, count)
-    is_gap = (area >= max(9, ENCLOSED * distance.size)) & (mean < 0.8 * _reach(ground))
+    is_gap = (area >= max(9, ENCLOSED * distance.size)) & (mean < _reach(ground))
     is_gap &= edge > 2.5 * _reach(ground)
     is_gap[0] = False
     gaps: NDArray[np.bool_] = is_gap[labels]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from beauty_models.editing.model import Editor
 
 SAMPLE_SIDE = 512  # pixels of the drawn photo
-SAMPLE_NUMBER = 5
+SAMPLE_NUMBER = 13
 PATCH_SIDE = 128  # pixels that the patch fill sees: it compares all with all
 CONTEXT = 32  # pixels around a hole that the other classical fills look at
 # What an option is for; one that is given for another action is a mistake, not to be passed over.

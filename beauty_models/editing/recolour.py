@@ -22,8 +22,11 @@ BINS = 24  # a side of the grid on which the product's own color is looked for
 OWN = 0.055  # distance of color in OKLab within which a pixel has the product's own
 OTHER = 0.11  # and from which it has another
 SHADE = 0.35  # a difference in lightness counts this much of one in color: folds are dark
+LEAST_HUE = 0.3  # share of its hue that a pixel of the product's color shows at least
+WORN = 0.15  # share of skin from which somebody wears the product
 GREY = 0.035  # chroma of black, white and grey, whose hue says nothing
 COLORLESS_SHADE = 1.0  # for these lightness tells a print from the cloth
+COLORLESS_CHROMA = 2.0  # and a little color does
 
 _TO_LMS = np.array(
     [
@@ -97,8 +100,18 @@ def recolour(photo: Picture, product: Cutout, color: tuple[int, int, int]) -> Re
     if not inside.any():
         raise ValueError("there is no product to recolor")
     lab = oklab(product.colors)
-    own = _own_color(lab[inside])
+    is_skin = _like_skin(lab)
+    # Who wears it is cut out with it. A product that is beige itself has little else.
+    is_worn = WORN < is_skin[inside].mean() < 1 - WORN
+    notes = []
+    chosen = inside
+    if is_worn:
+        notes.append("what has the color of skin was left as it is")
+        chosen = inside & ~is_skin
+    own = _fullest(lab[chosen])
     share = _share(lab, own)
+    if is_worn:
+        share = share * cv2.GaussianBlur((~is_skin).astype(np.float32), (0, 0), 0.7)
     wanted = oklab(np.array(color, np.uint8))
     edited = srgb(_moved(lab, own, wanted))
     # What a pixel holds of the ground stays; only the product's part of it changes.
@@ -107,7 +120,6 @@ def recolour(photo: Picture, product: Cutout, color: tuple[int, int, int]) -> Re
     result = np.clip(np.rint(photo + change), 0, 255).astype(np.uint8)
     former = "#{:02X}{:02X}{:02X}".format(*srgb(own).tolist())
     recolored = float((share[inside]).mean())
-    notes = []
     if recolored < 0.5:
         notes.append(
             f"{1 - recolored:.0%} of the product has other colors than {former} and stays: a "
@@ -116,8 +128,17 @@ def recolour(photo: Picture, product: Cutout, color: tuple[int, int, int]) -> Re
     return Recoloured(np.where(touched, result, photo), former, recolored, notes)
 
 
-def _own_color(lab: Array) -> Array:
-    """Return the color that most of the product has [3]: the fullest place of a histogram."""
+def _like_skin(lab: Array) -> NDArray[np.bool_]:
+    """Return which pixels of [h, w, 3] have a color that skin has, light or dark."""
+    chroma = np.hypot(lab[..., 1], lab[..., 2])
+    hue = np.degrees(np.arctan2(lab[..., 2], lab[..., 1]))
+    lightness = lab[..., 0]
+    is_skin: NDArray[np.bool_] = (chroma > 0.025) & (chroma < 0.12) & (hue > 25) & (hue < 80)
+    return is_skin & (lightness > 0.3) & (lightness < 0.93)
+
+
+def _fullest(lab: Array) -> Array:
+    """Return the color that most of the pixels have [3]: the fullest place of a histogram."""
     chroma = lab[:, 1:]
     edges = np.linspace(-0.35, 0.35, BINS + 1)
     counts, _, _ = np.histogram2d(chroma[:, 0], chroma[:, 1], (edges, edges))
@@ -147,11 +168,20 @@ def _share(lab: Array, own: Array) -> Array:
     apart = np.linalg.norm(lab[..., 1:] - expected, axis=-1)
     is_grey = float(np.hypot(own[1], own[2])) < GREY
     shade = COLORLESS_SHADE if is_grey else SHADE
-    # Up to a fifth lighter or two fifths darker is still light and fold.
+    if is_grey:
+        # What is as far from grey as skin or a faded print is another color.
+        apart = apart * COLORLESS_CHROMA
+    # A fifth lighter or two fifths darker is still light and fold, of a grey cloth less.
     difference = lab[..., 0] - own[0]
-    beyond = np.maximum(difference - 0.2, -difference - 0.4).clip(0)
+    darkest = 0.25 if is_grey else 0.4
+    beyond = np.maximum(difference - 0.2, -difference - darkest).clip(0)
     distance = np.hypot(apart, shade * beyond)
     step = np.clip((OTHER - distance) / (OTHER - OWN), 0, 1)
+    if not is_grey:
+        # Dark grey is not a dark fold of a green cloth: some of the hue has to be there.
+        hue = own[1:] / np.linalg.norm(own[1:])
+        colored = lab[..., 1:] @ hue / np.maximum(np.linalg.norm(expected, axis=-1), 1e-4)
+        step = np.minimum(step, np.clip((colored - LEAST_HUE) / LEAST_HUE, 0, 1))
     share: Array = cv2.GaussianBlur((step * step * (3 - 2 * step)).astype(np.float32), (0, 0), 0.7)
     return share
 
