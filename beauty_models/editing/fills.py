@@ -66,7 +66,10 @@ def navier_stokes(image: Picture, hole: Hole) -> Picture:
 
 
 def _inpainted(image: Picture, hole: Hole, method: int) -> Picture:
-    filled = cv2.inpaint(np.ascontiguousarray(image), hole.astype(np.uint8), RADIUS, method)
+    # OpenCV 5 looks at pixels of the hole where that touches the photo's edge: what is there must
+    # say nothing of the truth.
+    blank = mean_fill(image, hole)
+    filled = cv2.inpaint(blank, hole.astype(np.uint8), RADIUS, method)
     return _within(image, hole, np.asarray(filled, np.uint8))
 
 

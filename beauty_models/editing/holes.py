@@ -156,4 +156,4 @@ def kind_of(hole: NDArray[np.bool_]) -> str:
         return "box"
     piece = np.pad((labels == largest).astype(np.uint8), 1)
     thickness = 2 * float(cv2.distanceTransform(piece, cv2.DIST_L2, 3).max())
-    return "stroke" if area > 3 * thickness**2 else "object"
+    return "stroke" if area > 4.5 * thickness**2 else "object"
