@@ -39,7 +39,7 @@ def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metr
     Raises:
         ValueError: there is no test photo, or ``model`` is no saved model.
     """
-    editor = load(model, params.precision)
+    editor = load(model, params.precision, every=True)
     photos = first(read_photos(data, "test", editor.side), params.photos)
     scores = compare(editor, photos, params)
     steps = by_steps(editor, photos, params)

@@ -47,7 +47,7 @@ from beauty_models.editing.inpainter import (
     normalized,
     save,
 )
-from beauty_models.editing.model import DIFFUSION, INPAINTER, Diffuser, fills_of, save_choice
+from beauty_models.editing.model import DIFFUSION, INPAINTER, fills_of, save_choice
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder, write_json
 from beauty_models.training.checkpoint import Checkpoint, fingerprint
@@ -249,7 +249,7 @@ def _diffuser(
     holes: KindHoles,
     params: DiffusionFinetune,
     checkpoint: Checkpoint,
-) -> tuple[Diffuser | None, list[dict[str, float]]]:
+) -> tuple[Diffusion | latent.LatentDiffusion | None, list[dict[str, float]]]:
     """Return the diffusion model that fills holes, and its history; None where there is none."""
     if params.base != PRETRAINED:
         size = photos.images.shape[1]

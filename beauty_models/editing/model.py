@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beauty_models.editing import diffusion, inpainter, latent
+from beauty_models.editing import inpainter
 from beauty_models.editing.fills import FILLS, Fill
 from beauty_models.editing.holes import KINDS, Holes
 from beauty_models.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from beauty_models.editing.diffusion import Diffusion
+    from beauty_models.editing.latent import LatentDiffusion
 
 SERVED = "served.json"
 INPAINTER = "inpainter"
@@ -26,8 +30,6 @@ DIFFUSION = "diffusion"
 Images = NDArray[np.uint8]  # sRGB [n, side, side, 3]
 BatchFill = Callable[[Images, Holes], Images]
 """(photos, holes) → photos with their holes filled; all else keeps its bytes."""
-
-Diffuser = diffusion.Diffusion | latent.LatentDiffusion
 
 
 def of_each(fill: Fill) -> BatchFill:
@@ -42,7 +44,9 @@ def of_each(fill: Fill) -> BatchFill:
     return fill_all
 
 
-def fills_of(network: inpainter.Inpainter, diffuser: Diffuser | None) -> dict[str, BatchFill]:
+def fills_of(
+    network: inpainter.Inpainter, diffuser: Diffusion | LatentDiffusion | None
+) -> dict[str, BatchFill]:
     """Return all fills by name: the networks, and those that learn nothing."""
     fills: dict[str, BatchFill] = {INPAINTER: network.fill}
     if diffuser is not None:
@@ -57,7 +61,7 @@ class Editor:
     """A trained model, as it fills holes."""
 
     network: inpainter.Inpainter
-    diffuser: Diffuser | None
+    diffuser: Diffusion | LatentDiffusion | None  # None, too, where it was not asked for
     served: dict[str, str]  # kind of hole → which fill serves
     validation: dict[str, dict[str, float]]  # fill → kind → PSNR in the hole, dB
 
@@ -85,23 +89,27 @@ def save_choice(
     write_json(folder / SERVED, {"served": served, "validation_psnr_hole": validation})
 
 
-def load_diffuser(folder: Path, autocast: str = "auto") -> Diffuser:
+def load_diffuser(folder: Path, autocast: str = "auto") -> Diffusion | LatentDiffusion:
     """Return the diffusion model in ``folder``: of pixels, or of Stable Diffusion's latents.
 
     Raises:
         ValueError: it is neither, or its weights are not finite.
     """
+    # Here: diffusers takes seconds to import, for nothing where another fill serves.
+    from beauty_models.editing import diffusion, latent
+
     if (folder / "vae").is_dir():
         return latent.load(folder, autocast)
     return diffusion.load(folder, autocast)
 
 
-def load(folder: Path, autocast: str = "auto") -> Editor:
+def load(folder: Path, autocast: str = "auto", *, every: bool = False) -> Editor:
     """Return the model that `finetune` wrote to ``folder``.
 
     Args:
         folder: of the model.
         autocast: auto, float32 or bfloat16.
+        every: the diffusion model is loaded even where it does not serve, to be compared.
 
     Raises:
         ValueError: it is no saved model, or its weights are not finite.
@@ -116,8 +124,10 @@ def load(folder: Path, autocast: str = "auto") -> Editor:
         )
     network = inpainter.load(folder, autocast)
     diffuser = None
-    if (folder / DIFFUSION).is_dir():
-        diffuser = load_diffuser(folder / DIFFUSION, autocast)
-    elif DIFFUSION in served.values():
+    there = (folder / DIFFUSION).is_dir()
+    serves = DIFFUSION in served.values()
+    if serves and not there:
         raise ValueError(f"{folder / DIFFUSION}: missing, but {SERVED} says that it serves")
+    if there and (serves or every):
+        diffuser = load_diffuser(folder / DIFFUSION, autocast)
     return Editor(network, diffuser, served, chosen["validation_psnr_hole"])
