@@ -85,7 +85,8 @@ def _lab(image: Picture) -> Array:
 def _cut(image: Picture) -> Cutout:
     lab = _lab(image)
     ground = _fit_ground(lab)
-    distance = np.linalg.norm(lab - ground.lab, axis=2).astype(np.float32)
+    difference = lab - ground.lab
+    distance = np.sqrt(np.einsum("hwc,hwc->hw", difference, difference))
     if ground.share < EVEN or ground.noise > BUSY:
         return _guessed(image, ground)
     outside = _outside(distance, ground)
@@ -98,8 +99,22 @@ def _cut(image: Picture) -> Cutout:
     sure = _sureness(distance, outside, ground)
     if sure < SURE:
         notes = [*notes, "the product hardly differs from the ground: the cut-out is a guess"]
-    alpha, colors = _matte(image, distance, outside)
+    # Beyond the product, and the neighborhood that tells its edge's colors, nothing is to be done.
+    box = _box(inside, round(4 * FAR))
+    alpha = np.zeros(inside.shape, np.uint8)
+    colors = image.copy()
+    alpha[box], colors[box] = _matte(image[box], distance[box], outside[box])
     return Cutout(alpha, colors, sure, notes)
+
+
+def _box(mask: NDArray[np.bool_], pixels: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a mask, and so many ``pixels`` more on each side."""
+    rows = np.flatnonzero(mask.any(1))
+    columns = np.flatnonzero(mask.any(0))
+    return (
+        slice(max(0, int(rows[0]) - pixels), int(rows[-1]) + 1 + pixels),
+        slice(max(0, int(columns[0]) - pixels), int(columns[-1]) + 1 + pixels),
+    )
 
 
 def _margin(shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -142,9 +157,14 @@ def _fit_ground(lab: Array) -> _Ground:
         residual = np.linalg.norm(seen - surface, axis=1)
         noise = max(NOISE, float(np.median(residual[near])))
         reach = max(GROUND, 3.5 * noise)
-    all_rows, all_columns = np.mgrid[0:height, 0:width]
-    everywhere = _terms(all_rows / height * 2 - 1, all_columns / width * 2 - 1) @ fit
-    return _Ground(everywhere.astype(np.float32), noise, share)
+    down = (np.arange(height, dtype=np.float32) / height * 2 - 1)[:, None, None]
+    along = (np.arange(width, dtype=np.float32) / width * 2 - 1)[None, :, None]
+    one, row, column, both, row_square, column_square = fit.astype(np.float32)
+    # As `_terms`, but for a column and a row of pixels that numpy multiplies out.
+    of_rows = one + row * down + row_square * down**2
+    of_columns = column * along + column_square * along**2
+    everywhere = of_rows + of_columns + (both * down) * along
+    return _Ground(everywhere, noise, share)
 
 
 def _reach(ground: _Ground) -> float:
@@ -261,8 +281,9 @@ def _around(values: Array, chosen: NDArray[np.bool_]) -> Array:
     """Return the mean of the ``chosen`` of ``values`` [h, w, 3] around each pixel."""
     weights = chosen.astype(np.float32)
     means = []
+    weighted = values * weights[..., None]
     for reach in (NEAR, FAR):
-        total = cv2.GaussianBlur(values * weights[..., None], (0, 0), reach)
+        total = cv2.GaussianBlur(weighted, (0, 0), reach)
         weight = cv2.GaussianBlur(weights, (0, 0), reach)[..., None]
         means.append((total / np.maximum(weight, 1e-6), weight))
     near, near_weight = means[0]
@@ -326,7 +347,7 @@ def _pure_colors(values: Array, alpha: Array, of_product: Array, of_ground: Arra
     trust = np.clip(alpha / 0.6, 0, 1)[..., None]
     pure = trust * without + (1 - trust) * of_product
     colors = np.where((alpha < 1)[..., None], pure, values)
-    return np.asarray(np.clip(np.rint(colors), 0, 255), np.uint8)
+    return np.asarray(np.clip(colors + 0.5, 0, 255), np.uint8)
 
 
 def _sureness(distance: Array, outside: NDArray[np.bool_], ground: _Ground) -> float:
