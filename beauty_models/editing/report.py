@@ -76,7 +76,7 @@ def _psnr(error: float) -> float:
     return float(10 * np.log10(255**2 / max(error, 1 / 12)))
 
 
-def _strips(scores: Scores, chosen: list[tuple[int, str]]) -> Html:
+def _strips(scores: Scores, served: dict[str, str], chosen: list[tuple[int, str]]) -> Html:
     """Return a strip for each (photo, kind of hole): the hole, every fill, the photo."""
     strips = []
     for row, kind in chosen:
@@ -84,11 +84,14 @@ def _strips(scores: Scores, chosen: list[tuple[int, str]]) -> Html:
         holed = _with_hole(photo, scores.holes[kind][row])
         tiles = [_tile(holed, "the hole", KIND_WORDS[kind])]
         for name, by_kind in scores.filled.items():
+            if name == MODEL:
+                continue  # it is one of the others
             values = scores.rows.iloc[row]
             told = f"{_psnr(values[f'{name}/{kind}/error']):.1f} dB"
+            if name == served[kind]:
+                told += ", serves"
             # The long names stand in the table.
-            caption = CAPTIONS[name] if name == MODEL else name.replace("_", " ")
-            tiles.append(_tile(by_kind[kind][row], caption, told))
+            tiles.append(_tile(by_kind[kind][row], name.replace("_", " "), told))
         tiles.append(_tile(photo, "the photo", scores.photos.products[row]))
         strips.append(tag("div", *tiles, style=GRID))
     return tag("div", *strips)
@@ -140,12 +143,13 @@ def _choice(editor: Editor) -> Html:
 def _cards(scores: Scores, editor: Editor, others: Metrics) -> Html:
     model = scores.metrics[MODEL]
     judge = metric_named("psnr_hole", METRICS)
+    names = list(dict.fromkeys(editor.served.values()))
     told = ", ".join(f"{KIND_WORDS[kind]}: {name}" for kind, name in editor.served.items())
     cards = [
         verdict_card(judge, scores.metrics, FILLS, CAPTIONS),
         metric_card(judge, model),
         metric_card(metric_named("ssim_hole", METRICS), model),
-        stat_card("what serves", told, "the best on the validation part"),
+        stat_card("what serves", ", ".join(names), f"the best on the validation part; {told}"),
         stat_card(
             "changed outside of holes", f"{model['outside_change']:.0f}", "levels of 255, at most"
         ),
@@ -245,12 +249,12 @@ def write_report(
         _cards(scores, editor, others),
         section(
             "Where it does worst",
-            _strips(scores, worst),
+            _strips(scores, editor.served, worst),
             lead="Held-out photos with a hole; below each fill stands its PSNR in the hole.",
         ),
         section(
             "Others, from worse to better",
-            _strips(scores, usual) if usual else placeholder("None."),
+            _strips(scores, editor.served, usual) if usual else placeholder("None."),
         ),
         section(
             "Beside simple methods",
