@@ -186,6 +186,6 @@ WORDING = Wording(
         "diffusion": "the diffusion model alone",
     },
     ablations=frozenset({"inpainter", "diffusion"}),
-    example=("cutout", "sample"),
+    example=("--save", "build/edited", "cutout", "sample"),
     picture="board.png",
 )
