@@ -39,7 +39,7 @@ from beauty_models.training.loop import Loop, train_steps
 from beauty_models.training.optimization import EMA, Optimization, seed_step
 from beauty_models.training.splits import hold_out
 
-HELD_OUT = 0.05  # share of the photos on which the loss before and after is measured
+HELD_OUT = 0.1  # share of the photos on which the loss before and after is measured
 NOISES = 4  # with which the diffusion model's loss on a held-out photo is measured
 
 
