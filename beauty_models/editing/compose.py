@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beauty_models.editing.cutout import Cutout
+from beauty_models.editing.extent import extent
 
 Picture = NDArray[np.uint8]
 Array = NDArray[Any]  # float32
@@ -19,6 +20,7 @@ PLACES = ("keep", "center", "bottom")
 ROOM = 0.86  # of the picture's sides, that a product takes at most which is placed anew
 FOOT = 0.94  # of the picture's height, at which a product stands
 DEPTH = 0.38  # of its light that a shadow takes
+SEEN = 8  # alpha from which a pixel shows some of the product
 CUT_OFF = 0.01  # of a side of the photo, from which a product leaves it there
 
 
@@ -75,21 +77,19 @@ def _placed(
 ) -> tuple[NDArray[np.uint8], Picture]:
     """Return alpha and colors as large as the ground."""
     height, width = shape
-    rows = np.flatnonzero((product.alpha >= 8).any(1))
-    columns = np.flatnonzero((product.alpha >= 8).any(0))
-    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    rows, columns = extent(product.alpha >= SEEN)
     if place == "keep":
         # The whole photo, as large as it can be.
         scale = min(width / product.alpha.shape[1], height / product.alpha.shape[0])
         left = (width - product.alpha.shape[1] * scale) / 2
         top = (height - product.alpha.shape[0] * scale) / 2
         return _warped(product, (height, width), scale, left, top)
-    tall = len(rows)
-    wide = len(columns)
+    tall = rows.stop - rows.start
+    wide = columns.stop - columns.start
     scale = min(ROOM * width / wide, ROOM * height / tall)
-    left = (width - wide * scale) / 2 - box[1].start * scale
+    left = (width - wide * scale) / 2 - columns.start * scale
     end = foot * height if place == "bottom" else (height + tall * scale) / 2
-    top = end - (box[0].start + tall) * scale
+    top = end - rows.stop * scale
     return _warped(product, (height, width), scale, left, top)
 
 
@@ -119,19 +119,21 @@ def _shadow(alpha: NDArray[np.uint8]) -> Array:
     """Return the share of light that a shadow takes: dark where it stands, wide and soft behind."""
     height, width = alpha.shape
     seen = alpha.astype(np.float32) / 255
-    rows = np.flatnonzero((alpha >= 128).any(1))
-    columns = np.flatnonzero((alpha >= 128).any(0))
-    foot = int(rows[-1])
-    tall = len(rows)
+    rows, columns = extent(alpha >= 128)
+    foot = rows.stop - 1
+    tall = rows.stop - rows.start
+    wide_at = columns.stop - columns.start
     # The outline, lying: its height falls to a fifth, and it ends where the product stands.
-    flat = np.array([[1, 0, 0], [0, 0.2, foot - 0.2 * foot + 0.01 * tall]], np.float64)
+    behind = 0.8 * foot + 0.01 * tall
+    flat = np.array([[1, 0, 0], [0, 0.2, behind]], np.float64)
     lying = cv2.warpAffine(seen, flat, (width, height))
     wide = cv2.GaussianBlur(lying, (0, 0), max(1.0, 0.03 * tall))
     # Where it touches the ground no light comes at all; a product's lowest part tells where.
-    standing = seen[max(0, foot - max(2, tall // 40)) : foot + 1].max(0)
+    lowest = max(2, tall // 40)
+    standing = seen[max(0, foot - lowest) : foot + 1].max(0)
     contact = np.zeros_like(seen)
     last = min(height, foot + max(2, round(0.012 * tall)))
     contact[foot:last] = standing
-    close = cv2.GaussianBlur(contact, (0, 0), max(0.8, 0.012 * len(columns)))
+    close = cv2.GaussianBlur(contact, (0, 0), max(0.8, 0.012 * wide_at))
     taken: Array = np.clip(DEPTH * wide + DEPTH * close, 0, 0.7)
     return taken

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from beauty_models.editing.extent import Box, extent
+
 Picture = NDArray[np.uint8]  # sRGB [h, w, 3]
 Hole = NDArray[np.bool_]  # [h, w]
 Filler = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.uint8]]
@@ -42,7 +44,7 @@ def inpaint_large(photo: Picture, hole: Hole, filler: Filler, side: int) -> Fill
     padded = np.pad(hole.astype(np.uint8), 1)
     width = 2 * float(cv2.distanceTransform(padded, cv2.DIST_L2, 5).max())
     scale = min(1.0, SIGHT * side / width)
-    around = _around(hole, round(side / scale))
+    around = extent(hole, round(side / scale))
     seen = photo[around]
     missing = hole[around]
     small, small_hole = _shrunk(seen, missing, scale)
@@ -68,17 +70,6 @@ def _check(photo: Picture, hole: Hole) -> None:
         raise ValueError("the hole is empty: there is nothing to fill")
     if hole.all():
         raise ValueError("the hole covers the whole photo: there is nothing to fill it from")
-
-
-def _around(hole: Hole, pixels: int) -> tuple[slice, slice]:
-    """Return the rows and columns of a hole, and ``pixels`` more on each side."""
-    ranges = []
-    for axis in (1, 0):
-        places = np.flatnonzero(hole.any(axis))
-        length = hole.shape[1 - axis]
-        first = max(0, int(places[0]) - pixels)
-        ranges.append(slice(first, min(length, int(places[-1]) + 1 + pixels)))
-    return ranges[0], ranges[1]
 
 
 def _shrunk(image: Picture, hole: Hole, scale: float) -> tuple[Picture, Hole]:
@@ -116,7 +107,7 @@ def _fill_windows(image: Picture, hole: Hole, filler: Filler, side: int) -> Pict
     return result[:height, :width]
 
 
-def _next_window(open_pixels: Hole, side: int) -> tuple[slice, slice]:
+def _next_window(open_pixels: Hole, side: int) -> Box:
     """Return the square around what is open, or around the first part of it."""
     rows = np.flatnonzero(open_pixels.any(1))
     top = int(rows[0])
@@ -127,13 +118,13 @@ def _next_window(open_pixels: Hole, side: int) -> tuple[slice, slice]:
     height = min(int(rows[-1]) - top, side // 2)
     width = min(int(columns[-1]) - left, side // 2)
     starts = []
-    for first, extent, length in zip((top, left), (height, width), open_pixels.shape, strict=True):
-        middle = first + extent // 2
+    for first, span, length in zip((top, left), (height, width), open_pixels.shape, strict=True):
+        middle = first + span // 2
         starts.append(min(max(0, middle - side // 2), length - side))
     return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
 
 
-def _inner(window: tuple[slice, slice], edge: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+def _inner(window: Box, edge: int, shape: tuple[int, ...]) -> Box:
     """Return a window without its edge, which it keeps where it is the photo's own."""
     inner = []
     for part, length in zip(window, shape, strict=True):

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from beauty_models.editing.extent import extent
+
 Picture = NDArray[np.uint8]  # sRGB [h, w, 3]
 Array = NDArray[Any]  # float32; numpy's own types lose the width in every sum
 
@@ -100,21 +102,11 @@ def _cut(image: Picture) -> Cutout:
     if sure < SURE:
         notes = [*notes, "the product hardly differs from the ground: the cut-out is a guess"]
     # Beyond the product, and the neighborhood that tells its edge's colors, nothing is to be done.
-    box = _box(inside, round(4 * FAR))
+    box = extent(inside, round(4 * FAR))
     alpha = np.zeros(inside.shape, np.uint8)
     colors = image.copy()
     alpha[box], colors[box] = _matte(image[box], distance[box], outside[box])
     return Cutout(alpha, colors, sure, notes)
-
-
-def _box(mask: NDArray[np.bool_], pixels: int) -> tuple[slice, slice]:
-    """Return the rows and columns of a mask, and so many ``pixels`` more on each side."""
-    rows = np.flatnonzero(mask.any(1))
-    columns = np.flatnonzero(mask.any(0))
-    return (
-        slice(max(0, int(rows[0]) - pixels), int(rows[-1]) + 1 + pixels),
-        slice(max(0, int(columns[0]) - pixels), int(columns[-1]) + 1 + pixels),
-    )
 
 
 def _margin(shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -203,8 +195,7 @@ def _gaps(distance: Array, ground: _Ground, outside: NDArray[np.bool_]) -> NDArr
     area = figures[:, cv2.CC_STAT_AREA]
     mean = _mean_of_each(distance, labels, count)
     # A highlight fades into the product around it; a gap ends at once.
-    far = np.ones((5, 5), np.uint8)
-    around = cv2.dilate(labels.astype(np.float32), far).astype(np.int64)
+    around = cv2.dilate(labels.astype(np.float32), _square(2)).astype(np.int64)
     around[(labels > 0) | outside] = 0
     edge = _mean_of_each(distance, around, count)
     is_gap = (area >= max(9, ENCLOSED * distance.size)) & (mean < _reach(ground))
@@ -229,7 +220,9 @@ def _without_shadow(
     chroma = np.hypot(difference[..., 1], difference[..., 2])
     darker = -difference[..., 0]
     smooth = cv2.GaussianBlur(lab[..., 0], (0, 0), 0.8)
-    slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)) / 8
+    across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0)
+    down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    slope = np.hypot(across, down) / 8  # Sobel's weights add up to 8
     # The same shadow is steeper from pixel to pixel in a smaller photo.
     edge = SHADOW_EDGE * max(1.0, 512 / max(outside.shape))
     shaded = (chroma < SHADOW_CHROMA) & (darker > -2) & (darker < SHADOW_DEPTH) & (slope < edge)
@@ -263,9 +256,8 @@ def _fading(
     frontier = outside & _grown(~outside, 1)
     pixels = max(3, round(0.012 * max(outside.shape)))
     numbers = labels.astype(np.float32)
-    touching = cv2.dilate(numbers, np.ones((5, 5), np.uint8))[frontier].astype(np.int64)
-    beside = cv2.dilate(numbers, np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8))
-    near = beside[frontier].astype(np.int64)
+    touching = cv2.dilate(numbers, _square(2))[frontier].astype(np.int64)
+    near = cv2.dilate(numbers, _square(pixels))[frontier].astype(np.int64)
     all_near = np.maximum(np.bincount(near, minlength=count), 1)
     share = np.bincount(touching, minlength=count) / all_near
     above = np.maximum.accumulate(product, 0)
@@ -297,6 +289,11 @@ def _grown(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     return cv2.dilate(mask.astype(np.uint8), _disk(pixels)).astype(bool)
 
 
+def _square(radius: int) -> NDArray[np.uint8]:
+    side = 2 * radius + 1
+    return np.ones((side, side), np.uint8)
+
+
 def _disk(radius: int) -> NDArray[np.uint8]:
     side = 2 * radius + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
@@ -318,7 +315,7 @@ def _matte(
     """Return alpha, and the product's colors, at the outline between ``outside`` and the rest."""
     unknown = _grown(~outside, OUTER_BAND) & _grown(outside, INNER_BAND)
     # Of a thin strap nothing is deep inside: what differs most around there is all strap.
-    most = cv2.dilate(distance, np.ones((5, 5), np.uint8))
+    most = cv2.dilate(distance, _square(2))
     core = ~outside & (distance > PRODUCT) & (distance > 0.9 * most)
     product = (~outside & ~unknown) | core
     ground = outside & ~unknown

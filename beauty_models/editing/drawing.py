@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from beauty_models.editing.extent import extent
+
 Rng = np.random.Generator
 Color = tuple[float, float, float]  # sRGB, 0 to 1
 Points = list[tuple[float, float]]
@@ -282,7 +284,7 @@ def draw(parts: list[Part], seed: int, ground: str, size: int, rng: Rng) -> Draw
     grid = _grid(side)
     for number, part in enumerate(parts):
         inside = _mask(part, side, scale, shift)
-        box = _box(inside)
+        box = extent(inside)
         places = grid[:, *box]
         # What is printed is the product's, and the same in each of its photos.
         printing = np.random.default_rng((seed, number))
@@ -306,15 +308,6 @@ def draw(parts: list[Part], seed: int, ground: str, size: int, rng: Rng) -> Draw
 def _grid(side: int) -> Colors:
     """Return how far down and how far across each pixel is, 0 to 1 [2, side, side]."""
     return np.asarray(np.mgrid[0:side, 0:side] / side, np.float32)
-
-
-def _box(inside: Plane) -> tuple[slice, slice]:
-    """Return the rows and the columns that a part covers: most parts are small."""
-    rows = np.flatnonzero(inside.any(1))
-    columns = np.flatnonzero(inside.any(0))
-    if not rows.size:
-        return slice(0, 1), slice(0, 1)
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _bytes(values: Colors) -> NDArray[np.uint8]:

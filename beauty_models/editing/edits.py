@@ -14,6 +14,7 @@ from PIL import ImageColor
 from beauty_models.editing import compose, cutout, fills, holes, masks, recolour
 from beauty_models.editing.crop import inpaint_large
 from beauty_models.editing.cutout import Cutout
+from beauty_models.editing.extent import extent
 from beauty_models.editing.serving import ACTIONS, SAMPLE
 from beauty_models.files import new_file
 from beauty_models.intake.images import BadImageError
@@ -73,6 +74,7 @@ def wish_of(values: dict[str, Any]) -> Wish:
     action = str(values["do"])
     if action not in ACTIONS:
         raise ValueError(f"do {action!r}: it is one of {', '.join(ACTIONS)}")
+    # Cells of a table are strings, options are not: both become the same here.
     wish = Wish(
         action,
         background=str(values["background"]),
@@ -130,6 +132,7 @@ def edit(cell: str, wish: Wish, editor: Callable[[], Editor]) -> Result:
         ValueError: the photo, a mask or an option cannot be used; the message says why.
     """
     photo = read_photo(cell)
+    # Only a hole needs the network: the others answer before torch would be loaded.
     if wish.action == "cutout":
         return _cut_out(photo)
     if wish.action == "compose":
@@ -157,6 +160,7 @@ def _cut_out(photo: Photo) -> Result:
     product = _product(photo)
     if not (product.alpha >= cutout.HALF).any():
         raise ValueError("no product was found: nothing stands out from the ground")
+    # Under what is wholly transparent nothing of the former ground may hide.
     own_colors = photo.with_pixels(np.where((product.alpha > 0)[..., None], product.colors, 255))
     layer = np.dstack([own_colors, product.alpha])
     content = photos.encode_png(layer, _mark(photos.ENHANCED_TYPE), photo.profile)
@@ -263,7 +267,7 @@ def _filled(
 ) -> tuple[NDArray[np.uint8], list[str]]:
     name = model.served[kind]
     if name in fills.FILLS and name != "patch":
-        rows, columns = _around(hole)
+        rows, columns = extent(hole, CONTEXT)
         filled = photo.copy()
         filled[rows, columns] = fills.FILLS[name](photo[rows, columns], hole[rows, columns])
         return filled, []
@@ -275,16 +279,6 @@ def _filled(
         f"the hole is wider than {name} sees ({side} pixels): it was filled at {large.scale:.0%} "
         "of the photo's resolution and is softer than what is around it"
     ]
-
-
-def _around(hole: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the rows and the columns of a hole and of `CONTEXT` around it."""
-    rows = np.flatnonzero(hole.any(1))
-    columns = np.flatnonzero(hole.any(0))
-    return (
-        slice(max(0, int(rows[0]) - CONTEXT), int(rows[-1]) + 1 + CONTEXT),
-        slice(max(0, int(columns[0]) - CONTEXT), int(columns[-1]) + 1 + CONTEXT),
-    )
 
 
 def _as_result(

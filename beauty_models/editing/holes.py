@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from beauty_models.editing.extent import extent
+
 Holes = NDArray[np.bool_]  # [n, side, side], True where nothing is known
 
 KINDS = ("box", "stroke", "object")
@@ -118,11 +120,9 @@ def _outlines(masks: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     outlines = []
     for mask in masks:
         outline = mask >= _OUTLINE
-        rows = np.flatnonzero(outline.any(1))
-        if not rows.size:
+        if not outline.any():
             continue
-        columns = np.flatnonzero(outline.any(0))
-        box = outline[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        box = outline[extent(outline)]
         # The largest that it can be within the picture, as a share of it.
         if box.sum() / max(box.shape) ** 2 > _AIM_LOW:
             outlines.append(box.astype(np.uint8))

@@ -89,6 +89,7 @@ def _named(
                 reason = f"no picture file {missing[0]}, or several that end so"
                 listing.rejected.append(Rejected(place, int(row.Index), reason, row.image))
                 continue
+                # Sizes and colors of one product must not be torn apart by the split.
             product = row.product or parents.get(row.id, row.id)
             for picture in found:
                 products_of[picture].append(normalize(product))
@@ -116,6 +117,7 @@ def _read_table(
     except tables.EmptyTableError:
         account.leave_aside("files", "no rows below the header", file)
         return None
+    # Of an export the shop's module reads columns that no field of ours has.
     rows = shops.unified(table.rows, file)
     header = list(rows.columns)
     names = accepted.model_dump()
@@ -144,6 +146,7 @@ def _told_apart(files: Files, given: set[Path]) -> tuple[dict[tuple[str, ...], P
     masks: dict[tuple[str, ...], Path] = {}
     photos = []
     for path in files.all():
+        # A mask that a table names may lie anywhere and be called anything.
         if path in given:
             continue
         place = PurePosixPath(path.relative_to(files.raw).as_posix())

@@ -162,9 +162,8 @@ def _fullest(lab: Array) -> Array:
 
 def _share(lab: Array, own: Array) -> Array:
     """Return how much a pixel has the product's own color, 0 to 1 [h, w]."""
-    lightness = np.maximum(lab[..., 0], 1e-3)
     # In a fold there is less light: chroma falls as lightness does.
-    expected = own[1:] * np.clip(lightness / max(float(own[0]), 1e-3), 0.2, 1.3)[..., None]
+    expected = own[1:] * _relative(lab[..., :1], own)
     apart = np.linalg.norm(lab[..., 1:] - expected, axis=-1)
     is_grey = float(np.hypot(own[1], own[2])) < GREY
     shade = COLORLESS_SHADE if is_grey else SHADE
@@ -180,9 +179,12 @@ def _share(lab: Array, own: Array) -> Array:
     if not is_grey:
         # Dark grey is not a dark fold of a green cloth: some of the hue has to be there.
         hue = own[1:] / np.linalg.norm(own[1:])
-        colored = lab[..., 1:] @ hue / np.maximum(np.linalg.norm(expected, axis=-1), 1e-4)
+        most = np.linalg.norm(expected, axis=-1)
+        colored = lab[..., 1:] @ hue / np.maximum(most, 1e-4)
         step = np.minimum(step, np.clip((colored - LEAST_HUE) / LEAST_HUE, 0, 1))
-    share: Array = cv2.GaussianBlur((step * step * (3 - 2 * step)).astype(np.float32), (0, 0), 0.7)
+    # 3 t² - 2 t³: level at both ends, so that no edge shows where a color fades into another.
+    smooth = step * step * (3 - 2 * step)
+    share: Array = cv2.GaussianBlur(smooth.astype(np.float32), (0, 0), 0.7)
     return share
 
 
@@ -192,8 +194,15 @@ def _moved(lab: Array, own: Array, wanted: Array) -> Array:
     ratio = float(np.clip(wanted[0] / max(float(own[0]), 0.05), 0.5, 1.8))
     lightness = wanted[0] + (lab[..., 0] - own[0]) * ratio
     lightness = np.clip(lightness, 0.02, 0.995)
-    relative = np.clip(lightness / max(float(wanted[0]), 0.05), 0.2, 1.3)[..., None]
-    former = np.clip(lab[..., :1] / max(float(own[0]), 0.05), 0.2, 1.3)
+    lightness = lightness[..., None]
     # What a thread differs from its cloth, it keeps.
-    grain = lab[..., 1:] - own[1:] * former
-    return np.concatenate([lightness[..., None], wanted[1:] * relative + grain], -1)
+    grain = lab[..., 1:] - own[1:] * _relative(lab[..., :1], own)
+    chroma = wanted[1:] * _relative(lightness, wanted) + grain
+    return np.concatenate([lightness, chroma], -1)
+
+
+def _relative(lightness: Array, color: Array) -> Array:
+    """Return lightness as a share of a color's own: chroma rises and falls with it."""
+    share = lightness / max(float(color[0]), 0.05)
+    # In deep shade a little of the hue is left, and no light makes more of it than pure color has.
+    return np.clip(share, 0.2, 1.3)
