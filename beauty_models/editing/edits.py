@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageColor
 
-from beauty_models.editing import compose, cutout, fills, holes, masks, recolour
-from beauty_models.editing.crop import inpaint_large
+from beauty_models.editing import compose, cutout, filling, fills, holes, masks, recolour
 from beauty_models.editing.cutout import Cutout
-from beauty_models.editing.extent import extent
 from beauty_models.editing.serving import ACTIONS, SAMPLE
 from beauty_models.files import new_file
 from beauty_models.intake.images import BadImageError
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
 SAMPLE_SIDE = 512  # pixels of the drawn photo
 SAMPLE_NUMBER = 13
-PATCH_SIDE = 128  # pixels that the patch fill sees: it compares all with all
-CONTEXT = 32  # pixels around a hole that the other classical fills look at
 # What an option is for; one that is given for another action is a mistake, not to be passed over.
 OPTIONS = {
     "background": ("compose",),
@@ -228,7 +224,7 @@ def _recolour(photo: Photo, wish: Wish) -> Result:
 
 
 def _fill(photo: Photo, wish: Wish, editor: Callable[[], Editor]) -> Result:
-    """Return a photo with its hole filled by what was best on validation."""
+    """Return a photo with its hole filled by what is best for it (`filling`)."""
     if wish.action == "remove":
         hole = _box_hole(wish.box, photo.pixels.shape)
         notes: list[str] = []
@@ -246,39 +242,17 @@ def _fill(photo: Photo, wish: Wish, editor: Callable[[], Editor]) -> Result:
         )
     kind = holes.kind_of(hole)
     model = editor()
-    name = model.served[kind]
-    filled, more = _filled(photo.pixels, hole, model, kind)
-    notes += more
-    is_learned = name not in fills.FILLS
-    answer = {
-        "filled_by": name,
-        "notes": [
-            *photo.notes,
-            *notes,
-            f"filled by {name}, the best on validation for holes like this one ({kind})",
-        ],
-    }
+    choice = filling.choose(photo.pixels, hole, model, kind)
+    filled = filling.fill(photo.pixels, hole, choice.name, model)
+    if filled.scale < 1:
+        notes.append(
+            f"the hole is wider than {choice.name} sees: it was filled at {filled.scale:.0%} of "
+            "the photo's resolution and is softer than what is around it"
+        )
+    is_learned = choice.name not in fills.FILLS
+    answer = {"filled_by": choice.name, "notes": [*photo.notes, *notes, choice.note]}
     source = photos.SOURCE_TYPE if is_learned else photos.ENHANCED_TYPE
-    return _as_result(photo, filled, source, answer)
-
-
-def _filled(
-    photo: NDArray[np.uint8], hole: NDArray[np.bool_], model: Editor, kind: str
-) -> tuple[NDArray[np.uint8], list[str]]:
-    name = model.served[kind]
-    if name in fills.FILLS and name != "patch":
-        rows, columns = extent(hole, CONTEXT)
-        filled = photo.copy()
-        filled[rows, columns] = fills.FILLS[name](photo[rows, columns], hole[rows, columns])
-        return filled, []
-    side = PATCH_SIDE if name == "patch" else model.side
-    large = inpaint_large(photo, hole, lambda some, gaps: model.fill(some, gaps, kind), side)
-    if large.scale == 1:
-        return large.image, []
-    return large.image, [
-        f"the hole is wider than {name} sees ({side} pixels): it was filled at {large.scale:.0%} "
-        "of the photo's resolution and is softer than what is around it"
-    ]
+    return _as_result(photo, filled.image, source, answer)
 
 
 def _as_result(

@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 
 from beauty_models.editing import edits, serving
 from beauty_models.editing.fills import FILLS
+from beauty_models.editing.model import of_each
 from beauty_models.editing.predict import SHEET, predict
 from beauty_models.editing.recolour import oklab
 from beauty_models.serving import photos
@@ -32,11 +33,11 @@ class Editor:
     side = 64
     served = {"box": "telea", "stroke": "inpainter", "object": "patch"}  # noqa: RUF012
 
-    def fill(self, images: Any, holes: Any, kind: str) -> Any:
-        if self.served[kind] in FILLS:
-            fill = FILLS[self.served[kind]]
-            return np.stack([fill(*pair) for pair in zip(images, holes, strict=True)])
-        return np.where(holes[..., None], np.uint8([10, 200, 30]), images)
+    def fills(self) -> dict[str, Any]:
+        def painted(images: Any, holes: Any) -> Any:
+            return np.where(holes[..., None], np.uint8([10, 200, 30]), images)
+
+        return {name: of_each(fill) for name, fill in FILLS.items()} | {"inpainter": painted}
 
 
 @pytest.fixture(autouse=True)
