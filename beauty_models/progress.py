@@ -61,9 +61,12 @@ class Bar:
         self.done += steps
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=self.done, description=f"{self.title} {note}")
-        elif time.monotonic() - self._last_line >= LINE_EVERY or self.done >= self.total:
+        elif self.title and self._is_due():
             self._last_line = time.monotonic()
             self._print_line(note or f"{self.done}/{self.total}")
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._last_line >= LINE_EVERY or self.done >= self.total
 
     def _print_line(self, text: str) -> None:
         elapsed = time.monotonic() - self._began
@@ -78,8 +81,11 @@ class Bar:
 
 @contextmanager
 def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
-    """Yield a `Bar` titled ``title``, of which ``done`` steps were made before (a resumed run)."""
-    if not sys.stdout.isatty():
+    """Yield a `Bar` titled ``title``, of which ``done`` steps were made before (a resumed run).
+
+    Without a title nothing is shown.
+    """
+    if not title or not sys.stdout.isatty():
         yield Bar(title, total, done, None)
         return
     columns = (

@@ -12,6 +12,8 @@ from typing import Any
 from beauty_models.intake import archives, columns, images, public_sets, shops, tables
 from beauty_models.intake.provenance import ABOUT
 from beauty_models.makeup import BARE_FOLDERS, MADE_UP_FOLDERS, folder_word
+from beauty_models.translate import PARALLEL_SUFFIXES
+from beauty_models.translate.locales import Locales
 from beauty_models.tutorial import ARTICLE_SUFFIXES
 from cli import edit
 from tasks.sources import fetch, local, s3
@@ -32,6 +34,7 @@ class Delivery:
     tables: dict[str, tables.Table] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
     articles: list[str] = field(default_factory=list)
+    parallel: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     public_set: public_sets.Found | None = None  # its tables are not read: ingest knows them
 
@@ -96,6 +99,8 @@ def _add(delivery: Delivery, path: str, file: Path) -> None:
         delivery.pictures.append(path)
     elif not tables.is_table(file):
         kind = delivery.articles if _suffix(path) in ARTICLE_SUFFIXES else delivery.others
+        if _suffix(path) in PARALLEL_SUFFIXES:
+            kind = delivery.parallel
         kind.append(path)
     else:
         # A shop without cross-sells exports the header of that table all the same.
@@ -127,6 +132,18 @@ def suitable_families(
     delivery: Delivery, blocks: dict[str, Any], maps: dict[str, str]
 ) -> dict[str, str]:
     """Return family → why, the likeliest first."""
+    translations, only = _as_translations(delivery, blocks)
+    if only:
+        # Its column of texts is no review's.
+        return {"translate": translations}
+    reasons = _by_content(delivery, blocks, maps)
+    if translations:
+        reasons["translate"] = translations
+    return reasons
+
+
+def _by_content(delivery: Delivery, blocks: dict[str, Any], maps: dict[str, str]) -> dict[str, str]:
+    """Return family → why of the families that are known by columns and folders."""
     # Family → table → the fields for which the table has a column of a known name.
     fields: dict[str, dict[str, set[str]]] = {}
     for family, block in blocks.items():
@@ -151,6 +168,30 @@ def suitable_families(
     if "tryon" in blocks and len(folders) > 1 and (not delivery.tables or not reasons):
         reasons["tryon"] = f"its pictures lie in {len(folders)} folders, one per class"
     return reasons
+
+
+def _as_translations(delivery: Delivery, blocks: dict[str, Any]) -> tuple[str, bool]:
+    """Return why ``delivery`` suits translate, and whether it is for nothing else.
+
+    A shop's catalogue in two languages has pictures or labels that other families want.
+    """
+    if "translate" not in blocks:
+        return "", False
+    block = blocks["translate"]
+    if delivery.parallel and not delivery.tables:
+        return f"{delivery.parallel[0]} is a translation tool's file", True
+    locales = Locales(block["ingest"]["languages"])
+    for path, table in delivery.tables.items():
+        header = list(table.rows.columns)
+        found = locales.columns(header)
+        spoken = dict.fromkeys(item.language for item in found)
+        if len(spoken) > 1:
+            # id and kind beside the languages are all that a table of translations has
+            only = len(header) - len(found) <= 2 and not delivery.pictures
+            return f"{path} has texts in {', '.join(spoken)}", only
+        if {"source", "target"} <= set(pick(table, block, {})):
+            return f"{path} has source and target", not delivery.pictures
+    return "", False
 
 
 def _as_reviews(delivery: Delivery, fields: dict[str, set[str]]) -> dict[str, str]:

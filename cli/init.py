@@ -25,6 +25,7 @@ from beauty_models.intake.columns import (
 )
 from beauty_models.intake.values import meanings, plain
 from beauty_models.sentiment import POLARITY_WORDS
+from beauty_models.translate.locales import Locales
 from cli import edit
 from cli.delivery import Delivery, class_folders, pick, suitable_families
 
@@ -117,6 +118,8 @@ def propose(
         _fill_reviews(proposal, delivery, blocks[chosen], word)
     elif chosen == "tutorial":
         _fill_articles(proposal, delivery, blocks[chosen], word)
+    elif chosen == "translate":
+        _fill_translations(proposal, delivery, blocks[chosen], word)
     else:
         _fill_products(proposal, delivery, blocks[chosen], word)
     return proposal
@@ -195,6 +198,21 @@ def _fill_articles(
         proposal.notes.append(f"{path}: {len(table.rows):,} rows; {shown}")
     if delivery.articles:
         proposal.notes.append(f"{len(delivery.articles):,} files of text")
+
+
+def _fill_translations(
+    proposal: Proposal, delivery: Delivery, block: dict[str, Any], word: UserWord
+) -> None:
+    """Say which columns hold which language; ingest refuses a table that says none."""
+    locales = Locales(block["ingest"]["languages"])
+    for path, table in delivery.tables.items():
+        proposal.columns |= pick(table, block, word.maps)
+        found = locales.columns(list(table.rows.columns))
+        shown = ", ".join(f"{item.column} = {item.language}" for item in found)
+        languages = shown or "no column is called by a language"
+        proposal.notes.append(f"{path}: {len(table.rows):,} rows; {languages}")
+    if delivery.parallel:
+        proposal.notes.append(f"{len(delivery.parallel):,} files of translation tools")
 
 
 def _find_text(

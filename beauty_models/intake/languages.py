@@ -42,7 +42,16 @@ def text_language(text: str) -> str:
         return code
     if len(text) < SHORTEST:
         return UNKNOWN
-    return str(_identifier().classify(text)[0])
+    return classify(text)[0]
+
+
+def classify(text: str) -> tuple[str, float]:
+    """Return the language that py3langid takes a text in Latin letters for, and how surely, 0–1.
+
+    Of less than `SHORTEST` characters it hardly knows.
+    """
+    code, probability = _identifier().classify(text)
+    return str(code), float(probability)
 
 
 def shares(texts: Iterable[str]) -> dict[str, float]:

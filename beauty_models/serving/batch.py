@@ -104,7 +104,7 @@ def _by_name(path: Path, header: list[str], name: str, accepted: list[str]) -> s
     """Return the column called ``name``, or else by one of ``accepted``; "" where there is none."""
     known = {word.casefold() for word in accepted}
     # The model's own name first: a file with `text` and `review` has said which one it means.
-    matches = [column for column in header if column.casefold() == name]
+    matches = [column for column in header if column.casefold() == name.casefold()]
     if not matches:
         matches = [column for column in header if column.casefold() in known]
     if len(matches) > 1:
@@ -240,6 +240,28 @@ def _check_names(path: Path, source: AnySource, answers: set[str]) -> None:
         )
 
 
+def _interface(serving: Any, params: dict[str, Any]) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """Return the columns that the model is asked with, and the names of its answers.
+
+    They are the family's own, unless these hang on ``params``: then its serving has a function
+    ``table_shape(params)`` that says which.
+    """
+    shape = getattr(serving, "table_shape", None)
+    if shape is None:
+        return serving.COLUMNS, serving.ANSWERS
+    wanted, answers = shape(params)
+    return wanted, answers
+
+
+def _contents(params: dict[str, Any]) -> dict[str, str]:
+    """Return the digests of files that ``params`` name: another glossary gives other answers."""
+    digests = {}
+    for name, value in params.items():
+        if isinstance(value, str) and value and Path(value).is_file():
+            digests[f"{name} content"] = digest(Path(value))
+    return digests
+
+
 def predict_file(family: str, model: Path, arguments: Sequence[str]) -> Any:
     """Answer ``--file IN`` with the model in the folder ``model``.
 
@@ -259,28 +281,27 @@ def predict_file(family: str, model: Path, arguments: Sequence[str]) -> Any:
     # OUT may lie in the folder that is answered, and is no picture of it.
     source = open_source(path, out or path)
     _check_rows(path, source)
+    params = {name: getattr(options, name) for name in serving.PARAMS}
+    wanted, answers = _interface(serving, params)
     pictures = getattr(serving, "PICTURES", PICTURES)
     accepted = _accepted_names(family)
-    columns = _columns(source, path, serving.COLUMNS, options.mapping, accepted, pictures)
+    columns = _columns(source, path, wanted, options.mapping, accepted, pictures)
     # A column that the user did not name is told: it may be the wrong one.
     for name, column in columns.items():
         if column != name and name not in options.mapping:
             progress.log_line(f"{path}: {name} is the column {column!r}")
     if out is not None:
-        new_columns = {options.prefix + name for name in (*serving.ANSWERS, ERROR)}
+        new_columns = {options.prefix + name for name in (*answers, ERROR)}
         _check_names(path, source, new_columns)
     # Loaded last: every mistake above is told before the seconds that a model takes.
-    params = {name: getattr(options, name) for name in serving.PARAMS}
-    predictor = RowPredictor(
-        serving.Served(model), serving.ANSWERS, columns, params, path, pictures
-    )
+    predictor = RowPredictor(serving.Served(model), answers, columns, params, path, pictures)
     if out is None:
         return answer_rows(predictor, source)
     identity = {
         "input": digest(path),
         "model": digest(model),
         "columns": columns,
-        "params": params,
+        "params": params | _contents(params),
         "prefix": options.prefix,
     }
     return answer_file(predictor, source, out, prefix=options.prefix, identity=identity)

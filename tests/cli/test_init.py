@@ -184,6 +184,26 @@ def test_a_table_of_long_texts_is_articles_and_one_of_reviews_is_not(project: Pa
     assert proposal.family == "sentiment"
 
 
+def test_texts_in_several_languages_are_translations(project: Path) -> None:
+    Path("memory").mkdir()
+    Path("memory/shop.tmx").write_text("<tmx><body/></tmx>")
+    proposal = init.propose(read_delivery("memory", print), None, {}, {})
+    assert proposal.family == "translate" and "1 files of translation tools" in proposal.notes
+    texts = {"id": range(40), "en": [f"Red dress {n}" for n in range(40)], "ja": ["赤い服"] * 40}
+    pd.DataFrame(texts).to_csv("texts.csv", index=False)
+    proposal = init.propose(read_delivery("texts.csv", print), None, {}, {})
+    assert proposal.family == "translate"
+    assert "texts.csv: 40 rows; en = en, ja = ja" in proposal.notes
+    # a catalogue in two languages is first of all a catalogue
+    Path("shop").mkdir()
+    Path("shop/a.jpg").write_bytes(b"x")
+    rows = {"sku": [1], "name_en": ["Red dress"], "name_zh": ["红裙"], "image": ["a.jpg"]}
+    pd.DataFrame(rows).to_csv("shop/catalogue.csv", index=False)
+    proposal = init.propose(read_delivery("shop", print), None, {}, {})
+    assert proposal.family == "recommend"
+    assert any(note.startswith("it could be translate, too") for note in proposal.notes)
+
+
 def test_a_readme_beside_reviews_makes_no_articles_of_them(project: Path) -> None:
     folder = Path("delivery")
     folder.mkdir()
@@ -203,6 +223,7 @@ def test_a_readme_beside_reviews_makes_no_articles_of_them(project: Path) -> Non
         ("data/garments", "tryon"),
         ("data/faces", "makeup"),
         ("data/tutorials", "tutorial"),
+        ("data/translation", "translate"),
         ("cases/09-ten-point-ratings/raw", "sentiment"),
     ],
 )

@@ -1,0 +1,97 @@
+"""What the things look like that a translation must keep: one pattern with named alternatives.
+
+Every repetition has a bound, so that a line of 100,000 characters takes no longer than its length.
+"""
+
+from __future__ import annotations
+
+import re
+
+SENTINEL = re.compile(r"<([0-9]|[12][0-9]|3[01])>")
+
+# a digit group, a number, several of them with signs between: 1,299.00 · 20 x 30 · 1/2 · 10:30
+# A range is two numbers: in one language it is 34–42, in another 34 to 42.
+_GROUPED = r"\d{1,3}(?:[,\u00a0\u202f'’]\d{3}){1,5}(?!\d)(?:[.,]\d{1,9})?"
+_NUMBER = rf"(?:{_GROUPED}|\d{{1,18}}(?:[.,:]\d{{1,9}}){{0,5}})"
+_NUMBERS = rf"{_NUMBER}(?:[ ]?(?:[x×*/]|\bx)[ ]?{_NUMBER}){{0,5}}"
+# not behind a letter or digit, where a minus is a hyphen
+_SIGN = r"(?<![\w)])[+−-]"
+
+UNIT_SYMBOLS = {
+    "毫升": "ml",
+    "升": "l",
+    "毫克": "mg",
+    "千克": "kg",
+    "公斤": "kg",
+    "克": "g",
+    "毫米": "mm",
+    "厘米": "cm",
+    "公分": "cm",
+    "ミリリットル": "ml",
+    "リットル": "l",
+    "キログラム": "kg",
+    "グラム": "g",
+    "センチメートル": "cm",
+    "センチ": "cm",
+    "ミリメートル": "mm",
+    "밀리리터": "ml",
+    "리터": "l",
+    "킬로그램": "kg",
+    "그램": "g",
+    "센티미터": "cm",
+    "밀리미터": "mm",
+}
+"""Unit in Chinese, Japanese or Korean characters → its symbol, which everybody reads.
+
+Left out is what may mean something else (米 is rice, too, and in 米色 a colour), and inches, which
+are words in other languages as well.
+"""
+_UNIT_WORDS = "|".join(sorted(UNIT_SYMBOLS, key=len, reverse=True))
+UNIT_WORD = re.compile(rf"([ ]?)({_UNIT_WORDS})")
+# Words such as inches or Gramm are the model's to translate; a bare "in" is a preposition mostly.
+_UNIT = (
+    r"(?:fl\.?[ ]?oz|oz|ml|mL|ML|cl|dl|kg|KG|mg|µg|μg|mcg|lbs?|mm|cm|CM|km|ft"
+    r"|mAh|Ah|kWh|Wh|kW|kHz|MHz|GHz|Hz|dB|dpi|px|rpm|psi|lm|GB|TB|MB|IU"
+    r"|m²|m³|cm²|cm³|[gLlmVW]|(?<=\d)(?:in|A|T|D|K))(?![A-Za-z0-9_])"
+)
+_MEASURE = rf"(?:{_SIGN})?{_NUMBERS}(?:[ \u00a0\u202f]?(?:{_UNIT}|[%％‰°″]C?F?|{_UNIT_WORDS}))"
+_CURRENCY = r"(?:(?:US|HK|NT|A|C|S|R)?\$|[€£¥￥₩₹₽₺฿₫₪₴₱])"
+_CURRENCY_CODE = r"(?:USD|EUR|GBP|JPY|CNY|RMB|KRW|TWD|HKD|AUD|CAD|CHF|SGD|SEK|NOK|DKK|PLN)"
+_BOUND = r"(?<![A-Za-z0-9_])"
+
+_ALTERNATIVES = {
+    # what a text itself has in the form of a sentinel
+    "sentinel": r"<\d{1,4}>",
+    "tag": r"<!--[^<>]{0,2000}-->|</?[A-Za-z][^<>]{0,2000}>|<%[^<>%]{0,200}%>|<!\[CDATA\[|\]\]>",
+    "entity": r"&(?:[A-Za-z]{2,10}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});",
+    "address": r"(?:https?|ftp)://[^\s<>\"'，。、；）】」\u3000]{1,2000}(?<![.,;:!?)])"
+    r"|(?<![\w@./])www\.[^\s<>\"'，。、；）】」\u3000]{1,500}(?<![.,;:!?)])"
+    r"|(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,4}",
+    # {size} {{x}} ${x} %{x} {n, plural, one {# item} other {# items}} %s %(n)d %1$s $1 {% if %}
+    "placeholder": r"\{%[^{}%]{1,200}%\}|[$%#]?\{\{[^{}]{1,200}\}\}|\[\[[^\[\]]{1,200}\]\]"
+    r"|\{[ ]?\w{1,60},[ ]?(?:plural|select|selectordinal|number|date|time|choice)"
+    r"(?:[^{}]{0,500}\{[^{}]{0,500}(?:\{[^{}]{0,200}\}[^{}]{0,500}){0,9}\}){0,20}[^{}]{0,500}\}"
+    r"|[$%#]?\{[^{}\s]{0,80}\}"
+    r"|(?<![\d%])%(?:\d{1,2}\$)?(?:\(\w{1,60}\))?[+#0-]{0,3}\d{0,3}(?:\.\d{1,2})?[sdifgexXuc@]"
+    r"(?![A-Za-z])"
+    r"|\$\d{1,2}(?![\d.,])|__[A-Z][A-Z0-9_]{0,60}__",
+    "price": rf"(?:{_CURRENCY}|{_BOUND}{_CURRENCY_CODE})[ \u00a0]?{_NUMBERS}"
+    # French writes a space between thousands; only before a currency is it surely one number
+    rf"|(?:\d{{1,3}}(?:[ ]\d{{3}}){{1,4}}(?:,\d\d)?|{_NUMBERS})[ \u00a0\u202f]?"
+    rf"(?:{_CURRENCY}|{_CURRENCY_CODE}(?![A-Za-z]))",
+    # 2XL XL S/M/L, S after the word size
+    "size": rf"{_BOUND}(?:\d{{1,2}}XL|X{{1,4}}[SL]|[SML](?:[ ]?[/–-][ ]?(?:X{{0,4}}[SML]|\d?XL))+)"
+    r"(?![A-Za-z0-9_])"
+    r"|(?<=[Ss]ize )[SML](?!\w)|(?<=尺码)[SML](?!\w)|(?<=サイズ)[SML](?!\w)"
+    r"|(?<=[Tt]aille )[SML](?!\w)|(?<=Größe )[SML](?!\w)|(?<=[Tt]alla )[SML](?!\w)",
+    # SPF50+ B12 A4 WX-4400-B SM-G991B 3D B07XJ8C8F5
+    "code": rf"{_BOUND}(?:[A-Z]{{1,8}}[-_/.]?\d|\d{{1,8}}[-_]?[A-Z](?![a-z]))[A-Z0-9]{{0,20}}"
+    r"(?:[-_/.][A-Z0-9]{1,20}){0,6}\+{0,4}(?![A-Za-z0-9_])|PA\+{1,4}",
+    "measure": _MEASURE,
+    "number": rf"(?:{_SIGN})?{_NUMBERS}",
+    "symbol": r"[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55®™©](?:[\ufe0f\u200d]|"
+    r"[\U0001f000-\U0001faff\u2600-\u27bf]){0,40}",
+}
+"""Kind → pattern; at one place the first that fits counts."""
+
+PROTECTED = re.compile("|".join(f"(?P<{kind}>{form})" for kind, form in _ALTERNATIVES.items()))

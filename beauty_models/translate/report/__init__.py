@@ -1,0 +1,1 @@
+"""What evaluate measures of a translator, and the page that shows it."""
