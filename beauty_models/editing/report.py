@@ -169,8 +169,11 @@ def _steps(steps: dict[int, dict[str, float]]) -> Html:
 
 def _frechet(figures: Metrics) -> Html:
     rows = []
-    names = {FRECHET: CAPTIONS[MODEL], "effnet_frechet_floor": "one half of the photos: the floor"}
-    names[f"generator/{FRECHET}"] = "whole photos out of nothing"
+    names = {
+        FRECHET: CAPTIONS[MODEL],
+        f"generator/{FRECHET}": "whole photos out of nothing",
+        "generator/effnet_frechet_floor": "for these: half of the photos from the other half",
+    }
     for name, value in figures.items():
         if "frechet" in name:
             method = name.removesuffix(f"/{FRECHET}")

@@ -130,8 +130,9 @@ def frechet_distances(scores: Scores, drawn: Images | None, count: int, seed: in
     """Return the Fréchet distance of each method's fills, and of photos ``drawn`` out of nothing.
 
     It is that of EfficientNet-lite0's features from those of the photos as they were; boxes only.
-    ``effnet_frechet_floor`` is that of one half of the photos from the other: below it nothing
-    comes but by chance. Nothing where the network that measures it is not here.
+    ``generator/effnet_frechet_floor`` is that of one half of the photos from the other: below it no
+    photo out of nothing comes but by chance. Fills can, for most of such a photo is the photo.
+    Nothing is measured where the network that it takes is not here.
     """
     missing = efficientnet.extractor_missing()
     if missing:
@@ -147,10 +148,10 @@ def frechet_distances(scores: Scores, drawn: Images | None, count: int, seed: in
         name = FRECHET if method == MODEL else f"{method}/{FRECHET}"
         features = _features(by_kind[kind][chosen])
         found[name] = frechet.reduced_distance(features, real[chosen], half)
-    found["effnet_frechet_floor"] = frechet.reduced_distance(
-        real[chosen[:half]], real[chosen[half:]], half
-    )
     if drawn is not None:
+        found["generator/effnet_frechet_floor"] = frechet.reduced_distance(
+            real[chosen[:half]], real[chosen[half:]], half
+        )
         found[f"generator/{FRECHET}"] = frechet.reduced_distance(
             _features(drawn[: len(chosen)]), real[chosen], half
         )
