@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from beauty_models.backbones.efficientnet import extractor_missing
 from beauty_models.evaluation.sections import add_account
 from beauty_models.families import Metrics
 from beauty_models.files import new_folder
@@ -13,7 +14,6 @@ from beauty_models.intake import account
 from beauty_models.makeup import Evaluate
 from beauty_models.makeup.dataset import as_bytes, read_faces, read_results
 from beauty_models.makeup.gan import sampling
-from beauty_models.makeup.metrics import extractor_missing
 from beauty_models.makeup.model import load
 from beauty_models.makeup.report import write_report
 from beauty_models.makeup.scores import compare, flat

@@ -8,7 +8,6 @@ of CIELAB (D65). About 2 of either is the least difference that people notice si
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,10 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from beauty_models.backbones import vision
-from beauty_models.device import device
+from beauty_models.backbones.efficientnet import features
 from beauty_models.evaluation.metrics import Metric
 from beauty_models.makeup.regions import MADE_UP
 
-EXTRACTOR = "wheel:efficientnet-lite0"
-EXTRACTOR_SIDE = 128  # pixels; at its own 224 it takes three times as long and ranks alike
-AT_ONCE = 64  # pictures in the extractor
 FEWEST = 8  # pixels of a part; the colors of fewer say nothing
 
 METRICS = (
@@ -117,43 +112,6 @@ def background_change(image: Image, bare: Image, regions: LabelMap) -> tuple[flo
     if not difference.size:
         return 0.0, 0.0
     return float(difference.mean()), float(difference.max())
-
-
-@lru_cache(maxsize=1)
-def _extractor() -> vision.VisionBackbone:
-    backbone = vision.load(EXTRACTOR)
-    backbone.model.to(device()).eval()
-    return backbone
-
-
-def extractor_missing() -> str:
-    """Return why `features` cannot be computed here, "" where they can."""
-    try:
-        _extractor()
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-@torch.no_grad()
-def features(images: torch.Tensor) -> NDArray[np.float32]:
-    """Return the pooled features of EfficientNet-lite0, as ImageNet taught it [n, 1280].
-
-    ``images`` are uint8 [n, 3, side, side].
-
-    Raises:
-        ValueError: the package with the network is not installed.
-    """
-    backbone = _extractor()
-    size = (EXTRACTOR_SIDE, EXTRACTOR_SIDE)
-    found = []
-    for start in range(0, len(images), AT_ONCE):
-        batch = images[start : start + AT_ONCE].float()
-        resized = torch.nn.functional.interpolate(batch, size, mode="bilinear", antialias=True)
-        # bfloat16 would give equal faces a distance of 0.001.
-        answer: Any = backbone.model(pixel_values=backbone.pixels(resized))
-        found.append(answer.pooler_output.flatten(1).float().cpu().numpy())
-    return np.concatenate(found)
 
 
 def cosine_distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:

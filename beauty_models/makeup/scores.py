@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from beauty_models.backbones import efficientnet
 from beauty_models.evaluation import bootstrap
 from beauty_models.evaluation.comparison import MIN_GROUPS, MethodMetrics, margin, with_interval
 from beauty_models.families import Metrics
@@ -243,12 +244,12 @@ def measure(
         for batch in _batches(len(pairs.bare)):
             some = Pairs(*[column[batch] for column in pairs])
             if identity:
-                bare = distances.features(faces.images[torch.tensor(some.bare)])
+                bare = efficientnet.features(faces.images[torch.tensor(some.bare)])
             for name, method in compared.items():
                 made_up = make_up_pairs(method, faces, results, some)
                 values = _compared(made_up, faces, results, some, colors)
                 if identity:
-                    moved = distances.cosine_distance(bare, distances.features(made_up))
+                    moved = distances.cosine_distance(bare, efficientnet.features(made_up))
                     values["identity_distance"] = moved.tolist()
                 for metric, measured in values.items():
                     columns.setdefault(f"{name}/{metric}", []).extend(measured)
@@ -317,7 +318,7 @@ def compare(faces: Faces, results: Results, model: MakeUp, params: Evaluate) -> 
         ValueError: as `draw_pairs`.
     """
     pairs = draw_pairs(faces, results, params.pairs, params.seed)
-    missing = distances.extractor_missing()
+    missing = efficientnet.extractor_missing()
     notes = []
     if missing:
         notes.append(f"identity_distance was not measured: {missing}.")

@@ -10,39 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from beauty_models.backbones import efficientnet
+from beauty_models.evaluation.frechet import pca, reduced_distance
 from beauty_models.families import Metrics
-from beauty_models.makeup import metrics
 
 Matrix = NDArray[np.float64]
 
-DIMENSIONS = 48  # of the features, at most; a covariance needs many more faces than it has columns
 COMPONENTS = 64  # of the pixels, for the Gaussian sampler
 SMALL = 16  # pixels a side in which nearest neighbours are looked for
 NAME = "effnet_frechet_distance"
-
-
-def pca(rows: Matrix, components: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Return mean [width], axes [components, width] and deviations [components] of ``rows``."""
-    mean = rows.mean(0)
-    _, singular, axes = np.linalg.svd(rows - mean, full_matrices=False)
-    n, width = rows.shape
-    # n rows differ in n - 1 directions.
-    count = min(components, n - 1, width)
-    deviations = singular[:count] / np.sqrt(max(1, n - 1))
-    return mean, axes[:count], deviations
-
-
-def frechet_distance(first: Matrix, second: Matrix) -> float:
-    """Return the squared Fréchet distance of two Gaussians that are fitted to rows [n, width]."""
-    apart = first.mean(0) - second.mean(0)
-    covariance = np.atleast_2d(np.cov(first.T))
-    other = np.atleast_2d(np.cov(second.T))
-    # The trace of the product's square root is the sum of the roots of its eigenvalues, which are
-    # real and not negative, but for rounding.
-    values = np.linalg.eigvals(covariance @ other).real
-    root = np.sqrt(np.clip(values, 0, None)).sum()
-    spread = np.trace(covariance) + np.trace(other)
-    return float(apart @ apart + spread - 2 * root)
 
 
 def gaussian_samples(images: torch.Tensor, count: int, seed: int) -> torch.Tensor:
@@ -108,12 +84,9 @@ def generator_figures(
     chosen = random.permutation(len(train))[:count]
     of_test = _features(test)
     fewest = min(count, len(test))
-    dimensions = min(DIMENSIONS, max(2, fewest // 3))
-    mean, axes, _ = pca(of_test, dimensions)
 
     def distance(pictures: torch.Tensor) -> float:
-        reduced = (_features(pictures) - mean) @ axes.T
-        return frechet_distance(reduced, (of_test - mean) @ axes.T)
+        return reduced_distance(_features(pictures), of_test, fewest)
 
     return {
         NAME: distance(samples[:count]),
@@ -125,4 +98,4 @@ def generator_figures(
 
 
 def _features(pictures: torch.Tensor) -> Matrix:
-    return metrics.features(pictures).astype(np.float64)
+    return efficientnet.features(pictures).astype(np.float64)

