@@ -7,7 +7,7 @@ names, numbers and the shop's own words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -32,12 +32,30 @@ WEIGHTS = (0.1, 0.2, 0.3, 0.6, 1.0, 2.0)  # of the n-grams beside the embeddings
 COMPARED = 400  # validation units by which it is chosen
 
 
+class Ngrams:
+    """TF-IDF weighted character n-grams of texts, in which others are looked for."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        """Count those of ``texts``."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._vectorizer = TfidfVectorizer(
+            analyzer="char_wb", ngram_range=NGRAMS, sublinear_tf=True, dtype=np.float32
+        )
+        self.known: Any = self._vectorizer.fit_transform([text.casefold() for text in texts])
+
+    def of(self, texts: Sequence[str]) -> Any:
+        """Return sparse vectors of ``texts``, of unit length where they share an n-gram."""
+        return self._vectorizer.transform([text.casefold() for text in texts])
+
+
 class Listings(NamedTuple):
     """Texts of one language, ready to be compared."""
 
     language: str
     texts: Sequence[str]
     vectors: Floats | None  # [texts, width], None without an encoder
+    ngrams: Ngrams | None = None  # None where there are no texts
 
 
 class Twin(NamedTuple):
@@ -87,7 +105,7 @@ class Matcher:
     def read(self, texts: Sequence[str], language: str, title: str = "") -> Listings:
         """Return ``texts`` ready to be compared; ``title`` is that of a progress bar."""
         vectors = self.encoder.embed(texts, title) if self.encoder else None
-        return Listings(language, texts, vectors)
+        return Listings(language, texts, vectors, Ngrams(texts) if any(texts) else None)
 
     def nearest(self, queries: Listings, gallery: Listings) -> list[int]:
         """Return the row of ``gallery`` that is most like each of ``queries``."""
@@ -109,7 +127,9 @@ class Matcher:
         """
         if not queries.texts or not gallery.texts:
             raise ValueError("there is nothing to match: one of the two lists has no texts")
-        blocks = _Similarities(self, queries, gallery)
+        blocks: Iterable[Floats] = _Similarities(self, queries, gallery)
+        if len(queries.texts) * len(gallery.texts) <= CELLS:  # they are few: compared once
+            blocks = list(blocks)
         highest = np.full(len(gallery.texts), -np.inf, np.float32)
         for block in blocks:
             np.maximum(highest, block.max(0), out=highest)
@@ -127,17 +147,12 @@ class _Similarities:
     """Blocks [queries, gallery] of similarities, of as many queries as memory allows."""
 
     def __init__(self, matcher: Matcher, queries: Listings, gallery: Listings) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
         self.matcher = matcher
         self.queries = queries
         self.gallery = gallery
-        vectorizer = TfidfVectorizer(
-            analyzer="char_wb", ngram_range=NGRAMS, sublinear_tf=True, dtype=np.float32
-        )
-        self.theirs: Any = vectorizer.fit_transform([text.casefold() for text in gallery.texts])
-        drafts = _translated(matcher.methods, queries, gallery.language)
-        self.ours: Any = vectorizer.transform([draft.casefold() for draft in drafts])
+        ngrams = gallery.ngrams or Ngrams(gallery.texts)
+        self.theirs = ngrams.known
+        self.ours = ngrams.of(_translated(matcher.methods, queries, gallery.language))
 
     def __iter__(self) -> Iterator[Floats]:
         size = max(1, CELLS // len(self.gallery.texts))

@@ -8,7 +8,14 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
-from beauty_models.translate.matching import Listings, Matcher, distinct_texts, recall, twins_of
+from beauty_models.translate.matching import (
+    Listings,
+    Matcher,
+    Ngrams,
+    distinct_texts,
+    recall,
+    twins_of,
+)
 from beauty_models.translate.report.scores import Retrieval
 
 MOST_NEIGHBOURS = 1000  # training texts among which the nearest is looked for
@@ -29,8 +36,8 @@ def read_texts(
 def recalls(matcher: Matcher, units: pd.DataFrame, said: dict[str, Listings]) -> list[Retrieval]:
     """Return recall@1 of each direction among all distinct texts of the other language.
 
-    ``characters`` beside it finds by the cosine of TF-IDF weighted character n-grams, which tells
-    what names and numbers alone can do.
+    ``characters`` beside it finds by the n-grams that the texts share untranslated: what names and
+    numbers alone can do.
     """
     scores: list[Retrieval] = []
     for source, target in permutations(said, 2):
@@ -51,14 +58,10 @@ def recalls(matcher: Matcher, units: pd.DataFrame, said: dict[str, Listings]) ->
 
 
 def _by_characters(units: pd.DataFrame, queries: Listings, gallery: Listings) -> float:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), dtype=np.float32)
-    vectorizer.fit([*queries.texts, *gallery.texts])
-    ours = vectorizer.transform(queries.texts)
-    theirs = vectorizer.transform(gallery.texts)
     wanted = twins_of(units, queries, gallery)
-    nearest = (ours[list(wanted)] @ theirs.T).toarray().argmax(1)
+    ngrams = gallery.ngrams or Ngrams(gallery.texts)
+    asked = ngrams.of([queries.texts[row] for row in wanted])
+    nearest = (asked @ ngrams.known.T).toarray().argmax(1)
     hits = [row in twins for row, twins in zip(nearest, wanted.values(), strict=True)]
     return float(np.mean(hits))
 
