@@ -59,7 +59,7 @@ class SentenceEncoder:
             ValueError: the folder is not a saved sentence encoder.
         """
         settings = read_json(folder / SETTINGS)
-        encoder = network(AutoModel, folder)
+        encoder = network(AutoModel, folder, add_pooling_layer=False)
         projection = _identity(encoder.config.hidden_size)
         projection.load_state_dict(load_file(folder / PROJECTION))
         tokenizer = from_pretrained(AutoTokenizer, folder, use_fast=True)
