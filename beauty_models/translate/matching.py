@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,13 +50,18 @@ class Ngrams:
         return self._vectorizer.transform([text.casefold() for text in texts])
 
 
-class Listings(NamedTuple):
+@dataclass(frozen=True)
+class Listings:
     """Texts of one language, ready to be compared."""
 
     language: str
     texts: Sequence[str]
     vectors: Floats | None  # [texts, width], None without an encoder
-    ngrams: Ngrams | None = None  # None where there are no texts
+
+    @cached_property
+    def ngrams(self) -> Ngrams:
+        """Their n-grams, counted when others are first looked for in them."""
+        return Ngrams(self.texts)
 
 
 class Twin(NamedTuple):
@@ -105,7 +111,7 @@ class Matcher:
     def read(self, texts: Sequence[str], language: str, title: str = "") -> Listings:
         """Return ``texts`` ready to be compared; ``title`` is that of a progress bar."""
         vectors = self.encoder.embed(texts, title) if self.encoder else None
-        return Listings(language, texts, vectors, Ngrams(texts) if any(texts) else None)
+        return Listings(language, texts, vectors)
 
     def nearest(self, queries: Listings, gallery: Listings) -> list[int]:
         """Return the row of ``gallery`` that is most like each of ``queries``."""
@@ -127,20 +133,7 @@ class Matcher:
         """
         if not queries.texts or not gallery.texts:
             raise ValueError("there is nothing to match: one of the two lists has no texts")
-        blocks: Iterable[Floats] = _Similarities(self, queries, gallery)
-        if len(queries.texts) * len(gallery.texts) <= CELLS:  # they are few: compared once
-            blocks = list(blocks)
-        highest = np.full(len(gallery.texts), -np.inf, np.float32)
-        for block in blocks:
-            np.maximum(highest, block.max(0), out=highest)
-        twins = []
-        for block in blocks:
-            rows = (2 * block - highest).argmax(1)
-            found = block[np.arange(len(block)), rows]
-            for row, similarity in zip(rows.tolist(), found.tolist(), strict=True):
-                mutual = similarity >= float(highest[row]) - 1e-6
-                twins.append(Twin(row, similarity, mutual))
-        return twins
+        return _Similarities(self, queries, gallery).twins()
 
 
 class _Similarities:
@@ -150,9 +143,8 @@ class _Similarities:
         self.matcher = matcher
         self.queries = queries
         self.gallery = gallery
-        ngrams = gallery.ngrams or Ngrams(gallery.texts)
-        self.theirs = ngrams.known
-        self.ours = ngrams.of(_translated(matcher.methods, queries, gallery.language))
+        self.theirs = gallery.ngrams.known
+        self.ours = gallery.ngrams.of(_translated(matcher.methods, queries, gallery.language))
 
     def __iter__(self) -> Iterator[Floats]:
         size = max(1, CELLS // len(self.gallery.texts))
@@ -165,6 +157,23 @@ class _Similarities:
             alike = self.queries.vectors[ours] @ self.gallery.vectors.T
             weight = self.matcher.weight
             yield np.asarray((alike + weight * shared) / (1 + weight), np.float32)
+
+    def twins(self) -> list[Twin]:
+        """Return the twin of each query, see `Matcher.twins`."""
+        blocks: Iterable[Floats] = self
+        if len(self.queries.texts) * len(self.gallery.texts) <= CELLS:  # few: compared once
+            blocks = list(self)
+        highest = np.full(len(self.gallery.texts), -np.inf, np.float32)
+        for block in blocks:
+            np.maximum(highest, block.max(0), out=highest)
+        twins = []
+        for block in blocks:
+            rows = (2 * block - highest).argmax(1)
+            found = block[np.arange(len(block)), rows]
+            for row, similarity in zip(rows.tolist(), found.tolist(), strict=True):
+                mutual = similarity >= float(highest[row]) - 1e-6
+                twins.append(Twin(row, similarity, mutual))
+        return twins
 
 
 def _translated(methods: Methods, queries: Listings, target: str) -> list[str]:
@@ -190,9 +199,12 @@ def recall(
     wanted = twins_of(units, queries, gallery)
     if not wanted:
         return None
-    found = matcher.twins(queries, gallery)
-    hits = [found[row].row in twins for row, twins in wanted.items()]
-    return Recalled(len(hits), float(np.mean(hits)))
+    return Recalled(len(wanted), _share_found(matcher.twins(queries, gallery), wanted))
+
+
+def _share_found(found: Sequence[Twin], wanted: dict[int, set[int]]) -> float:
+    """Return the share of the queries ``wanted`` whose twin was ``found``."""
+    return float(np.mean([found[row].row in twins for row, twins in wanted.items()]))
 
 
 def twins_of(units: pd.DataFrame, queries: Listings, gallery: Listings) -> dict[int, set[int]]:
@@ -217,9 +229,9 @@ def learn_matcher(
 
     The n-grams' weight is that with which most twins of ``validation`` are found.
     """
-    languages = [name for name in methods.translator.languages if name in methods.memory.languages]
     if not params.base:
         return Matcher(None, methods)
+    languages = [name for name in methods.translator.languages if name in methods.memory.languages]
     matcher = Matcher(learn(methods.memory.units, languages, params, seed), methods)
     units = validation.head(COMPARED)
     said = {}
@@ -227,11 +239,16 @@ def learn_matcher(
         texts = distinct_texts(units, name) if name in units else []
         if texts:
             said[name] = matcher.read(texts, name)
-    scores = {}
-    for weight in WEIGHTS:
-        matcher.weight = weight
-        found = [recall(matcher, units, said[a], said[b]) for a, b in _directions(list(said))]
-        scores[weight] = float(np.mean([score.recall for score in found if score] or [0.0]))
+    recalls: dict[float, list[float]] = {weight: [] for weight in WEIGHTS}
+    for source, target in _directions(list(said)):
+        wanted = twins_of(units, said[source], said[target])
+        if not wanted:
+            continue
+        similarities = _Similarities(matcher, said[source], said[target])
+        for weight in WEIGHTS:
+            matcher.weight = weight
+            recalls[weight].append(_share_found(similarities.twins(), wanted))
+    scores = {weight: float(np.mean(of or [0.0])) for weight, of in recalls.items()}
     matcher.weight = max(WEIGHTS, key=lambda weight: scores[weight])
     measured = ", ".join(f"{weight:g}: {score:.3f}" for weight, score in scores.items())
     log_line(f"finetune: recall@1 of validation's twins by the weight of n-grams: {measured}")

@@ -11,7 +11,6 @@ import pandas as pd
 from beauty_models.translate.matching import (
     Listings,
     Matcher,
-    Ngrams,
     distinct_texts,
     recall,
     twins_of,
@@ -59,9 +58,8 @@ def recalls(matcher: Matcher, units: pd.DataFrame, said: dict[str, Listings]) ->
 
 def _by_characters(units: pd.DataFrame, queries: Listings, gallery: Listings) -> float:
     wanted = twins_of(units, queries, gallery)
-    ngrams = gallery.ngrams or Ngrams(gallery.texts)
-    asked = ngrams.of([queries.texts[row] for row in wanted])
-    nearest = (asked @ ngrams.known.T).toarray().argmax(1)
+    asked = gallery.ngrams.of([queries.texts[row] for row in wanted])
+    nearest = (asked @ gallery.ngrams.known.T).toarray().argmax(1)
     hits = [row in twins for row, twins in zip(nearest, wanted.values(), strict=True)]
     return float(np.mean(hits))
 
