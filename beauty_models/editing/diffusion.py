@@ -26,8 +26,7 @@ from beauty_models.editing.inpainter import (
     Holes,
     Images,
     as_bytes,
-    hole_maps,
-    normalized,
+    fill_in_batches,
     pull_push,
 )
 from beauty_models.files import read_json, write_json
@@ -42,6 +41,7 @@ COLORS = 3
 SEEN = 7  # channels of a network that fills holes
 NORM_GROUPS = 8
 HOW = "fill.json"  # sampler and number of steps, beside what diffusers saves
+FILLED = "what the diffusion model fills in"
 FIXED_NOISE = 20  # seed: the same photo is always filled alike, alone or among others
 
 
@@ -229,21 +229,17 @@ class Diffusion:
         Raises:
             NotFiniteError: the weights are spoiled.
         """
-        filled = np.array(images)
         sampler = sampler_of(self.sampler, self.scheduler)
         generator = torch.Generator().manual_seed(FIXED_NOISE)
         noise = torch.randn((1, COLORS, self.size, self.size), generator=generator).to(device())
-        for start in range(0, len(images), ROWS):
-            rows = slice(start, start + ROWS)
-            pictures = normalized(images[rows])
-            hole = hole_maps(holes[rows])
+
+        def draw(pictures: Tensor, hole: Tensor) -> Tensor:
             begun = noise.expand(len(pictures), -1, -1, -1)
             predict = partial(self._predict, pictures=pictures, holes=hole)
             with precision(self.autocast):
-                drawn = denoise(predict, sampler, begun, steps or self.steps)
-            require_finite(drawn, "what the diffusion model fills in")
-            filled[rows] = np.where(holes[rows][..., None], as_bytes(drawn), images[rows])
-        return filled
+                return denoise(predict, sampler, begun, steps or self.steps)
+
+        return fill_in_batches(images, holes, ROWS, draw, FILLED)
 
 
 @torch.no_grad()

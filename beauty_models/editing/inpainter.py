@@ -9,6 +9,7 @@ short training begins at about the quality of a classical fill.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -167,6 +168,30 @@ class InpaintingNetwork(nn.Module):
         return start + change * holes
 
 
+def fill_in_batches(
+    images: Images, holes: Holes, rows: int, draw: Callable[[Tensor, Tensor], Tensor], what: str
+) -> Images:
+    """Return ``images`` with what ``draw`` makes of their ``holes``; all else keeps its bytes.
+
+    Args:
+        images: [n, size, size, 3].
+        holes: [n, size, size].
+        rows: photos at a time.
+        draw: pictures as `normalized` and holes as `hole_maps` → pictures.
+        what: is drawn, for the message.
+
+    Raises:
+        NotFiniteError: the weights are spoiled.
+    """
+    filled = np.array(images)
+    for start in range(0, len(images), rows):
+        batch = slice(start, start + rows)
+        drawn = draw(normalized(images[batch]), hole_maps(holes[batch]))
+        require_finite(drawn, what)
+        filled[batch] = np.where(holes[batch][..., None], as_bytes(drawn), images[batch])
+    return filled
+
+
 class Inpainter:
     """A trained network, as it fills holes."""
 
@@ -186,14 +211,8 @@ class Inpainter:
         Raises:
             NotFiniteError: the weights are spoiled.
         """
-        filled = np.array(images)
-        for start in range(0, len(images), ROWS):
-            rows = slice(start, start + ROWS)
-            with precision(self.autocast):
-                pictures = self.network(normalized(images[rows]), hole_maps(holes[rows]))
-            require_finite(pictures, "what the inpainter fills in")
-            filled[rows] = np.where(holes[rows][..., None], as_bytes(pictures), images[rows])
-        return filled
+        with precision(self.autocast):
+            return fill_in_batches(images, holes, ROWS, self.network, "what the inpainter fills in")
 
 
 def save(network: InpaintingNetwork, folder: Path) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
@@ -22,6 +21,7 @@ from beauty_models.backbones.loading import from_pretrained
 from beauty_models.device import device, precision
 from beauty_models.editing import DiffusionFinetune
 from beauty_models.editing.diffusion import (
+    FILLED,
     FIXED_NOISE,
     HOW,
     Scheduler,
@@ -30,7 +30,7 @@ from beauty_models.editing.diffusion import (
     min_snr_weights,
     sampler_of,
 )
-from beauty_models.editing.inpainter import Holes, Images, as_bytes, hole_maps, normalized
+from beauty_models.editing.inpainter import Holes, Images, fill_in_batches
 from beauty_models.files import read_json, write_json
 from beauty_models.training.finite import require_finite
 
@@ -149,24 +149,21 @@ class LatentDiffusion:
         Raises:
             NotFiniteError: the weights are spoiled.
         """
-        filled = np.array(images)
         sampler = sampler_of(self.sampler, self.scheduler)
         generator = torch.Generator().manual_seed(FIXED_NOISE)
         vae = self.pipeline.vae
 
         shape = (1, vae.config.latent_channels, *(self.size // self.factor,) * 2)
         noise = torch.randn(shape, generator=generator).to(device())
-        for start in range(0, len(images), AT_ONCE):
-            rows = slice(start, start + AT_ONCE)
-            pictures = normalized(images[rows])
-            shown = self._shown(pictures, hole_maps(holes[rows]))
+
+        def draw(pictures: Tensor, hole: Tensor) -> Tensor:
             begun = noise.expand(len(pictures), -1, -1, -1)
-            predict = partial(self._predict, shown=shown)
+            predict = partial(self._predict, shown=self._shown(pictures, hole))
             latents = denoise(predict, sampler, begun, steps or self.steps)
-            drawn = vae.decode(latents / vae.config.scaling_factor).sample
-            require_finite(drawn, "what the diffusion model fills in")
-            filled[rows] = np.where(holes[rows][..., None], as_bytes(drawn), images[rows])
-        return filled
+            drawn: Tensor = vae.decode(latents / vae.config.scaling_factor).sample
+            return drawn
+
+        return fill_in_batches(images, holes, AT_ONCE, draw, FILLED)
 
 
 def _opened(place: str | Path) -> Pipeline:
