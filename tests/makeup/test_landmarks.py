@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from portraits import REAL, astronaut, pasted, read
 from skimage import data
 
+from beauty_models.backbones import mediapipe
 from beauty_models.makeup import landmarks
 from beauty_models.makeup.landmarks import find_faces
 
@@ -90,28 +92,33 @@ def test_threads_find_the_same() -> None:
         np.testing.assert_array_equal(points, expected)
 
 
+def forget() -> None:
+    mediapipe._model.cache_clear()
+    mediapipe._interpreters.__dict__.clear()
+
+
 @pytest.fixture
-def fresh_models() -> object:
-    landmarks._models.cache_clear()
+def fresh_models() -> Iterator[None]:
+    forget()
     yield
-    landmarks._models.cache_clear()
+    forget()
 
 
 def test_without_the_models_it_says_what_to_do(
-    fresh_models: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh_models: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landmarks, "WHEEL", tmp_path / "gone.whl")
+    monkeypatch.setattr(mediapipe, "WHEEL", tmp_path / "gone.whl")
     with pytest.raises(landmarks.FaceModelError, match=r"gone\.whl: not there; `make install`"):
-        landmarks._models()
+        find_faces(astronaut())
     (tmp_path / "gone.whl").write_bytes(b"PK no wheel")
     with pytest.raises(landmarks.FaceModelError, match="cannot be found without their models"):
-        landmarks._models()
+        find_faces(astronaut())
 
 
-def test_other_models_are_refused(fresh_models: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(landmarks.SHA256, landmarks.MESH, "0" * 64)
+def test_other_models_are_refused(fresh_models: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(mediapipe.SHA256, mediapipe.FACE_MESH, "0" * 64)
     with pytest.raises(landmarks.FaceModelError, match="not the file that was published"):
-        landmarks._models()
+        find_faces(astronaut())
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real faces are not here")
