@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
 
 from beauty_models.editing.holes import KINDS, Holes
 from beauty_models.evaluation.bootstrap import Floats
@@ -68,34 +67,44 @@ def mean_of_kinds(rows: NDArray[Any], weights: Floats) -> Floats:
 
 
 @lru_cache(maxsize=4)
-def _window(kind: torch.device) -> Tensor:
-    """Return SSIM's Gaussian [3, 1, `WINDOW`, `WINDOW`], of sum 1 in each channel."""
-    places = torch.arange(WINDOW, dtype=torch.float32) - WINDOW // 2
+def _blur_matrix(side: int, kind: torch.device) -> Tensor:
+    """Return SSIM's Gaussian of `WINDOW` pixels along one axis, as a matrix [side, side].
+
+    At the borders the picture is mirrored. Two products with it take a fifth of the time of a
+    convolution with the whole window: with it training was twice as slow.
+    """
+    margin = WINDOW // 2
+    places = torch.arange(WINDOW, dtype=torch.float32) - margin
     bell = torch.exp(-places.square() / (2 * DEVIATION**2))
     bell = bell / bell.sum()
-    return (bell[:, None] * bell[None]).expand(3, 1, WINDOW, WINDOW).contiguous().to(kind)
+    matrix = torch.zeros(side, side)
+    for row in range(side):
+        for weight, place in zip(bell, range(row - margin, row + margin + 1), strict=True):
+            inside = abs(place)
+            if inside >= side:
+                inside = 2 * (side - 1) - inside
+            matrix[row, inside] += weight
+    return matrix.to(kind)
 
 
 def ssim_map(first: Tensor, second: Tensor) -> Tensor:
     """Return how alike two pictures [n, 3, h, w], -1 to 1, are around each pixel [n, h, w].
 
-    Structural similarity (Wang et al. 2004), mean of the channels; 1 is the same.
+    Structural similarity (Wang et al. 2004), mean of the channels; 1 is the same. Sides have 6
+    pixels at least.
     """
-    margin = WINDOW // 2
-    window = _window(first.device)
-
-    def blurred(maps: Tensor) -> Tensor:
-        return conv2d(pad(maps, [margin] * 4, "reflect"), window, groups=3)
-
+    height, width = first.shape[-2:]
+    down = _blur_matrix(height, first.device)
+    along = _blur_matrix(width, first.device)
     # Of values around 0 the means would have signs, and the comparison of light no sense.
     first = (first + 1) / 2
     second = (second + 1) / 2
-    mean1 = blurred(first)
-    mean2 = blurred(second)
+    maps = torch.stack([first, second, first.square(), second.square(), first * second])
+    mean1, mean2, square1, square2, product = down @ maps @ along.T
     # Rounding may leave a variance below 0.
-    variance1 = (blurred(first.square()) - mean1.square()).clamp(min=0)
-    variance2 = (blurred(second.square()) - mean2.square()).clamp(min=0)
-    covariance = blurred(first * second) - mean1 * mean2
+    variance1 = (square1 - mean1.square()).clamp(min=0)
+    variance2 = (square2 - mean2.square()).clamp(min=0)
+    covariance = product - mean1 * mean2
     light = (2 * mean1 * mean2 + C1) / (mean1.square() + mean2.square() + C1)
     structure = (2 * covariance + C2) / (variance1 + variance2 + C2)
     return (light * structure).mean(1)

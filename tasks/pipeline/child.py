@@ -24,6 +24,7 @@ from tasks.state import OnLine
 
 GRACE_S = 10.0  # between TERM and KILL, for a stage that writes a checkpoint
 POLL_S = 0.2  # between two looks at the clock and at `stop`
+NICENESS = 10  # of what yields: beside a training it gets a tenth of the processor
 LEASH = Path(__file__).with_name("leash.py")
 STAGE_ERROR = "error: "  # how a stage's own command begins its last message
 DVC_ERROR = "ERROR: "  # how DVC's command line does
@@ -121,10 +122,13 @@ def run(
     on_line: OnLine,
     timeout_s: float,
     stop: threading.Event,
+    *,
+    yields: bool = False,
 ) -> ExitStatus:
     """Run ``command``, give each line of its output to ``on_line``, and return how it ended.
 
-    Whatever ends this function early, the process group of the command is gone when it does.
+    With ``yields`` it leaves the processor to what does not, such as a training beside it. Whatever
+    ends this function early, the process group of the command is gone when it does.
 
     Raises:
         TimeoutError: it ran longer than ``timeout_s`` seconds.
@@ -132,6 +136,8 @@ def run(
     """
     deadline = time.monotonic() + timeout_s
     oom_kills_before = _oom_kills()
+    if yields:
+        command = ["nice", "-n", str(NICENESS), *command]
     leashed = start(
         command, env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, encoding="utf-8", errors="replace",

@@ -28,11 +28,15 @@ def environment() -> dict[str, str]:
 
 
 def run_python(
-    *arguments: str | Path, on_line: OnLine, stop: threading.Event | None = None
+    *arguments: str | Path,
+    on_line: OnLine,
+    stop: threading.Event | None = None,
+    yields: bool = False,
 ) -> None:
     """Run ``python`` with ``arguments``; pass each line it prints to ``on_line``.
 
-    The error that it ends with is not passed on: it is the exception's message.
+    The error that it ends with is not passed on: it is the exception's message. ``yields``: as
+    `child.run`.
 
     Raises:
         ValueError: it ended with ``error: …``, a mistake of the user's; the message is what
@@ -53,7 +57,9 @@ def run_python(
 
     words = [str(argument) for argument in arguments]
     command = [sys.executable, *words]
-    status = child.run(command, environment(), on_output, math.inf, stop or threading.Event())
+    status = child.run(
+        command, environment(), on_output, math.inf, stop or threading.Event(), yields=yields
+    )
     if status.code and error_lines:
         error = child.parse_error(error_lines[0])
         assert error

@@ -85,12 +85,12 @@ def _child_error(name: str, status: child.ExitStatus, output: Output) -> Excepti
 
 
 def reproduce(
-    name: str, timeout_s: float, on_line: OnLine, stop: threading.Event, pull: bool
+    name: str, timeout_s: float, on_line: OnLine, stop: threading.Event, pull: bool, yields: bool
 ) -> str | None:
     """Let DVC run the stage ``name``, if it finds it stale; setting ``stop`` ends it.
 
     ``pull`` looks in the DVC remote for a result that another machine made (`sync_remote` brings
-    its list, not its files).
+    its list, not its files). ``yields``: as `child.run`.
 
     Returns:
         Skipped, Restored (from the run cache), Completed, or None when another DVC process is
@@ -106,7 +106,7 @@ def reproduce(
         command.append("--pull")
     command.append(name)
     try:
-        status = child.run(command, environment(), output.on_output, timeout_s, stop)
+        status = child.run(command, environment(), output.on_output, timeout_s, stop, yields=yields)
     except (TimeoutError, child.StoppedError) as error:
         raise type(error)(f"{name}: {error}") from None
     # Busy before it began: nothing is lost, and asking again later is all it takes.

@@ -184,7 +184,9 @@ def _write_code(outdated: Iterable[Stage]) -> None:
             cache.delete_damaged_results(repo, find_node(repo, stage.name), _ignore_line)
         release_dead_locks(repo)
     for stage in outdated:
-        reproduce(stage.name, stage.timeout_s, _ignore_line, threading.Event(), pull=False)
+        reproduce(
+            stage.name, stage.timeout_s, _ignore_line, threading.Event(), pull=False, yields=False
+        )
 
 
 def _ignore_line(line: str) -> None:

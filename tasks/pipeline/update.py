@@ -85,7 +85,9 @@ def update_stage(
                 update_stage(producer, producer.timeout_s, on_line, stop, pull)
             if plan.remake:
                 continue
-            state = reproduce(stage.name, timeout_s, on_line, stop, pull)
+            # What trains goes first: one family's champion is there before all have their data.
+            yields = "gpu" not in stage.tags
+            state = reproduce(stage.name, timeout_s, on_line, stop, pull, yields)
             if state == "Completed":
                 # Code is an input as well, and may have been edited while the stage ran.
                 _update_code(stage, on_line, stop)

@@ -247,7 +247,7 @@ def take_snapshot(
         # Before it runs: code that is edited meanwhile makes the set stale, and not wrong.
         starter_hash = _starter_hash(family)
         draw = ("-m", "beauty_models", kind, family, "--raw", folder)
-        command.run_python(*draw, on_line=on_line, stop=stop)
+        command.run_python(*draw, on_line=on_line, stop=stop, yields=True)
     data_license = stated_license(license, folder)
     manifest: Manifest = {
         "source": source,

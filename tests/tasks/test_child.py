@@ -189,3 +189,13 @@ def test_a_killed_stage_says_so_through_dvc(project: Path) -> None:
     runner.join(LONG)
     assert work and isinstance(errors[0], RuntimeError)
     assert str(errors[0]).startswith("ingest@lips: was killed (SIGKILL): most often the system")
+
+
+def test_what_yields_leaves_the_processor_to_what_does_not() -> None:
+    said: list[str] = []
+    for yields in (False, True):
+        program = [sys.executable, "-c", "import os; print(os.getpriority(os.PRIO_PROCESS, 0))"]
+        child.run(program, os.environ, said.append, 60, threading.Event(), yields=yields)
+    own, yielding = map(int, said)
+    assert own == os.getpriority(os.PRIO_PROCESS, 0)
+    assert yielding == min(19, own + child.NICENESS)
