@@ -107,7 +107,8 @@ def ssim_map(first: Tensor, second: Tensor) -> Tensor:
     covariance = product - mean1 * mean2
     light = (2 * mean1 * mean2 + C1) / (mean1.square() + mean2.square() + C1)
     structure = (2 * covariance + C2) / (variance1 + variance2 + C2)
-    return (light * structure).mean(1)
+    alike: Tensor = (light * structure).mean(1)
+    return alike
 
 
 def mean_in_holes(values: Tensor, holes: Tensor) -> Tensor:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from beauty_models.intake.images import Files
 from beauty_models.progress import bar
 
 SHEET = "contact-sheet.jpg"
+NETWORK_ACTIONS = ("inpaint", "remove")
 
 
 def predict(*, model: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
@@ -58,13 +62,20 @@ def _predict_folder(
         raise ValueError(f"{folder}: there is no photo in it")
     answers = []
     pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+
+    def edit(path: Path) -> edits.Result:
+        name = path.relative_to(folder.resolve())
+        return edits.edit(str(path), _for_file(wish, name), served.editor)
+
+    # A network has threads of its own.
+    workers = 1 if wish.action in NETWORK_ACTIONS else os.cpu_count() or 1
     with bar(f"predict: {wish.action}", len(files)) as progress:
-        for path in files:
+        for path, edited in _side_by_side(edit, files, workers):
             progress.advance(note=path.name)
             name = path.relative_to(folder.resolve())
             answer: dict[str, Any] = {"photo": str(name)}
             try:
-                result = edits.edit(str(path), _for_file(wish, name), served.editor)
+                result = edited.result()
             except ValueError as error:
                 # One bad photo ends no run: it is told with the others' answers.
                 answers.append(answer | {"error": str(error)})
@@ -77,6 +88,22 @@ def _predict_folder(
         with new_file(options.save / SHEET) as temporary:
             temporary.write_bytes(sheet.contact_sheet(pairs))
     return answers
+
+
+def _side_by_side(
+    edit: Callable[[Path], edits.Result], files: list[Path], workers: int
+) -> Iterator[tuple[Path, Future[edits.Result]]]:
+    """Yield each of ``files``, in order, with what ``edit`` makes of it.
+
+    No more are begun than the workers need: finished photos wait in memory.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        begun: deque[tuple[Path, Future[edits.Result]]] = deque()
+        for path in files:
+            begun.append((path, pool.submit(edit, path)))
+            if len(begun) > workers:
+                yield begun.popleft()
+        yield from begun
 
 
 def _for_file(wish: Wish, name: Path) -> Wish:
