@@ -6,15 +6,15 @@ only be a mistake is told, not guessed.
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from beauty_models.intake.images import DECODER_ERRORS, FORMATS, BadImageError, upright
+from beauty_models.intake.images import FORMATS, BadImageError, upright
+from beauty_models.intake.masks import open_mask
 
 Mask = NDArray[np.uint8]  # 0 to 255 [h, w]
 
@@ -38,7 +38,7 @@ def read(content: bytes, size: tuple[int, int], max_pixels: int) -> tuple[Mask, 
     Raises:
         BadImageError: it is no picture, has another shape, or is of one level throughout.
     """
-    image = upright(_opened(content, max_pixels))
+    image = upright(open_mask(content, FORMATS, max_pixels))
     notes = []
     mask_shape = image.width / image.height
     if abs(mask_shape / (size[0] / size[1]) - 1) > SAME_SHAPE:
@@ -57,21 +57,6 @@ def read(content: bytes, size: tuple[int, int], max_pixels: int) -> tuple[Mask, 
         notes.append(f"the mask has {_told(image.size)} and was scaled to the photo's")
         levels = np.asarray(cv2.resize(levels, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     return levels, notes
-
-
-def _opened(content: bytes, max_pixels: int) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        if image.width * image.height > max_pixels:
-            raise BadImageError(f"the mask has more than {max_pixels:,} pixels and is not read")
-        image.load()
-    except BadImageError:
-        raise
-    except UnidentifiedImageError:
-        raise BadImageError(f"the mask is no picture in {', '.join(FORMATS)}") from None
-    except DECODER_ERRORS as error:
-        raise BadImageError(f"the mask is broken or cut off: {str(error)[:100]}") from None
-    return image
 
 
 def _levels(image: Image.Image) -> Mask:

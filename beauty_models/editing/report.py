@@ -218,38 +218,20 @@ def _board(scores: Scores, chosen: list[tuple[int, str]]) -> Pixels:
     return np.concatenate(rows)
 
 
-def write_report(
-    folder: Path,
-    scores: Scores,
-    editor: Editor,
-    others: Metrics,
-    steps: dict[int, dict[str, float]],
-    drawn: Images | None,
-    params: Evaluate,
-) -> None:
-    """Write holes.parquet, index.html and the small picture `WORDING` names to ``folder``.
-
-    Args:
-        folder: of the report.
-        scores: as `scores.compare` returned them.
-        editor: the model.
-        others: figures of cut-outs and Fréchet distances.
-        steps: as `scores.by_steps` returned them.
-        drawn: photos of the unconditional model; None without one.
-        params: the block ``evaluate``.
-    """
-    scores.rows.to_parquet(folder / "holes.parquet", index=False)
+def _chosen(scores: Scores, examples: int) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """Return the worst filled (photo, kind of hole), and some of the others."""
     ranked = _ranked(scores)
-    half = max(1, params.examples // 2)
-    worst = ranked[:half]
+    half = max(1, examples // 2)
     rest = ranked[half:]
     # Evenly over the ranks, so that they show what is usual and not only what is best.
     places = np.linspace(0, len(rest) - 1, min(half, len(rest))).round().astype(int)
-    usual = [rest[place] for place in np.unique(places)]
-    board = _board(scores, (usual or worst)[:BOARD_ROWS])
-    Image.fromarray(board).save(folder / WORDING.picture)
-    parts = [
-        _cards(scores, editor, others),
+    return ranked[:half], [rest[place] for place in np.unique(places)]
+
+
+def _compared_sections(scores: Scores, editor: Editor, params: Evaluate) -> list[Html]:
+    """Return the sections on filled holes: the worst, others, the figures, what serves."""
+    worst, usual = _chosen(scores, params.examples)
+    return [
         section(
             "Where it does worst",
             _strips(scores, editor.served, worst),
@@ -271,6 +253,13 @@ def write_report(
             lead="PSNR in the hole on the validation part, dB; the best of each kind serves.",
         ),
     ]
+
+
+def _generative_sections(
+    others: Metrics, steps: dict[int, dict[str, float]], drawn: Images | None, examples: int
+) -> list[Html]:
+    """Return the sections on the diffusion model and on how real fills look; those there are."""
+    parts = []
     if steps:
         parts.append(
             section(
@@ -290,14 +279,43 @@ def write_report(
             )
         )
     if drawn is not None:
-        tiles = [_picture(photo, "a product that nobody has") for photo in drawn[: params.examples]]
+        tiles = [_picture(photo, "a product that nobody has") for photo in drawn[:examples]]
         parts.append(section("Products that nobody has", tag("div", *tiles, style=GRID)))
-    parts.append(_limits(scores, params))
-    count = len(scores.rows)
+    return parts
+
+
+def write_report(
+    folder: Path,
+    scores: Scores,
+    editor: Editor,
+    others: Metrics,
+    steps: dict[int, dict[str, float]],
+    drawn: Images | None,
+    params: Evaluate,
+) -> None:
+    """Write holes.parquet, index.html and the small picture `WORDING` names to ``folder``.
+
+    Args:
+        folder: of the report.
+        scores: as `scores.compare` returned them.
+        editor: the model.
+        others: figures of cut-outs and Fréchet distances.
+        steps: as `scores.by_steps` returned them.
+        drawn: photos of the unconditional model; None without one.
+        params: the block ``evaluate``.
+    """
+    scores.rows.to_parquet(folder / "holes.parquet", index=False)
+    worst, usual = _chosen(scores, params.examples)
+    board = _board(scores, (usual or worst)[:BOARD_ROWS])
+    Image.fromarray(board).save(folder / WORDING.picture)
     products = pd.Series(scores.photos.products).nunique()
     content = page(
         _title(scores),
-        *parts,
-        subtitle=f"{count:,} test photos of {products:,} products, a hole of each kind in each.",
+        _cards(scores, editor, others),
+        *_compared_sections(scores, editor, params),
+        *_generative_sections(others, steps, drawn, params.examples),
+        _limits(scores, params),
+        subtitle=f"{len(scores.rows):,} test photos of {products:,} products, a hole of each kind "
+        "in each.",
     )
     (folder / "index.html").write_text(content, encoding="utf-8")

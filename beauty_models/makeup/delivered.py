@@ -9,10 +9,11 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from beauty_models.intake import account
 from beauty_models.intake.images import DECODER_ERRORS, BadImageError
+from beauty_models.intake.masks import open_mask
 from beauty_models.makeup.regions import Region
 
 LabelMap = Literal["auto"] | Mapping[int, str]
@@ -95,7 +96,7 @@ def read_mask(content: bytes, size: tuple[int, int], max_pixels: int) -> NDArray
     Raises:
         BadImageError: it is no such file, or of another shape; the message says what it is.
     """
-    image = _opened(content, max_pixels)
+    image = open_mask(content, FORMATS, max_pixels)
     mask_shape = image.width / image.height
     photo_shape = size[0] / size[1]
     if abs(mask_shape / photo_shape - 1) > SAME_SHAPE:
@@ -115,25 +116,6 @@ def mask_size(content: bytes) -> tuple[int, int] | None:
         return Image.open(io.BytesIO(content), formats=FORMATS).size
     except DECODER_ERRORS:
         return None
-
-
-def _opened(content: bytes, max_pixels: int) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        if image.width * image.height > max_pixels:
-            raise BadImageError(f"the mask has more than {max_pixels:,} pixels and is not read")
-        image.load()
-    except BadImageError:
-        raise
-    except UnidentifiedImageError:
-        if content.startswith(b"\xff\xd8"):
-            raise BadImageError(
-                "the mask is a JPEG, which changes the numbers; PNG keeps them"
-            ) from None
-        raise BadImageError(f"the mask is no picture in {', '.join(FORMATS)}") from None
-    except DECODER_ERRORS as error:
-        raise BadImageError(f"the mask is broken or cut off: {str(error)[:100]}") from None
-    return image
 
 
 def _numbers(image: Image.Image) -> NDArray[np.uint8]:
