@@ -25,7 +25,7 @@ from beauty_models.__main__ import TRAINING, main
 ROOT = Path(__file__).parents[1]
 FAMILIES = families.names()
 STAGES = [(family, stage) for family in FAMILIES for stage in families.stages(family)]
-GROUND = {"code", "device", "families", "files", "params", "progress"}
+GROUND = {"code", "device", "families", "files", "packages", "params", "progress"}
 ROOMS: dict[str, set[str]] = {
     "backbones": set(),
     "evaluation": set(),

