@@ -1,10 +1,11 @@
 """How fast product texts are translated and learned, beside transformers, on this machine.
 
 `python -m bench.translate_speed` takes a network of random weights, or with ``--model DIR`` a saved
-one, and the starter's texts. They are translated sorted by length, and one by one; transformers'
-`generate` then takes the same texts in the same batches. Training takes the same pairs, once by the
-family's own step and once by `Seq2SeqTrainer`. Processor time of this process counts, so that what
-else runs here counts less.
+one, and the starter's texts in all languages but Japanese, into which they are translated: sorted
+by length, and a hundred of them one by one; transformers' `generate` then takes the same texts in
+the same batches. Training takes the same pairs from English, once by the family's own step and once
+by `Seq2SeqTrainer`, both with fused AdamW, clipped gradients and the same precision. Processor time
+of this process counts, so that what else runs here counts less.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from beauty_models.translate.decoding import Hypothesis
 from beauty_models.translate.drafts import Drafts
 from beauty_models.translate.examples import ParallelTexts
 from beauty_models.translate.finetune import Trainer
+from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.model import TOKENS, Request, Translation, Translator
 from beauty_models.translate.pretrain import templates
+from beauty_models.translate.sampling import languages_of
 from beauty_models.translate.starter import starter
 
-DIRECTION = ("en", "ja")
+DIRECTION = ("en", "ja")  # that is learned
 ONE_BY_ONE = 100  # texts; all of them would take long
 
 
@@ -45,11 +48,24 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def starter_units() -> pd.DataFrame:
-    """Return the starter's product texts."""
+    """Return the starter's product texts, a column for each language."""
     with tempfile.TemporaryDirectory() as folder:
         starter(raw=Path(folder) / "raw")
-        table = pd.read_csv(Path(folder) / "raw" / "products.tsv", sep="\t", dtype=str)
-    return table.dropna(subset=list(DIRECTION)).reset_index(drop=True)
+        return pd.read_csv(Path(folder) / "raw" / "products.tsv", sep="\t", dtype=str)
+
+
+def requests_of(units: pd.DataFrame, count: int) -> list[Request]:
+    """Return ``count`` texts at most, each once, that are to be translated into one language."""
+    found: dict[Request, None] = {}
+    for source in languages_of(units):
+        if source == DIRECTION[1]:
+            continue
+        for text in templates(units[source].dropna().tolist()):
+            if text:
+                found[Request(text, source, DIRECTION[1])] = None
+    chosen = list(found)
+    # of all languages: a part of the first alone would be shorter or longer texts
+    return chosen[:: max(1, len(chosen) // count)][:count]
 
 
 def generated(translator: Translator, requests: list[Request], longest: int) -> int:
@@ -87,21 +103,19 @@ class Counting(Translator):
         return super()._written(hypotheses)
 
 
-def translating(model: Translator, texts: list[str]) -> None:
+def translating(model: Translator, requests: list[Request]) -> None:
     """Measure decoding and print its rows of the table."""
     translator = Counting(model.network, model.tokenizer, model.languages, model.card)
     translator.lengths = []
-    requests = [Request(text, *DIRECTION) for text in dict.fromkeys(texts)]
     translator.translate(requests[:8])  # the first pass is slow
     translator.lengths = []
     spent, _ = seconds(lambda: translator.translate(requests, beams=1))
     lengths = list(translator.lengths)
     print(f"{len(requests)} texts sorted by length: {len(requests) / spent:.0f} texts/s")
-    alone, _ = seconds(
-        lambda: [translator.translate([request], beams=1) for request in requests[:ONE_BY_ONE]]
-    )
-    print(f"one by one: {ONE_BY_ONE / alone:.0f} texts/s")
-    print(f"  sorted over one by one: {len(requests) / spent * alone / ONE_BY_ONE:.1f}")
+    some = requests[:: max(1, len(requests) // ONE_BY_ONE)]
+    alone, _ = seconds(lambda: [translator.translate([request], beams=1) for request in some])
+    print(f"one by one: {len(some) / alone:.0f} texts/s")
+    print(f"  sorted over one by one: {len(requests) / spent * alone / len(some):.1f}")
     theirs, tokens = seconds(lambda: generated(translator, requests, max(lengths) + 2))
     own_speed, their_speed = sum(lengths) / spent, tokens / theirs
     print(f"ours {own_speed:.0f} tokens/s, transformers' generate {their_speed:.0f} tokens/s")
@@ -113,7 +127,7 @@ def learning(translator: Translator, units: pd.DataFrame, section: Finetune) -> 
     from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
     texts = ParallelTexts(units, translator, [DIRECTION], section.max_tokens)
-    drafts = Drafts(units, texts.first)
+    drafts = Drafts(TranslationMemory(units), texts.first)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder) / "none", "", 1e9)
         trainer = Trainer(translator, texts, drafts, [], section, checkpoint)
@@ -168,23 +182,24 @@ def main() -> None:
         prog="python -m bench.translate_speed", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("--model", type=Path, help="a folder that finetune wrote")
-    parser.add_argument("--texts", type=int, default=2000, help="that are translated")
+    parser.add_argument("--texts", type=int, default=10_000, help="that are translated")
     parser.add_argument("--units", type=int, default=2000, help="that are learned from")
     options = parser.parse_args()
     units = starter_units()
-    texts = templates(units[DIRECTION[0]].tolist())
     torch.manual_seed(1)
     if options.model:
         translator = Translator.load(options.model)
     else:
         shape = Scratch(layers=2, hidden=128, heads=4, vocabulary=4000)
-        every = [*texts, *templates(units[DIRECTION[1]].tolist())]
-        translator = bases.scratch(every, DIRECTION, shape)
-    translating(translator, texts[: options.texts])
+        languages = languages_of(units)
+        texts = [text for name in languages for text in templates(units[name].dropna().tolist())]
+        translator = bases.scratch(texts, languages, shape)
+    translating(translator, requests_of(units, options.texts))
     section = params.load("translate").finetune
-    # contrast is nothing that the other trainer does, and its smoothing does not know M2M100
-    section = section.model_copy(update={"contrastive_weight": 0.0, "label_smoothing": 0.0})
-    learning(translator, units.head(options.units), section)
+    # the other trainer's smoothing does not know M2M100
+    section = section.model_copy(update={"label_smoothing": 0.0})
+    both = units.dropna(subset=list(DIRECTION)).reset_index(drop=True)
+    learning(translator, both.head(options.units), section)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ class Matching(Section):
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0)]
     temperature: Rate
+    precision: Precision  # of the encoder's passes
 
 
 class Finetune(OptimizerParams):
@@ -153,6 +154,7 @@ WORDING = Wording(
     names={
         "chrf": "chrF, mean over the directions",
         "exact_short": "short texts translated exactly as people did",
+        "network": "the network alone",
         "copy": "the source as it stands",
         "dictionary": "words looked up",
         "memory": "the translation of the nearest known text",

@@ -63,32 +63,44 @@ class Model(Protocol):
         """Return the logits over the vocabulary."""
 
 
+class Draft(NamedTuple):
+    """A translation that decoding may lean on."""
+
+    ids: list[int]  # tokens, without tag and end; empty where there is none
+    known: list[bool]  # of each token, whether it is a translation and not a word left as it was
+
+
 @dataclass(frozen=True)
 class Copying:
     """A draft for each sentence, and how strongly decoding leans on it.
 
     Where the last token stands in the draft, the one that follows it there has its logit raised by
     ``bias``: the network must be e^bias times as sure of another one. What it writes instead leads
-    on without a draft, until it comes back to one of the draft's tokens.
+    on without a draft, until it comes back to one of the draft's tokens. Words that the dictionary
+    left as they were have no bias: the network may know them.
     """
 
     drafts: torch.Tensor  # [n, length], each with its end, padded by -1
+    known: torch.Tensor  # [n, length], which of these tokens are to be leant on
     bias: float
 
     @classmethod
-    def of(cls, drafts: Sequence[Sequence[int]], end: int, bias: float) -> Copying:
-        """Return it for ``drafts`` of token ids; an empty one is none."""
-        rows = [torch.tensor([*ids, end] if ids else [-1]) for ids in drafts]
-        padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
-        return cls(padded, bias)
+    def of(cls, drafts: Sequence[Draft], end: int, bias: float) -> Copying:
+        """Return it for ``drafts``; an empty one is none."""
+        ids = [torch.tensor([*draft.ids, end] if draft.ids else [-1]) for draft in drafts]
+        known = [torch.tensor([*draft.known, bool(draft.ids)]) for draft in drafts]
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-1)
+        return cls(padded, torch.nn.utils.rnn.pad_sequence(known, batch_first=True), bias)
 
     def raise_logits(self, logits: torch.Tensor, current: Beams) -> None:
         """Raise the logits [rows, size] of the draft's tokens in place."""
-        drafts = self.drafts.to(logits.device)[current.numbers.to(logits.device)]
+        numbers = current.numbers.to(logits.device)
+        drafts = self.drafts.to(logits.device)[numbers]
         places = current.places.clamp(max=drafts.shape[1] - 1)
         tokens = drafts.gather(1, places)
-        follows = current.following & (tokens >= 0)
-        raised = torch.where(follows, self.bias, 0.0).flatten()[:, None].to(logits.dtype)
+        known = self.known.to(logits.device)[numbers].gather(1, places)
+        raised = torch.where(current.following & known, self.bias, 0.0).flatten()[:, None]
+        raised = raised.to(logits.dtype)
         logits.scatter_add_(1, tokens.clamp(min=0).flatten()[:, None], raised)
 
     def follow(self, current: Beams, token: torch.Tensor) -> None:
@@ -163,49 +175,65 @@ def beam_search(
         NotFiniteError: the network's weights are no numbers.
     """
     n = len(sources)
-    vocabulary = model.vocabulary
-    current = _start(vocabulary, sources, tags, beams)
-    network: Any = model.network
-    decoder: Any = network.get_decoder()
-    cache = EncoderDecoderCache(
-        DynamicCache(config=network.config), DynamicCache(config=network.config)
-    )
-    rows = torch.arange(n, device=states.device).repeat_interleave(beams)
-    if beams > 1:
-        states, mask = states[rows], mask[rows]
-    start = torch.full_like(tags, vocabulary.end)
-    inputs = torch.stack([start, tags], 1)[rows]
+    current = _start(model.vocabulary, sources, tags, beams)
+    cache = _Cache(model.network, states, mask, beams)
+    start = torch.full_like(tags, model.vocabulary.end)
+    inputs = torch.stack([start, tags], 1).repeat_interleave(beams, 0)
     found: dict[int, Hypothesis] = {}
     while True:
-        hidden = decoder(
-            input_ids=inputs,
-            encoder_hidden_states=states,
-            encoder_attention_mask=mask.long(),
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state[:, -1]
         # of no numbers none is the largest: nothing would ever end
-        logits = require_finite(model.head(hidden).float(), "the logits of the next token")
+        logits = require_finite(
+            model.head(cache.read(inputs)).float(), "the logits of the next token"
+        )
         if copying is not None:
             copying.raise_logits(logits, current)
-        current, parents = _extend(current, logits, vocabulary)
+        current, parents = _extend(current, logits, model.vocabulary)
         if copying is not None:
             copying.follow(current, current.ids[:, :, -1])
-        finished = current.ended[:, 0]
         _collect(current, found)
         if len(found) == n:
             return [found[number] for number in range(n)]
-        alive = (~finished).nonzero().flatten()
-        if len(alive) > KEPT_SHARE * len(finished):
-            alive = torch.arange(len(finished), device=states.device)
-        # the rows of the cache that the hypotheses continue
-        order = parents[alive].flatten()
-        if beams > 1 or len(alive) < len(finished):
-            cache.reorder_cache(order)
-        if len(alive) < len(finished):
+        alive = (~current.ended[:, 0]).nonzero().flatten()
+        if len(alive) <= KEPT_SHARE * len(parents):
             current = current.select(alive)
-            states, mask = states[order], mask[order]
+            cache.keep(parents[alive].flatten())
+        elif beams > 1:
+            cache.reorder(parents.flatten())
         inputs = current.ids[:, :, -1].reshape(-1, 1)
+
+
+class _Cache:
+    """What the decoder has read so far, a row for each hypothesis."""
+
+    def __init__(self, network: Any, states: torch.Tensor, mask: torch.Tensor, beams: int) -> None:
+        self.decoder = network.get_decoder()
+        self.states = states.repeat_interleave(beams, 0) if beams > 1 else states
+        self.mask = (mask.repeat_interleave(beams, 0) if beams > 1 else mask).long()
+        self.cache = EncoderDecoderCache(
+            DynamicCache(config=network.config), DynamicCache(config=network.config)
+        )
+
+    def read(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the decoder's state [rows, width] behind the last of ``inputs`` [rows, new]."""
+        output = self.decoder(
+            input_ids=inputs,
+            encoder_hidden_states=self.states,
+            encoder_attention_mask=self.mask,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        hidden: torch.Tensor = output.last_hidden_state
+        return hidden[:, -1]
+
+    def reorder(self, rows: torch.Tensor) -> None:
+        """Go on with those ``rows`` that the hypotheses continue, of the same sentences."""
+        self.cache.reorder_cache(rows)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with ``rows`` alone."""
+        self.reorder(rows)
+        self.states = self.states[rows]
+        self.mask = self.mask[rows]
 
 
 def _start(

@@ -34,6 +34,8 @@ class Looked(NamedTuple):
 
     text: str
     known: float  # share of its words that have an entry
+    # where in the text words without an entry stand as they were: (start, end) in characters
+    unknown: tuple[tuple[int, int], ...] = ()
 
 
 class Dictionary:
@@ -49,20 +51,24 @@ class Dictionary:
         """Return the protected ``text`` with the longest entries put in place of its words."""
         words = tokens(text)
         lowered = [word.casefold() for word in words]
-        translated: list[str] = []
+        translated = ""
+        unknown: list[tuple[int, int]] = []
         known = asked = place = 0
         while place < len(words):
             length = self._match(lowered, place)
-            if length:
-                translated.append(self.entries[tuple(lowered[place : place + length])])
-            else:
-                translated.append(words[place])
             # sentinels and marks need no entry
             size = sum(map(_is_word, words[place : place + max(1, length)]))
             asked += size
-            known += size if length else 0
+            if length:
+                entry = self.entries[tuple(lowered[place : place + length])]
+                translated = _appended(translated, entry, self.target)
+                known += size
+            else:
+                translated = _appended(translated, words[place], self.target)
+                if size:
+                    unknown.append((len(translated) - len(words[place]), len(translated)))
             place += max(1, length)
-        return Looked(_joined(translated, self.target), known / asked if asked else 1.0)
+        return Looked(translated, known / asked if asked else 1.0, tuple(unknown))
 
     def _match(self, lowered: Sequence[str], place: int) -> int:
         """Return how many tokens from ``place`` on are the longest entry, 0 where none is."""
@@ -219,10 +225,15 @@ def _joined(pieces: Sequence[str], language: str) -> str:
     """Return ``pieces`` as a text of ``language``, with spaces where it puts them."""
     text = ""
     for piece in pieces:
-        if not piece:
-            continue
-        text += (" " if _needs_space(text, piece, language) else "") + piece
+        text = _appended(text, piece, language)
     return text
+
+
+def _appended(text: str, piece: str, language: str) -> str:
+    """Return ``text`` with ``piece`` behind it, and a space between them where one belongs."""
+    if not piece:
+        return text
+    return f"{text} {piece}" if _needs_space(text, piece, language) else text + piece
 
 
 def _needs_space(before: str, piece: str, language: str) -> bool:

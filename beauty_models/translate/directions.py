@@ -6,19 +6,26 @@ and says so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from beauty_models.files import read_json, write_json
 from beauty_models.progress import log_line
-from beauty_models.translate.memory import NOT_LANGUAGES
-from beauty_models.translate.methods import LIKELIEST, METHODS, MODEL, VOICES, Methods, Text
-from beauty_models.translate.quality import Estimator, features, fit
+from beauty_models.translate.methods import LIKELIEST, METHODS, MODEL, VOICES, Methods
+from beauty_models.translate.quality import (
+    Estimator,
+    Evidence,
+    Forecast,
+    Quality,
+    cross_fitted,
+    learn,
+)
+from beauty_models.translate.sampling import Sample
 from beauty_models.translate.scoring import LOOK_BELOW, chrf_counts, corpus_chrf, sentence_chrf
 
 FILE = "directions.json"
@@ -40,8 +47,7 @@ class Directions:
 
     choices: dict[tuple[str, str], Choice]
     thresholds: dict[str, float]  # method → confidence below which a translation is flagged
-    # method → what turns its candidates' confidence into a probability
-    estimators: dict[str, Estimator] = field(default_factory=dict)
+    quality: Quality = field(default_factory=Quality)  # of a text's candidates
 
     def method(self, source: str, target: str) -> str:
         """Return the method that serves a direction: the model where nothing was measured."""
@@ -56,7 +62,8 @@ class Directions:
         content = {
             "directions": directions,
             "thresholds": self.thresholds,
-            "estimators": {name: found._asdict() for name, found in self.estimators.items()},
+            "estimators": _as_json(self.quality.estimators),
+            "forecasts": _as_json(self.quality.forecasts),
             "look_below_chrf": LOOK_BELOW,
         }
         write_json(folder / FILE, content)
@@ -76,24 +83,14 @@ class Directions:
         estimators = {}
         for name, found in content["estimators"].items():
             estimators[name] = Estimator(tuple(found["weights"]), found["bias"])
-        return cls(choices, content["thresholds"], estimators)
+        forecasts = {}
+        for name, found in content["forecasts"].items():
+            forecasts[name] = Forecast(tuple(found["weights"]), found["bias"])
+        return cls(choices, content["thresholds"], Quality(estimators, forecasts))
 
 
-def languages_of(units: pd.DataFrame) -> list[str]:
-    """Return the languages of a table of units: its columns beside id and kind."""
-    return [name for name in units.columns if name not in NOT_LANGUAGES]
-
-
-def pairs(units: pd.DataFrame, source: str, target: str, count: int, seed: int) -> pd.DataFrame:
-    """Return the columns ``source`` and ``target`` of units that have both, ``count`` at most.
-
-    Every direction draws from the units in the same order, so that they test the same ones.
-    ``count`` 0 takes all. The index stays that of ``units``.
-    """
-    order = np.random.default_rng(seed).permutation(len(units))
-    both = units.iloc[order][[source, target]].dropna()
-    both = both[(both[source] != "") & (both[target] != "")]
-    return both.iloc[:count] if count else both
+def _as_json(regressions: Mapping[str, Estimator | Forecast]) -> dict[str, Any]:
+    return {name: regression._asdict() for name, regression in regressions.items()}
 
 
 def tell(decided: Directions) -> None:
@@ -106,48 +103,31 @@ def tell(decided: Directions) -> None:
             )
 
 
-def decide(methods: Methods, validation: pd.DataFrame, compared: int, seed: int) -> Directions:
-    """Return the best method of each direction that ``validation`` can test, by its chrF."""
-    languages = [name for name in languages_of(validation) if name in methods.translator.languages]
-    texts: list[Text] = []
-    references: list[str] = []
-    rows: dict[tuple[str, str], list[int]] = {}
-    for source in languages:
-        for target in languages:
-            if source == target:
-                continue
-            tested = pairs(validation, source, target, compared, seed)
-            if tested.empty:
-                continue
-            rows[source, target] = list(range(len(texts), len(texts) + len(tested)))
-            texts += [Text(text, source, target) for text in tested[source]]
-            references += tested[target].tolist()
-    candidates = {}
+def decide(methods: Methods, sample: Sample) -> Directions:
+    """Return the best method of each direction of a validation ``sample``, by its chrF.
+
+    What quality estimation says of a text is judged by what the other units taught it.
+    """
+    candidates = methods.candidates(METHODS, sample.texts)
     counts = {}
+    scores = {}
     for method in METHODS:
-        candidates[method] = methods.translate(method, texts)
         written = [candidate.text for candidate in candidates[method]]
-        counts[method] = chrf_counts(written, references)
-    known = features(methods, texts, candidates)
-    thresholds = {}
-    estimators = {}
-    likely = {}
-    for method in METHODS:
-        scores = sentence_chrf(counts[method])
-        estimators[method] = fit(known[method], scores >= LOOK_BELOW)
-        likely[method] = estimators[method].probability(known[method])
-        thresholds[method] = _threshold(likely[method], scores)
-    voice_of = np.stack([likely[voice] for voice in VOICES]).argmax(0)
+        counts[method] = chrf_counts(written, sample.references)
+        scores[method] = sentence_chrf(counts[method])
+    evidence = Evidence.of(sample.texts, candidates)
+    chosen, likely = cross_fitted(evidence, scores, sample.unit)
     of_voices = np.stack([counts[voice] for voice in VOICES])
-    counts[LIKELIEST] = of_voices[voice_of, np.arange(len(texts))]
+    counts[LIKELIEST] = of_voices[chosen, np.arange(len(chosen))]
+    thresholds = {method: _threshold(likely[method], scores[method]) for method in METHODS}
     choices = {}
-    for direction, numbers in rows.items():
-        once = np.ones((1, len(numbers)))
-        chrf = {method: float(corpus_chrf(of[numbers], once)[0]) for method, of in counts.items()}
+    for direction, rows in sample.rows.items():
+        once = np.ones((1, len(rows)))
+        chrf = {method: float(corpus_chrf(of[rows], once)[0]) for method, of in counts.items()}
         # the first of equals: the model, where another is no better
         best = max(counts, key=lambda method: chrf[method])
-        choices[direction] = Choice(best, chrf, len(numbers))
-    return Directions(choices, thresholds, estimators)
+        choices[direction] = Choice(best, chrf, len(rows))
+    return Directions(choices, thresholds, learn(evidence, scores))
 
 
 def _threshold(confidence: NDArray[np.float64], scores: NDArray[np.float64]) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from beauty_models.translate.dictionary import Dictionaries
 from beauty_models.translate.memory import TranslationMemory
@@ -25,13 +24,12 @@ class Drafts:
     answer. Units with an equal text are in one half.
     """
 
-    def __init__(self, frame: pd.DataFrame, groups: Sequence[int]) -> None:
-        """Keep ``frame``, the units; ``groups`` has equal numbers where units share a text."""
+    def __init__(self, memory: TranslationMemory, groups: Sequence[int]) -> None:
+        """Draft the units of ``memory``; ``groups`` are equal numbers where units share a text."""
         self.folds = np.array(groups, np.int64) % FOLDS
         self.dictionaries: list[Dictionaries] = []
         for fold in range(FOLDS):
-            others = frame[self.folds != fold]
-            self.dictionaries.append(Dictionaries(TranslationMemory(others)))
+            self.dictionaries.append(Dictionaries(memory.part(self.folds != fold)))
 
     def of(self, unit: int, template: str, source: str, target: str) -> str:
         """Return the draft of ``unit``'s protected text, ``template``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,21 @@ from beauty_models.intake import account
 from beauty_models.progress import log_line
 from beauty_models.training.splits import read_split
 from beauty_models.translate import Evaluate
-from beauty_models.translate.directions import Directions, languages_of, pairs
+from beauty_models.translate.directions import Directions
+from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.keeping import GROUPS, Keeping
 from beauty_models.translate.matching import Matcher
-from beauty_models.translate.memory import TranslationMemory
+from beauty_models.translate.memory import NO_TERMS, TranslationMemory
 from beauty_models.translate.methods import (
     BASELINES,
     METHODS,
     MODEL,
-    AnyTranslator,
     Candidate,
+    Candidates,
     Methods,
     Text,
 )
-from beauty_models.translate.model import Request, Translation, Translator
+from beauty_models.translate.model import Translator
 from beauty_models.translate.pipeline import Answer, Pipeline, Query
 from beauty_models.translate.report.bleu import Bleu
 from beauty_models.translate.report.heatmap import heatmap_png
@@ -44,9 +45,11 @@ from beauty_models.translate.report.scores import (
     DirectionScores,
     FlagScores,
     KindScores,
+    Retrieval,
     Scores,
     Sentence,
 )
+from beauty_models.translate.sampling import Sample, languages_of, sample
 from beauty_models.translate.scoring import (
     CHRF_SIGNATURE,
     COUNTS,
@@ -61,37 +64,44 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SHORT = 20  # characters of a reference that may be met exactly
 SERVED = "served"
+"""What predict answers: this is what is judged, and what the gate reads."""
+NETWORK = "network"
+"""The network alone, in every direction."""
+COMPARED = (SERVED, NETWORK, *BASELINES)
 
 
 @dataclass(frozen=True)
-class TestSet:
-    """The texts that are translated, all directions one behind the other."""
+class Translations:
+    """What was written of a sample, by each of `COMPARED`."""
 
-    units: pd.DataFrame
-    texts: list[Text]
-    references: list[str]
-    unit: Ints  # of each text, its row in `units`
-    rows: dict[tuple[str, str], Ints]  # direction → its texts
+    written: dict[str, list[str]]
+    counts: dict[str, Ints]  # method → [texts, `COUNTS`]
+    answers: list[Answer]  # of predict, `SERVED` among the written
 
 
-class Cached:
-    """A translator that is asked each request once; two methods may ask the same."""
+@dataclass
+class CachedMethods(Methods):
+    """Methods that translate a text once, though predict asks for it again."""
 
-    def __init__(self, translator: AnyTranslator) -> None:
-        self._translator = translator
-        self._known: dict[tuple[Request, int | None], Translation] = {}
-        self.languages = translator.languages
-        self.max_tokens = translator.max_tokens
-        self.encode = translator.encode
+    _known: dict[tuple[str, Text], Candidate] = field(default_factory=dict)
 
-    def translate(
-        self, requests: Sequence[Request], *, beams: int | None = None
-    ) -> list[Translation]:
-        """Return the translation of each request, in their order."""
-        new = [request for request in requests if (request, beams) not in self._known]
-        for request, written in zip(new, self._translator.translate(new, beams=beams), strict=True):
-            self._known[request, beams] = written
-        return [self._known[request, beams] for request in requests]
+    def candidates(
+        self,
+        methods: Sequence[str],
+        texts: Sequence[Text],
+        more_terms: Glossary = NO_TERMS,
+        beams: int = 0,
+    ) -> Candidates:
+        """Return a candidate for each of ``texts`` by each of ``methods``."""
+        if more_terms.terms or beams:
+            return super().candidates(methods, texts, more_terms, beams)
+        new = []
+        for text in dict.fromkeys(texts):
+            if any((method, text) not in self._known for method in methods):
+                new.append(text)
+        for method, written in super().candidates(methods, new).items():
+            self._known.update(zip([(method, text) for text in new], written, strict=True))
+        return {method: [self._known[method, text] for text in texts] for method in methods}
 
 
 def unseen(test: pd.DataFrame, memory: TranslationMemory) -> pd.DataFrame:
@@ -115,27 +125,7 @@ def unseen(test: pd.DataFrame, memory: TranslationMemory) -> pd.DataFrame:
     return test[kept].reset_index(drop=True)
 
 
-def chosen_texts(test: pd.DataFrame, languages: Sequence[str], params: Evaluate) -> TestSet:
-    """Return what is translated of ``test``: ``params.sentences`` texts of a direction at most."""
-    texts: list[Text] = []
-    references: list[str] = []
-    unit: list[int] = []
-    rows = {}
-    for source in languages:
-        for target in languages:
-            if source == target:
-                continue
-            tested = pairs(test, source, target, params.sentences, params.seed)
-            if tested.empty:
-                continue
-            rows[source, target] = np.arange(len(texts), len(texts) + len(tested))
-            texts += [Text(text, source, target) for text in tested[source]]
-            references += tested[target].tolist()
-            unit += tested.index.tolist()
-    return TestSet(test, texts, references, np.array(unit, np.int64), rows)
-
-
-def _unit_rows(tested: TestSet, counts: Ints) -> Ints:
+def _unit_rows(tested: Sample, counts: Ints) -> Ints:
     """Return ``counts`` [texts, `COUNTS`] by unit [units, directions · `COUNTS`].
 
     Units are what is resampled: their texts are alike in all directions.
@@ -147,43 +137,42 @@ def _unit_rows(tested: TestSet, counts: Ints) -> Ints:
     return rows.reshape(len(used), -1)
 
 
-def _compare(tested: TestSet, counts: dict[str, Ints], params: Evaluate) -> MethodMetrics:
-    """Return chrF, the mean of the directions: the model's interval, the others' margins."""
+def _compare(tested: Sample, counts: dict[str, Ints], params: Evaluate) -> MethodMetrics:
+    """Return chrF, the mean of the directions: of what is served with its interval and margins."""
     score = mean_chrf(len(tested.rows))
-    rows = {method: _unit_rows(tested, counts[method]) for method in METHODS}
-    metrics: MethodMetrics = {MODEL: with_interval("chrf", rows[MODEL], score, None, params)}
-    for method in BASELINES:
+    rows = {method: _unit_rows(tested, counts[method]) for method in COMPARED}
+    metrics: MethodMetrics = {SERVED: with_interval("chrf", rows[SERVED], score, None, params)}
+    for method in (NETWORK, *BASELINES):
         metrics[method] = {"chrf": bootstrap.point_estimate(score, rows[method])}
-        metrics[method] |= margin("chrf", rows[MODEL], rows[method], score, None, params)
+        metrics[method] |= margin("chrf", rows[SERVED], rows[method], score, None, params)
     return metrics
 
 
 def _directions(
-    tested: TestSet,
-    written: dict[str, list[str]],
-    counts: dict[str, Ints],
+    tested: Sample,
+    translations: Translations,
     directions: Directions,
     bleu: Bleu,
     params: Evaluate,
 ) -> list[DirectionScores]:
-    """Return chrF and BLEU of each direction, with the model's margins over the baselines."""
+    """Return chrF and BLEU of each direction, with the margins over network and baselines."""
+    written, counts = translations.written, translations.counts
     scores: list[DirectionScores] = []
     for (source, target), rows in tested.rows.items():
         references = [tested.references[row] for row in rows]
         values = {}
         bleus = {}
-        for method in METHODS:
+        for method in COMPARED:
             values[method] = bootstrap.point_estimate(corpus_chrf, counts[method][rows])
             bleus[method] = bleu.score([written[method][row] for row in rows], references, target)
-        ours, answered = counts[MODEL][rows], counts[SERVED][rows]
-        margins = {}
-        served_leads = []
-        for method in BASELINES:
-            theirs = counts[method][rows]
-            margins[method] = list(margin("", ours, theirs, corpus_chrf, None, params).values())
-            _, low, _ = margin("", answered, theirs, corpus_chrf, None, params).values()
-            served_leads.append(low)
-        ends = interval(ours, corpus_chrf, None, params)
+        margins = {
+            method: _margin(counts[SERVED][rows], counts[method][rows], params)
+            for method in (NETWORK, *BASELINES)
+        }
+        of_network = [
+            _margin(counts[NETWORK][rows], counts[method][rows], params) for method in BASELINES
+        ]
+        ends = interval(counts[SERVED][rows], corpus_chrf, None, params)
         scores.append(
             {
                 "source": source,
@@ -194,16 +183,20 @@ def _directions(
                 "low": ends.low,
                 "high": ends.high,
                 "margins": margins,
-                "won": all(low > 0 for _, low, _ in margins.values()),
+                "won": all(margins[method][1] > 0 for method in BASELINES),
+                "network_won": all(low > 0 for _, low, _ in of_network),
                 "served_by": directions.method(source, target),
-                "served": bootstrap.point_estimate(corpus_chrf, answered),
-                "served_won": min(served_leads) > 0,
             }
         )
     return scores
 
 
-def _kinds(tested: TestSet, counts: dict[str, Ints]) -> list[KindScores]:
+def _margin(ours: Ints, theirs: Ints, params: Evaluate) -> list[float]:
+    """Return by how much chrF our texts are better than theirs, and the interval's ends."""
+    return list(margin("", ours, theirs, corpus_chrf, None, params).values())
+
+
+def _kinds(tested: Sample, counts: dict[str, Ints]) -> list[KindScores]:
     """Return chrF by kind of text, the commonest kind first."""
     kinds = tested.units["kind"].fillna("").to_numpy()[tested.unit]
     scores: list[KindScores] = []
@@ -211,7 +204,7 @@ def _kinds(tested: TestSet, counts: dict[str, Ints]) -> list[KindScores]:
         inside = kinds == kind
         weights = np.ones((1, int(inside.sum())))
         chrf = {}
-        for method in METHODS:
+        for method in COMPARED:
             # texts, not units: with few of a kind some directions have none
             chrf[method] = float(corpus_chrf(counts[method][inside], weights)[0])
         units = len(np.unique(tested.unit[inside]))
@@ -219,7 +212,7 @@ def _kinds(tested: TestSet, counts: dict[str, Ints]) -> list[KindScores]:
     return sorted(scores, key=lambda score: -score["n"])
 
 
-def _shares(tested: TestSet, written: Sequence[str], keeping: Keeping) -> dict[str, float]:
+def _shares(tested: Sample, written: Sequence[str], keeping: Keeping) -> dict[str, float]:
     """Return what is exactly right of short texts, and what is kept, of all directions together.
 
     What no text has is not measured.
@@ -252,11 +245,9 @@ def _flags(answers: Sequence[Answer], scores: Floats) -> FlagScores:
     }
 
 
-def _worst(
-    tested: TestSet, candidates: Sequence[Candidate], scores: Floats, count: int
-) -> list[Sentence]:
-    """Return the ``count`` worst translations, those first that the model was sure of."""
-    confidence = np.array([candidate.confidence for candidate in candidates])
+def _worst(tested: Sample, answers: Sequence[Answer], scores: Floats, count: int) -> list[Sentence]:
+    """Return the ``count`` worst answers, those first that predict was sure of."""
+    confidence = np.array([answer.confidence for answer in answers])
     # sure and wrong is what misleads people most
     order = np.argsort(scores - 100 * confidence, kind="stable")
     sentences: list[Sentence] = []
@@ -268,7 +259,8 @@ def _worst(
                 "target": text.target,
                 "text": text.text,
                 "reference": tested.references[row],
-                "translation": candidates[row].text,
+                "translation": answers[row].translation,
+                "method": answers[row].method,
                 "chrf": float(scores[row]),
                 "confidence": float(confidence[row]),
             }
@@ -281,19 +273,37 @@ def _notes(scores: Sequence[DirectionScores], unknown: Sequence[str], seen: int)
     notes = []
     if seen:
         notes.append(f"{seen:,} units are left out: the model was trained on a text of theirs.")
-    lost = [score for score in scores if not score["won"]]
-    for score in lost:
-        pair = f"{score['source']} to {score['target']}"
+    for score in scores:
+        if score["won"]:
+            continue
         best = max(BASELINES, key=lambda method: score["chrf"][method])
         low, high = score["margins"][best][1:]
         notes.append(
-            f"{pair}: not surely better than {best} (chrF {score['chrf'][MODEL]:.1f} and "
-            f"{score['chrf'][best]:.1f}, margin {low:+.1f} to {high:+.1f}); predict answers with "
-            f"{score['served_by']}"
+            f"{score['source']} to {score['target']}: what predict answers is not surely better "
+            f"than {best} (chrF {score['chrf'][SERVED]:.1f} and {score['chrf'][best]:.1f}, margin "
+            f"{low:+.1f} to {high:+.1f}; the network alone {score['chrf'][NETWORK]:.1f}); it "
+            f"answers with {score['served_by']}"
         )
     if unknown:
         notes.append(f"Not tested, for the model has not learned them: {', '.join(unknown)}.")
     return notes
+
+
+def _translations(
+    methods: Methods, directions: Directions, tested: Sample, params: Evaluate
+) -> Translations:
+    """Have ``tested`` translated by all that are compared."""
+    log_line(f"evaluate: {len(tested.texts):,} translations by {', '.join(METHODS)}")
+    queries = [Query(text.text, text.target, text.source) for text in tested.texts]
+    with precision(params.precision):
+        candidates = methods.candidates(METHODS, tested.texts)
+        answers = Pipeline(methods, directions).translate(queries)
+    written = {SERVED: [answer.translation for answer in answers]}
+    for method in METHODS:
+        name = NETWORK if method == MODEL else method
+        written[name] = [candidate.text for candidate in candidates[method]]
+    counts = {name: chrf_counts(texts, tested.references) for name, texts in written.items()}
+    return Translations(written, counts, answers)
 
 
 def evaluate_model(
@@ -303,47 +313,26 @@ def evaluate_model(
 
     Write the report's files to ``folder``, return what was measured.
     """
-    methods = matcher.methods
-    translator, memory = methods.translator, methods.memory
+    translator, memory = matcher.methods.translator, matcher.methods.memory
     everything = read_split(data, "test", "units in two languages").reset_index(drop=True)
     test = unseen(everything, memory)
     languages = [name for name in languages_of(test) if name in translator.languages]
     unknown = [name for name in languages_of(test) if name not in translator.languages]
-    tested = chosen_texts(test, languages, params)
+    tested = sample(test, languages, params.sentences, params.seed)
     if not tested.texts:
         raise ValueError(
             f"{data / 'test.parquet'}: no unit in two languages of the model, "
             f"{', '.join(translator.languages)}"
         )
-    candidates = {}
-    counts = {}
-    for method in METHODS:
-        log_line(f"evaluate: {len(tested.texts):,} translations by {method}")
-        with precision(params.precision):
-            candidates[method] = methods.translate(method, tested.texts)
-        written = [candidate.text for candidate in candidates[method]]
-        counts[method] = chrf_counts(written, tested.references)
-    with precision(params.precision):
-        queries = [Query(text.text, text.target, text.source) for text in tested.texts]
-        answers = Pipeline(methods, directions).translate(queries)
-    counts[SERVED] = chrf_counts([answer.translation for answer in answers], tested.references)
-    with precision(params.precision):
-        said = read_texts(matcher, test, languages)
-        of_kinds = kind_accuracy(matcher, memory.units, test, said)
-    retrieval = recalls(matcher, test, said)
+    translations = _translations(matcher.methods, directions, tested, params)
+    retrieval, of_kinds = _understanding(matcher, test, languages, params)
     log_line("evaluate: scores")
-    texts = {name: [candidate.text for candidate in found] for name, found in candidates.items()}
     bleu = Bleu()
-    of_directions = _directions(tested, texts, counts, directions, bleu, params)
-    metrics = _metrics(tested, texts, counts, of_directions, Keeping(memory.terms), params)
-    if retrieval:
-        by_model = [score["model"] for score in retrieval]
-        by_characters = [score["characters"] for score in retrieval]
-        metrics[MODEL]["retrieval_recall_at_1"] = float(np.mean(by_model))
-        metrics["characters"] = {"retrieval_recall_at_1": float(np.mean(by_characters))}
-    for method, values in of_kinds.items():
+    of_directions = _directions(tested, translations, directions, bleu, params)
+    metrics = _metrics(tested, translations, of_directions, Keeping(memory.terms), params)
+    for method, values in (*_recall(retrieval).items(), *of_kinds.items()):
         metrics.setdefault(method, {}).update(values)
-    sentence_scores = sentence_chrf(counts[MODEL])
+    answer_scores = sentence_chrf(translations.counts[SERVED])
     scores: Scores = {
         "n": len(tested.texts),
         "units": len(np.unique(tested.unit)),
@@ -352,31 +341,51 @@ def evaluate_model(
         "languages": languages,
         "metrics": metrics,
         "directions": of_directions,
-        "kinds": _kinds(tested, counts),
+        "kinds": _kinds(tested, translations.counts),
         "retrieval": retrieval,
-        "flags": _flags(answers, sentence_chrf(counts[SERVED])),
-        "worst": _worst(tested, candidates[MODEL], sentence_scores, params.listed_errors),
+        "flags": _flags(translations.answers, answer_scores),
+        "worst": _worst(tested, translations.answers, answer_scores, params.listed_errors),
         "signatures": {"chrf": CHRF_SIGNATURE, **bleu.signatures},
         "notes": _notes(of_directions, unknown, len(everything) - len(test)),
     }
-    table = _table(tested, candidates[MODEL], answers, sentence_scores)
-    _write(folder, scores, table, data)
+    _write(folder, scores, _table(tested, translations), data)
     return scores
 
 
+def _understanding(
+    matcher: Matcher, test: pd.DataFrame, languages: Sequence[str], params: Evaluate
+) -> tuple[list[Retrieval], MethodMetrics]:
+    """Return how well listings find their twins, and their kinds."""
+    with precision(params.precision):
+        said = read_texts(matcher, test, languages)
+        of_kinds = kind_accuracy(matcher, matcher.methods.memory.units, test, said)
+    return recalls(matcher, test, said), of_kinds
+
+
+def _recall(retrieval: Sequence[Retrieval]) -> MethodMetrics:
+    """Return the mean recall of the directions, beside that of characters alone."""
+    if not retrieval:
+        return {}
+    found = [score["model"] for score in retrieval]
+    by_characters = [score["characters"] for score in retrieval]
+    return {
+        SERVED: {"retrieval_recall_at_1": float(np.mean(found))},
+        "characters": {"retrieval_recall_at_1": float(np.mean(by_characters))},
+    }
+
+
 def _metrics(
-    tested: TestSet,
-    written: dict[str, list[str]],
-    counts: dict[str, Ints],
+    tested: Sample,
+    translations: Translations,
     directions: Sequence[DirectionScores],
     keeping: Keeping,
     params: Evaluate,
 ) -> MethodMetrics:
     """Return what is measured of all directions together, of each method."""
-    metrics = _compare(tested, counts, params)
-    for method in METHODS:
+    metrics = _compare(tested, translations.counts, params)
+    for method in COMPARED:
         metrics[method]["bleu"] = float(np.mean([score["bleu"][method] for score in directions]))
-        metrics[method] |= _shares(tested, written[method], keeping)
+        metrics[method] |= _shares(tested, translations.written[method], keeping)
     # what people keep of numbers and brands is no method, but shows what could be reached
     reference = _shares(tested, tested.references, keeping)
     reference.pop("exact_short", None)
@@ -387,10 +396,10 @@ def _metrics(
 def _write(folder: Path, scores: Scores, table: pd.DataFrame, data: Path) -> None:
     """Write the files of the report."""
     won = sum(score["won"] for score in scores["directions"])
-    served_won = sum(score["served_won"] for score in scores["directions"])
+    by_network = sum(score["network_won"] for score in scores["directions"])
     log_line(
-        f"evaluate: surely better than copy, dictionary and memory in {won} of "
-        f"{len(scores['directions'])} directions, what predict answers in {served_won}; the report "
+        f"evaluate: what predict answers is surely better than {', '.join(BASELINES)} in {won} of "
+        f"{len(scores['directions'])} directions, the network alone in {by_network}; the report "
         "names the others"
     )
     write_json(folder / "scores.json", scores)
@@ -400,16 +409,13 @@ def _write(folder: Path, scores: Scores, table: pd.DataFrame, data: Path) -> Non
     heatmap_png(folder / "heatmap.png", scores)
 
 
-def _table(
-    tested: TestSet,
-    candidates: Sequence[Candidate],
-    answers: Sequence[Answer],
-    scores: Floats,
-) -> pd.DataFrame:
-    """Return a row for each translation: what was asked, expected, written and answered."""
+def _table(tested: Sample, translations: Translations) -> pd.DataFrame:
+    """Return a row for each text: what was asked, expected and answered."""
     units = tested.units["id"].to_numpy()[tested.unit]
+    scores = sentence_chrf(translations.counts[SERVED])
+    of_network = sentence_chrf(translations.counts[NETWORK])
     rows: list[dict[str, Any]] = []
-    for row, text in enumerate(tested.texts):
+    for row, (text, answer) in enumerate(zip(tested.texts, translations.answers, strict=True)):
         rows.append(
             {
                 "id": units[row],
@@ -417,30 +423,35 @@ def _table(
                 "target": text.target,
                 "text": text.text,
                 "reference": tested.references[row],
-                "translation": candidates[row].text,
-                "confidence": candidates[row].confidence,
+                "translation": answer.translation,
+                "method": answer.method,
+                "confidence": answer.confidence,
+                "look": "; ".join(answer.look),
                 "chrf": scores[row],
-                "answer": answers[row].translation,
-                "method": answers[row].method,
-                "look": "; ".join(answers[row].look),
+                "network": translations.written[NETWORK][row],
+                "network_chrf": of_network[row],
             }
         )
     return pd.DataFrame(rows)
 
 
 def flatten(scores: Scores) -> Metrics:
-    """Return the figures under flat names; those of a baseline as ``baseline/name``."""
+    """Return the figures under flat names.
+
+    Those of what predict answers have no prefix, those of the network alone and of a baseline are
+    ``network/name`` and ``baseline/name``.
+    """
     figures: Metrics = {}
     for method, values in scores["metrics"].items():
-        prefix = "" if method == MODEL else f"{method}/"
+        prefix = "" if method == SERVED else f"{method}/"
         for name, value in values.items():
             figures[prefix + name] = value
     for score in scores["directions"]:
         pair = f"{score['source']}_{score['target']}"
         figures[f"chrf_{pair}.low"] = score["low"]
         figures[f"chrf_{pair}.high"] = score["high"]
-        for method in METHODS:
-            prefix = "" if method == MODEL else f"{method}/"
+        for method in COMPARED:
+            prefix = "" if method == SERVED else f"{method}/"
             figures[f"{prefix}chrf_{pair}"] = score["chrf"][method]
             figures[f"{prefix}bleu_{pair}"] = score["bleu"][method]
         for method, (value, low, high) in score["margins"].items():
@@ -450,16 +461,14 @@ def flatten(scores: Scores) -> Metrics:
     for found in scores["retrieval"]:
         figures[f"retrieval_recall_at_1_{found['source']}_{found['target']}"] = found["model"]
     flags = scores["flags"]
-    won = [score["won"] for score in scores["directions"]]
     return figures | {
-        "served_chrf": float(np.mean([score["served"] for score in scores["directions"]])),
         "flagged_share": flags["flagged"] / flags["n"],
         "wrong_share": flags["wrong"] / flags["n"],
         "flag_precision": flags["right"] / max(1, flags["flagged"]),
         "flag_recall": flags["right"] / max(1, flags["wrong"]),
-        "directions": float(len(won)),
-        "directions_won": float(sum(won)),
-        "directions_served_won": float(sum(s["served_won"] for s in scores["directions"])),
+        "directions": float(len(scores["directions"])),
+        "directions_won": float(sum(score["won"] for score in scores["directions"])),
+        "network/directions_won": float(sum(s["network_won"] for s in scores["directions"])),
         "n": float(scores["n"]),
         "units": float(scores["units"]),
         "seen_in_training": float(scores["seen"]),
@@ -467,22 +476,23 @@ def flatten(scores: Scores) -> Metrics:
 
 
 def evaluate(*, data: Path, model: Path, report: Path, params: Evaluate) -> Metrics:
-    """Score ``model`` and the baselines on ``data/test.parquet``; write the report to ``report``.
+    """Score what ``model`` answers on ``data/test.parquet``; write the report to ``report``.
 
     ``report`` gets index.html, heatmap.png, scores.json and translations.parquet.
 
     Returns:
-        ``chrf``, the mean over the directions, with its interval and, for copy, dictionary and
-        memory, ``NAME/chrf`` with the model's margin; ``bleu``, ``exact_short``, ``kept_numbers``,
-        ``kept_brands``, ``kept_placeholders``, ``retrieval_recall_at_1``, and of each direction
-        ``chrf_en_ja`` and so on; ``served_chrf``, ``flag_precision``; ``n`` translations.
+        ``chrf`` of what predict answers, the mean over the directions, with its interval and, for
+        the network alone, copy, dictionary and memory, ``NAME/chrf`` with the margin over it;
+        ``bleu``, ``exact_short``, ``kept_numbers``, ``kept_brands``, ``kept_placeholders``,
+        ``retrieval_recall_at_1``, and of each direction ``chrf_en_ja`` and so on;
+        ``flag_precision``, ``directions_won``; ``n`` translations.
 
     Raises:
         ValueError: no unit is said in two languages of the model, or ``model`` is no saved
             translator.
     """
-    translator = Cached(Translator.load(model))
-    matcher = Matcher.load(model, Methods.of(translator, TranslationMemory.load(model)))
+    methods = CachedMethods.of(Translator.load(model), TranslationMemory.load(model))
+    matcher = Matcher.load(model, methods)
     with new_folder(report) as folder:
         scores = evaluate_model(matcher, Directions.load(model), data, folder, params)
         return flatten(scores)

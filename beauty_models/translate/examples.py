@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from beauty_models.translate.glossary import Glossary
+from beauty_models.translate.memory import NO_TERMS
 from beauty_models.translate.model import Translator
 from beauty_models.translate.protected import key, protect
 
@@ -72,8 +74,11 @@ class ParallelTexts:
         translator: Translator,
         directions: Sequence[Direction],
         max_tokens: int,
+        brands: Glossary = NO_TERMS,
     ) -> None:
+        """Read ``frame``; ``brands`` are the same in every language and become sentinels."""
         self.translator = translator
+        self.brands = brands
         self.max_tokens = max_tokens
         self.sentinels: list[int] = translator.vocabulary.sentinels.tolist()
         self.too_long = 0
@@ -100,7 +105,7 @@ class ParallelTexts:
             protected = None
             if isinstance(text, str) and text:
                 try:
-                    protected = protect(text)
+                    protected = protect(text, terms=self.brands)
                 except ValueError:  # more values than there are sentinels
                     self.too_long += 1
             templates.append(protected.text if protected else None)

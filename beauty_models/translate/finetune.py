@@ -29,7 +29,8 @@ from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.matching import learn_matcher
 from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import LIKELIEST, MODEL, Methods
-from beauty_models.translate.model import Request, Translator
+from beauty_models.translate.model import Translator
+from beauty_models.translate.sampling import Sample, languages_of, sample
 from beauty_models.translate.scoring import chrf_counts, corpus_chrf
 from beauty_models.translate.sequence_loss import groups, sequence_loss, set_training
 
@@ -149,12 +150,13 @@ class Trainer:
         return Validation({"validation_loss": mean}, mean)
 
 
-def _validation_pairs(texts: ParallelTexts, frame: pd.DataFrame, params: Finetune) -> list[Pair]:
+def _validation_pairs(
+    texts: ParallelTexts, dictionaries: Dictionaries, params: Finetune
+) -> list[Pair]:
     """Return pairs of validation units, shortest first; the same ones in every epoch.
 
-    Their drafts are by the dictionaries of the whole ``frame``, the training units, as later on.
+    Their drafts are by ``dictionaries`` of all training units, as later on.
     """
-    dictionaries = Dictionaries(TranslationMemory(frame))
 
     def draft(unit: int, template: str, source: str, target: str) -> str:
         return dictionaries.of(source, target).translate(template).text
@@ -167,28 +169,52 @@ def _validation_pairs(texts: ParallelTexts, frame: pd.DataFrame, params: Finetun
     return sorted(pairs, key=lambda pair: len(pair.source) + len(pair.target))
 
 
-def best_copy_bias(translator: Translator, pairs: Sequence[Pair]) -> float:
-    """Return the `BIASES` with which the translations of ``pairs`` have the highest chrF.
+def best_copy_bias(translator: Translator, methods: Methods, tested: Sample) -> float:
+    """Return that of `BIASES` with which the translations of ``tested`` have the highest chrF.
 
     A network that has learned little leans on its drafts, a good one does not need to.
     """
-    decode = translator.tokenizer.decode
-    step = max(1, len(pairs) // COMPARED)
-    requests = []
-    references = []
-    for pair in pairs[::step]:
-        source, draft = decode(pair.source), decode(pair.draft)
-        requests.append(Request(source, pair.source_language, pair.target_language, draft))
-        references.append(decode(pair.target))
+    step = max(1, len(tested.texts) // COMPARED)
+    texts, references = tested.texts[::step], tested.references[::step]
     scores = {}
     for bias in BIASES:
         translator.copy_bias = bias
-        written = [translation.text for translation in translator.translate(requests)]
+        written = [candidate.text for candidate in methods.translate(MODEL, texts)]
         counts = chrf_counts(written, references)
         scores[bias] = float(corpus_chrf(counts, np.ones((1, len(counts))))[0])
     measured = ", ".join(f"{bias:g}: {score:.1f}" for bias, score in scores.items())
-    progress.log_line(f"finetune: chrF of {len(requests)} texts by the bias to drafts: {measured}")
+    progress.log_line(f"finetune: chrF of {len(texts)} texts by the bias to drafts: {measured}")
     return max(BIASES, key=lambda bias: scores[bias])
+
+
+def _parallel_texts(
+    data: Path,
+    memory: TranslationMemory,
+    held_out: pd.DataFrame,
+    translator: Translator,
+    params: Finetune,
+) -> tuple[ParallelTexts, ParallelTexts]:
+    """Return what training and validation can learn from.
+
+    Raises:
+        ValueError: one of them has no pair, or a direction of ``params`` is misspelled.
+    """
+    known = [tag for tag in translator.languages if tag in memory.languages]
+    chosen = wanted(params.directions, known)
+    brands = memory.terms.brands
+    train = ParallelTexts(memory.units, translator, chosen, params.max_tokens, brands)
+    validation = ParallelTexts(held_out, translator, chosen, params.max_tokens, brands)
+    for name, texts in (("train", train), ("validation", validation)):
+        if not texts.units:
+            raise ValueError(
+                f"{data / f'{name}.parquet'}: no unit has a pair of at most {params.max_tokens} "
+                "tokens with the same values on both sides; deliver more units"
+            )
+    progress.log_line(
+        f"finetune: {len(train.units):,} units in {len(chosen)} directions; {train.too_long:,} "
+        f"texts too long, {train.unequal:,} pairs left out whose numbers, tags and the like differ"
+    )
+    return train, validation
 
 
 def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> Metrics:
@@ -207,42 +233,22 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         ValueError: a split has no pair to learn from, or a direction is misspelled.
         NotFiniteError: the training ran away.
     """
-    frame = read_split(data, "train", "units")
+    memory = TranslationMemory(read_split(data, "train", "units"), Glossary.read(data))
     held_out = read_split(data, "validation", "units")
     translator = Translator.load(pretrained)
     translator.beams = params.beams
     translator.max_tokens = params.max_tokens
-    chosen = wanted(params.directions, [tag for tag in translator.languages if tag in frame])
-    train = ParallelTexts(frame, translator, chosen, params.max_tokens)
-    validation = ParallelTexts(held_out, translator, chosen, params.max_tokens)
-    for name, texts in (("train", train), ("validation", validation)):
-        if not texts.units:
-            raise ValueError(
-                f"{data / f'{name}.parquet'}: no unit has a pair of at most {params.max_tokens} "
-                "tokens with the same values on both sides; deliver more units"
-            )
-    progress.log_line(
-        f"finetune: {len(train.units):,} units in {len(chosen)} directions; {train.too_long:,} "
-        f"texts too long, {train.unequal:,} pairs left out whose numbers, tags and the like differ"
-    )
+    train, validation = _parallel_texts(data, memory, held_out, translator, params)
+    methods = Methods.of(translator, memory)
     identity = fingerprint(__name__, params, data, pretrained)
     checkpoint = Checkpoint(model, identity, params.checkpoint_minutes)
-    held = _validation_pairs(validation, frame, params)
-    drafts = Drafts(frame, train.first)
-    trainer = Trainer(translator, train, drafts, held, params, checkpoint)
+    held = _validation_pairs(validation, methods.dictionaries, params)
+    trainer = Trainer(translator, train, Drafts(memory, train.first), held, params, checkpoint)
     trainer.loop.run(checkpoint.load())
     trainer.optimization.load_weights(trainer.stopping.weights)
     with new_folder(model) as folder, precision(params.precision):
-        translator.copy_bias = best_copy_bias(translator, held)
-        translator.save(folder)
         write_json(folder / "history.json", trainer.loop.history)
-        memory = TranslationMemory(frame, Glossary.read(data))
-        memory.save(folder)
-        methods = Methods.of(translator, memory)
-        decided = directions.decide(methods, held_out, params.compared, params.seed)
-        decided.save(folder)
-        directions.tell(decided)
-        learn_matcher(methods, held_out, params.matching, params.seed).save(folder)
+        decided = _save_what_serves(folder, translator, methods, held_out, params)
     checkpoint.clear()
     served_by = [choice.method for choice in decided.choices.values()]
     return {
@@ -256,3 +262,23 @@ def finetune(*, data: Path, pretrained: Path, model: Path, params: Finetune) -> 
         "too_long": float(train.too_long),
         "unequal": float(train.unequal),
     }
+
+
+def _save_what_serves(
+    folder: Path,
+    translator: Translator,
+    methods: Methods,
+    held_out: pd.DataFrame,
+    params: Finetune,
+) -> directions.Directions:
+    """Save the translator with memory, directions and matcher; return what ``held_out`` decided."""
+    languages = [name for name in languages_of(held_out) if name in translator.languages]
+    tested = sample(held_out, languages, params.compared, params.seed)
+    translator.copy_bias = best_copy_bias(translator, methods, tested)
+    translator.save(folder)
+    methods.memory.save(folder)
+    decided = directions.decide(methods, tested)
+    decided.save(folder)
+    directions.tell(decided)
+    learn_matcher(methods, held_out, params.matching, params.seed).save(folder)
+    return decided

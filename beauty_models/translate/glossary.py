@@ -121,6 +121,11 @@ class Glossary:
         return Glossary(tuple(forms.values()))
 
     @functools.cached_property
+    def brands(self) -> Glossary:
+        """Return a glossary of the terms that are the same in every language."""
+        return Glossary(tuple(entry for entry in self.terms if not entry.translations))
+
+    @functools.cached_property
     def _starts(self) -> re.Pattern[str]:
         """Return a pattern for the characters that a term begins with."""
         letters = "".join(sorted({start[0] for start in self._by_start}))

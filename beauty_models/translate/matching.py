@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from beauty_models import device
 from beauty_models.files import read_json, write_json
 from beauty_models.progress import log_line
 from beauty_models.translate import Matching
@@ -30,7 +31,7 @@ SETTINGS = "matching.json"  # beside it, where the registry looks for licences
 NGRAMS = (1, 3)  # characters within words
 CELLS = 50_000_000  # of similarities at a time, 200 MB
 WEIGHTS = (0.1, 0.2, 0.3, 0.6, 1.0, 2.0)  # of the n-grams beside the embeddings, one is chosen
-COMPARED = 400  # validation units by which it is chosen
+COMPARED = 200  # validation units by which it is chosen
 
 
 class Ngrams:
@@ -238,7 +239,8 @@ def learn_matcher(
     for name in languages:
         texts = distinct_texts(units, name) if name in units else []
         if texts:
-            said[name] = matcher.read(texts, name)
+            with device.precision(params.precision):
+                said[name] = matcher.read(texts, name)
     recalls: dict[float, list[float]] = {weight: [] for weight in WEIGHTS}
     for source, target in _directions(list(said)):
         wanted = twins_of(units, said[source], said[target])

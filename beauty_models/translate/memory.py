@@ -71,6 +71,14 @@ class TranslationMemory:
             raise ValueError(f"{file}: no such file; run finetune again")
         return cls(pd.read_parquet(file), Glossary.read(folder))
 
+    def part(self, chosen: NDArray[np.bool_]) -> TranslationMemory:
+        """Return a memory of the ``chosen`` units alone; what is known of their texts it keeps."""
+        part = TranslationMemory(self.units[chosen], self.terms)
+        for language in self.languages:
+            templates = zip(self.templates(language), chosen, strict=True)
+            part._templates[language] = [template for template, taken in templates if taken]
+        return part
+
     def save(self, folder: Path) -> None:
         """Write the memory and its terms into a model's ``folder``."""
         self.terms.write(folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from beauty_models.translate.cleaning import clean
-from beauty_models.translate.dictionary import Dictionaries
+from beauty_models.translate.dictionary import Dictionaries, Looked
 from beauty_models.translate.glossary import Glossary
 from beauty_models.translate.memory import NO_TERMS, TranslationMemory
 from beauty_models.translate.model import Request, Translation
@@ -42,6 +42,17 @@ class Candidate(NamedTuple):
     text: str
     confidence: float  # 0 to 1; of other methods than the model by how much they knew
     method: str = ""  # one of `METHODS`, where it is not the one that was asked
+
+
+Candidates = dict[str, list[Candidate]]
+"""Method → its candidate for each text."""
+
+
+class _Piece(NamedTuple):
+    """A piece of a text, none of which is empty or too long."""
+
+    kept: Protected
+    looked: Looked  # by the dictionary
 
 
 def in_one(segments: Sequence[Segment], found: Sequence[Candidate | None]) -> Candidate:
@@ -94,29 +105,42 @@ class Methods:
         more_terms: Glossary = NO_TERMS,
         beams: int = 0,
     ) -> list[Candidate]:
-        """Return a candidate by ``method`` for each of ``texts``.
+        """Return a candidate by ``method`` for each of ``texts``, see `candidates`."""
+        return self.candidates((method,), texts, more_terms, beams)[method]
+
+    def candidates(
+        self,
+        methods: Sequence[str],
+        texts: Sequence[Text],
+        more_terms: Glossary = NO_TERMS,
+        beams: int = 0,
+    ) -> Candidates:
+        """Return a candidate for each of ``texts`` by each of ``methods``.
 
         Args:
-            method: one of `METHODS`.
+            methods: some of `METHODS`; words are looked up once for model and dictionary.
             texts: in any directions.
             more_terms: beside the memory's; each is kept, or becomes what the glossary says.
             beams: of the model's search; 0 takes what it was saved with.
         """
-        if method == COPY:
-            return [Candidate(text.text, 0.0) for text in texts]
-        if method == MEMORY:
-            return self._by_memory(texts)
-        terms = self.terms(more_terms)
-        segments = [self.cut(text.text, terms) for text in texts]
-        pieces: dict[Text, None] = {}
-        for text, cut_text in zip(texts, segments, strict=True):
-            pieces.update(dict.fromkeys(text.pieces(cut_text)))
-        translated = self._pieces(method, list(pieces), terms, beams)
-        candidates = []
-        for text, cut_text in zip(texts, segments, strict=True):
-            found = [translated.get(piece) for piece in text.pieces(cut_text)]
-            candidates.append(in_one(cut_text, found))
-        return candidates
+        found: Candidates = {}
+        looked: dict[Text, _Piece] = {}
+        segments: list[list[Segment]] = []
+        if MODEL in methods or DICTIONARY in methods:
+            terms = self.terms(more_terms)
+            segments = [self.cut(text.text, terms) for text in texts]
+            looked = self._looked_up(texts, segments, terms)
+        for method in methods:
+            if method == COPY:
+                found[method] = [Candidate(text.text, 0.0) for text in texts]
+            elif method == MEMORY:
+                found[method] = self._by_memory(texts)
+            else:
+                translated = _by_words(looked) if method == DICTIONARY else {}
+                if method == MODEL:
+                    translated = self._by_model(looked, beams)
+                found[method] = _put_together(texts, segments, translated)
+        return found
 
     def cut(self, text: str, terms: Glossary) -> list[Segment]:
         """Return ``text`` in pieces as long as those that the model learned from, at most."""
@@ -130,23 +154,18 @@ class Methods:
             read = text
         return len(self.translator.encode([read])[0])
 
-    def _pieces(
-        self, method: str, pieces: Sequence[Text], terms: Glossary, beams: int
-    ) -> dict[Text, Candidate]:
-        """Return the translation of each of ``pieces``, none of which is empty or too long."""
-        protected = {}
-        for piece in pieces:
-            if piece.text:
-                kept = protect(clean(piece.text), terms=terms, target=piece.target)
-                protected[piece] = kept
-        if method == MODEL:
-            return self._by_model(protected, beams)
-        candidates = {}
-        for piece, kept in protected.items():
-            looked = self.dictionaries.of(piece.source, piece.target).translate(kept.text)
-            restored = restore(looked.text, kept.values, language=piece.target)
-            candidates[piece] = Candidate(restored, looked.known)
-        return candidates
+    def _looked_up(
+        self, texts: Sequence[Text], segments: Sequence[Sequence[Segment]], terms: Glossary
+    ) -> dict[Text, _Piece]:
+        """Return the pieces of ``texts``, each once, protected and looked up in the dictionary."""
+        pieces: dict[Text, _Piece] = {}
+        for text, of_text in zip(texts, segments, strict=True):
+            for piece in text.pieces(of_text):
+                if piece.text and piece not in pieces:
+                    kept = protect(clean(piece.text), terms=terms, target=piece.target)
+                    dictionary = self.dictionaries.of(piece.source, piece.target)
+                    pieces[piece] = _Piece(kept, dictionary.translate(kept.text))
+        return pieces
 
     def terms(self, more: Glossary = NO_TERMS) -> Glossary:
         """Return the memory's glossary with ``more``, which is looked at first."""
@@ -154,16 +173,17 @@ class Methods:
             return self.memory.terms
         return Glossary((*more.terms, *self.memory.terms.terms))
 
-    def _by_model(self, protected: dict[Text, Protected], beams: int) -> dict[Text, Candidate]:
+    def _by_model(self, pieces: dict[Text, _Piece], beams: int) -> dict[Text, Candidate]:
         requests = []
-        for piece, kept in protected.items():
+        for piece, (kept, draft) in pieces.items():
             # the network reads the dictionary's translation, too, and improves it
-            draft = self.dictionaries.of(piece.source, piece.target).translate(kept.text).text
-            requests.append(Request(kept.text, piece.source, piece.target, draft))
+            requests.append(
+                Request(kept.text, piece.source, piece.target, draft.text, draft.unknown)
+            )
         # all directions in one call: it sorts them by length itself
         written = self.translator.translate(requests, beams=beams or None)
         candidates = {}
-        for (piece, kept), translation in zip(protected.items(), written, strict=True):
+        for (piece, (kept, _)), translation in zip(pieces.items(), written, strict=True):
             text = parted(kept.text, translation.text, kept.values)
             restored = restore(text, kept.values, language=piece.target)
             candidates[piece] = Candidate(restored, translation.confidence)
@@ -183,3 +203,25 @@ class Methods:
                 if match is not None:
                     candidates[number] = Candidate(match.translation, match.similarity)
         return candidates
+
+
+def _by_words(pieces: dict[Text, _Piece]) -> dict[Text, Candidate]:
+    """Return what the dictionary made of ``pieces``."""
+    candidates = {}
+    for piece, (kept, looked) in pieces.items():
+        restored = restore(looked.text, kept.values, language=piece.target)
+        candidates[piece] = Candidate(restored, looked.known)
+    return candidates
+
+
+def _put_together(
+    texts: Sequence[Text],
+    segments: Sequence[Sequence[Segment]],
+    translated: dict[Text, Candidate],
+) -> list[Candidate]:
+    """Return the translations of ``texts`` by those of their pieces."""
+    candidates = []
+    for text, of_text in zip(texts, segments, strict=True):
+        found = [translated.get(piece) for piece in text.pieces(of_text)]
+        candidates.append(in_one(of_text, found))
+    return candidates

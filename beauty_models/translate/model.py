@@ -27,7 +27,13 @@ from beauty_models.backbones.loading import from_pretrained, network
 from beauty_models.files import read_json, write_json
 from beauty_models.training.batches import Lengths
 from beauty_models.training.bert import batches_by_tokens, pad
-from beauty_models.translate.decoding import Copying, Hypothesis, Vocabulary, beam_search
+from beauty_models.translate.decoding import (
+    Copying,
+    Draft,
+    Hypothesis,
+    Vocabulary,
+    beam_search,
+)
 from beauty_models.translate.tokenizer import language_tag
 
 SETTINGS = "translator.json"
@@ -42,6 +48,8 @@ class Request(NamedTuple):
     source: str  # language tag
     target: str
     draft: str = ""  # what the dictionary makes of it, with the same sentinels; "" is none
+    # where in the draft words that it does not know stand as they were: (start, end) in characters
+    unknown: tuple[tuple[int, int], ...] = ()
 
 
 class Translation(NamedTuple):
@@ -126,6 +134,22 @@ class Translator:
         backend: Any = self.tokenizer.backend_tokenizer
         return [list(e.ids) for e in backend.encode_batch(list(texts), add_special_tokens=False)]
 
+    def _drafts(self, requests: Sequence[Request]) -> list[Draft]:
+        """Return the tokens of the drafts of ``requests``, and which of them are translations."""
+        backend: Any = self.tokenizer.backend_tokenizer
+        texts = [request.draft for request in requests]
+        drafts = []
+        for request, encoding in zip(
+            requests, backend.encode_batch(texts, add_special_tokens=False), strict=True
+        ):
+            known = []
+            for start, end in encoding.offsets:
+                known.append(
+                    not any(start < last and first < end for first, last in request.unknown)
+                )
+            drafts.append(Draft(list(encoding.ids), known))
+        return drafts
+
     def source(self, ids: Sequence[int], language: str) -> torch.Tensor:
         """Return what the encoder reads of a text's token ``ids``: its tag, it, the end."""
         return torch.tensor([self.tag(language), *ids, self.vocabulary.end])
@@ -193,7 +217,7 @@ class Translator:
         """
         distinct = list(dict.fromkeys(requests))
         encoded = self.encode([request.text for request in distinct])
-        drafts = self.encode([request.draft for request in distinct])
+        drafts = self._drafts(distinct)
         rows = []
         for request, ids, draft in zip(distinct, encoded, drafts, strict=True):
             if len(ids) > MOST_TOKENS:
@@ -201,7 +225,7 @@ class Translator:
                     f"a text of {len(ids)} tokens, {MOST_TOKENS} are read at once; "
                     "translate it in pieces"
                 )
-            rows.append(self.source_with_draft(ids, request.source, draft, request.target))
+            rows.append(self.source_with_draft(ids, request.source, draft.ids, request.target))
         self._prepare()
         found: dict[Request, Translation] = {}
         lengths: Lengths = np.array([len(row) for row in rows], np.int64)
@@ -225,7 +249,7 @@ class Translator:
         self,
         rows: Sequence[torch.Tensor],
         sources: Sequence[Sequence[int]],
-        drafts: Sequence[Sequence[int]],
+        drafts: Sequence[Draft],
         requests: Sequence[Request],
         beams: int,
     ) -> list[Hypothesis]:

@@ -32,7 +32,6 @@ from beauty_models.translate.methods import (
 )
 from beauty_models.translate.model import Translator
 from beauty_models.translate.protected import find, missing, value_in
-from beauty_models.translate.quality import judged
 from beauty_models.translate.segments import Segment
 
 FOUND = "memory, exact"
@@ -231,8 +230,8 @@ class Pipeline:
         self, method: str, texts: Sequence[Text], more_terms: Glossary, beams: int
     ) -> list[Candidate]:
         """Return candidates whose confidence is how likely they are right."""
-        estimators = self.directions.estimators
-        return judged(estimators, method, self.methods, texts, more_terms, beams)
+        quality = self.directions.quality
+        return quality.judged(method, self.methods, texts, more_terms, beams)
 
     def _mend(
         self,

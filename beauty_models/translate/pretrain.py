@@ -118,6 +118,38 @@ def _train(
     return train_steps(optimization, loss, checkpoint, "pretrain")
 
 
+def _base(texts: list[str], languages: list[str], params: Pretrain) -> Translator:
+    """Return what pretraining begins with, on the device."""
+    if params.base == "scratch":
+        # seeded by the stage's runner: the first weights are the same in every run
+        translator = bases.scratch(texts, languages, params.scratch)
+    else:
+        translator = bases.load(params.base, languages)
+    translator.card["scratch"] = params.scratch.model_dump()
+    translator.max_tokens = params.max_tokens
+    translator.network.to(device())
+    return translator
+
+
+def _examples(translator: Translator, frame: pd.DataFrame, max_tokens: int) -> list[Example]:
+    """Return the texts of ``frame`` that have ``max_tokens`` at most.
+
+    Raises:
+        ValueError: there are not two of them.
+    """
+    examples = []
+    encoded = translator.encode(frame["text"].tolist())
+    for ids, language in zip(encoded, frame["language"], strict=True):
+        if len(ids) <= max_tokens:
+            examples.append(Example(ids, language))
+    if len(examples) < 2:
+        raise ValueError(
+            f"pretrain: all {len(frame)} texts have more than {max_tokens} tokens; raise "
+            "pretrain.max_tokens"
+        )
+    return examples
+
+
 def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     """Train the base to denoise ``data/monolingual.parquet``; save it to ``pretrained``.
 
@@ -138,24 +170,8 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
     if len(frame) < 2:
         raise ValueError(f"{data / 'monolingual.parquet'}: no texts; deliver more of them")
     languages = list(read_json(data / "schema.json")["languages"])
-    texts = frame["text"].tolist()
-    if params.base == "scratch":
-        # seeded by the stage's runner: the first weights are the same in every run
-        translator = bases.scratch(texts, languages, params.scratch)
-    else:
-        translator = bases.load(params.base, languages)
-    translator.card["scratch"] = params.scratch.model_dump()
-    translator.max_tokens = params.max_tokens
-    translator.network.to(device())
-    examples = []
-    for ids, language in zip(translator.encode(texts), frame["language"], strict=True):
-        if len(ids) <= params.max_tokens:
-            examples.append(Example(ids, language))
-    if len(examples) < 2:
-        raise ValueError(
-            f"pretrain: all {len(texts)} texts have more than {params.max_tokens} tokens; raise "
-            "pretrain.max_tokens"
-        )
+    translator = _base(frame["text"].tolist(), languages, params)
+    examples = _examples(translator, frame, params.max_tokens)
     share = min(HELD_OUT, MOST_HELD_OUT / len(examples))
     train, held_out = hold_out(examples, share, params.seed)
     parameters = translator.network.num_parameters()
@@ -182,6 +198,6 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
         "loss_after": after,
         "texts": len(train),
         "tokens": sum(len(example.ids) for example in train),
-        "too_long": len(texts) - len(examples),
+        "too_long": len(frame) - len(examples),
         "parameters": parameters,
     }

@@ -220,7 +220,8 @@ def learn(
         params.max_tokens,
     )
     flat = [text for twin in twins for text in twin]
-    states = learned.states(flat, "finetune: embeddings").clone()
+    with devices.precision(params.precision):
+        states = learned.states(flat, "finetune: embeddings").clone()
     number_of: dict[str, int] = {}
     numbers = torch.tensor([number_of.setdefault(text, len(number_of)) for text in flat])
     learned.projection = learn_projection(

@@ -98,6 +98,10 @@ def test_words_parts_and_whole_texts_are_looked_up_the_longest_first(
     assert to_chinese.translate("Matte <0> lipstick").text == "哑光<0>口红"
     unknown = to_chinese.translate("Matte zirconium")
     assert unknown.text == "哑光zirconium" and unknown.known == 0.5
+    # where what it left as it was stands
+    assert [unknown.text[start:end] for start, end in unknown.unknown] == ["zirconium"]
+    spaced = Dictionaries(memory).of("zh-CN", "en").translate("粉底Ω <0>好")
+    assert [spaced.text[start:end] for start, end in spaced.unknown] == ["Ω", "好"]
     assert to_chinese.translate("<0>").known == 1
     assert Dictionaries(memory).of("zh-CN", "en").translate("缎光粉底").text == "satin foundation"
     assert Dictionaries(memory).of("en", "ja").translate("Matte").text == "Matte"

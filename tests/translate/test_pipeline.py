@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from word_by_word import UNITS, WordByWord
 
 from beauty_models.translate.detection import Detector
-from beauty_models.translate.directions import Choice, Directions, _threshold, decide, pairs
+from beauty_models.translate.directions import Choice, Directions, _threshold, decide
 from beauty_models.translate.glossary import Glossary, term
 from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import (
@@ -27,8 +28,26 @@ from beauty_models.translate.methods import (
 from beauty_models.translate.model import Translation
 from beauty_models.translate.pipeline import FOUND, Answer, Pipeline, Query
 from beauty_models.translate.protected import Value
-from beauty_models.translate.quality import FEATURES, Estimator, fit
+from beauty_models.translate.quality import (
+    FEATURES,
+    Estimator,
+    Evidence,
+    Forecast,
+    Quality,
+    cross_fitted,
+    fit,
+    fit_forecast,
+)
+from beauty_models.translate.sampling import languages_of, pairs, sample
 from beauty_models.translate.spacing import parted
+
+
+def validated(units: pd.DataFrame) -> Directions:
+    """Return what is decided on ``units`` by a translator of a dozen words."""
+    translator: Any = WordByWord()
+    languages = [name for name in languages_of(units) if name in translator.languages]
+    methods = Methods.of(translator, TranslationMemory(UNITS))
+    return decide(methods, sample(units, languages, 0, 7))
 
 
 def measured(method: str) -> Choice:
@@ -227,8 +246,7 @@ def test_the_best_on_validation_serves_and_is_kept(tmp_path: Path) -> None:
             "ko": ["매트", "새틴"],
         }
     )
-    translator: Any = WordByWord()
-    decided = decide(Methods.of(translator, TranslationMemory(UNITS)), validation, 0, 7)
+    decided = validated(validation)
     assert decided.method("en", "de") == MODEL
     # the model copies there, and a copy is no better: the model keeps what it is equal in
     assert decided.method("de", "zh-CN") == MEMORY
@@ -238,21 +256,61 @@ def test_the_best_on_validation_serves_and_is_kept(tmp_path: Path) -> None:
     assert Directions.load(tmp_path) == decided
 
 
-def test_of_each_text_the_likeliest_translation_is_taken() -> None:
-    # by how near the nearest known text is; the model is right half of the time
-    near = Estimator((0.0, 0.0, 20.0, 0.0, 0.0, 0.0), -15.0)
+def test_of_each_text_the_best_guess_is_taken() -> None:
+    queries = [Query("Matte lipsticks", "de", "en"), Query("serum with foundation", "de", "en")]
     even = Estimator((0.0,) * FEATURES, 0.0)
-    never = Estimator((0.0,) * FEATURES, -9.0)
-    taught = pipeline({("en", "de"): LIKELIEST})
-    estimators = {MODEL: even, MEMORY: near, DICTIONARY: never}
-    taught.directions = replace(taught.directions, estimators=estimators)
-    known, new = taught.translate(
-        [Query("Matte lipsticks", "de", "en"), Query("serum with foundation", "de", "en")]
+    sure = Estimator((0.0,) * FEATURES, 3.0)
+    # of the memory by how near its text is, of the model 50, of the dictionary 0
+    columns = Evidence.of([], {MODEL: [], MEMORY: [], DICTIONARY: []}).together().shape[1]
+    nothing = (0.0,) * columns
+    near = tuple(100.0 * (place == 2) for place in range(columns))
+    quality = Quality(
+        {MODEL: even, MEMORY: sure, DICTIONARY: even},
+        {
+            MODEL: Forecast(nothing, 50.0),
+            MEMORY: Forecast(near, -25.0),  # better than 50 from a similarity of 0.75 on
+            DICTIONARY: Forecast(nothing, 0.0),
+        },
     )
+    taught = pipeline({("en", "de"): LIKELIEST})
+    taught.directions = replace(taught.directions, quality=quality)
+    known, new = taught.translate(queries)
     assert (known.translation, known.method) == ("Matter Lippenstift", MEMORY)
     assert (new.translation, new.method) == ("Serum mit Grundierung", MODEL)
-    assert new.confidence == pytest.approx(0.5)
+    assert known.confidence > 0.9 and new.confidence == pytest.approx(0.5)
     assert taught.told("en", "de") == ""
+    translator: Any = taught.translator
+    assert len(translator.asked) == 2
+
+
+def test_a_forecast_is_what_people_would_score() -> None:
+    random = np.random.default_rng(3)
+    known = random.random((400, 5))
+    known[:, 3] = 7.0  # the same everywhere
+    scores = 20 + 60 * known[:, 1] + random.normal(0, 1, 400)
+    forecast = fit_forecast(known[:300], scores[:300])
+    assert np.abs(forecast.chrf(known[300:]) - scores[300:]).mean() < 2
+    # of one text alone nothing is learned but what it had
+    assert fit_forecast(known[:1], scores[:1]).chrf(known[:2]) == pytest.approx(scores[0])
+
+
+def test_a_text_is_judged_by_what_other_units_taught() -> None:
+    random = np.random.default_rng(4)
+    count = 200
+    confidence = {name: random.random(count) for name in METHODS}
+    alike = {frozenset(pair): random.random(count) for pair in itertools.combinations(METHODS, 2)}
+    evidence = Evidence(confidence, alike, np.ones(count))
+    # pure noise: seen texts could be told, unseen ones cannot
+    scores = {name: random.random(count) * 100 for name in METHODS}
+    unit = np.arange(count) // 2
+    chosen, likely = cross_fitted(evidence, scores, unit)
+    gained = np.stack([scores[name] for name in (MODEL, MEMORY, DICTIONARY)])
+    assert abs(gained[chosen, np.arange(count)].mean() - 50) < 8
+    right = scores[MODEL] >= 50
+    assert abs(likely[MODEL][right].mean() - likely[MODEL][~right].mean()) < 0.1
+    # a single unit has no others
+    alone, _ = cross_fitted(evidence, scores, np.zeros(count, np.int64))
+    assert not alone.any()
 
 
 def test_the_likeliest_serves_where_each_alone_is_worse() -> None:
@@ -265,8 +323,7 @@ def test_the_likeliest_serves_where_each_alone_is_worse() -> None:
         )
     validation = pd.DataFrame(rows, columns=["en", "de"]).assign(kind="")
     validation["id"] = validation.index.astype(str)
-    translator: Any = WordByWord()
-    decided = decide(Methods.of(translator, TranslationMemory(UNITS)), validation, 0, 7)
+    decided = validated(validation)
     choice = decided.choices["en", "de"]
     assert choice.method == LIKELIEST
     assert choice.chrf[LIKELIEST] > max(choice.chrf[MODEL], choice.chrf[MEMORY])
@@ -311,7 +368,7 @@ def test_confidence_is_how_often_people_would_agree() -> None:
 def test_an_answer_has_the_confidence_that_validation_taught() -> None:
     sure_of_short = Estimator((0.0, 0.0, 0.0, 0.0, 0.0, -10.0), 30.0)
     taught = pipeline()
-    taught.directions = replace(taught.directions, estimators={MODEL: sure_of_short})
+    taught.directions = replace(taught.directions, quality=Quality({MODEL: sure_of_short}))
     [short, long] = taught.translate(
         [
             Query("matte serum", "de", "en"),

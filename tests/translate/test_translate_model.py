@@ -16,7 +16,9 @@ from beauty_models.params import Scratch
 from beauty_models.translate import bases
 from beauty_models.translate.drafts import Drafts
 from beauty_models.translate.examples import ParallelTexts, wanted
+from beauty_models.translate.glossary import Glossary, Term, term
 from beauty_models.translate.infilling import infill
+from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.model import Request, Translator
 from beauty_models.translate.patterns import SENTINEL
 from beauty_models.translate.protected import SENTINELS
@@ -222,6 +224,15 @@ def test_a_target_gets_the_numbers_of_its_source(translator: Translator) -> None
     assert translator.tokenizer.decode(pair.target) == "<1>の美容液<0>"
 
 
+def test_brands_are_learned_as_what_is_kept(translator: Translator) -> None:
+    frame = pd.DataFrame({"en": ["Ruby Lab lipstick 3 g"], "ja": ["Ruby Labのリップ 3 g"]})
+    brands = Glossary((Term("Ruby Lab"), term("lipstick", {"ja": "口紅"}))).brands
+    texts = ParallelTexts(frame, translator, wanted([], ["en", "ja"]), 64, brands)
+    pair = texts.pair(0, ("en", "ja"))
+    assert translator.tokenizer.decode(pair.source) == "<0> lipstick <1>"
+    assert translator.tokenizer.decode(pair.target).replace(" ", "") == "<0>のリップ<1>"
+
+
 def test_directions_are_chosen_by_stars() -> None:
     assert wanted(["* en"], LANGUAGES) == [("ja", "en"), ("zh-CN", "en")]
     assert len(wanted([], LANGUAGES)) == 6
@@ -233,7 +244,7 @@ def test_drafts_are_by_units_that_are_not_their_own() -> None:
     units = [("Red bag", "Roter Beutel"), ("Blue cap", "Blaue Kappe")] * 4
     frame = pd.DataFrame(units, columns=["en", "de"])
     frame.insert(0, "id", [str(i) for i in range(8)])
-    drafts = Drafts(frame, [0, 1] * 4)
+    drafts = Drafts(TranslationMemory(frame), [0, 1] * 4)
     # the half without red bags knows nothing of them
     assert drafts.of(0, "Red bag", "en", "de") == "Red bag"
     assert drafts.of(0, "Blue cap", "en", "de") == "Blaue Kappe"
@@ -276,3 +287,17 @@ def test_a_strong_bias_writes_the_draft_as_it_is(translator: Translator, tmp_pat
     # without a draft the network is on its own
     alone = [Request("Matte", "en", "ja")]
     assert copying.translate(alone) == translator.translate(alone)
+
+
+def test_words_that_the_dictionary_left_are_not_leant_on(
+    translator: Translator, tmp_path: Path
+) -> None:
+    translator.save(tmp_path)
+    copying = Translator.load(tmp_path)
+    copying.copy_bias = 50.0
+    draft = "リップ Shiny 哑光"
+    whole = Request("Matte Shiny", "en", "ja", draft)
+    [written] = copying.translate([whole])
+    assert written.text == draft
+    [freed] = copying.translate([whole._replace(unknown=((4, 9),))])
+    assert freed.text.startswith("リップ") and freed.text != draft

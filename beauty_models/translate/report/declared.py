@@ -15,12 +15,13 @@ METRICS = (
     Metric("kind_accuracy", "kind told by the nearest text of another language"),
 )
 CAPTIONS = {
-    "model": "this model",
+    "served": "what predict answers",
+    "model": "the network",
+    "network": "the network alone",
     "copy": "the source as it stands",
     "dictionary": "words and parts looked up",
     "memory": "the nearest known text's translation",
-    "served": "as predict answers",
-    "likeliest": "of each text the likeliest of model, memory and words",
+    "likeliest": "of each text the best guess: network, memory or words",
     "characters": "shared character n-grams",
     "majority": "always the commonest kind",
     "reference": "people",

@@ -14,14 +14,14 @@ CELL = 0.78  # inches
 
 
 def heatmap_png(file: Path, scores: Scores) -> None:
-    """Draw the model's chrF of each direction; a dot stands where a baseline may be as good."""
+    """Draw the chrF of what predict answers; a dot stands where a baseline may be as good."""
     languages = scores["languages"]
     place = {name: number for number, name in enumerate(languages)}
     values = np.full((len(languages), len(languages)), np.nan)
     lost = np.zeros(values.shape, bool)
     for score in scores["directions"]:
         cell = (place[score["source"]], place[score["target"]])
-        values[cell] = score["chrf"]["model"]
+        values[cell] = score["chrf"]["served"]
         lost[cell] = not score["won"]
     side = 1.6 + CELL * len(languages)
     figure = Figure(figsize=(side + 0.4, side), layout="constrained")

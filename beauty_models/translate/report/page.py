@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from beauty_models.evaluation.metrics import displayed_metrics, format_value, metric_named
@@ -27,9 +28,9 @@ LIMITS = (
     "It writes what texts like these usually say. A word that no training text has it may spell "
     "wrongly, leave out or replace, and its sentence can still read well. It does not know what a "
     "product is: a claim that the law of a country forbids it translates as any other. Numbers, "
-    "brands of the glossary, tags and placeholders stand in every answer of the model, but whether "
-    "they stand in the right place nobody checks. What is marked “look at this” a person should "
-    "read before it is published, and of the rest a sample."
+    "brands of the glossary, tags and placeholders stand in every answer of the network, but "
+    "whether they stand in the right place nobody checks. What is marked “look at this” a person "
+    "should read before it is published, and of the rest a sample."
 )
 
 Cell = Callable[[str, str], Html | None]
@@ -55,7 +56,7 @@ def _tinted(share: float, color: str, *content: object, title: str = "") -> Html
 
 
 def _heat_map(scores: Scores) -> Html:
-    """Return the model's chrF of each direction, with its lead over the best baseline below."""
+    """Return the chrF of each direction, with the lead over the best baseline below."""
     directions = {(score["source"], score["target"]): score for score in scores["directions"]}
 
     def cell(source: str, target: str) -> Html | None:
@@ -63,7 +64,7 @@ def _heat_map(scores: Scores) -> Html:
         if score is None:
             return None
         best = _best(score)
-        ours, theirs = score["chrf"]["model"], score["chrf"][best]
+        ours, theirs = score["chrf"]["served"], score["chrf"][best]
         lead = tag(
             "span", f"{ours - theirs:+.0f}", _class="small " + ("t-good" if score["won"] else "")
         )
@@ -97,14 +98,14 @@ def _retrieval(scores: Scores) -> Html:
 
 def _comparison(scores: Scores) -> Html:
     metrics = scores["metrics"]
-    shown = displayed_metrics(declared.METRICS, metrics["model"])
+    shown = displayed_metrics(declared.METRICS, metrics["served"])
     rows: list[list[object]] = []
     for method, values in metrics.items():
         if not values:
             continue
         cells = [format_value(metric, values) for metric in shown]
         rows.append([declared.CAPTIONS.get(method, method), *cells, margin_text(CHRF, values)])
-    head = ["", *(metric.caption for metric in shown), "model minus this, chrF"]
+    head = ["", *(metric.caption for metric in shown), "predict minus this, chrF"]
     return table(head, rows, set(range(1, len(shown) + 2)))
 
 
@@ -122,31 +123,34 @@ def _flags(scores: Scores) -> Html:
 
 
 def _kinds(scores: Scores) -> Html:
+    methods = ("served", "network", *BASELINES)
     rows = []
     for kind in scores["kinds"]:
-        cells = [f"{kind['chrf'][method]:.1f}" for method in ("model", *BASELINES)]
+        cells = [f"{kind['chrf'][method]:.1f}" for method in methods]
         rows.append([kind["kind"] or "–", f"{kind['n']:,}", *cells])
-    head = ["kind", "units", *(declared.CAPTIONS[name] for name in ("model", *BASELINES))]
-    return table(head, rows, {1, 2, 3, 4, 5})
+    head = ["kind", "units", *(declared.CAPTIONS[name] for name in methods)]
+    return table(head, rows, {1, 2, 3, 4, 5, 6})
 
 
 def _served(scores: Scores) -> Html:
-    """Return which directions another method than the model answers."""
-    others = [score for score in scores["directions"] if score["served_by"] != "model"]
-    if not others:
-        return placeholder("The model answers in every direction; what the memory has, it answers.")
-    rows = []
-    for score in others:
+    """Return how many directions each method answers, and every direction one by one."""
+    directions = scores["directions"]
+    counts = Counter(score["served_by"] for score in directions)
+    summary = [
+        tag("li", tag("strong", f"{count} of {len(directions)}"), f": {declared.CAPTIONS[method]}")
+        for method, count in counts.most_common()
+    ]
+    methods = ("served", "network", *BASELINES)
+    rows: list[list[object]] = []
+    for score in directions:
+        cells = [f"{score['chrf'][method]:.1f}" for method in methods]
         pair = f"{score['source']} to {score['target']}"
-        rows.append(
-            [
-                pair,
-                declared.CAPTIONS[score["served_by"]],
-                f"{score['served']:.1f}",
-                f"{score['chrf']['model']:.1f}",
-            ]
-        )
-    return table(["direction", "answered by", "its chrF", "the model's"], rows, {2, 3})
+        rows.append([pair, declared.CAPTIONS[score["served_by"]], *cells])
+    head = ["direction", "answered by", "predict", "network", *BASELINES]
+    each = tag(
+        "details", tag("summary", "Every direction, chrF"), table(head, rows, set(range(2, 7)))
+    )
+    return tag("div", tag("ul", *summary), each)
 
 
 def _sentence(sentence: Sentence) -> Html:
@@ -158,7 +162,8 @@ def _sentence(sentence: Sentence) -> Html:
     summary = tag(
         "summary",
         tag("strong", f"{sentence['source']} to {sentence['target']}"),
-        f" – chrF {sentence['chrf']:.0f}, confidence {sentence['confidence']:.2f}",
+        f" – chrF {sentence['chrf']:.0f}, confidence {sentence['confidence']:.2f}, by "
+        f"{sentence['method']}",
     )
     return tag(
         "details",
@@ -189,22 +194,24 @@ def _signatures(signatures: Mapping[str, str]) -> Html:
 def report_page(scores: Scores) -> str:
     """Return the page."""
     metrics = scores["metrics"]
-    model = metrics["model"]
+    served = metrics["served"]
     won = sum(score["won"] for score in scores["directions"])
     cards = [
         verdict_card(CHRF, metrics, BASELINES, declared.CAPTIONS),
-        metric_card(CHRF, model),
+        metric_card(CHRF, served),
         stat_card(
             "directions won",
             f"{won} of {len(scores['directions'])}",
             "surely better than copy, dictionary and memory",
         ),
     ]
-    if "retrieval_recall_at_1" in model:
-        value = f"{model['retrieval_recall_at_1']:.0%}"
+    if "retrieval_recall_at_1" in served:
+        value = f"{served['retrieval_recall_at_1']:.0%}"
         cards.append(stat_card("twin listing found first", value, "in another language"))
-    lead = "chrF on texts that it has not seen, 0 to 100, and below it the lead over the best of "
-    lead += "copy, dictionary and memory."
+    lead = (
+        "chrF of what predict answers for texts that it has not seen, 0 to 100, and below it the "
+    )
+    lead += "lead over the best of copy, dictionary and memory."
     worst = [_sentence(sentence) for sentence in scores["worst"]]
     return page(
         "translate: does it say the same?",
@@ -212,7 +219,11 @@ def report_page(scores: Scores) -> str:
         section("Every direction", _heat_map(scores), lead=lead),
         section("Where it is not surely better", _notes(scores["notes"])),
         section("Compared with", _comparison(scores), _signatures(scores["signatures"])),
-        section("Who answers", _served(scores), lead="Decided on the validation texts."),
+        section(
+            "Who answers",
+            _served(scores),
+            lead="Decided on the validation texts; a text that the memory has is answered from it.",
+        ),
         section("Look at this", _flags(scores)),
         section(
             "Does a listing find its twin?",

@@ -96,6 +96,6 @@ def kind_accuracy(
     if not hits:
         return {}
     return {
-        "model": {"kind_accuracy": float(np.mean(hits))},
+        "served": {"kind_accuracy": float(np.mean(hits))},
         "majority": {"kind_accuracy": float(np.mean(majority))},
     }

@@ -13,15 +13,15 @@ class DirectionScores(TypedDict):
     source: str
     target: str
     n: int  # texts
-    chrf: dict[str, float]  # method → corpus chrF
+    chrf: dict[str, float]  # method → corpus chrF; "served" is what predict answers
     bleu: dict[str, float]
-    low: float  # of the model's chrF
+    low: float  # of the chrF of what predict answers
     high: float
-    margins: dict[str, list[float]]  # baseline → model minus it, and the interval's ends
-    won: bool  # the model is better than every baseline beyond the interval
+    # the network alone or a baseline → what predict answers minus it, and the interval's ends
+    margins: dict[str, list[float]]
+    won: bool  # what predict answers is better than every baseline beyond the interval
+    network_won: bool  # the network alone is
     served_by: str  # what predict answers with
-    served: float  # its chrF
-    served_won: bool  # what predict answers is better than every baseline beyond the interval
 
 
 class KindScores(TypedDict):
@@ -33,13 +33,14 @@ class KindScores(TypedDict):
 
 
 class Sentence(TypedDict):
-    """A translation that is far from what people wrote."""
+    """An answer that is far from what people wrote."""
 
     source: str
     target: str
     text: str
     reference: str
     translation: str
+    method: str
     chrf: float
     confidence: float
 
@@ -72,7 +73,7 @@ class Scores(TypedDict):
     seen: int  # units left out, of which the model was trained on a text
     confidence: float  # of the intervals
     languages: list[str]
-    metrics: MethodMetrics  # "model" comes first
+    metrics: MethodMetrics  # "served" comes first
     directions: list[DirectionScores]
     kinds: list[KindScores]
     retrieval: list[Retrieval]
