@@ -45,7 +45,7 @@ def verdict_card(
     low = metrics[best][f"{metric.name}.margin_low"]
     high = metrics[best][f"{metric.name}.margin_high"]
     note = f"than {captions.get(best, best)}, the best baseline: "
-    note += f"{metric.caption} {low:+.3f} to {high:+.3f}"
+    note += f"{metric.caption} {low:+{metric.format}} to {high:+{metric.format}}"
     word = verdict(low, high, metric.larger_is_better)
     return stat_card("compared with simple methods", word, note)
 
@@ -54,7 +54,8 @@ def metric_card(metric: Metric, values: Mapping[str, float]) -> Html:
     """Return the model's value of ``metric`` with its interval."""
     low = values[f"{metric.name}.low"]
     high = values[f"{metric.name}.high"]
-    return stat_card(metric.caption, format_value(metric, values), f"{low:.3f} to {high:.3f}")
+    ends = f"{low:{metric.format}} to {high:{metric.format}}"
+    return stat_card(metric.caption, format_value(metric, values), ends)
 
 
 def interval_text(metric: Metric, values: Mapping[str, float]) -> str:
@@ -63,12 +64,14 @@ def interval_text(metric: Metric, values: Mapping[str, float]) -> str:
         return ""
     low = values[f"{metric.name}.low"]
     high = values[f"{metric.name}.high"]
-    return f"{low:.3f}–{high:.3f}"
+    return f"{low:{metric.format}}–{high:{metric.format}}"
 
 
-def tinted_margin(value: float, low: float, high: float, larger_is_better: bool = True) -> Html:
-    """Return a margin with its interval in the colour of the verdict."""
-    text = f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+def tinted_margin(
+    value: float, low: float, high: float, larger_is_better: bool = True, digits: str = ".3f"
+) -> Html:
+    """Return a margin with its interval in the colour of the verdict, each number by ``digits``."""
+    text = f"{value:+{digits}} ({low:+{digits}} to {high:+{digits}})"
     return tag("span", text, _class=verdict_class(low, high, larger_is_better))
 
 
@@ -81,6 +84,7 @@ def margin_text(metric: Metric, values: Mapping[str, float]) -> Html | str:
         values[f"{metric.name}.margin_low"],
         values[f"{metric.name}.margin_high"],
         metric.larger_is_better,
+        metric.format,
     )
 
 

@@ -28,6 +28,7 @@ from beauty_models.translate.matching import Matcher
 from beauty_models.translate.memory import NO_TERMS, TranslationMemory
 from beauty_models.translate.methods import (
     BASELINES,
+    LIKELIEST,
     METHODS,
     MODEL,
     Candidate,
@@ -278,11 +279,13 @@ def _notes(scores: Sequence[DirectionScores], unknown: Sequence[str], seen: int)
             continue
         best = max(BASELINES, key=lambda method: score["chrf"][method])
         low, high = score["margins"][best][1:]
+        answered = f"with the {score['served_by']}"
+        if score["served_by"] == LIKELIEST:
+            answered = "each text with what is expected to be best"
         notes.append(
-            f"{score['source']} to {score['target']}: what predict answers is not surely better "
-            f"than {best} (chrF {score['chrf'][SERVED]:.1f} and {score['chrf'][best]:.1f}, margin "
-            f"{low:+.1f} to {high:+.1f}; the network alone {score['chrf'][NETWORK]:.1f}); it "
-            f"answers with {score['served_by']}"
+            f"{score['source']} to {score['target']}: chrF {score['chrf'][SERVED]:.1f}, {best} "
+            f"{score['chrf'][best]:.1f} (margin {low:+.1f} to {high:+.1f}), the network alone "
+            f"{score['chrf'][NETWORK]:.1f}. Predict answers {answered}."
         )
     if unknown:
         notes.append(f"Not tested, for the model has not learned them: {', '.join(unknown)}.")

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from beauty_models.translate.glossary import Glossary, Term, TermMatch, translation_of
@@ -21,6 +22,7 @@ MOST = 32
 
 SENTINELS = tuple(f"<{number}>" for number in range(MOST))
 
+SHORT = 300  # characters of a text at most, of which is remembered what was found in it
 _TAG_NAME = re.compile(r"</?\s*([\w:-]+)")
 _EMPTY_TAGS = ("br", "hr", "img", "wbr", "input")  # that nothing closes
 
@@ -112,7 +114,15 @@ def _within(text: str, start: int, end: int) -> list[Span]:
     """Return what the patterns find in a piece of ``text``; nothing in one that is no piece."""
     if start >= end:
         return []
+    if start == 0 and end == len(text) <= SHORT:
+        return list(_in_short(text))
     return [_span(match) for match in PROTECTED.finditer(text, start, end)]
+
+
+@lru_cache(1 << 15)
+def _in_short(text: str) -> tuple[Span, ...]:
+    """Return what the patterns find in a short text, which is asked about in every direction."""
+    return tuple(_span(match) for match in PROTECTED.finditer(text))
 
 
 def _span(match: re.Match[str]) -> Span:

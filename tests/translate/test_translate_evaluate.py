@@ -113,7 +113,7 @@ def test_what_predict_answers_with_is_scored_beside_the_model(
     assert copied["network_won"] and not copied["won"], "a copy is no better than itself"
     assert by_pair["en", "de"]["chrf"]["served"] == 100 and by_pair["en", "de"]["won"]
     [note] = [note for note in scores["notes"] if note.startswith("de to en")]
-    assert "than copy" in note and note.endswith("it answers with copy")
+    assert ", copy " in note and note.endswith("Predict answers with the copy.")
     assert "Not tested, for the model has not learned them: ko." in scores["notes"]
 
 

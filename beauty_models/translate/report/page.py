@@ -38,7 +38,8 @@ Cell = Callable[[str, str], Html | None]
 
 def _grid(languages: Sequence[str], cell: Cell) -> Html:
     """Return a table of directions, from the rows' languages into the columns'."""
-    head = tag("tr", tag("th", "from ↓  into →"), *(tag("th", name) for name in languages))
+    names = [tag("th", name, style="text-align: center") for name in languages]
+    head = tag("tr", tag("th", "from ↓  into →"), *names)
     lines = []
     for source in languages:
         cells = []
@@ -65,11 +66,11 @@ def _heat_map(scores: Scores) -> Html:
             return None
         best = _best(score)
         ours, theirs = score["chrf"]["served"], score["chrf"][best]
-        lead = tag(
-            "span", f"{ours - theirs:+.0f}", _class="small " + ("t-good" if score["won"] else "")
-        )
-        if not score["won"]:
-            lead = tag("span", f"{ours - theirs:+.0f} {best}", _class="small t-bad")
+        difference = f"{round(ours - theirs):+d}"
+        if score["won"]:
+            lead = tag("span", difference, _class="small t-good")
+        else:
+            lead = tag("span", f"{difference} {best}", _class="small t-bad")
         title = f"{source} to {target}: {score['n']} texts, {best} {theirs:.1f}"
         value = tag("strong", f"{ours:.0f}")
         return _tinted(ours / 100, "accent", value, Html("<br>"), lead, title=title)
