@@ -22,10 +22,10 @@ from beauty_models.progress import log_line
 from beauty_models.training.splits import read_split
 from beauty_models.translate import Evaluate
 from beauty_models.translate.directions import Directions
-from beauty_models.translate.glossary import Glossary
+from beauty_models.translate.glossary import NO_TERMS, Glossary
 from beauty_models.translate.keeping import GROUPS, Keeping
 from beauty_models.translate.matching import Matcher
-from beauty_models.translate.memory import NO_TERMS, TranslationMemory
+from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import (
     BASELINES,
     LIKELIEST,

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from beauty_models.translate.glossary import Glossary
-from beauty_models.translate.memory import NO_TERMS
+from beauty_models.translate.glossary import NO_TERMS, Glossary
 from beauty_models.translate.model import Translator
 from beauty_models.translate.protected import key, protect
 

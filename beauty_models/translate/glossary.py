@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from beauty_models.files import read_json, write_json
 
@@ -60,6 +60,10 @@ class Glossary:
 
     terms: tuple[Term, ...] = ()
     _by_start: dict[str, list[Term]] = field(default_factory=dict, init=False, repr=False)
+    # (text, target) → what `protected.find` found there
+    remembered: dict[tuple[str, str], list[Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Sort the terms; of two that begin alike the longer one is tried first."""
@@ -73,6 +77,8 @@ class Glossary:
         """Return a glossary of ``terms``, where a bare string is a brand."""
         if isinstance(terms, Glossary):
             return terms
+        if not terms:
+            return NO_TERMS
         entries = [Term(entry) if isinstance(entry, str) else entry for entry in terms]
         return cls(tuple(entries))
 
@@ -111,6 +117,11 @@ class Glossary:
         return matches
 
     @functools.cached_property
+    def translates(self) -> bool:
+        """Whether a term has a translation: else what is found is the same for every target."""
+        return any(entry.translations for entry in self.terms)
+
+    @functools.cached_property
     def with_translations(self) -> Glossary:
         """Return a glossary of the terms and of all their translations, to search a target for."""
         forms: dict[str, Term] = {}
@@ -145,6 +156,10 @@ class Glossary:
                     continue
                 return entry
         return None
+
+
+NO_TERMS = Glossary()
+"""A glossary without an entry."""
 
 
 def _same(written: str, entry: str) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from beauty_models.files import new_file
 from beauty_models.translate.cleaning import clean
-from beauty_models.translate.glossary import Glossary
+from beauty_models.translate.glossary import NO_TERMS, Glossary
 from beauty_models.translate.patterns import SENTINEL
 from beauty_models.translate.protected import Protected, protect, protect_pair, restore
 
@@ -29,7 +29,6 @@ FILE = "memory.parquet"
 NOT_LANGUAGES = ("id", "kind")  # the other columns of a table of units are languages
 NGRAMS = (1, 4)  # characters, by which the nearest text is found
 ALIKE = 0.95  # confidence in a translation whose source differs in capitals or numbers alone
-NO_TERMS = Glossary()
 QUERIES = 512  # compared with all texts at a time: memory for a dense block of similarities
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 
 from beauty_models.translate.cleaning import clean
 from beauty_models.translate.dictionary import Dictionaries, Looked
-from beauty_models.translate.glossary import Glossary
-from beauty_models.translate.memory import NO_TERMS, TranslationMemory
+from beauty_models.translate.glossary import NO_TERMS, Glossary
+from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.model import Request, Translation
 from beauty_models.translate.protected import Protected, protect, restore
 from beauty_models.translate.segments import Segment, cut, joined

@@ -16,9 +16,9 @@ from beauty_models.translate.checks import script_fault
 from beauty_models.translate.cleaning import clean
 from beauty_models.translate.detection import SURE, Detector
 from beauty_models.translate.directions import Directions
-from beauty_models.translate.glossary import Glossary
+from beauty_models.translate.glossary import NO_TERMS, Glossary
 from beauty_models.translate.locales import Locales
-from beauty_models.translate.memory import NO_TERMS, TranslationMemory
+from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import (
     COPY,
     DICTIONARY,

@@ -11,7 +11,6 @@ import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 from beauty_models.translate.glossary import Glossary, Term, TermMatch, translation_of
@@ -23,6 +22,7 @@ MOST = 32
 SENTINELS = tuple(f"<{number}>" for number in range(MOST))
 
 SHORT = 300  # characters of a text at most, of which is remembered what was found in it
+REMEMBERED = 1 << 15  # texts
 _TAG_NAME = re.compile(r"</?\s*([\w:-]+)")
 _EMPTY_TAGS = ("br", "hr", "img", "wbr", "input")  # that nothing closes
 
@@ -83,9 +83,22 @@ def protect(text: str, *, terms: Terms = (), target: str = "") -> Protected:
 
 def find(text: str, *, terms: Terms = (), target: str = "") -> list[Span]:
     """Return where ``text`` has what must be kept, from left to right, none over another."""
+    glossary = Glossary.of(terms)
+    if len(text) > SHORT:
+        return _found(text, glossary, target)
+    # the same texts are asked about in every direction
+    asked = (text, target if glossary.translates else "")
+    if asked not in glossary.remembered:
+        if len(glossary.remembered) >= REMEMBERED:
+            glossary.remembered.clear()
+        glossary.remembered[asked] = _found(text, glossary, target)
+    return list(glossary.remembered[asked])
+
+
+def _found(text: str, glossary: Glossary, target: str) -> list[Span]:
     waiting = deque(_within(text, 0, len(text)))
     spans: list[Span] = []
-    for match in Glossary.of(terms).find(text, target):
+    for match in glossary.find(text, target):
         while waiting and waiting[0].end <= match.start:
             spans.append(waiting.popleft())
         # a brand within an address, or a number that is part of a code, is no term there
@@ -114,15 +127,7 @@ def _within(text: str, start: int, end: int) -> list[Span]:
     """Return what the patterns find in a piece of ``text``; nothing in one that is no piece."""
     if start >= end:
         return []
-    if start == 0 and end == len(text) <= SHORT:
-        return list(_in_short(text))
     return [_span(match) for match in PROTECTED.finditer(text, start, end)]
-
-
-@lru_cache(1 << 15)
-def _in_short(text: str) -> tuple[Span, ...]:
-    """Return what the patterns find in a short text, which is asked about in every direction."""
-    return tuple(_span(match) for match in PROTECTED.finditer(text))
 
 
 def _span(match: re.Match[str]) -> Span:

@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from beauty_models.translate.glossary import Glossary
-from beauty_models.translate.memory import NO_TERMS
+from beauty_models.translate.glossary import NO_TERMS, Glossary
 from beauty_models.translate.methods import (
     DICTIONARY,
     LIKELIEST,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,15 @@ def _shared(ours: str, theirs: str, order: int) -> int:
     """Return how many n-grams of two texts are the same."""
     if ours == theirs:
         return len(ours) - order + 1
-    first = Counter([ours[i : i + order] for i in range(len(ours) - order + 1)])
-    second = Counter([theirs[i : i + order] for i in range(len(theirs) - order + 1)])
+    first, second = _ngrams(ours, order), _ngrams(theirs, order)
     return sum(min(count, second[ngram]) for ngram, count in first.items() if ngram in second)
+
+
+# a reference is compared with what every method makes of every source
+@lru_cache(1 << 14)
+def _ngrams(text: str, order: int) -> Counter[str]:
+    """Return how often each n-gram of ``order`` characters stands in ``text``."""
+    return Counter([text[i : i + order] for i in range(len(text) - order + 1)])
 
 
 def _f_scores(counts: NDArray[Any]) -> Floats:
