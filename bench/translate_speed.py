@@ -152,12 +152,13 @@ def learning(translator: Translator, units: pd.DataFrame, section: Finetune) -> 
                     "labels": [tag, *pair.target, end],
                 }
             )
+        low = section.precision == "bfloat16" or (section.precision == "auto" and fast_bfloat16())
         settings = Seq2SeqTrainingArguments(
             folder,
             per_device_train_batch_size=section.batch,
             num_train_epochs=1,
             learning_rate=section.learning_rate,
-            bf16=fast_bfloat16(),
+            bf16=low,
             optim="adamw_torch_fused",
             report_to=[],
             save_strategy="no",
