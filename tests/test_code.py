@@ -28,7 +28,9 @@ from tasks.pipeline.staleness import stale_reasons, survey
 from tasks.pipeline.update import update_stage
 
 ROOT = Path(__file__).parents[1]
-FAMILIES = families.names()
+# Recommend is edited, and sentiment, which has a stage more, is not. Other families would show the
+# same, and cost DVC as much again each; what their lists must hold is asked in test_contracts.
+FAMILIES = ["recommend", "sentiment"]
 ALL = [f"{verb}@{family}" for family in FAMILIES for verb in families.stages(family)]
 VERBS = {name.partition("@")[0]: None for name in ALL}
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -64,8 +66,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("coded")
     python = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "beauty_models", place / "beauty_models", ignore=python)
-    for name in ("params.yaml", ".dvcignore"):
-        shutil.copy(ROOT / name, place)
+    shutil.copy(ROOT / ".dvcignore", place)
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["families"] = {family: content["families"][family] for family in FAMILIES}
+    content["stages"] = {
+        stage: [f for f in listed if f in FAMILIES] for stage, listed in content["stages"].items()
+    }
+    (place / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     dag = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     for verb in VERBS:
         template = dag["stages"][verb]["do"]
@@ -145,8 +152,11 @@ def bring_all() -> dict[str, str]:
     }
 
 
-def test_an_edit_of_the_dual_encoder_names_recommend_and_nobody_else(project: Path) -> None:
+def test_an_edit_of_the_dual_encoder_names_recommend_alone_and_taken_back_is_restored(
+    project: Path,
+) -> None:
     file = dual_encoder(project)
+    original = file.read_text(encoding="utf-8")
     module = module_of(project, file)
     edit_a_function(file)
     stages, reasons = survey(FAMILIES)
@@ -165,19 +175,11 @@ def test_an_edit_of_the_dual_encoder_names_recommend_and_nobody_else(project: Pa
     assert {states[name] for name in ALL if name not in stale} == {"Skipped"}
     assert sorted(runs()[before:]) == sorted(stale)
     assert dvc("status").strip() == UP_TO_DATE
-
-
-def test_an_edit_that_is_taken_back_is_restored_and_not_run(project: Path) -> None:
-    file = dual_encoder(project)
-    before = file.read_text(encoding="utf-8")
-    edit_a_function(file)
-    ran = {name for name, state in bring_all().items() if state == "Completed"}
-    file.write_text(before, encoding="utf-8")
+    file.write_text(original, encoding="utf-8")
     count = len(runs())
     states = bring_all()
-    assert ran
-    assert {name for name in states if states[name] != "Skipped"} == ran
-    assert {states[name] for name in ran} == {"Restored"}
+    assert {name for name in states if states[name] == "Restored"} == stale
+    assert {states[name] for name in ALL if name not in stale} == {"Skipped"}
     assert len(runs()) == count
     assert dvc("status").strip() == UP_TO_DATE
 
@@ -339,7 +341,7 @@ def test_why_does_not_wait_for_a_stage_that_runs(project: Path) -> None:
         errors = training.communicate(timeout=PATIENCE_S)[1]
     assert training.returncode == 0, errors
     assert reasons["ingest@recommend"] == ["code@recommend is stale"]  # nobody can say more yet
-    assert reasons["ingest@tryon"] == []
+    assert reasons["ingest@sentiment"] == []
     reasons = survey(FAMILIES)[1]
     assert reasons["ingest@recommend"] == reasons["pretrain@recommend"] == []
 
@@ -440,7 +442,7 @@ print(json.dumps({
     f"{stage}@{family}": fingerprint(
         families.module(stage, family), getattr(params.load(family), stage), Path("data/raw")
     )
-    for family in families.names() for stage in ("pretrain", "finetune")
+    for family in params.read(Path("params.yaml")) for stage in ("pretrain", "finetune")
 }))
 """
 
