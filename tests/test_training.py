@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import toys
+import warm
 import yaml
 from safetensors.torch import load_file, save_file
 
@@ -41,10 +42,10 @@ def toy_params(folder: Path) -> Path:
     return file
 
 
-def command(
+def arguments_of(
     stage: str, family: str, place: Path, out: str = "", settings: Path | None = None
 ) -> list[str]:
-    """Return the command of a stage whose paths all lie in ``place``.
+    """Return the arguments of ``python -m beauty_models`` for a stage with all paths in ``place``.
 
     ``out`` renames the one that it writes.
     """
@@ -61,11 +62,12 @@ def command(
             str(place / f"{out or stage}.json"),
         ]
     )
-    return [sys.executable, "-m", "beauty_models", stage, family, *paths, *extra]
+    return [stage, family, *paths, *extra]
 
 
-def run(*arguments: str) -> None:
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300)
+def run(*command: str) -> None:
+    """Run a command of the shell, which must succeed."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
@@ -91,17 +93,25 @@ sys.exit(code)
 """`python -m beauty_models`, which notes in the file of its first argument what was imported."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def loaded(request: pytest.FixtureRequest) -> None:
+    """Have the families loaded before their stages run, those of them that are tested at all."""
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    tested = {spec.params["trained"] for spec in specs if spec and "trained" in spec.params}
+    warm.load(sorted(tested))
+
+
 @pytest.fixture(scope="module", params=FAMILIES)
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:
-    """One family taken through all its stages on toy data."""
+    """One family taken through all its stages on toy data, by their real command."""
     family, place = request.param, tmp_path_factory.mktemp(request.param)
     toy_params(place)
-    run(*command("toy", family, place))
+    run(sys.executable, "-m", "beauty_models", *arguments_of("toy", family, place))
     for stage in families.stages(family):
-        python, _, _, *arguments = command(stage, family, place)
-        run(python, "-c", NOTING_MODULES, str(place / f"{stage}.modules"), *arguments)
+        noted = str(place / f"{stage}.modules")
+        run(sys.executable, "-c", NOTING_MODULES, noted, *arguments_of(stage, family, place))
     return family, place
 
 
@@ -143,7 +153,8 @@ def test_pretraining_lowers_its_loss(trained: tuple[str, Path]) -> None:
 def test_same_input_gives_the_same_bytes(trained: tuple[str, Path], stage: str) -> None:
     family, place = trained
     out = families.STAGES[stage]
-    run(*command(stage, family, place, out=f"{out}-again"))
+    done = warm.run(arguments_of(stage, family, place, out=f"{out}-again"), ROOT, 300)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for file in sorted(f for f in (place / out).rglob("*") if f.is_file()):
         assert (
             file.read_bytes()
@@ -153,25 +164,20 @@ def test_same_input_gives_the_same_bytes(trained: tuple[str, Path], stage: str) 
 
 def kill_midway(arguments: list[str], checkpoint: Path) -> None:
     """Start a stage and kill it once it has saved some checkpoints."""
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
     seen: set[int] = set()
-    try:
+    with warm.started(arguments, ROOT) as process:
         while len(seen) < 4:  # some steps in, not only at the first checkpoint
-            assert process.poll() is None, "the stage ended before it could be killed"
+            assert process.is_alive(), "the stage ended before it could be killed"
             with suppress(FileNotFoundError):  # for a moment, while a new one takes its place
                 seen.add(checkpoint.stat().st_mtime_ns)
             time.sleep(0.002)
-    finally:
         process.kill()
-        process.wait()
 
 
 class Killed(NamedTuple):
     """A stage that was killed some steps in."""
 
-    command: list[str]  # runs it again
+    arguments: list[str]  # run it again
     out: Path  # what it would have written
     checkpoints: Path  # the folder it left
     whole: Path  # what the undisturbed stage wrote
@@ -182,7 +188,7 @@ def killed(trained: tuple[str, Path], stage: str, name: str) -> Killed:
     family, place = trained
     written = families.STAGES[stage]
     out = f"{written}-{name}"
-    arguments = command(stage, family, place, out)
+    arguments = arguments_of(stage, family, place, out)
     checkpoints = place / f"{out}.checkpoint"
     kill_midway(arguments, checkpoints / "state.pt")
     return Killed(arguments, place / out, checkpoints, place / written)
@@ -190,9 +196,9 @@ def killed(trained: tuple[str, Path], stage: str, name: str) -> Killed:
 
 def resumed(arguments: list[str]) -> str:
     """Run a stage that was killed before; return what it printed."""
-    return subprocess.run(
-        arguments, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True
-    ).stdout
+    done = warm.run(arguments, ROOT, 600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
@@ -201,7 +207,7 @@ def test_killed_stage_resumes_and_ends_with_the_same_weights(
 ) -> None:
     run = killed(trained, stage, "killed")
     assert not run.out.exists(), "a half-written output"
-    log = resumed(run.command)
+    log = resumed(run.arguments)
     before, resuming, _ = log.partition(": resuming ")
     assert resuming and before.splitlines()[-1].startswith(stage)
     assert weights(run.out) == weights(run.whole)
@@ -232,7 +238,7 @@ def test_damaged_checkpoint_is_set_aside_and_the_one_before_it_goes_on(
     folder = run.checkpoints
     last = "state.pt" if (folder / "state.pt").exists() else "state.previous.pt"
     flip(folder / last)
-    log = resumed(run.command)
+    log = resumed(run.arguments)
     damaged = f"checkpoint: {folder / last} is damaged (its content is not what its digest says)"
     assert damaged in log
     assert (": resuming " in log) == (last == "state.pt")
@@ -301,13 +307,7 @@ def test_divergence_stops_at_once_and_names_the_step(
         )
     )
     out = f"{families.STAGES[stage]}-{precision}"
-    done = subprocess.run(
-        command(stage, family, place, out, settings),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = warm.run(arguments_of(stage, family, place, out, settings), ROOT, 600)
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr[-2000:]
     *before, last = done.stderr.strip().splitlines()
     assert re.match(rf"error: {stage}.*: step \d+ of \d+: .*learning rates 1e\+30", last), last
@@ -343,9 +343,9 @@ def test_weights_that_are_no_numbers_end_a_stage_in_words(
     poison(poisoned)
     arguments = [
         f"--{read}={poisoned}" if word.startswith(f"--{read}=") else word
-        for word in command(stage, family, place, out=f"{stage}-poisoned")
+        for word in arguments_of(stage, family, place, out=f"{stage}-poisoned")
     ]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = warm.run(arguments, ROOT, 600)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("error: "), done.stderr
     assert re.search(r"\bfinite\b|\bnan\b", done.stderr.strip().splitlines()[-1])
