@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from beauty_models.backbones.mediapipe import ModelFileError
 from beauty_models.editing.extent import extent
+from beauty_models.editing.morphology import disk, grown
 from beauty_models.editing.worn import clothes
 
 Picture = NDArray[np.uint8]  # sRGB [h, w, 3]
@@ -184,9 +185,9 @@ def _outside(distance: Array, ground: _Ground) -> NDArray[np.bool_]:
     like_ground = distance < _reach(ground)
     # Through cracks as narrow as folds are the ground would flow into a white product.
     pixels = max(1, round(CRACK * max(distance.shape)))
-    wide = cv2.morphologyEx(like_ground.astype(np.uint8), cv2.MORPH_OPEN, _disk(pixels))
+    wide = cv2.morphologyEx(like_ground.astype(np.uint8), cv2.MORPH_OPEN, disk(pixels))
     flooded = _touching(wide.astype(bool), _margin(distance.shape))
-    outside = _grown(flooded, pixels + 1) & like_ground
+    outside = grown(flooded, pixels + 1) & like_ground
     return outside | _gaps(distance, ground, outside)
 
 
@@ -277,7 +278,7 @@ def _fading(
     what has ``product`` above and below is product: the label of a bottle, a white jacket.
     """
     count, labels = cv2.connectedComponents(shadow.astype(np.uint8))
-    frontier = outside & _grown(~outside, 1)
+    frontier = outside & grown(~outside, 1)
     pixels = max(3, round(0.012 * max(outside.shape)))
     numbers = labels.astype(np.float32)
     touching = cv2.dilate(numbers, _square(2))[frontier].astype(np.int64)
@@ -308,19 +309,9 @@ def _around(values: Array, chosen: NDArray[np.bool_]) -> Array:
     return mean
 
 
-def _grown(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """Return ``mask`` and all within so many ``pixels`` of it."""
-    return cv2.dilate(mask.astype(np.uint8), _disk(pixels)).astype(bool)
-
-
 def _square(radius: int) -> NDArray[np.uint8]:
     side = 2 * radius + 1
     return np.ones((side, side), np.uint8)
-
-
-def _disk(radius: int) -> NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def _specks(outside: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -337,7 +328,7 @@ def _matte(
     image: Picture, distance: Array, outside: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], Picture]:
     """Return alpha, and the product's colors, at the outline between ``outside`` and the rest."""
-    unknown = _grown(~outside, OUTER_BAND) & _grown(outside, INNER_BAND)
+    unknown = grown(~outside, OUTER_BAND) & grown(outside, INNER_BAND)
     # Of a thin strap nothing is deep inside: what differs most around there is all strap.
     most = cv2.dilate(distance, _square(2))
     core = ~outside & (distance > PRODUCT) & (distance > 0.9 * most)
@@ -373,8 +364,8 @@ def _pure_colors(values: Array, alpha: Array, of_product: Array, of_ground: Arra
 
 def _sureness(distance: Array, outside: NDArray[np.bool_], ground: _Ground) -> float:
     """Return how sure a matte is: the ground is even, the product differs from it at its edge."""
-    rim = _grown(outside, 3) & ~outside
-    inner = rim & ~_grown(outside, 1)
+    rim = grown(outside, 3) & ~outside
+    inner = rim & ~grown(outside, 1)
     inner = inner if inner.any() else rim
     stands_out = float((distance[inner] > PRODUCT).mean()) if inner.any() else 0.0
     even = (ground.share - EVEN) / (1 - EVEN)

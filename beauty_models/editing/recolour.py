@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beauty_models.editing.cutout import Cutout
+from beauty_models.editing.morphology import disk, grown
 
 Picture = NDArray[np.uint8]
 Array = NDArray[Any]  # float32; numpy's own types lose the width in every sum
@@ -132,7 +133,6 @@ def recolour(photo: Picture, product: Cutout, color: tuple[int, int, int]) -> Re
     share = np.where(inside | (alpha > 0), _share(lab, own, _darkest(lab[chosen], own)), 0)
     if is_worn:
         share = np.where(_one_garment(np.where(is_skin, 0, share) * alpha), share, 0)
-    if is_worn:
         share = share * cv2.GaussianBlur((~is_skin).astype(np.float32), (0, 0), 0.7)
     wanted = oklab(np.array(color, np.uint8))
     edited = srgb(_moved(lab, own, wanted))
@@ -159,14 +159,20 @@ def _like_skin(lab: Array) -> NDArray[np.bool_]:
     return is_skin & (lightness > 0.3) & (lightness < 0.93)
 
 
+def _chromaticity(lab: Array) -> Array:
+    """Return a/L and b/L of OKLab [..., 3], which light and shade leave as they are."""
+    ratio: Array = lab[..., 1:] / np.maximum(lab[..., :1], 0.05)
+    return ratio
+
+
 def _skin(lab: Array, like_skin: NDArray[np.bool_], own: Array) -> NDArray[np.bool_]:
     """Return which of the pixels that are ``like_skin`` are skin, and no light on an orange cloth.
 
     By chromaticity, a/L and b/L, which light and shade leave as it is: what is nearer to that of
     the cloth, ``own``, than to that of the skin is cloth.
     """
-    chromaticity = lab[..., 1:] / np.maximum(lab[..., :1], 0.05)
-    from_own = np.linalg.norm(chromaticity - own[1:] / max(float(own[0]), 0.05), axis=-1)
+    chromaticity = _chromaticity(lab)
+    from_own = np.linalg.norm(chromaticity - _chromaticity(own), axis=-1)
     sure = like_skin & (from_own > SKIN_APART)
     if sure.sum() < SKIN_LEAST * like_skin.sum():
         return np.zeros_like(like_skin)
@@ -175,9 +181,8 @@ def _skin(lab: Array, like_skin: NDArray[np.bool_], own: Array) -> NDArray[np.bo
     nearer = cv2.GaussianBlur((from_skin - from_own).astype(np.float32), (0, 0), 2.0) < 0
     # Light along a shoulder is as pale as skin, but no finger is as narrow.
     radius = max(1, round(SLIVER * max(like_skin.shape)))
-    disk = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2), np.uint8)
-    wide = cv2.morphologyEx((like_skin & nearer).astype(np.uint8), cv2.MORPH_OPEN, disk)
-    skin: NDArray[np.bool_] = like_skin & nearer & cv2.dilate(wide, disk).astype(bool)
+    wide = cv2.morphologyEx((like_skin & nearer).astype(np.uint8), cv2.MORPH_OPEN, disk(radius))
+    skin: NDArray[np.bool_] = like_skin & nearer & grown(wide.astype(bool), radius)
     return skin
 
 
@@ -187,8 +192,8 @@ def _near_skin(skin: Array, own: Array) -> bool:
         return False
     if not len(skin):
         return True
-    chromaticity = np.median(skin[:, 1:] / np.maximum(skin[:, :1], 0.05), 0)
-    return float(np.linalg.norm(chromaticity - own[1:] / max(float(own[0]), 0.05))) < TOO_NEAR
+    middle = np.median(_chromaticity(skin), 0)
+    return float(np.linalg.norm(middle - _chromaticity(own))) < TOO_NEAR
 
 
 def _fullest(lab: Array) -> Array:

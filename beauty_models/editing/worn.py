@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beauty_models.backbones import mediapipe
+from beauty_models.editing.morphology import disk, grown
 
 Picture = NDArray[np.uint8]  # sRGB [h, w, 3]
 Mask = NDArray[np.bool_]
@@ -84,7 +85,7 @@ def clothes(image: Picture, distance: Array, outside: Mask, reach: float, produc
     least = SPECK * outside.size
     texture = _mean_within(np.minimum(distance, reach), outside)
     # The network's own edges are soft: beside an edge that is seen they would be a white seam.
-    beside = _grown(stands_out, max(2, round(EDGE * longest)))
+    beside = grown(stands_out, max(2, round(EDGE * longest)))
     # Most photos have nothing that looks like white cloth: the network is not asked.
     if np.count_nonzero(outside & (texture > PLAIN) & ~beside) < least:
         return nobody
@@ -98,8 +99,8 @@ def clothes(image: Picture, distance: Array, outside: Mask, reach: float, produc
     # A soft shadow was taken for ground by another rule, and so were folds of white cloth.
     possible = outside & ((distance < reach) | (likely > SHAPE))
     worn = possible & (score > 0) & (likely > LIKELY)
-    disk = _disk(max(1, round(CRACK * longest)))
-    closed = cv2.morphologyEx((~outside | worn).astype(np.uint8), cv2.MORPH_CLOSE, disk)
+    crack = disk(max(1, round(CRACK * longest)))
+    closed = cv2.morphologyEx((~outside | worn).astype(np.uint8), cv2.MORPH_CLOSE, crack)
     worn |= possible & closed.astype(bool) & (likely > SURELY) & (texture > CLEAN)
     worn &= ~_small_pieces(worn, least) & _beside_cloth(worn, distance, outside, product)
     holes = _small_pieces(outside & ~worn, 2 * least)
@@ -112,7 +113,7 @@ def _beside_cloth(worn: Mask, distance: Array, outside: Mask, product: float) ->
     What has skin or dark cloth around it is a gap that the network takes for the person.
     """
     count, labels = cv2.connectedComponents(worn.astype(np.uint8))
-    around = cv2.dilate(labels.astype(np.float32), _disk(3)).astype(np.int64)
+    around = cv2.dilate(labels.astype(np.float32), disk(3)).astype(np.int64)
     around[outside] = 0
     number = np.bincount(around.ravel(), minlength=count)
     total = np.bincount(around.ravel(), distance.ravel(), count)
@@ -138,13 +139,3 @@ def _mean_within(values: Array, chosen: Mask) -> Array:
     weight = cv2.GaussianBlur(weights, (0, 0), SMOOTH)
     mean: Array = total / np.maximum(weight, 1e-3)
     return mean
-
-
-def _disk(radius: int) -> NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
-
-
-def _grown(mask: Mask, pixels: int) -> Mask:
-    """Return ``mask`` and all within so many ``pixels`` of it."""
-    return cv2.dilate(mask.astype(np.uint8), _disk(pixels)).astype(bool)
