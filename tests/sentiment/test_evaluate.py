@@ -375,7 +375,7 @@ def test_a_new_metric_is_one_line_measured_compared_and_shown(tmp_path, monkeypa
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "share of mistakes" in page and f"{found['error_rate']:.1%}</strong>" in page
     margin = found["majority/error_rate.margin"]
-    assert f'<span class="t-good">{margin:+.3f}' in page, "fewer mistakes are good"
+    assert f'<span class="t-good">{margin:+.1%}' in page, "fewer mistakes are good"
 
 
 def test_a_new_baseline_and_an_undeclared_metric_are_shown_under_their_names():
