@@ -23,6 +23,7 @@ SENTINELS = tuple(f"<{number}>" for number in range(MOST))
 
 SHORT = 300  # characters of a text at most, of which is remembered what was found in it
 REMEMBERED = 1 << 15  # texts
+_SIDE_BY_SIDE = re.compile(rf"{SENTINEL.pattern}[.,](?={SENTINEL.pattern})")
 _TAG_NAME = re.compile(r"</?\s*([\w:-]+)")
 _EMPTY_TAGS = ("br", "hr", "img", "wbr", "input")  # that nothing closes
 
@@ -174,7 +175,8 @@ def restore(translated: str, values: Sequence[Value], *, language: str) -> str:
 
     A term that has a translation becomes that. A unit in Chinese, Japanese or Korean characters
     becomes its symbol in other languages: 毫升 is ml. All else stays as the source has it. Opening
-    and closing tags whose order the translation broke are put back into the source's order.
+    and closing tags whose order the translation broke are put back into the source's order. Numbers
+    that a comma or point alone would make one, 3,12 of 3 and 12, get a space between.
 
     Raises:
         ValueError: a sentinel stands for nothing; the translation is not of this text.
@@ -194,7 +196,11 @@ def restore(translated: str, values: Sequence[Value], *, language: str) -> str:
         number = int(match[1])
         return value_in(values[moved.get(number, number)], language)
 
-    return SENTINEL.sub(written, translated)
+    def apart(match: re.Match[str]) -> str:
+        both_numbers = all(values[int(number)].kind == "number" for number in match.groups())
+        return f"{match[0]} " if both_numbers else match[0]
+
+    return SENTINEL.sub(written, _SIDE_BY_SIDE.sub(apart, translated))
 
 
 def _is_ill_nested(tags: Sequence[int], values: Sequence[Value]) -> bool:

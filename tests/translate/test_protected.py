@@ -161,6 +161,13 @@ def test_tags_that_a_translation_turned_round_are_put_in_order() -> None:
         restore("<7>", protected.values, language="de")
 
 
+def test_two_numbers_stay_two_where_a_translation_loses_the_space_between() -> None:
+    protected = protect("Ages 3, 12 and 5.5")
+    assert restore("<0>,<1>.<2>", protected.values, language="ja") == "3, 12. 5.5"
+    words = protect("made by Veloria, 12", terms=[Term("Veloria")])
+    assert restore("<0>,<1>", words.values, language="ja") == "Veloria,12", "no number is at stake"
+
+
 def test_a_pair_to_learn_from_has_the_same_sentinels() -> None:
     pair = protect_pair("Serum 50 ml, 2 for $8", "$8 für 2: Serum 50 ml")
     assert pair is not None
