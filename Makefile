@@ -13,7 +13,7 @@ retrain: install        ## install, then fetch → ingest → pretrain → finet
 
 test: install           ## install, check style and types, run the tests
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: install          ## check format, style and types
 	$(BIN)/ruff format --check .
