@@ -151,7 +151,9 @@ def inpainting_loss(
     error = (filled - pictures).abs().mean(1, keepdim=True)
     loss: Tensor = (error * holes).sum() / holes.sum().clamp(min=1)
     if params.ssim_weight > 0:
-        alike = metrics.mean_in_holes(metrics.ssim_map(filled, pictures), holes)
+        # Of gray, as its authors have it: a step takes four fifths of the time of three channels.
+        gray = [channels.mean(1, keepdim=True) for channels in (filled, pictures)]
+        alike = metrics.mean_in_holes(metrics.ssim_map(*gray), holes)
         loss = loss + params.ssim_weight * (1 - alike).mean()
     return loss
 

@@ -69,31 +69,35 @@ def _held_out_error(network: InpaintingNetwork, photos: np.ndarray, params: Inpa
 def _pretrain_inpainter(
     photos: Photos, params: Pretrain, checkpoint: Checkpoint
 ) -> tuple[InpaintingNetwork, Metrics, list[dict[str, float]]]:
-    """Return the autoencoder, its held-out error before and after, and its history."""
+    """Return the autoencoder, its held-out error before and after, and its history.
+
+    Without steps there is neither error nor history.
+    """
     section = params.inpainter
     shape = Shape(params.size, section.channels, section.levels, section.blocks)
     network = InpaintingNetwork(shape).to(device())
+    if section.steps == 0:
+        progress.log_line("pretrain: the inpainter is left as it begins, for its steps are 0")
+        return network, {}, []
     rows, held_out_rows = hold_out(range(len(photos)), HELD_OUT, section.seed)
     held_out = photos.images[held_out_rows]
     progress.log_line(
         f"pretrain: inpainter, {parameters(network):,} parameters, {len(rows):,} photos"
     )
     before = _held_out_error(network, held_out, section)
-    history: list[dict[str, float]] = []
-    if section.steps > 0:
-        group = {"params": list(network.parameters()), "lr": section.learning_rate}
-        optimization = Optimization(network, [group], section.steps, section)
-        network.train()
+    group = {"params": list(network.parameters()), "lr": section.learning_rate}
+    optimization = Optimization(network, [group], section.steps, section)
+    network.train()
 
-        def loss(step: int) -> Tensor:
-            random = np.random.default_rng((section.seed, step))
-            chosen = np.asarray(rows)[random.integers(len(rows), size=section.batch)]
-            (images,) = mirrored(random, photos.images[chosen])
-            holes = hidden_patches(section.batch, params.size, section.hidden, random)
-            with precision(section.precision):
-                return _hidden_error(network, normalized(images), hole_maps(holes))
+    def loss(step: int) -> Tensor:
+        random = np.random.default_rng((section.seed, step))
+        chosen = np.asarray(rows)[random.integers(len(rows), size=section.batch)]
+        (images,) = mirrored(random, photos.images[chosen])
+        holes = hidden_patches(section.batch, params.size, section.hidden, random)
+        with precision(section.precision):
+            return _hidden_error(network, normalized(images), hole_maps(holes))
 
-        history = train_steps(optimization, loss, checkpoint, "pretrain: inpainter")
+    history = train_steps(optimization, loss, checkpoint, "pretrain: inpainter")
     after = _held_out_error(network, held_out, section)
     progress.log_line(f"pretrain: hidden patches {before:.4f} → {after:.4f}, held out")
     return network, {"loss_before": before, "loss_after": after}, history
@@ -174,7 +178,7 @@ def pretrain(*, data: Path, pretrained: Path, params: Pretrain) -> Metrics:
 
     The inpainter learns what lies under hidden patches, the diffusion model to draw photos.
     ``pretrained/diffusion`` opens with diffusers' `DDIMPipeline`; with ``diffusion.steps: 0`` there
-    is none.
+    is none. With ``inpainter.steps: 0`` its network is saved as it begins, and has no losses.
 
     Returns:
         ``loss_before`` and ``loss_after``: mean absolute error of hidden patches of held-out

@@ -32,7 +32,7 @@ class Data(NamedTuple):
     size: int  # pixels a side
 
 
-STARTER = Data(products=360, photos=2, size=96)
+STARTER = Data(products=300, photos=2, size=96)
 TOY = Data(products=64, photos=1, size=32)
 
 # Shares of the grounds: a shop's photos are white, a campaign's are not.
@@ -86,7 +86,7 @@ def _deliver(raw: Path, data: Data) -> None:
 
 
 def starter(*, raw: Path) -> None:
-    """Write 720 photos of 360 products, 96 pixels a side, with exact masks."""
+    """Write 600 photos of 300 products, 96 pixels a side, with exact masks."""
     _deliver(raw, STARTER)
 
 
