@@ -23,7 +23,7 @@ SENTINELS = tuple(f"<{number}>" for number in range(MOST))
 
 SHORT = 300  # characters of a text at most, of which is remembered what was found in it
 REMEMBERED = 1 << 15  # texts
-_SIDE_BY_SIDE = re.compile(rf"{SENTINEL.pattern}[.,](?={SENTINEL.pattern})")
+_SIDE_BY_SIDE = re.compile(rf"{SENTINEL.pattern}[.,]?(?={SENTINEL.pattern})")
 _TAG_NAME = re.compile(r"</?\s*([\w:-]+)")
 _EMPTY_TAGS = ("br", "hr", "img", "wbr", "input")  # that nothing closes
 
@@ -175,8 +175,8 @@ def restore(translated: str, values: Sequence[Value], *, language: str) -> str:
 
     A term that has a translation becomes that. A unit in Chinese, Japanese or Korean characters
     becomes its symbol in other languages: 毫升 is ml. All else stays as the source has it. Opening
-    and closing tags whose order the translation broke are put back into the source's order. Numbers
-    that a comma or point alone would make one, 3,12 of 3 and 12, get a space between.
+    and closing tags whose order the translation broke are put back into the source's order. Where a
+    number would run into the next, 3,12 ml of 3 and 12 ml, a space comes between.
 
     Raises:
         ValueError: a sentinel stands for nothing; the translation is not of this text.
@@ -197,8 +197,9 @@ def restore(translated: str, values: Sequence[Value], *, language: str) -> str:
         return value_in(values[moved.get(number, number)], language)
 
     def apart(match: re.Match[str]) -> str:
-        both_numbers = all(values[int(number)].kind == "number" for number in match.groups())
-        return f"{match[0]} " if both_numbers else match[0]
+        first, second = (values[int(number)] for number in match.groups())
+        one = first.kind == "number" and second.kind in ("number", "measure", "price")
+        return f"{match[0]} " if one and second.text[:1].isdigit() else match[0]
 
     return SENTINEL.sub(written, _SIDE_BY_SIDE.sub(apart, translated))
 

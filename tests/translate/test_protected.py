@@ -164,6 +164,9 @@ def test_tags_that_a_translation_turned_round_are_put_in_order() -> None:
 def test_two_numbers_stay_two_where_a_translation_loses_the_space_between() -> None:
     protected = protect("Ages 3, 12 and 5.5")
     assert restore("<0>,<1>.<2>", protected.values, language="ja") == "3, 12. 5.5"
+    sizes = protect("Ages 3, 12 ml")
+    assert restore("<0>,<1>", sizes.values, language="ja") == "3, 12 ml"
+    assert restore("<0><1>", sizes.values, language="ja") == "3 12 ml"
     words = protect("made by Veloria, 12", terms=[Term("Veloria")])
     assert restore("<0>,<1>", words.values, language="ja") == "Veloria,12", "no number is at stake"
 
