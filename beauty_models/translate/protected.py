@@ -23,7 +23,8 @@ SENTINELS = tuple(f"<{number}>" for number in range(MOST))
 
 SHORT = 300  # characters of a text at most, of which is remembered what was found in it
 REMEMBERED = 1 << 15  # texts
-_SIDE_BY_SIDE = re.compile(rf"{SENTINEL.pattern}[.,]?(?={SENTINEL.pattern})")
+QUANTITIES = ("number", "measure", "price")  # kinds of values that are numbers, with a unit or not
+_SIDE_BY_SIDE = re.compile(rf"{SENTINEL.pattern}([.,]?)(?={SENTINEL.pattern})")
 _TAG_NAME = re.compile(r"</?\s*([\w:-]+)")
 _EMPTY_TAGS = ("br", "hr", "img", "wbr", "input")  # that nothing closes
 
@@ -197,9 +198,12 @@ def restore(translated: str, values: Sequence[Value], *, language: str) -> str:
         return value_in(values[moved.get(number, number)], language)
 
     def apart(match: re.Match[str]) -> str:
-        first, second = (values[int(number)] for number in match.groups())
-        one = first.kind == "number" and second.kind in ("number", "measure", "price")
-        return f"{match[0]} " if one and second.text[:1].isdigit() else match[0]
+        first, second = values[int(match[1])], values[int(match[3])]
+        if first.kind != "number" or second.kind not in QUANTITIES or not second.text[0].isdigit():
+            return match[0]
+        # Digits so many that they are two values stay together, as the source has them.
+        read_as_one = len(find(first.text + match[2] + second.text)) == 1
+        return f"{match[0]} " if read_as_one else match[0]
 
     return SENTINEL.sub(written, _SIDE_BY_SIDE.sub(apart, translated))
 
@@ -282,7 +286,7 @@ def key(value: Value) -> str:
     if value.kind == "measure":
         plain = UNIT_WORD.sub(lambda match: UNIT_SYMBOLS[match[2]], plain)
     plain = re.sub(r"\s", "", plain).replace("×", "x")
-    if value.kind in ("number", "measure", "price"):
+    if value.kind in QUANTITIES:
         return _plain_number(plain)
     return plain
 

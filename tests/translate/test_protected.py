@@ -167,6 +167,9 @@ def test_two_numbers_stay_two_where_a_translation_loses_the_space_between() -> N
     sizes = protect("Ages 3, 12 ml")
     assert restore("<0>,<1>", sizes.values, language="ja") == "3, 12 ml"
     assert restore("<0><1>", sizes.values, language="ja") == "3 12 ml"
+    for text in ("0" * 19, "1.1.1.1.1.1.1.1.1"):
+        long = protect(text)
+        assert restore(long.text, long.values, language="ja") == text
     words = protect("made by Veloria, 12", terms=[Term("Veloria")])
     assert restore("<0>,<1>", words.values, language="ja") == "Veloria,12", "no number is at stake"
 
