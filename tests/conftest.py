@@ -24,6 +24,10 @@ PREFECT_HOME = tempfile.TemporaryDirectory(prefix="beauty-prefect-", ignore_clea
 os.environ["PREFECT_HOME"] = PREFECT_HOME.name
 os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+# DVC as it comes, whatever the settings of who runs the tests; and it calls nobody.
+DVC_HOME = tempfile.TemporaryDirectory(prefix="beauty-dvc-", ignore_cleanup_errors=True)
+Path(DVC_HOME.name, "config").write_text("[core]\n    analytics = false\n    check_update = false\n")
+os.environ["DVC_GLOBAL_CONFIG_DIR"] = DVC_HOME.name
 ROOT = Path(__file__).parent.parent
 
 PARAMS = """\
@@ -126,7 +130,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*DVC_COMMAND, "add", "-q", "data/raw/lips", "data/raw/nails"],
     ):
         subprocess.run(command, cwd=project, check=True, capture_output=True)
-    (project / ".dvc/config").write_text("[core]\n    analytics = false\n    autostage = false\n")
     return project
 
 
