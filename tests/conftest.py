@@ -26,7 +26,9 @@ os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 # DVC as it comes, whatever the settings of who runs the tests; and it calls nobody.
 DVC_HOME = tempfile.TemporaryDirectory(prefix="beauty-dvc-", ignore_cleanup_errors=True)
-Path(DVC_HOME.name, "config").write_text("[core]\n    analytics = false\n    check_update = false\n")
+Path(DVC_HOME.name, "config").write_text(
+    "[core]\n    analytics = false\n    check_update = false\n"
+)
 os.environ["DVC_GLOBAL_CONFIG_DIR"] = DVC_HOME.name
 ROOT = Path(__file__).parent.parent
 

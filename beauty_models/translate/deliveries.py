@@ -124,10 +124,33 @@ def read_terms(file: Path, raw: Path, locales: Locales) -> Iterator[Term]:
     """Yield the terms of a glossary: brands of its only column, or a row's word in each language.
 
     Each word of a row is an entry, translated by the others.
+
+    Raises:
+        ValueError: of several columns fewer than two are called as languages, or a word has two
+            translations.
     """
+    entries: dict[tuple[str, str], Term] = {}
+    for entry in _terms(file, raw, locales):
+        known = entries.setdefault((entry.language, entry.text), entry)
+        if known != entry:
+            two = " and ".join(
+                ", ".join(f"{tag} {text}" for tag, text in one.translations) or "no translation"
+                for one in (known, entry)
+            )
+            raise ValueError(f"{file.name}: {entry.text!r} has two rows: {two}; leave one of them")
+    yield from entries.values()
+
+
+def _terms(file: Path, raw: Path, locales: Locales) -> Iterator[Term]:
     for table in tables.batches(file, raw):
         header = list(table.rows.columns)
         found = [item for item in locales.columns(header) if not item.stem]
+        if len(header) > 1 and len(found) < 2:
+            raise ValueError(
+                f"{file.name}: of its columns ({', '.join(header)}) fewer than two are called as "
+                f"languages that are known here ({', '.join(locales.tags)}); give a column for "
+                "each language, or one column of brands"
+            )
         for cells in table.rows.itertuples(index=False, name=None):
             row = dict(zip(header, cells, strict=True))
             words = {item.language: row[item.column] for item in found if row[item.column]}
@@ -137,8 +160,8 @@ def read_terms(file: Path, raw: Path, locales: Locales) -> Iterator[Term]:
                 # the same everywhere
                 yield Term(next(iter(words.values())))
             else:
-                for word in dict.fromkeys(words.values()):
-                    yield term(word, words)
+                for language, word in words.items():
+                    yield term(word, words, language)
 
 
 def _memory_units(file: Path, name: str, locales: Locales) -> Iterator[Unit]:

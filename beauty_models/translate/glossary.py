@@ -18,6 +18,7 @@ FILE = "glossary.json"
 # Characters by which terms are looked up. With one, 10,000 terms would leave some hundred to try at
 # every letter.
 START = 3
+FEWEST_CAPITALS = 4  # letters of a brand that may be written in capitals alone: IT is no "It"
 
 
 class Term(NamedTuple):
@@ -27,6 +28,8 @@ class Term(NamedTuple):
     """As it is written. One in small letters is found with capitals, too; a brand only as it is."""
     translations: tuple[tuple[str, str], ...] = ()
     """(language tag, translation); a term that has none, a brand, is the same in every language."""
+    language: str = ""
+    """Tag of the language that ``text`` is a word of; "" is any: a gift is no German Gift."""
 
 
 class TermMatch(NamedTuple):
@@ -37,9 +40,9 @@ class TermMatch(NamedTuple):
     term: Term
 
 
-def term(text: str, translations: Mapping[str, str] | None = None) -> Term:
-    """Return the entry for ``text``, with language tag → translation."""
-    return Term(text, tuple((translations or {}).items()))
+def term(text: str, translations: Mapping[str, str] | None = None, language: str = "") -> Term:
+    """Return the entry for ``text`` of ``language``, with language tag → translation."""
+    return Term(text, tuple((translations or {}).items()), language)
 
 
 def translation_of(
@@ -59,18 +62,26 @@ class Glossary:
     """Terms by how they begin, so that a text is searched once for all of them."""
 
     terms: tuple[Term, ...] = ()
-    _by_start: dict[str, list[Term]] = field(default_factory=dict, init=False, repr=False)
-    # (text, target) → what `protected.find` found there
-    remembered: dict[tuple[str, str], list[Any]] = field(
+    # how a term may be written, and the term, by how that begins
+    _by_start: dict[str, list[tuple[str, Term]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    # text → what `protected.find` found there
+    remembered: dict[str, list[Any]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _directions: dict[tuple[str, str], Glossary] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
         """Sort the terms; of two that begin alike the longer one is tried first."""
-        for entry in sorted(self.terms, key=lambda entry: -len(entry.text)):
+        spellings = []
+        for entry in self.terms:
             if entry.text.strip():
-                start = entry.text[:START].casefold()
-                self._by_start.setdefault(start, []).append(entry)
+                spellings += [(spelling, entry) for spelling in _spellings(entry)]
+        for spelling, entry in sorted(spellings, key=lambda pair: -len(pair[0])):
+            self._by_start.setdefault(spelling[:START].casefold(), []).append((spelling, entry))
 
     @classmethod
     def of(cls, terms: Glossary | Iterable[Term | str]) -> Glossary:
@@ -87,21 +98,50 @@ class Glossary:
         """Return the glossary of a data or model folder; an empty one where it has none."""
         file = folder / FILE
         entries = read_json(file) if file.exists() else []
-        return cls(tuple(term(entry["text"], entry["translations"]) for entry in entries))
+        terms = []
+        for entry in entries:
+            terms.append(term(entry["text"], entry["translations"], entry.get("language", "")))
+        return cls(tuple(terms))
 
     def write(self, folder: Path) -> None:
         """Write the terms into ``folder``."""
         entries = []
         for entry in self.terms:
-            entries.append({"text": entry.text, "translations": dict(entry.translations)})
+            entries.append(
+                {
+                    "text": entry.text,
+                    "translations": dict(entry.translations),
+                    "language": entry.language,
+                }
+            )
         write_json(folder / FILE, entries)
 
-    def find(self, text: str, target: str = "") -> list[TermMatch]:
-        """Return where terms stand in ``text``, from left to right, none over another.
+    def said_in(self, language: str) -> Glossary:
+        """Return a glossary of the terms that a text in ``language`` may have."""
+        return self.into(language, "")
 
-        With a ``target`` language terms are left out that have translations, but none for it: they
-        would stand untranslated in the answer.
+    def into(self, source: str, target: str) -> Glossary:
+        """Return a glossary for translating from ``source`` to ``target``.
+
+        Terms are left out that are words of another language than ``source``, or that have
+        translations, but none for ``target``: they would stand untranslated in the answer.
         """
+        if not self._translates:
+            return self
+        if (source, target) not in self._directions:
+            said = ("", source, source.partition("-")[0])
+            terms = []
+            for entry in self.terms:
+                lacking = (
+                    target and entry.translations and not translation_of(entry.translations, target)
+                )
+                if entry.language in said and not lacking:
+                    terms.append(entry)
+            self._directions[source, target] = Glossary(tuple(terms))
+        return self._directions[source, target]
+
+    def find(self, text: str) -> list[TermMatch]:
+        """Return where terms stand in ``text``, from left to right, none over another."""
         matches: list[TermMatch] = []
         # an empty glossary is the usual one
         if not self._by_start:
@@ -110,15 +150,15 @@ class Glossary:
         for start in self._starts.finditer(text):
             if start.start() < place:
                 continue
-            entry = self._at(text, start.start(), target)
-            if entry is not None:
-                place = start.start() + len(entry.text)
-                matches.append(TermMatch(start.start(), place, entry))
+            match = self._at(text, start.start())
+            if match is not None:
+                place = match.end
+                matches.append(match)
         return matches
 
     @functools.cached_property
-    def translates(self) -> bool:
-        """Whether a term has a translation: else what is found is the same for every target."""
+    def _translates(self) -> bool:
+        """Whether a term has a translation: else what is found is the same in every direction."""
         return any(entry.translations for entry in self.terms)
 
     @functools.cached_property
@@ -142,19 +182,16 @@ class Glossary:
         letters = "".join(sorted({start[0] for start in self._by_start}))
         return re.compile(f"[{re.escape(letters)}]", re.IGNORECASE)
 
-    def _at(self, text: str, place: int, target: str) -> Term | None:
+    def _at(self, text: str, place: int) -> TermMatch | None:
         """Return the longest term that stands at ``place``, if any does."""
         if not _is_edge(text, place):
             return None
         for length in range(START, 0, -1):
             start = text[place : place + length].casefold()
-            for entry in self._by_start.get(start, ()):
-                end = place + len(entry.text)
-                if not _same(text[place:end], entry.text) or not _is_edge(text, end):
-                    continue
-                if target and entry.translations and not translation_of(entry.translations, target):
-                    continue
-                return entry
+            for spelling, entry in self._by_start.get(start, ()):
+                end = place + len(spelling)
+                if _same(text[place:end], spelling) and _is_edge(text, end):
+                    return TermMatch(place, end, entry)
         return None
 
 
@@ -162,11 +199,21 @@ NO_TERMS = Glossary()
 """A glossary without an entry."""
 
 
-def _same(written: str, entry: str) -> bool:
-    if written == entry:
+def _spellings(entry: Term) -> list[str]:
+    """Return how a term may be written: L’Oréal, THISTLE & RUE, Thistle &amp; Rue."""
+    found = [entry.text]
+    if len(entry.text) >= FEWEST_CAPITALS:
+        found.append(entry.text.upper())
+    for plain, other in (("'", "’"), ("’", "'"), ("&", "&amp;"), (" & ", "&"), (" & ", "&amp;")):
+        found += [spelling.replace(plain, other) for spelling in found if plain in spelling]
+    return list(dict.fromkeys(found))
+
+
+def _same(written: str, spelling: str) -> bool:
+    if written == spelling:
         return True
     # "Apple" is a brand and "apple" a fruit, but "Lip gloss" is lip gloss
-    return entry == entry.casefold() and written.casefold() == entry
+    return spelling == spelling.casefold() and written.casefold() == spelling
 
 
 def _is_edge(text: str, place: int) -> bool:

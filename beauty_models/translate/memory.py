@@ -100,13 +100,13 @@ class TranslationMemory:
         if language not in self._templates:
             templates: list[str | None] = []
             for text in self.texts(language):
-                templates.append(None if text is None else self._protected(text).text)
+                templates.append(None if text is None else self._protected(text, language).text)
             self._templates[language] = templates
         return self._templates[language]
 
     def has(self, text: str, language: str) -> bool:
         """Return whether a unit says ``text`` in ``language``, numbers and capitals aside."""
-        template = self._protected(text).text.casefold()
+        template = self._protected(text, language).text.casefold()
         # "30 ml" and "50 ml" are nothing but values, which may not differ then
         exact = not any(map(str.isalpha, SENTINEL.sub("", template)))
         return (text if exact else template) in self._index(language, exact=exact)
@@ -123,7 +123,7 @@ class TranslationMemory:
         found = self._commonest(self._index(source, exact=True).get(cleaned, ()), source, target)
         if found is not None:
             return found
-        asked = self._protected(cleaned)
+        asked = self._protected(cleaned, source)
         rows = self._index(source, exact=False).get(asked.text.casefold(), ())
         found = self._commonest(rows, source, target, asked)
         return found and found._replace(similarity=min(ALIKE, found.similarity))
@@ -140,7 +140,7 @@ class TranslationMemory:
             if text is None or translation is None:
                 continue
             if asked is not None:
-                moved = self._with_values(text, translation, asked, target)
+                moved = self._with_values(text, translation, asked, source, target)
                 if moved is None:
                     continue
                 translation = moved
@@ -176,7 +176,7 @@ class TranslationMemory:
         if source not in self._neighbours:
             self._neighbours[source] = _Neighbours(self.templates(source))
         has_target = np.array([text is not None for text in self.texts(target)], bool)
-        protected = [self._protected(clean(text)) for text in texts]
+        protected = [self._protected(clean(text), source) for text in texts]
         found = self._neighbours[source].find([text.text for text in protected], has_target)
         sources, targets = self.texts(source), self.texts(target)
         matches: list[Match | None] = []
@@ -186,25 +186,25 @@ class TranslationMemory:
             if text is None or translation is None:
                 matches.append(None)
                 continue
-            moved = self._with_values(text, translation, asked, target)
+            moved = self._with_values(text, translation, asked, source, target)
             matches.append(Match(text, translation if moved is None else moved, similarity))
         return matches
 
-    def _protected(self, text: str) -> Protected:
+    def _protected(self, text: str, language: str) -> Protected:
         """Return ``text`` protected; as it is where it has more values than sentinels."""
         try:
-            return protect(text, terms=self.terms)
+            return protect(text, terms=self.terms.said_in(language))
         except ValueError:
             return Protected(text, ())
 
     def _with_values(
-        self, text: str, translation: str, asked: Protected, target: str
+        self, text: str, translation: str, asked: Protected, source: str, target: str
     ) -> str | None:
         """Return ``translation``, that of ``text``, with the values of ``asked`` put in.
 
         None where the two do not hold the same values, or ``asked`` has another number of them.
         """
-        pair = protect_pair(text, translation, terms=self.terms)
+        pair = protect_pair(text, translation, terms=self.terms.said_in(source))
         if pair is None or len(pair.values) != len(asked.values):
             return None
         return restore(pair.target, asked.values, language=target)

@@ -128,7 +128,8 @@ class Methods:
         segments: list[list[Segment]] = []
         if MODEL in methods or DICTIONARY in methods:
             terms = self.terms(more_terms)
-            segments = [self.cut(text.text, terms) for text in texts]
+            for text in texts:
+                segments.append(self.cut(text.text, terms.into(text.source, text.target)))
             looked = self._looked_up(texts, segments, terms)
         for method in methods:
             if method == COPY:
@@ -162,7 +163,8 @@ class Methods:
         for text, of_text in zip(texts, segments, strict=True):
             for piece in text.pieces(of_text):
                 if piece.text and piece not in pieces:
-                    kept = protect(clean(piece.text), terms=terms, target=piece.target)
+                    of_direction = terms.into(piece.source, piece.target)
+                    kept = protect(clean(piece.text), terms=of_direction, tie=True)
                     dictionary = self.dictionaries.of(piece.source, piece.target)
                     pieces[piece] = _Piece(kept, dictionary.translate(kept.text))
         return pieces

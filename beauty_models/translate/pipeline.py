@@ -6,6 +6,7 @@ be kept is counted; what a person should look at says why.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from beauty_models.serving.rows import LOST
 from beauty_models.translate.checks import script_fault
 from beauty_models.translate.cleaning import clean
-from beauty_models.translate.detection import SURE, Detector
+from beauty_models.translate.detection import SURE, Detector, Guess
 from beauty_models.translate.directions import Directions
 from beauty_models.translate.glossary import NO_TERMS, Glossary
 from beauty_models.translate.locales import Locales
@@ -31,17 +32,23 @@ from beauty_models.translate.methods import (
     in_one,
 )
 from beauty_models.translate.model import Translator
-from beauty_models.translate.protected import find, missing, value_in
+from beauty_models.translate.negations import lost_negation
+from beauty_models.translate.protected import find, missing, torn, value_in
 from beauty_models.translate.segments import Segment
 
 FOUND = "memory, exact"
 """Method of a text that the memory has, in every direction."""
+# By these bounds a text is in another language than was said; of 6,400 whose language is known they
+# are wrong about 3.
+CERTAIN = 0.99
+TOLD = 12  # characters
 AMBIGUOUS = 0.5  # of the units that say a text, translate it otherwise
 KEEPING = (MODEL, DICTIONARY)
 """Methods that write what must be kept by construction."""
 UNKNOWN = "und"
 """Source of a text that is the same in every language."""
 SHOWN = 40  # characters of a text, in a message
+_FORMS = re.compile(r"^\{[^{}]*,\s*(?:plural|select|selectordinal|choice)\b")
 
 
 class Query(NamedTuple):
@@ -107,6 +114,9 @@ class Pipeline:
         """
         tag = self._locales.tag(name)
         if not tag:
+            alike = [known for known in self.languages if known.startswith(f"{name.casefold()}-")]
+            if alike:
+                raise ValueError(f"{name!r}: not a language of this model; {' or '.join(alike)}?")
             known = ", ".join(self.languages)
             raise ValueError(f"{name!r}: not a language of this model, which knows {known}")
         return tag
@@ -147,11 +157,15 @@ class Pipeline:
             return Answer("", query.source, query.target, "", 0.0, (), str(error))
         if source == target:
             return Answer(query.text, source, target, COPY, 1.0, tuple(look))
+        if any(_FORMS.search(span.value.text) for span in find(query.text)):
+            look.append("the words within a plural or select stay as they are")
         if not _says_something(query.text, terms):
-            return Answer(_values_in(query.text, terms, target), source, target, COPY, 1.0, ())
+            kept = _values_in(query.text, terms, target)
+            return Answer(kept, source, target, COPY, 1.0, tuple(look))
+        terms = terms.into(source, target)
         match = self.methods.memory.exact(query.text, source, target)
         # what the shop's glossary says today goes before what was said before
-        if match is not None and not missing(query.text, match.translation, terms=terms):
+        if match is not None and not _loses(query.text, match.translation, terms):
             if match.similarity <= AMBIGUOUS:
                 look.append("the memory has other translations, too")
             return Answer(match.translation, source, target, FOUND, match.similarity, tuple(look))
@@ -168,28 +182,41 @@ class Pipeline:
         Raises:
             ValueError: there is no text, or none in a language of the model.
         """
-        if LOST.search(query.text):
+        if LOST.search(query.text) or "\ufffd" in query.text:
             raise ValueError("characters that are lost: it was read in a wrong encoding")
         text = clean(query.text)
         if not text:
             raise ValueError("no text")
         if query.source:
             source = self.language(query.source)
-            fault = script_fault(text, source)
+            fault = script_fault(text, source) or self._another_language(text, source)
             if fault:
                 look.append(f"said to be {source}: {fault}")
             return source
         if not _says_something(text, self.methods.terms()):
             return UNKNOWN  # numbers, marks and brands are the same in all of them
-        if self._detector is None:
-            self._detector = Detector(self.methods.memory, self.languages)
-        guess = self._detector.guess(text)
+        guess = self._guess(text)
         if not guess.language:
             known = ", ".join(self.languages)
             raise ValueError(f"{text[:SHOWN]!r}: in none of the model's languages, {known}")
         if guess.probability < SURE:
             look.append(f"taken for {guess.language}; nobody said what it is")
         return guess.language
+
+    def _guess(self, text: str) -> Guess:
+        """Return the language of ``text`` by the shop's own words."""
+        if self._detector is None:
+            self._detector = Detector(self.methods.memory, self.languages)
+        return self._detector.guess(text)
+
+    def _another_language(self, text: str, source: str) -> str:
+        """Return that ``text`` is in another language than ``source``, if that is beyond doubt."""
+        if len(text) < TOLD or not _says_something(text, self.methods.terms()):
+            return ""
+        guess = self._guess(text)
+        if guess.language in ("", source) or guess.probability < CERTAIN:
+            return ""
+        return f"it reads like {guess.language}"
 
     def _remembered(
         self, segments: Sequence[Segment], source: str, target: str, terms: Glossary
@@ -202,7 +229,7 @@ class Pipeline:
             match = None
             if segment.text:
                 match = self.methods.memory.exact(segment.text, source, target)
-            if match is None or missing(segment.text, match.translation, terms=terms):
+            if match is None or _loses(segment.text, match.translation, terms):
                 found.append(None)
             else:
                 found.append(Candidate(match.translation, match.similarity))
@@ -251,13 +278,14 @@ class Pipeline:
                 continue
             bad = []
             for (by, text), candidate in translated.items():
-                if by == method and _loses(text.text, candidate.text, terms):
+                of_direction = terms.into(text.source, text.target)
+                if by == method and _loses(text.text, candidate.text, of_direction):
                     bad.append(text)
             if not bad:
                 return
             candidates = self._judged(other, bad, more_terms, beams)
             for text, mended in zip(bad, candidates, strict=True):
-                if not _loses(text.text, mended.text, terms):
+                if not _loses(text.text, mended.text, terms.into(text.source, text.target)):
                     translated[method, text] = mended._replace(method=other)
 
     def _answer(
@@ -279,9 +307,16 @@ class Pipeline:
             look.append(f"confidence {confidence:.2f}")
         if not translation.strip():
             look.append("nothing was written")
-        lost = missing(plan.query.text, translation, terms=self.methods.terms(more_terms))
+        terms = self.methods.terms(more_terms).into(plan.source, plan.target)
+        lost = missing(plan.query.text, translation, terms=terms)
         if lost:
             look.append(f"lost: {', '.join(lost)}"[:200])
+        apart = torn(plan.query.text, translation, terms=terms)
+        if apart:
+            look.append(f"torn apart: {', '.join(apart)}"[:200])
+        denied = lost_negation(plan.query.text, plan.source, translation, plan.target)
+        if denied:
+            look.append(f"{denied!r} is not denied in it")
         return Answer(
             translation, plan.source, plan.target, ", ".join(methods), confidence, tuple(look)
         )
@@ -300,10 +335,11 @@ class Pipeline:
 
 
 def _loses(text: str, translation: str, terms: Glossary) -> bool:
-    """Return whether ``translation`` lacks a value of ``text``, or has a broken character."""
+    """Return whether ``translation`` lacks a value, tears one apart, or has a broken character."""
     # bytes that the model wrote and that are no character
     broken = "\ufffd" in translation and "\ufffd" not in text
-    return broken or bool(missing(text, translation, terms=terms))
+    lacking = missing(text, translation, terms=terms) or torn(text, translation, terms=terms)
+    return broken or bool(lacking)
 
 
 def _says_something(text: str, terms: Glossary) -> bool:

@@ -6,11 +6,13 @@ sentinels, ``<0>`` to ``<31>``, single tokens that the decoder has to write, eac
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from beauty_models.translate.glossary import Glossary, Term, TermMatch, translation_of
@@ -24,6 +26,12 @@ SENTINELS = tuple(f"<{number}>" for number in range(MOST))
 SHORT = 300  # characters of a text at most, of which is remembered what was found in it
 REMEMBERED = 1 << 15  # texts
 QUANTITIES = ("number", "measure", "price")  # kinds of values that are numbers, with a unit or not
+# what stands between the numbers of a range, a date, a "2-in-1"; nothing: one number of many digits
+_TIES = re.compile(r"[ \u00a0]?[‐-―~〜～−-][ \u00a0]?|-in-|")
+_DOLLARS = re.compile(r"\$\d")
+# 1 1/2 · 1 000 ml
+_GOES_ON = re.compile(r"\d{1,2}/\d{1,2}(?!\d)|\d{3}(?![\d.,:])")
+_RANGE_WORD = 10  # characters between the ends of a range that is said in words: 34 to 42
 _SIDE_BY_SIDE = re.compile(rf"{SENTINEL.pattern}([.,]?)(?={SENTINEL.pattern})")
 _TAG_NAME = re.compile(r"</?\s*([\w:-]+)")
 _EMPTY_TAGS = ("br", "hr", "img", "wbr", "input")  # that nothing closes
@@ -58,7 +66,7 @@ class Protected:
     values: tuple[Value, ...]
 
 
-def protect(text: str, *, terms: Terms = (), target: str = "") -> Protected:
+def protect(text: str, *, terms: Terms = (), tie: bool = False) -> Protected:
     """Return ``text`` with a sentinel in place of each thing that a translation must keep.
 
     Where there are more than `MOST`, neighbours with nothing but spaces or punctuation between
@@ -66,13 +74,15 @@ def protect(text: str, *, terms: Terms = (), target: str = "") -> Protected:
 
     Args:
         terms: a glossary's entries and brands; a bare string is kept as it is.
-        target: the language to come, if it is known: entries that have translations, but none into
-            that language, are then left to the model.
+        tie: one sentinel for numbers that are one value together, see `tied`; not of what is
+            learned, where a range is 34–42 in one language and 34 to 42 in another.
 
     Raises:
         ValueError: there are still more than `MOST`; the text is to be cut (`segments.cut`).
     """
-    spans = find(text, terms=terms, target=target)
+    spans = find(text, terms=terms)
+    if tie:
+        spans = tied(text, spans)
     if len(spans) > MOST:
         spans = _joined(text, spans)
     if len(spans) > MOST:
@@ -83,24 +93,23 @@ def protect(text: str, *, terms: Terms = (), target: str = "") -> Protected:
     return _replaced(text, spans)
 
 
-def find(text: str, *, terms: Terms = (), target: str = "") -> list[Span]:
+def find(text: str, *, terms: Terms = ()) -> list[Span]:
     """Return where ``text`` has what must be kept, from left to right, none over another."""
     glossary = Glossary.of(terms)
     if len(text) > SHORT:
-        return _found(text, glossary, target)
+        return _found(text, glossary)
     # the same texts are asked about in every direction
-    asked = (text, target if glossary.translates else "")
-    if asked not in glossary.remembered:
+    if text not in glossary.remembered:
         if len(glossary.remembered) >= REMEMBERED:
             glossary.remembered.clear()
-        glossary.remembered[asked] = _found(text, glossary, target)
-    return list(glossary.remembered[asked])
+        glossary.remembered[text] = _found(text, glossary)
+    return list(glossary.remembered[text])
 
 
-def _found(text: str, glossary: Glossary, target: str) -> list[Span]:
+def _found(text: str, glossary: Glossary) -> list[Span]:
     waiting = deque(_within(text, 0, len(text)))
     spans: list[Span] = []
-    for match in glossary.find(text, target):
+    for match in glossary.find(text):
         while waiting and waiting[0].end <= match.start:
             spans.append(waiting.popleft())
         # a brand within an address, or a number that is part of a code, is no term there
@@ -136,6 +145,76 @@ def _span(match: re.Match[str]) -> Span:
     kind = match.lastgroup
     assert kind is not None  # every alternative of the pattern has a name
     return Span(match.start(), match.end(), Value(match[0], kind))
+
+
+def tied(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Return ``spans`` with those made one that are one value together.
+
+    A range (5-10 ml), a date (2026-11-28), a telephone number, 1 1/2, 1 000, "2-in-1", more digits
+    than a number has: torn apart they would be other numbers.
+    """
+    whole: list[Span] = []
+    for span in spans:
+        last = whole[-1] if whole else None
+        if last is None or not _are_one(text, last, span):
+            whole.append(span)
+            continue
+        kinds = (last.value.kind, span.value.kind)
+        kind = next((kind for kind in ("price", "measure") if kind in kinds), "number")
+        whole[-1] = Span(last.start, span.end, Value(text[last.start : span.end], kind))
+    return whole
+
+
+def _are_one(text: str, first: Span, second: Span) -> bool:
+    """Return whether two neighbours are one value."""
+    if not (_is_quantity(first.value) and _is_quantity(second.value)):
+        return False
+    between = text[first.end : second.start]
+    if between in (" ", "\u00a0"):
+        plain = first.value.kind == "number" and first.value.text[-1:].isdigit()
+        telephone = first.value.text.startswith("+") and second.value.kind == "number"
+        return telephone or (plain and _GOES_ON.match(second.value.text) is not None)
+    return _TIES.fullmatch(between) is not None
+
+
+def _is_quantity(value: Value) -> bool:
+    # $5 has the form of a placeholder, too
+    return value.kind in QUANTITIES or _DOLLARS.match(value.text) is not None
+
+
+def torn(source: str, translation: str, *, terms: Terms = ()) -> tuple[str, ...]:
+    """Return the values of ``source`` whose numbers do not stand together in ``translation``.
+
+    The ends of a range may have a word between them, 34 to 42. What is not there at all is
+    `missing`'s to tell.
+    """
+    glossary = Glossary.of(terms)
+    single = find(source, terms=glossary)
+    apart = []
+    there = find(translation, terms=glossary.with_translations)
+    names = [key(span.value) for span in there]
+    for whole in tied(source, single):
+        parts = [span for span in single if whole.start <= span.start and span.end <= whole.end]
+        wanted = [key(span.value) for span in parts]
+        if len(parts) < 2 or not set(wanted) <= set(names):
+            continue
+        room = _RANGE_WORD if len(parts) == 2 else 0
+        if not any(
+            names[place : place + len(wanted)] == wanted
+            and _together(translation, there[place : place + len(wanted)], room)
+            for place in range(len(names))
+        ):
+            apart.append(whole.value.text)
+    return tuple(apart)
+
+
+def _together(text: str, spans: Sequence[Span], room: int) -> bool:
+    """Return whether no letters stand between ``spans``, or ``room`` characters at most."""
+    for first, second in pairwise(spans):
+        between = text[first.end : second.start]
+        if len(between) > room and any(map(str.isalpha, between)):
+            return False
+    return True
 
 
 def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
@@ -251,7 +330,7 @@ def _unit_in(match: re.Match[str], language: str) -> str:
 
 def _script_of(unit: str) -> str:
     first = unit[0]
-    if "\u3041" <= first <= "\u30ff":
+    if "\u3041" <= first <= "\u30ff" or unit == "円":
         return "ja"
     return "ko" if "\uac00" <= first <= "\ud7af" else "zh"
 
@@ -280,7 +359,7 @@ def key(value: Value) -> str:
     """Return what is equal for two values that say the same in two languages."""
     plain = unicodedata.normalize("NFKC", value.text)
     if value.kind == "term":
-        return plain.casefold()
+        return html.unescape(plain).replace("’", "'").casefold()
     if value.kind in ("tag", "address"):
         return plain
     if value.kind == "measure":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from beauty_models.translate.glossary import Glossary
-from beauty_models.translate.protected import MOST, find
+from beauty_models.translate.protected import MOST, find, tied
 
 # where a text may be cut, the best places first
 _PLACES = (
@@ -54,7 +54,7 @@ def _of_line(line: str, size: Size, most: int, terms: Glossary) -> Iterator[Segm
     start = len(line) - len(line.lstrip())
     if start or not line:
         yield Segment("", line[:start])
-    values = [(span.start, span.end) for span in find(line, terms=terms)]
+    values = [(span.start, span.end) for span in tied(line, find(line, terms=terms))]
     first = 0  # of the values that are not behind us
     while start < len(line):
         while first < len(values) and values[first][1] <= start:

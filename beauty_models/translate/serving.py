@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COLUMNS = {"text": True}  # column of the frame → whether it must be there
 # of one column into one language; of more, each but the source stands behind COLUMN_LANGUAGE
 ANSWERS = ("translation", "source", "method", "confidence", "look")
+MOST_BEAMS = 16
 # what `predict` takes besides the frame, with its value when not given
 PARAMS: dict[str, int | str] = {"to": "", "from": "", "columns": "", "glossary": "", "beams": 0}
 
@@ -57,7 +58,12 @@ def parser() -> argparse.ArgumentParser:
         help="a table of terms, a column for each language, or of brands alone",
     )
     arguments.add_argument(
-        "--beams", type=int, default=0, help="of the search; 0 takes what was trained with"
+        "--beams",
+        type=int,
+        default=0,
+        choices=range(MOST_BEAMS + 1),
+        metavar=f"0-{MOST_BEAMS}",
+        help="of the search; 0 takes what was trained with",
     )
     return arguments
 
@@ -192,6 +198,8 @@ class Served:
 
         columns, targets = _asked(asked)
         tags = {target: self.pipeline.language(target) for target in targets}
+        if len(set(tags.values())) < len(tags):
+            raise ValueError(f"--to {', '.join(tags)}: two of them are one language")
         source = str(asked["from"])
         if source:
             source = self.pipeline.language(source)

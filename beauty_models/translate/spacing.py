@@ -23,7 +23,8 @@ def parted(source: str, translated: str, values: Sequence[Value]) -> str:
     """Return the protected ``translated`` with a space where a value would run into a word.
 
     Both sides must be Latin letters or digits, and must not touch in the protected ``source``
-    either, as in "<0>er". Chinese, Japanese and Korean need none.
+    either, as in "<0>er". Chinese, Japanese and Korean need none but beside an address, of which
+    their characters would become a part.
     """
     touching = _touching(source)
     written = ""
@@ -32,7 +33,9 @@ def parted(source: str, translated: str, values: Sequence[Value]) -> str:
         left, right = _shown(before, values)[-1:], _shown(piece, values)[:1]
         sides = (before.number, piece.number)
         new = not touching & {(sides[0], "behind"), (sides[1], "before")}
-        if sides != (-1, -1) and new and _joins(left) and _joins(right):
+        address = _is_address(before, values) or _is_address(piece, values)
+        joins = str.isalnum if address else _joins
+        if sides != (-1, -1) and new and joins(left) and joins(right):
             written += " "
         written += piece.text
     return written
@@ -65,6 +68,10 @@ def _touching(source: str) -> set[tuple[int, str]]:
 
 def _shown(piece: _Piece, values: Sequence[Value]) -> str:
     return values[piece.number].text if 0 <= piece.number < len(values) else piece.text
+
+
+def _is_address(piece: _Piece, values: Sequence[Value]) -> bool:
+    return 0 <= piece.number < len(values) and values[piece.number].kind == "address"
 
 
 def _joins(character: str) -> bool:

@@ -108,6 +108,38 @@ def test_values_do_not_run_into_words(source: str, written: str, expected: str) 
     assert parted(source, written, values) == expected
 
 
+def test_an_address_swallows_no_word_of_its_neighbour() -> None:
+    address = [Value("www.veloria.com", "address")]
+    assert parted("<0> lipstick", "<0>口红", address) == "<0> 口红"
+    assert parted("lipstick: <0>", "口红：<0>", address) == "口红：<0>"
+
+
+@pytest.mark.parametrize(
+    ("text", "look"),
+    [
+        ("Not a matte foundation", "'Not' is not denied in it"),
+        ("{n, plural, one {# lipstick} other {# lipsticks}}", "the words within a plural or select"),
+        ("Der rote Lippenstift ist matt", "said to be en: it reads like de"),
+    ],
+)
+def test_what_reads_well_and_may_be_wrong_is_called_to_attention(text: str, look: str) -> None:
+    looks = ask(text).look
+    assert any(look in said for said in looks), looks
+
+
+def test_a_memory_that_tears_a_range_apart_is_not_taken() -> None:
+    memory = TranslationMemory(
+        pd.DataFrame({"en": ["Set 3, 12 g"], "de": ["12 g, und davon ein Set aus 3"]})
+    )
+    translator: Any = WordByWord()
+    served = Pipeline(
+        Methods.of(translator, memory), Directions({("en", "de"): measured(MEMORY)}, {})
+    )
+    [answer] = served.translate([Query("Set 5-10 g", "de", "en")])
+    assert "5-10 g" in answer.translation and answer.method != MEMORY
+    assert not any("torn" in said for said in answer.look)
+
+
 def test_equal_queries_are_translated_once() -> None:
     lines = pipeline()
     answers = lines.translate([Query("Satin foundation", "de", "en")] * 3)
@@ -187,7 +219,8 @@ def test_what_the_model_writes_in_broken_characters_the_dictionary_answers() -> 
         ("\u200b \ufeff", "en", "de", "no text"),
         ("Matte", "en", "xx", "'xx': not a language of this model, which knows en, de, zh-CN"),
         ("Matte", "klingon", "de", "'klingon': not a language"),
-        ("Matte", "en", "zh", "'zh': not a language"),  # simplified or traditional?
+        ("Matte", "en", "zh", "'zh': not a language of this model; zh-CN?"),
+        ("Matt\ufffd", "en", "de", "characters that are lost"),
         ("أحمر شفاه", "", "de", "in none of the model's languages"),
     ],
 )

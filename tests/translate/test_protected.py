@@ -18,6 +18,7 @@ from beauty_models.translate.protected import (
     protect,
     protect_pair,
     restore,
+    torn,
 )
 
 BRANDS = ("Thistle & Rue", "Veloria")
@@ -36,7 +37,7 @@ BRANDS = ("Thistle & Rue", "Veloria")
         ("see https://shop.example/a?b=1. Mail a.b@shop.example.", None),
         ("{n, plural, one {# item} other {# items}} left", None),
         ("a <0> and a <31> stand there", ["<0>", "<31>"]),
-        ("lipstick 💄❤️ ™", ["💄❤️", "™"]),
+        ("lipstick 💄❤️ ™", ["💄", "❤️", "™"]),
         # no code, no size, no unit: words of a language are the model's
         ("Women's M-shaped top, L'Oréal, 100 inches in total", ["100"]),
         ("3 in 1, in a pack", ["3", "1"]),
@@ -52,6 +53,50 @@ def test_what_must_stay_is_found(text: str, expected: list[str] | None) -> None:
         assert not re.search(r"[{}%$@#]|https|&amp;|</?b>", protected.text)
     assert re.findall(r"<\d+>", protected.text) == list(SENTINELS[: len(values)])
     assert restore(protected.text, protected.values, language="en") == text.replace("毫升", " ml")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("½ oz", "1½ oz", ".5 oz", "①", "Ⅳ", "H₂O", "３．５", "１，２００ ml", "٣٫٥ g", "±5"),
+        *("MX$120", "AED 120", "120 zł", "25 Kč", "99元", "5,- €", "90 km/h", "24h", "100 kcal"),
+        *("SPF 50", "N°5", "pH 5.5", "UK 8", "34 DD", "%size%", "{size name}", "%%", "$size"),
+        *("<p class='a' data-n='3 > 2'>", '<a title="Buy it <now>">', "👩🏽‍🚀", "🇯🇵", "❤️"),
+    ],
+)
+def test_what_shops_write_is_one_value(value: str) -> None:
+    protected = protect(f"Lipstick {value} red")
+    assert protected.text == "Lipstick <0> red"
+    assert missing(f"Lipstick {value}", "Lippenstift") == (value,)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("2026-11-28", "1 1/2 oz", "1 000 ml", "5-10 ml", "$5-$10", "1,5 - 2,5 g", "2-in-1"),
+        *("+49 30 1234567", "123456789012345678901", "34～42", "3–5 %"),
+    ],
+)
+def test_numbers_that_are_one_value_stay_together(value: str) -> None:
+    text = f"Cream {value} red"
+    protected = protect(text, tie=True)
+    assert protected.text == "Cream <0> red"
+    assert restore(protected.text, protected.values, language="de") == text
+    numbers = [span.value.text for span in find(text)]
+    assert len(numbers) > 1
+    assert torn(text, text) == ()
+    assert torn(text, f"{numbers[0]} rote Creme, {' '.join(numbers[1:])}") == (value,)
+
+
+def test_a_range_may_be_said_in_words_and_two_numbers_are_no_range() -> None:
+    assert torn("sizes 34-42", "Größen 34 bis 42") == torn("sizes 34-42", "34から42まで") == ()
+    assert torn("serum 30 ml, set of 3", "3er-Set, 30 ml Serum") == ()
+    assert len(protect("3 brushes, 30 ml", tie=True).values) == 2
+    units = protect("5-10毫升", tie=True)
+    assert restore(units.text, units.values, language="de") == "5-10 ml"
+    yen = protect("1200円")
+    assert restore(yen.text, yen.values, language="de") == "1200 JPY"
+    assert restore(yen.text, yen.values, language="ja") == "1200円"
 
 
 def test_each_placeholder_of_programs_is_one_value() -> None:
@@ -107,18 +152,34 @@ def test_more_values_than_sentinels_share_them_or_are_refused() -> None:
 
 
 def test_a_term_is_translated_as_the_glossary_says() -> None:
-    entries = [term("lip gloss", {"zh-CN": "唇彩", "de": "Lipgloss"}), Term("Veloria")]
-    protected = protect("Veloria Lip Gloss 5 g", terms=entries, target="zh-CN")
+    entries = Glossary(
+        (term("lip gloss", {"zh-CN": "唇彩", "de": "Lipgloss"}, "en"), Term("Veloria"))
+    )
+    protected = protect("Veloria Lip Gloss 5 g", terms=entries.into("en", "zh-CN"))
     assert protected.text == "<0> <1> <2>"
     assert restore("<0><1> <2>", protected.values, language="zh-CN") == "Veloria唇彩 5 g"
     # it has no Japanese: the model may translate it
-    assert protect("Veloria lip gloss", terms=entries, target="ja").text == "<0> lip gloss"
+    assert protect("Veloria lip gloss", terms=entries.into("en", "ja")).text == "<0> lip gloss"
     # a translation for zh-TW does not serve zh-CN, one for de serves de-AT
-    assert (
-        protect("lip gloss", terms=[term("lip gloss", {"zh-TW": "唇蜜"})], target="zh-CN").values
-        == ()
-    )
-    assert protect("lip gloss", terms=entries, target="de-AT").text == "<0>"
+    taiwan = Glossary((term("lip gloss", {"zh-TW": "唇蜜"}),))
+    assert protect("lip gloss", terms=taiwan.into("en", "zh-CN")).values == ()
+    assert protect("lip gloss", terms=entries.into("en", "de-AT")).text == "<0>"
+
+
+def test_a_word_of_another_language_is_no_term() -> None:
+    row = {"en": "poison", "de": "Gift", "fr": "poison"}
+    entries = Glossary(tuple(term(word, row, language) for language, word in row.items()))
+    assert protect("Gift set", terms=entries.into("en", "fr")).text == "Gift set"
+    german = protect("Gift", terms=entries.into("de", "fr"))
+    assert restore(german.text, german.values, language="fr") == "poison"
+
+
+def test_a_brand_is_found_as_shops_write_it() -> None:
+    brands = Glossary.of(["Thistle & Rue", "L'Oréal", "Apple"])
+    text = "THISTLE & RUE, Thistle &amp; Rue, Thistle&Rue, L’Oréal and L'ORÉAL, no apple"
+    found = [text[match.start : match.end] for match in brands.find(text)]
+    assert found == text.removesuffix(", no apple").replace(" and ", ", ").split(", ")
+    assert missing("Thistle &amp; Rue, L’Oréal", "THISTLE & RUE, L'Oréal", terms=brands) == ()
 
 
 def test_a_term_counts_as_a_word_and_as_it_is_written() -> None:

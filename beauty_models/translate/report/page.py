@@ -28,8 +28,8 @@ LIMITS = (
     "It writes what texts like these usually say. A word that no training text has it may spell "
     "wrongly, leave out or replace, and its sentence can still read well. It does not know what a "
     "product is: a claim that the law of a country forbids it translates as any other. Numbers, "
-    "brands of the glossary, tags and placeholders stand in every answer of the network, but "
-    "whether they stand in the right place nobody checks. What is marked “look at this” a person "
+    "brands of the glossary, tags and placeholders that it recognises as such stand in every "
+    "answer of the network, but whether in the right place nobody checks. What is marked “look at this” a person "
     "should read before it is published, and of the rest a sample."
 )
 
@@ -118,7 +118,7 @@ def _flags(scores: Scores) -> Html:
         f"Of {flags['n']:,} answers {flags['flagged']:,} are marked “look at this”. "
         f"{flags['wrong']:,} are wrong by the measure (chrF below {flags['below']:.0f} beside what "
         f"people wrote). The mark is right {precision:.0%} of the time, and finds {recall:.0%} of "
-        "what is wrong. A free but good translation counts as wrong here, so both are lower bounds."
+        "what is wrong. A good translation in other words than theirs counts as wrong, too."
     )
     return tag("p", text)
 
@@ -207,10 +207,11 @@ def report_page(scores: Scores) -> str:
         ),
     ]
     if "retrieval_recall_at_1" in served:
-        value = f"{served['retrieval_recall_at_1']:.0%}"
+        value = f"{served['retrieval_recall_at_1']:.1%}"
         cards.append(stat_card("twin listing found first", value, "in another language"))
     lead = (
-        "chrF of what predict answers for texts that it has not seen, 0 to 100, and below it the "
+        "chrF of what predict answers for texts that it has not seen: how many character sequences "
+        "it shares with what people wrote, 0 to 100; and below it the "
     )
     lead += "lead over the best of copy, dictionary and memory."
     worst = [_sentence(sentence) for sentence in scores["worst"]]
