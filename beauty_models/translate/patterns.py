@@ -101,9 +101,10 @@ _ALTERNATIVES = {
     # French writes a space between thousands; only before a currency is it surely one number
     rf"|(?:\d{{1,3}}(?:[ ]\d{{3}}){{1,4}}(?:,\d\d)?|{_NUMBERS})(?:,[-–—])?[ \u00a0\u202f]?"
     rf"(?:{_CURRENCY}|(?:{_CURRENCY_CODE}|{_CURRENCY_WORD})(?![A-Za-z\u00c0-\u024f]))",
-    # 2XL XL S/M/L, S after the word size
+    # 2XL XL S/M/L (M), S after the word size
     "size": rf"{_BOUND}(?:\d{{1,2}}XL|X{{1,4}}[SL]|[SML](?:[ ]?[/–-][ ]?(?:X{{0,4}}[SML]|\d?XL))+)"
     r"(?![A-Za-z0-9_])"
+    r"|\((?:X{0,4}[SML]|\d{1,2}XL)\)|(?<=[Ss]ize: )[SML](?!\w)"
     r"|(?<=[Ss]ize )[SML](?!\w)|(?<=尺码)[SML](?!\w)|(?<=サイズ)[SML](?!\w)"
     r"|(?<=[Tt]aille )[SML](?!\w)|(?<=Größe )[SML](?!\w)|(?<=[Tt]alla )[SML](?!\w)",
     # SPF50+ B12 A4 WX-4400-B SM-G991B 3D B07XJ8C8F5; SPF 50, N°5, pH 5.5, UK 8, 34 DD; H₂O

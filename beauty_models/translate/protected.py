@@ -350,9 +350,14 @@ def missing(source: str, translation: str, *, terms: Terms = ()) -> tuple[str, .
         here = [name for name in keys(span.value) if kept[name]]
         if here:
             kept[here[0]] -= 1
-        else:
+        elif span.value.kind != "size" or not _stands_alone(span.value.text, translation):
             lacking.append(span.value.text)
     return tuple(lacking)
+
+
+def _stands_alone(size: str, text: str) -> bool:
+    """Return whether a size is a word of ``text``: an S is one behind words that nobody listed."""
+    return re.search(rf"(?<![A-Za-z0-9]){re.escape(size)}(?![A-Za-z0-9])", text) is not None
 
 
 def key(value: Value) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from word_by_word import UNITS, WordByWord
+from word_by_word import UNITS, WORDS, WordByWord
 
 from beauty_models.translate.detection import Detector
 from beauty_models.translate.directions import Choice, Directions, _threshold, decide
@@ -118,13 +118,24 @@ def test_an_address_swallows_no_word_of_its_neighbour() -> None:
     ("text", "look"),
     [
         ("Not a matte foundation", "'Not' is not denied in it"),
-        ("{n, plural, one {# lipstick} other {# lipsticks}}", "the words within a plural or select"),
+        (
+            "{n, plural, one {# lipstick} other {# lipsticks}}",
+            "the words within a plural or select",
+        ),
         ("Der rote Lippenstift ist matt", "said to be en: it reads like de"),
     ],
 )
 def test_what_reads_well_and_may_be_wrong_is_called_to_attention(text: str, look: str) -> None:
     looks = ask(text).look
     assert any(look in said for said in looks), looks
+
+
+def test_what_repeats_itself_is_written_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WORDS["en", "de"], "satin", "seidig seidig")
+    stuttered = ask("Satin serum with brush")
+    assert stuttered.method == DICTIONARY and "seidig seidig" not in stuttered.translation
+    monkeypatch.setitem(WORDS["en", "de"], "very", "sehr")
+    assert not any("twice" in said for said in ask("Very very matte serum").look)
 
 
 def test_a_memory_that_tears_a_range_apart_is_not_taken() -> None:

@@ -205,6 +205,8 @@ def test_a_brand_within_an_address_is_part_of_it() -> None:
         ("$10", "10 €", ("$10",)),
         ("Veloria 20 cm", "ヴェロリア 25 cm", ("Veloria", "20 cm")),
         ("<b>new</b>", "<b>neu<b>", ("</b>",)),
+        ("Size: S", "サイズ：S", ()),
+        ("Dress (M)", "Kleid", ("(M)",)),
     ],
 )
 def test_what_a_translation_lost_is_told(

@@ -29,8 +29,8 @@ LIMITS = (
     "wrongly, leave out or replace, and its sentence can still read well. It does not know what a "
     "product is: a claim that the law of a country forbids it translates as any other. Numbers, "
     "brands of the glossary, tags and placeholders that it recognises as such stand in every "
-    "answer of the network, but whether in the right place nobody checks. What is marked “look at this” a person "
-    "should read before it is published, and of the rest a sample."
+    "answer of the network, but whether in the right place nobody checks. What is marked “look at "
+    "this” a person should read before it is published, and of the rest a sample."
 )
 
 Cell = Callable[[str, str], Html | None]
