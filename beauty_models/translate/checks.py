@@ -116,7 +116,7 @@ def language_fault(text: str, tag: str, others: Sequence[str]) -> str:
     """
     if len(text) < languages.SHORTEST or primary(tag) not in languages.KNOWN:
         return ""
-    if not _is_latin(tag) or text.isupper():
+    if not is_latin(tag) or text.isupper():
         return ""
     code, probability = languages.classify(_MARKUP.sub(" ", text))
     delivered = {primary(other) for other in others}
@@ -125,7 +125,8 @@ def language_fault(text: str, tag: str, others: Sequence[str]) -> str:
     return f"in the language {code}"
 
 
-def _is_latin(tag: str) -> bool:
+def is_latin(tag: str) -> bool:
+    """Return whether the language ``tag`` is written in Latin letters."""
     return primary(tag) not in _WRITTEN_IN
 
 
@@ -137,7 +138,7 @@ def column_languages(texts: Sequence[str], tag: str) -> Counter[str]:
     votes: Counter[str] = Counter()
     if primary(tag) == "zh":
         return _chinese_votes(texts, tag)
-    if not _is_latin(tag):
+    if not is_latin(tag):
         for text in texts:
             votes[language_by_script(text)] += 1
         votes.pop("und", None)

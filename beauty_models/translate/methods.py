@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from beauty_models.translate.cleaning import clean
@@ -11,7 +12,7 @@ from beauty_models.translate.dictionary import Dictionaries, Looked
 from beauty_models.translate.glossary import NO_TERMS, Glossary
 from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.model import Request, Translation
-from beauty_models.translate.protected import Protected, protect, restore
+from beauty_models.translate.protected import Protected, protect, restore, torn
 from beauty_models.translate.segments import Segment, cut, joined
 from beauty_models.translate.spacing import parted
 
@@ -53,6 +54,9 @@ class _Piece(NamedTuple):
 
     kept: Protected
     looked: Looked  # by the dictionary
+
+
+_Written = dict[Text, Candidate]
 
 
 def in_one(segments: Sequence[Segment], found: Sequence[Candidate | None]) -> Candidate:
@@ -130,18 +134,39 @@ class Methods:
             terms = self.terms(more_terms)
             for text in texts:
                 segments.append(self.cut(text.text, terms.into(text.source, text.target)))
-            looked = self._looked_up(texts, segments, terms)
+            pieces = []
+            for text, of_text in zip(texts, segments, strict=True):
+                pieces += [piece for piece in text.pieces(of_text) if piece.text]
+            looked = self._looked_up(dict.fromkeys(pieces), terms)
         for method in methods:
             if method == COPY:
                 found[method] = [Candidate(text.text, 0.0) for text in texts]
             elif method == MEMORY:
                 found[method] = self._by_memory(texts)
             else:
-                translated = _by_words(looked) if method == DICTIONARY else {}
-                if method == MODEL:
-                    translated = self._by_model(looked, beams)
-                found[method] = _put_together(texts, segments, translated)
+                write = _by_words if method == DICTIONARY else partial(self._by_model, beams=beams)
+                found[method] = _put_together(texts, segments, self._whole(write, looked, terms))
         return found
+
+    def _whole(
+        self,
+        write: Callable[[dict[Text, _Piece]], _Written],
+        pieces: dict[Text, _Piece],
+        terms: Glossary,
+    ) -> _Written:
+        """Return what ``write`` makes of ``pieces``.
+
+        Those in which it tears a range, a date and the like apart it writes once more, with each
+        of them one value: it then says 34–42 where it could have said 34 to 42.
+        """
+        written = write(pieces)
+        apart = []
+        for piece, candidate in written.items():
+            if torn(piece.text, candidate.text, terms=terms.into(piece.source, piece.target)):
+                apart.append(piece)
+        if apart:
+            written |= write(self._looked_up(apart, terms, tie=True))
+        return written
 
     def cut(self, text: str, terms: Glossary) -> list[Segment]:
         """Return ``text`` in pieces as long as those that the model learned from, at most."""
@@ -156,18 +181,16 @@ class Methods:
         return len(self.translator.encode([read])[0])
 
     def _looked_up(
-        self, texts: Sequence[Text], segments: Sequence[Sequence[Segment]], terms: Glossary
+        self, pieces: Iterable[Text], terms: Glossary, *, tie: bool = False
     ) -> dict[Text, _Piece]:
-        """Return the pieces of ``texts``, each once, protected and looked up in the dictionary."""
-        pieces: dict[Text, _Piece] = {}
-        for text, of_text in zip(texts, segments, strict=True):
-            for piece in text.pieces(of_text):
-                if piece.text and piece not in pieces:
-                    of_direction = terms.into(piece.source, piece.target)
-                    kept = protect(clean(piece.text), terms=of_direction, tie=True)
-                    dictionary = self.dictionaries.of(piece.source, piece.target)
-                    pieces[piece] = _Piece(kept, dictionary.translate(kept.text))
-        return pieces
+        """Return ``pieces`` of texts, protected and looked up in the dictionary."""
+        looked = {}
+        for piece in pieces:
+            of_direction = terms.into(piece.source, piece.target)
+            kept = protect(clean(piece.text), terms=of_direction, tie=tie)
+            dictionary = self.dictionaries.of(piece.source, piece.target)
+            looked[piece] = _Piece(kept, dictionary.translate(kept.text))
+        return looked
 
     def terms(self, more: Glossary = NO_TERMS) -> Glossary:
         """Return the memory's glossary with ``more``, which is looked at first."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beauty_models.serving.rows import LOST
-from beauty_models.translate.checks import script_fault
+from beauty_models.translate.checks import is_latin, script_fault
 from beauty_models.translate.cleaning import clean
 from beauty_models.translate.detection import SURE, Detector, Guess
 from beauty_models.translate.directions import Directions
@@ -212,7 +212,12 @@ class Pipeline:
 
     def _another_language(self, text: str, source: str) -> str:
         """Return that ``text`` is in another language than ``source``, if that is beyond doubt."""
-        if len(text) < TOLD or not _says_something(text, self.methods.terms()):
+        # what is written in other letters `script_fault` tells
+        if (
+            len(text) < TOLD
+            or not is_latin(source)
+            or not _says_something(text, self.methods.terms())
+        ):
             return ""
         guess = self._guess(text)
         if guess.language in ("", source) or guess.probability < CERTAIN:

@@ -31,7 +31,11 @@ _TIES = re.compile(r"[ \u00a0]?[‐-―~〜～−-][ \u00a0]?|-in-|")
 _DOLLARS = re.compile(r"\$\d")
 # 1 1/2 · 1 000 ml
 _GOES_ON = re.compile(r"\d{1,2}/\d{1,2}(?!\d)|\d{3}(?![\d.,:])")
-_RANGE_WORD = 10  # characters between the ends of a range that is said in words: 34 to 42
+# what may stand between the ends of a range in any language: 34–42, 34 to 42, 34から42
+_RANGE = re.compile(
+    r"\s*[^\w\s]{1,3}\s*|-in-"
+    r"|\s*(?:to|through|bis|à|au|a|al|hasta|e|até|tot|do|in|から|より|至|到|에서|부터)\s*[^\w\s]?\s*"
+)
 _SIDE_BY_SIDE = re.compile(rf"{SENTINEL.pattern}([.,]?)(?={SENTINEL.pattern})")
 _TAG_NAME = re.compile(r"</?\s*([\w:-]+)")
 _EMPTY_TAGS = ("br", "hr", "img", "wbr", "input")  # that nothing closes
@@ -74,8 +78,8 @@ def protect(text: str, *, terms: Terms = (), tie: bool = False) -> Protected:
 
     Args:
         terms: a glossary's entries and brands; a bare string is kept as it is.
-        tie: one sentinel for numbers that are one value together, see `tied`; not of what is
-            learned, where a range is 34–42 in one language and 34 to 42 in another.
+        tie: one sentinel for numbers that are one value together, see `tied`. What is learned has
+            them apart, for a range is 34–42 in one language and 34 to 42 in another.
 
     Raises:
         ValueError: there are still more than `MOST`; the text is to be cut (`segments.cut`).
@@ -198,23 +202,31 @@ def torn(source: str, translation: str, *, terms: Terms = ()) -> tuple[str, ...]
         wanted = [key(span.value) for span in parts]
         if len(parts) < 2 or not set(wanted) <= set(names):
             continue
-        room = _RANGE_WORD if len(parts) == 2 else 0
+        ties = _between(source, parts)
         if not any(
             names[place : place + len(wanted)] == wanted
-            and _together(translation, there[place : place + len(wanted)], room)
+            and _are_tied(_between(translation, there[place : place + len(wanted)]), ties)
             for place in range(len(names))
         ):
             apart.append(whole.value.text)
     return tuple(apart)
 
 
-def _together(text: str, spans: Sequence[Span], room: int) -> bool:
-    """Return whether no letters stand between ``spans``, or ``room`` characters at most."""
-    for first, second in pairwise(spans):
-        between = text[first.end : second.start]
-        if len(between) > room and any(map(str.isalpha, between)):
-            return False
-    return True
+def _between(text: str, spans: Sequence[Span]) -> list[str]:
+    return [text[first.end : second.start] for first, second in pairwise(spans)]
+
+
+def _are_tied(found: Sequence[str], ties: Sequence[str]) -> bool:
+    """Return whether what stands between numbers ties them as the source's ``ties`` do."""
+    if len(ties) == 1 and ties[0].strip():
+        return _RANGE.fullmatch(found[0]) is not None
+    return all(_is_tie_like(one, tie) for one, tie in zip(found, ties, strict=True))
+
+
+def _is_tie_like(found: str, tie: str) -> bool:
+    if not tie.strip():
+        return found == tie or (bool(tie) and found.isspace())
+    return bool(found.strip()) and not any(map(str.isalpha, found))
 
 
 def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
