@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -55,6 +56,9 @@ class _Piece(NamedTuple):
     kept: Protected
     looked: Looked  # by the dictionary
 
+
+_TWICE = re.compile(r"\b([^\W\d_]+)(?:\s+\1\b)+")
+MAY_DOUBLE = frozenset({"vous", "nous", "das", "der", "die", "dem", "den", "that", "had"})
 
 _Written = dict[Text, Candidate]
 
@@ -209,7 +213,8 @@ class Methods:
         written = self.translator.translate(requests, beams=beams or None)
         candidates = {}
         for (piece, (kept, _)), translation in zip(pieces.items(), written, strict=True):
-            text = parted(kept.text, translation.text, kept.values)
+            once = without_stutter(kept.text, translation.text)
+            text = parted(kept.text, once, kept.values)
             restored = restore(text, kept.values, language=piece.target)
             candidates[piece] = Candidate(restored, translation.confidence)
         return candidates
@@ -228,6 +233,21 @@ class Methods:
                 if match is not None:
                     candidates[number] = Candidate(match.translation, match.similarity)
         return candidates
+
+
+def without_stutter(source: str, translated: str) -> str:
+    """Return ``translated`` with a word once that a network wrote twice in a row and more.
+
+    Small networks stutter where two words of the source are near to each other. What the source
+    says twice stays, and so do words that grammar may double: "si vous vous maquillez".
+    """
+    if _TWICE.search(source):
+        return translated
+
+    def once(match: re.Match[str]) -> str:
+        return match[0] if match[1].casefold() in MAY_DOUBLE else match[1]
+
+    return _TWICE.sub(once, translated)
 
 
 def _by_words(pieces: dict[Text, _Piece]) -> dict[Text, Candidate]:

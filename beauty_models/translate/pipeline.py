@@ -48,7 +48,6 @@ KEEPING = (MODEL, DICTIONARY)
 UNKNOWN = "und"
 """Source of a text that is the same in every language."""
 SHOWN = 40  # characters of a text, in a message
-_TWICE = re.compile(r"\b([^\W\d_]+)[\s,]+\1\b")
 _FORMS = re.compile(r"^\{[^{}]*,\s*(?:plural|select|selectordinal|choice)\b")
 
 
@@ -320,9 +319,6 @@ class Pipeline:
         apart = torn(plan.query.text, translation, terms=terms)
         if apart:
             look.append(f"torn apart: {', '.join(apart)}"[:200])
-        twice = _said_twice(plan.query.text, translation)
-        if twice:
-            look.append(f"{twice!r} is said twice")
         denied = lost_negation(plan.query.text, plan.source, translation, plan.target)
         if denied:
             look.append(f"{denied!r} is not denied in it")
@@ -344,21 +340,11 @@ class Pipeline:
 
 
 def _loses(text: str, translation: str, terms: Glossary) -> bool:
-    """Return whether ``translation`` lacks a value, tears one apart, or is broken in itself."""
-    # bytes that the model wrote and that are no character; a word that it could not end with
+    """Return whether ``translation`` lacks a value, tears one apart, or has a broken character."""
+    # bytes that the model wrote and that are no character
     broken = "\ufffd" in translation and "\ufffd" not in text
-    broken = broken or bool(_said_twice(text, translation))
     lacking = missing(text, translation, terms=terms) or torn(text, translation, terms=terms)
     return broken or bool(lacking)
-
-
-def _said_twice(text: str, translation: str) -> str:
-    """Return the word that ``translation`` says twice in a row, where ``text`` does nothing alike.
-
-    Networks repeat themselves where they do not find an end.
-    """
-    found = _TWICE.search(translation)
-    return found[1] if found and not _TWICE.search(text) else ""
 
 
 def _says_something(text: str, terms: Glossary) -> bool:

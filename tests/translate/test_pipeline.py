@@ -24,6 +24,7 @@ from beauty_models.translate.methods import (
     METHODS,
     MODEL,
     Methods,
+    without_stutter,
 )
 from beauty_models.translate.model import Translation
 from beauty_models.translate.pipeline import FOUND, Answer, Pipeline, Query
@@ -130,12 +131,12 @@ def test_what_reads_well_and_may_be_wrong_is_called_to_attention(text: str, look
     assert any(look in said for said in looks), looks
 
 
-def test_what_repeats_itself_is_written_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(WORDS["en", "de"], "satin", "seidig seidig")
-    stuttered = ask("Satin serum with brush")
-    assert stuttered.method == DICTIONARY and "seidig seidig" not in stuttered.translation
-    monkeypatch.setitem(WORDS["en", "de"], "very", "sehr")
-    assert not any("twice" in said for said in ask("Very very matte serum").look)
+def test_a_network_that_stutters_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WORDS["en", "de"], "satin", "seidig seidig seidig")
+    assert ask("Satin foundation").translation == "seidig Grundierung"
+    assert without_stutter("very very red", "sehr sehr rot") == "sehr sehr rot"
+    assert without_stutter("for you", "quand vous vous maquillez") == "quand vous vous maquillez"
+    assert without_stutter("<0> <1>", "<0> <0> <1>") == "<0> <0> <1>"
 
 
 def test_a_memory_that_tears_a_range_apart_is_not_taken() -> None:
