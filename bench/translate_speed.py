@@ -38,6 +38,7 @@ from beauty_models.translate.starter import starter
 
 DIRECTION = ("en", "ja")  # that is learned
 ONE_BY_ONE = 100  # texts; all of them would take long
+WARMUP = 10  # training steps
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -140,6 +141,9 @@ def learning(translator: Translator, units: pd.DataFrame, section: Finetune) -> 
             for number, batch in enumerate(batches):
                 trainer.step(batch, number)
 
+        # the first steps are slow, and the other trainer finds a process that has made them
+        for number, batch in enumerate(batches[:WARMUP]):
+            trainer.step(batch, number)
         ours, _ = seconds(epoch)
         end, tag = translator.vocabulary.end, translator.tag(DIRECTION[1])
         rows = []

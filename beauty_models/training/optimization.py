@@ -196,7 +196,14 @@ class EMA:
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """Move the average by 1 − ``decay`` of the way to the present weights."""
+        """Move the average by 1 − ``decay`` of the way to the present weights.
+
+        Who averages nothing, by a ``decay`` of 0 in every step, pays nothing for it: the average is
+        the weights themselves then, not a copy.
+        """
+        if decay == 0:
+            self.weights = {name: p.detach() for name, p in self._optimization.learned.items()}
+            return
         for name, p in self._optimization.learned.items():
             self.weights[name].lerp_(p, 1 - decay)
 

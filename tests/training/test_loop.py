@@ -470,6 +470,20 @@ def test_the_mean_of_the_weights_follows_them() -> None:
     assert kept["weight"].item() == 1.875 and ema.weights["weight"].item() == 3.0
 
 
+def test_a_mean_over_one_step_is_the_weights() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    ema = EMA(optimization_of(network))
+    for weight in (1.0, 2.0):
+        nn.init.constant_(network.weight, weight)
+        ema.update(0.0)
+        assert ema.copy()["weight"].item() == weight
+    kept = ema.copy()
+    with ema.applied():
+        assert network.weight.item() == 2.0
+    ema.load_state_dict({"weight": torch.tensor([[3.0]])})
+    assert network.weight.item() == 3.0 and kept["weight"].item() == 2.0
+
+
 def test_resampling_makes_classes_equally_frequent() -> None:
     labels = torch.tensor([0] * 9000 + [1] * 900 + [2] * 100)
     rows = class_balanced_sample(labels, np.random.default_rng(0))
