@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -100,6 +100,8 @@ class Methods:
     translator: AnyTranslator
     memory: TranslationMemory
     dictionaries: Dictionaries
+    # a glossary that was given, and it with the memory's behind it
+    _with_more: tuple[Glossary, Glossary] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, translator: AnyTranslator, memory: TranslationMemory) -> Methods:
@@ -200,7 +202,10 @@ class Methods:
         """Return the memory's glossary with ``more``, which is looked at first."""
         if not more.terms:
             return self.memory.terms
-        return Glossary((*more.terms, *self.memory.terms.terms))
+        # asked for with every text: thousands of terms are sorted once
+        if self._with_more is None or self._with_more[0] is not more:
+            self._with_more = (more, Glossary((*more.terms, *self.memory.terms.terms)))
+        return self._with_more[1]
 
     def _by_model(self, pieces: dict[Text, _Piece], beams: int) -> dict[Text, Candidate]:
         requests = []

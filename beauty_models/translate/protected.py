@@ -194,21 +194,32 @@ def torn(source: str, translation: str, *, terms: Terms = ()) -> tuple[str, ...]
     """
     glossary = Glossary.of(terms)
     single = find(source, terms=glossary)
-    apart = []
+    whole = tied(source, single)
+    if len(whole) == len(single):
+        return ()
     there = find(translation, terms=glossary.with_translations)
     names = [key(span.value) for span in there]
-    for whole in tied(source, single):
-        parts = [span for span in single if whole.start <= span.start and span.end <= whole.end]
-        wanted = [key(span.value) for span in parts]
-        if len(parts) < 2 or not set(wanted) <= set(names):
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    apart = []
+    waiting = deque(single)
+    for value in whole:
+        parts = []
+        while waiting and waiting[0].end <= value.end:
+            parts.append(waiting.popleft())
+        wanted = [key(part.value) for part in parts]
+        if len(parts) < 2 or not all(name in places for name in wanted):
             continue
         ties = _between(source, parts)
-        if not any(
-            names[place : place + len(wanted)] == wanted
-            and _are_tied(_between(translation, there[place : place + len(wanted)]), ties)
-            for place in range(len(names))
-        ):
-            apart.append(whole.value.text)
+        for place in places[wanted[0]]:
+            found = there[place : place + len(wanted)]
+            if names[place : place + len(wanted)] == wanted and _are_tied(
+                _between(translation, found), ties
+            ):
+                break
+        else:
+            apart.append(value.value.text)
     return tuple(apart)
 
 
