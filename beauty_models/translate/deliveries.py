@@ -15,7 +15,7 @@ import pandas as pd
 
 from beauty_models.intake import account, columns, tables
 from beauty_models.intake.rejected import Rejected
-from beauty_models.progress import bar
+from beauty_models.progress import bar, log_line
 from beauty_models.translate import PARALLEL_SUFFIXES, Columns, Ingest
 from beauty_models.translate.glossary import Term, term
 from beauty_models.translate.locales import Locales, TextColumn
@@ -24,6 +24,7 @@ from beauty_models.translate.memories import is_memory, units
 GLOSSARIES = ("glossary", "brands", "terms", "术语", "品牌")
 """What a table is called, without its suffix, that holds terms to keep and no texts."""
 
+BRANDS = ("brand", "brands", "品牌")  # what a first column of names is called
 UNKNOWN = "und"
 """Language of a text of which the delivery says none."""
 
@@ -125,27 +126,30 @@ def read_terms(file: Path, raw: Path, locales: Locales) -> Iterator[Term]:
 
     Each word of a row is an entry, translated by the others.
 
+    Rows that say more of the same word are put together; of two translations into one language
+    the first is taken, and that is told.
+
     Raises:
-        ValueError: of several columns fewer than two are called as languages, or a word has two
-            translations.
+        ValueError: of several columns fewer than two are called as languages.
     """
-    entries: dict[tuple[str, str], Term] = {}
+    entries: dict[tuple[str, str], dict[str, str]] = {}
     for entry in _terms(file, raw, locales):
-        known = entries.setdefault((entry.language, entry.text), entry)
-        if known != entry:
-            two = " and ".join(
-                ", ".join(f"{tag} {text}" for tag, text in one.translations) or "no translation"
-                for one in (known, entry)
-            )
-            raise ValueError(f"{file.name}: {entry.text!r} has two rows: {two}; leave one of them")
-    yield from entries.values()
+        known = entries.setdefault((entry.language, entry.text), {})
+        for tag, text in entry.translations:
+            if known.setdefault(tag, text) != text:
+                log_line(
+                    f"{file.name}: {entry.text!r} is {known[tag]!r} and {text!r} in {tag}; the "
+                    "first is taken"
+                )
+    for (language, word), translations in entries.items():
+        yield term(word, translations, language)
 
 
 def _terms(file: Path, raw: Path, locales: Locales) -> Iterator[Term]:
     for table in tables.batches(file, raw):
         header = list(table.rows.columns)
         found = [item for item in locales.columns(header) if not item.stem]
-        if len(header) > 1 and len(found) < 2:
+        if len(header) > 1 and len(found) < 2 and header[0].casefold() not in BRANDS:
             raise ValueError(
                 f"{file.name}: of its columns ({', '.join(header)}) fewer than two are called as "
                 f"languages that are known here ({', '.join(locales.tags)}); give a column for "

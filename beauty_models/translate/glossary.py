@@ -18,7 +18,8 @@ FILE = "glossary.json"
 # Characters by which terms are looked up. With one, 10,000 terms would leave some hundred to try at
 # every letter.
 START = 3
-FEWEST_CAPITALS = 4  # letters of a brand that may be written in capitals alone: IT is no "It"
+# characters of a brand that is found in capitals, too: in capitals NEXT DAY names no Next
+FEWEST_CAPITALS = 6
 
 
 class Term(NamedTuple):

@@ -57,8 +57,14 @@ class _Piece(NamedTuple):
     looked: Looked  # by the dictionary
 
 
-_TWICE = re.compile(r"\b([^\W\d_]+)(?:\s+\1\b)+")
-MAY_DOUBLE = frozenset({"vous", "nous", "das", "der", "die", "dem", "den", "that", "had"})
+_TWICE = re.compile(r"\b([^\W\d_]+)(?:[ \u00a0]+\1\b)+")
+_DOUBLED = re.compile(r"([^\W\d_]{2,})[ \u00a0・-]?\1")  # Ylang-Ylang, イランイラン
+MAY_DOUBLE = frozenset(
+    [
+        *("vous", "nous", "das", "der", "die", "dem", "den", "sie", "que", "that", "had", "is"),
+        *("very", "très", "sehr", "muy", "ylang", "pom", "bon", "cha", "yo", "tam", "coco"),
+    ]
+)
 
 _Written = dict[Text, Candidate]
 
@@ -246,7 +252,7 @@ def without_stutter(source: str, translated: str) -> str:
     Small networks stutter where two words of the source are near to each other. What the source
     says twice stays, and so do words that grammar may double: "si vous vous maquillez".
     """
-    if _TWICE.search(source):
+    if _DOUBLED.search(source):
         return translated
 
     def once(match: re.Match[str]) -> str:

@@ -58,7 +58,12 @@ UNIT_SYMBOLS = {
 Currencies are among them. Left out is what may mean something else (米 is rice, too, and in 米色 a
 colour), and inches, which are words in other languages as well.
 """
-_UNIT_WORDS = "|".join(sorted(UNIT_SYMBOLS, key=len, reverse=True))
+# 원피스 is a dress, 円形 round, 元素 an element
+_NO_WORD_BEHIND = {"원": "피료통두단목형액색산자소칙", "円": "形柱筒盤卓周", "元": "素气氣宝寶旦件"}
+_UNIT_WORDS = "|".join(
+    word + (f"(?![{_NO_WORD_BEHIND[word]}])" if word in _NO_WORD_BEHIND else "")
+    for word in sorted(UNIT_SYMBOLS, key=len, reverse=True)
+)
 UNIT_WORD = re.compile(rf"([ ]?)({_UNIT_WORDS})")
 # Words such as inches or Gramm are the model's to translate; a bare "in" is a preposition mostly.
 _UNIT = (
@@ -69,12 +74,12 @@ _UNIT = (
 _MEASURE = rf"(?:{_SIGN})?{_NUMBERS}(?:[ \u00a0\u202f]?(?:{_UNIT}|[%％‰°″]C?F?|{_UNIT_WORDS}))"
 _CURRENCY = r"(?:(?:US|HK|NT|MX|NZ|AU|CA|SG|AR|BR|CL|CO|RD|[ABCRST])?\$|[€£¥￥₩₹₽₺฿₫₪₴₱₦₡₵₸])"
 _CURRENCY_CODE = (
-    r"(?:USD|EUR|GBP|JPY|CNY|RMB|KRW|TWD|NTD|HKD|MOP|AUD|NZD|CAD|CHF|SGD|SEK|NOK|DKK|ISK|PLN|CZK"
-    r"|HUF|RON|BGN|RSD|UAH|RUB|KZT|TRY|ILS|AED|SAR|QAR|KWD|BHD|OMR|EGP|MAD|TND|NGN|KES|GHS|ZAR"
-    r"|INR|PKR|BDT|LKR|IDR|MYR|THB|VND|PHP|MXN|BRL|ARS|CLP|COP|PEN|UYU)"
+    r"(?:USD|EUR|GBP|JPY|CNY|RMB|KRW|TWD|NTD|HKD|AUD|NZD|CAD|CHF|SGD|SEK|NOK|DKK|ISK|PLN|CZK"
+    r"|HUF|RON|BGN|RSD|UAH|RUB|KZT|ILS|AED|SAR|QAR|KWD|BHD|OMR|EGP|TND|NGN|KES|GHS|ZAR"
+    r"|INR|PKR|BDT|LKR|IDR|MYR|THB|VND|MXN|BRL|ARS|CLP|UYU)"
 )
 # only behind a number: kr. is a word in other places
-_CURRENCY_WORD = r"(?:zł|Kč|Ft|kr\.?|lei|руб\.?)"
+_CURRENCY_WORD = r"(?:zł|Kč|kr\.?|руб\.?)"
 _BOUND = r"(?<![A-Za-z0-9_])"
 _EMOJI = "[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55]\ufe0f?[\U0001f3fb-\U0001f3ff]?"
 
@@ -82,21 +87,21 @@ _ALTERNATIVES = {
     # what a text itself has in the form of a sentinel
     "sentinel": r"<\d{1,4}>",
     # a value between quotes may have a > in it
-    "tag": r"<!--[^<>]{0,2000}-->|</?[A-Za-z](?:[^<>\"']|\"[^\"]{0,500}\"|'[^']{0,500}'){0,2000}>"
+    "tag": r"<!--[^<>]{0,2000}-->|</?[A-Za-z](?:[^<>\"']|\"[^\"<]{0,500}\"|'[^'<]{0,500}'){0,2000}>"
     r"|</?[A-Za-z][^<>]{0,2000}>|<%[^<>%]{0,200}%>|<!\[CDATA\[|\]\]>",
     "entity": r"&(?:[A-Za-z]{2,10}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});",
     "address": r"(?:https?|ftp)://[^\s<>\"'，。、；）】」\u3000]{1,2000}(?<![.,;:!?)])"
     r"|(?<![\w@./])www\.[^\s<>\"'，。、；）】」\u3000]{1,500}(?<![.,;:!?)])"
     r"|(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,4}",
     # {size} {{x}} ${x} %{x} {n, plural, one {# item} other {# items}} %s %(n)d %1$s $1 {% if %}
-    # %size% $size %%
+    # %size% %%
     "placeholder": r"\{%[^{}%]{1,200}%\}|[$%#]?\{\{[^{}]{1,200}\}\}|\[\[[^\[\]]{1,200}\]\]"
     r"|\{[ ]?\w{1,60},[ ]?(?:plural|select|selectordinal|number|date|time|choice)"
     r"(?:[^{}]{0,500}\{[^{}]{0,500}(?:\{[^{}]{0,200}\}[^{}]{0,500}){0,9}\}){0,20}[^{}]{0,500}\}"
-    r"|[$%#]?\{[^{}]{0,80}\}|(?<![\d%])%[A-Za-z_]\w{0,40}%|%%|(?<!\w)\$[a-z_]\w{1,40}"
+    r"|[$%#]?\{[^{}]{0,80}\}"
     r"|(?<![\d%])%(?:\d{1,2}\$)?(?:\(\w{1,60}\))?[+#0-]{0,3}\d{0,3}(?:\.\d{1,2})?[sdifgexXuc@]"
     r"(?![A-Za-z])"
-    r"|\$\d{1,2}(?![\d.,])|__[A-Z][A-Z0-9_]{0,60}__",
+    r"|%%|(?<![\w%])%[A-Za-z_]\w{2,40}%(?![\w%])|\$\d{1,2}(?![\d.,])|__[A-Z][A-Z0-9_]{0,60}__",
     "price": rf"(?:{_CURRENCY}|{_BOUND}{_CURRENCY_CODE})[ \u00a0]?{_NUMBERS}"
     # French writes a space between thousands; only before a currency is it surely one number
     rf"|(?:\d{{1,3}}(?:[ ]\d{{3}}){{1,4}}(?:,\d\d)?|{_NUMBERS})(?:,[-–—])?[ \u00a0\u202f]?"
@@ -104,7 +109,7 @@ _ALTERNATIVES = {
     # 2XL XL S/M/L (M), S after the word size
     "size": rf"{_BOUND}(?:\d{{1,2}}XL|X{{1,4}}[SL]|[SML](?:[ ]?[/–-][ ]?(?:X{{0,4}}[SML]|\d?XL))+)"
     r"(?![A-Za-z0-9_])"
-    r"|\((?:X{0,4}[SML]|\d{1,2}XL)\)|(?<=[Ss]ize: )[SML](?!\w)"
+    r"|(?<=[(（])(?:X{0,4}[SML]|\d{1,2}XL)(?=[)）])|(?<=[Ss]ize: )[SML](?!\w)"
     r"|(?<=[Ss]ize )[SML](?!\w)|(?<=尺码)[SML](?!\w)|(?<=サイズ)[SML](?!\w)"
     r"|(?<=[Tt]aille )[SML](?!\w)|(?<=Größe )[SML](?!\w)|(?<=[Tt]alla )[SML](?!\w)",
     # SPF50+ B12 A4 WX-4400-B SM-G991B 3D B07XJ8C8F5; SPF 50, N°5, pH 5.5, UK 8, 34 DD; H₂O
@@ -113,8 +118,11 @@ _ALTERNATIVES = {
     r"|SPF[ ]\d{1,3}\+{0,4}|(?<![A-Za-z])(?:N[°º]|No\.|Nr\.|№)[ ]?\d{1,5}"
     r"|(?<![A-Za-z])pH[ ]?\d{1,2}(?:[.,]\d{1,2})?"
     rf"|{_BOUND}(?:UK|EU|US|FR|IT|JP)[ ]\d{{1,2}}(?:[.,]5)?(?![\w.,]?\d)"
-    rf"|{_BOUND}(?:2[68]|3\d|4\d)[ ](?:AA|DDD?|[A-H])(?!\w)"
-    r"|(?<![A-Za-z])[A-Za-z]{1,4}[⁰¹²³⁴-⁹₀-₉]{1,4}[A-Za-z]{0,3}(?![A-Za-z])",
+    # 34 DD, and 34 B where no word comes behind
+    rf"|{_BOUND}(?:2[68]|3[02468]|4[02468])[ ](?:AA|DDD?|[A-H](?![ ]\w))(?![\w-])"
+    # H₂O, m²
+    r"|(?<![A-Za-z])(?:[A-Z][a-z]?){0,3}[A-Z][a-z]?[₀-₉]{1,3}(?:[A-Z][a-z]?[₀-₉]{0,3}){0,5}"
+    r"(?![a-z])|(?<![A-Za-z])[mkc]?m[²³](?![A-Za-z])",
     "measure": _MEASURE,
     "number": rf"(?:{_SIGN})?{_NUMBERS}|{_FIGURE}",
     # a flag; an emoji with what colours it and what is joined to it; a mark

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,12 +29,21 @@ QUANTITIES = ("number", "measure", "price")  # kinds of values that are numbers,
 # what stands between the numbers of a range, a date, a "2-in-1"; nothing: one number of many digits
 _TIES = re.compile(r"[ \u00a0]?[‐-―~〜～−-][ \u00a0]?|-in-|")
 _DOLLARS = re.compile(r"\$\d")
-# 1 1/2 · 1 000 ml
-_GOES_ON = re.compile(r"\d{1,2}/\d{1,2}(?!\d)|\d{3}(?![\d.,:])")
+# 1 1/2 · 1 000 ml; "2 500 ml" may be two of 500 ml
+_GOES_ON = re.compile(r"\d{1,2}/\d{1,2}(?!\d)|000(?![\d.,:])")
+# SPF is LSF in German, 24h 24小时, 500円 500 yen
+_IN_WORDS = re.compile(
+    r"(?:SPF|pH|N[°º]|No\.|Nr\.|№|UK|EU|US|FR|IT|JP) ?(?P<a>\d[\d.,]*)"
+    r"|(?P<b>\d[\d.,]*) ?(?:h|MP|円|원|元|kr\.?|zł|Kč|руб\.?)"
+)
+_OF_A_DATE = ("年", "月", "년 ", "월 ", "년", "월")
+TELEPHONE = 7  # digits, at least
 # what may stand between the ends of a range in any language: 34–42, 34 to 42, 34から42
 _RANGE = re.compile(
     r"\s*[^\w\s]{1,3}\s*|-in-"
-    r"|\s*(?:to|through|bis|à|au|a|al|hasta|e|até|tot|do|in|から|より|至|到|에서|부터)\s*[^\w\s]?\s*"
+    # a unit may stand behind either end: 3岁至5岁
+    r"|\s*[\u2e80-\ud7ff]{0,2}\s*(?:to|through|bis|à|au|a|al|hasta|e|até|tot|do|in|en|and|und|et|y|or"
+    r"|oder|ou|o|w|から|より|至|到|合|人|에서|부터|인)\s*[^\w\s]?\s*"
 )
 _SIDE_BY_SIDE = re.compile(rf"{SENTINEL.pattern}([.,]?)(?={SENTINEL.pattern})")
 _TAG_NAME = re.compile(r"</?\s*([\w:-]+)")
@@ -176,8 +185,11 @@ def _are_one(text: str, first: Span, second: Span) -> bool:
     between = text[first.end : second.start]
     if between in (" ", "\u00a0"):
         plain = first.value.kind == "number" and first.value.text[-1:].isdigit()
-        telephone = first.value.text.startswith("+") and second.value.kind == "number"
-        return telephone or (plain and _GOES_ON.match(second.value.text) is not None)
+        telephone = plain and first.value.text.startswith("+") and second.value.kind == "number"
+        if telephone:
+            digits = [c for c in text[first.start : second.end + TELEPHONE] if c.isdigit()]
+            return len(digits) >= TELEPHONE
+        return plain and _GOES_ON.match(second.value.text) is not None
     return _TIES.fullmatch(between) is not None
 
 
@@ -237,7 +249,7 @@ def _are_tied(found: Sequence[str], ties: Sequence[str]) -> bool:
 def _is_tie_like(found: str, tie: str) -> bool:
     if not tie.strip():
         return found == tie or (bool(tie) and found.isspace())
-    return bool(found.strip()) and not any(map(str.isalpha, found))
+    return bool(found.strip()) and (found in _OF_A_DATE or not any(map(str.isalpha, found)))
 
 
 def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
@@ -365,17 +377,29 @@ def missing(source: str, translation: str, *, terms: Terms = ()) -> tuple[str, .
     of its translations.
     """
     glossary = Glossary.of(terms)
-    kept: Counter[str] = Counter()
-    for span in find(translation, terms=glossary.with_translations):
-        kept[key(span.value)] += 1
+    there: dict[str, list[int]] = {}
+    for place, span in enumerate(find(translation, terms=glossary.with_translations)):
+        for name in (key(span.value), *_number_of(span.value)):
+            there.setdefault(name, []).append(place)
+    used: set[int] = set()
     lacking = []
     for span in find(source, terms=glossary):
-        here = [name for name in keys(span.value) if kept[name]]
-        if here:
-            kept[here[0]] -= 1
-        elif span.value.kind != "size" or not _stands_alone(span.value.text, translation):
-            lacking.append(span.value.text)
+        for name in (*keys(span.value), *_number_of(span.value)):
+            while there.get(name) and there[name][0] in used:
+                there[name].pop(0)
+            if there.get(name):
+                used.add(there[name].pop(0))
+                break
+        else:
+            if span.value.kind != "size" or not _stands_alone(span.value.text, translation):
+                lacking.append(span.value.text)
     return tuple(lacking)
+
+
+def _number_of(value: Value) -> tuple[str, ...]:
+    """Return the key of the number alone, of values whose words people translate: 24h, SPF 50."""
+    match = _IN_WORDS.fullmatch(value.text)
+    return (key(Value(match["a"] or match["b"], "number")),) if match else ()
 
 
 def _stands_alone(size: str, text: str) -> bool:

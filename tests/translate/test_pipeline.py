@@ -121,7 +121,7 @@ def test_an_address_swallows_no_word_of_its_neighbour() -> None:
         ("Not a matte foundation", "'Not' is not denied in it"),
         (
             "{n, plural, one {# lipstick} other {# lipsticks}}",
-            "the words within a plural or select",
+            "the words within braces stay as they are",
         ),
         ("Der rote Lippenstift ist matt", "said to be en: it reads like de"),
     ],
@@ -136,6 +136,8 @@ def test_a_network_that_stutters_is_read_once(monkeypatch: pytest.MonkeyPatch) -
     assert ask("Satin foundation").translation == "seidig Grundierung"
     assert without_stutter("very very red", "sehr sehr rot") == "sehr sehr rot"
     assert without_stutter("for you", "quand vous vous maquillez") == "quand vous vous maquillez"
+    assert without_stutter("Ylang-Ylang-Öl", "ylang ylang oil") == "ylang ylang oil"
+    assert without_stutter("ボンボン 帽子", "Bonbon bonbon hat") == "Bonbon bonbon hat"
     assert without_stutter("<0> <1>", "<0> <0> <1>") == "<0> <0> <1>"
 
 
