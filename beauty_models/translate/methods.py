@@ -12,8 +12,9 @@ from beauty_models.translate.cleaning import clean
 from beauty_models.translate.dictionary import Dictionaries, Looked
 from beauty_models.translate.glossary import NO_TERMS, Glossary
 from beauty_models.translate.memory import TranslationMemory
+from beauty_models.translate.missing import torn
 from beauty_models.translate.model import Request, Translation
-from beauty_models.translate.protected import Protected, protect, restore, torn
+from beauty_models.translate.protected import Protected, protect, restore
 from beauty_models.translate.segments import Segment, cut, joined
 from beauty_models.translate.spacing import parted
 

@@ -31,9 +31,10 @@ from beauty_models.translate.methods import (
     Text,
     in_one,
 )
+from beauty_models.translate.missing import missing, torn
 from beauty_models.translate.model import Translator
 from beauty_models.translate.negations import lost_negation
-from beauty_models.translate.protected import find, missing, torn, value_in
+from beauty_models.translate.protected import find, value_in
 from beauty_models.translate.segments import Segment
 
 FOUND = "memory, exact"

@@ -10,15 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from beauty_models.translate.glossary import Glossary, Term, term
+from beauty_models.translate.missing import missing, torn
 from beauty_models.translate.protected import (
     MOST,
     SENTINELS,
     find,
-    missing,
     protect,
     protect_pair,
     restore,
-    torn,
 )
 
 BRANDS = ("Thistle & Rue", "Veloria")
