@@ -20,7 +20,15 @@ from beauty_models.translate.glossary import Glossary, Term
 from beauty_models.translate.memory import TranslationMemory
 from beauty_models.translate.methods import METHODS
 from beauty_models.translate.predict import predict
-from beauty_models.translate.serving import ANSWERS, PARAMS, Served, listed, table_shape
+from beauty_models.translate.serving import (
+    ANSWERS,
+    PARAMS,
+    Served,
+    listed,
+    parser,
+    read_glossary,
+    table_shape,
+)
 
 LANGUAGES = ("en", "de", "zh-CN")
 
@@ -219,3 +227,30 @@ def test_the_shape_of_a_table_follows_what_is_asked() -> None:
     assert answers[:4] == ("title_de", "title_de_method", "title_de_confidence", "title_de_look")
     assert answers[4] == "title_ja"
     assert listed(" a,b,,a ", "to") == ["a", "b"]
+
+
+def test_a_glossary_that_is_ambiguous_is_told_or_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "terms.csv"
+
+    def read(text: str) -> Glossary:
+        file.write_text(text, encoding="utf-8")
+        return read_glossary(str(file), ("en", "de"))
+
+    twice = read("en,de\nred,rot\nred,blau\n")
+    assert twice.into("en", "de").terms[0].translations == (("en", "red"), ("de", "rot"))
+    assert "'red' is 'rot' and 'blau' in de; the first is taken" in capsys.readouterr().out
+    synonyms = read("en,de\nblanket,Decke\nthrow,Decke\n")
+    assert {entry.text for entry in synonyms.into("en", "de").terms} == {"blanket", "throw"}
+    assert read("brand,note\nVeloria,ours\n").terms == (Term("Veloria"),)
+    for header in ("term,translation", "en,it"):
+        with pytest.raises(ValueError, match="fewer than two are called as languages"):
+            read(f"{header}\nred,rot\n")
+
+
+def test_a_language_twice_and_an_impossible_search_are_refused(served: Served) -> None:
+    with pytest.raises(ValueError, match="--to de, DE: two of them are one language"):
+        served.predict(pd.DataFrame({"text": ["Matte lipstick"]}), {"to": "de,DE", "from": "en"})
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--text", "red", "--to", "de", "--beams", "-1"])
