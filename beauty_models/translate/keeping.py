@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from beauty_models.translate.glossary import Glossary, Term
-from beauty_models.translate.protected import Value, find, key
+from beauty_models.translate.glossary import Glossary
+from beauty_models.translate.protected import find, key, keys
 
 NUMBERS, BRANDS, PLACEHOLDERS = "kept_numbers", "kept_brands", "kept_placeholders"
 GROUPS = {
@@ -37,18 +37,15 @@ class Keeping:
 
     def __init__(self, terms: Glossary) -> None:
         self.terms = terms
-        forms: dict[str, Term] = {}
-        for entry in terms.terms:
-            for text in (entry.text, *(text for _, text in entry.translations)):
-                forms.setdefault(text, Term(text))
-        self._forms = Glossary(tuple(forms.values()))
 
     def count(self, source: str, translation: str) -> dict[str, Kept]:
         """Return group → how many of the values of ``source`` stand in ``translation``.
 
         3,5 and 3.5, 100 ml and 100毫升 are the same. A value that stands there once is kept once.
         """
-        left = Counter(key(span.value) for span in find(translation, terms=self._forms))
+        left = Counter(
+            key(span.value) for span in find(translation, terms=self.terms.with_translations)
+        )
         kept: Counter[str] = Counter()
         there: Counter[str] = Counter()
         for span in find(source, terms=self.terms):
@@ -56,15 +53,9 @@ class Keeping:
             if group is None:
                 continue
             there[group] += 1
-            for name in _keys(span.value):
+            for name in keys(span.value):
                 if left[name] > 0:
                     left[name] -= 1
                     kept[group] += 1
                     break
         return {group: Kept(kept[group], count) for group, count in there.items()}
-
-
-def _keys(value: Value) -> list[str]:
-    """Return what a value may be known by: as it is, and in its translations."""
-    forms = [value.text, *(text for _, text in value.translations)]
-    return [key(Value(form, value.kind)) for form in forms]
